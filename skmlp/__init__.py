@@ -1,0 +1,12 @@
+"""The public face of skmlp.
+
+It holds no logic, and importing it compiles nothing: Numba is imported at the
+first fit, so that a script which only loads a model or builds a parameter grid
+does not pay for it.
+"""
+
+from skmlp.estimators import MLPClassifier, MLPRegressor
+
+__version__ = "0.1.0"
+
+__all__ = ["MLPClassifier", "MLPRegressor", "__version__"]

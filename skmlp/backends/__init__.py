@@ -1,0 +1,77 @@
+"""Where a network is trained: the seam between training and devices.
+
+Training knows a backend by the functions and the session described here and by
+nothing else; estimators and training never ask which one they have. A backend is a
+module with two functions:
+
+``open_session(problem, dtype, n_jobs)``
+    A context manager, for the length of a fit, with
+
+    - ``parameters``: flat vector (see `skmlp.network`), current when read;
+    - ``train(optimizer, order, batch_size, span, rates)``: trains on batches
+      span[0] <= b < span[1] of the row numbers in `order`, and returns the sum over
+      those batches of rows times loss (before the update, with the L2 term);
+    - ``loss_and_gradient(parameters)``: float, and a float64 vector, over the rows of
+      ``problem.rows``;
+    - ``outputs(rows)``: what the current parameters predict for some rows.
+
+``outputs(network, parameters, x, activation, n_jobs)``
+    Array of shape (rows, outputs) of the network's predictions: `activation` is the
+    name of the output activation, "identity" for the raw outputs.
+"""
+
+import importlib
+from typing import NamedTuple
+
+import numpy as np
+
+from skmlp.network import Network
+
+_MODULES = {"cpu": "skmlp.backends.cpu", "reference": "skmlp.backends.reference"}
+
+
+class Problem(NamedTuple):
+    """What a session trains on, bound once a fit.
+
+    Attributes
+    ----------
+    network : Network
+    x : ndarray of shape (n_samples, n_features) or scipy.sparse CSR
+        Canonical: C-contiguous, aligned, of the session's dtype.
+    targets : ndarray of shape (n_samples, network.target_columns)
+        In the session's dtype; under softmax the class's number.
+    weights : ndarray of shape (n_samples,) or None
+        Sample weights, positive on `rows`.
+    rows : ndarray of int64
+        Numbers of the rows to train on.
+    alpha : float
+        Strength of the L2 penalty on the weights.
+    """
+
+    network: Network
+    x: object
+    targets: np.ndarray
+    weights: np.ndarray | None
+    rows: np.ndarray
+    alpha: float
+
+    @property
+    def mean_weight(self):
+        """Mean sample weight of the training rows.
+
+        A minibatch is divided by this times its rows, not by its own sum of weights:
+        its gradient is then an unbiased estimate of the full one.
+        """
+        if self.weights is None:
+            return 1.0
+        return float(np.mean(self.weights[self.rows], dtype=np.float64))
+
+
+def get_backend(name):
+    """The backend of that name; importing it may import Numba.
+
+    Parameters
+    ----------
+    name : {'cpu', 'reference'}
+    """
+    return importlib.import_module(_MODULES[name])

@@ -1,0 +1,10 @@
+"""The CPU backend: a team of threads over Numba kernels and single-threaded BLAS.
+
+`kernels` holds the loops over minibatches, `loops` the rules' loops over blocks,
+`first_layer` what differs between dense and sparse X, `team` the threads, `blas` the
+products, `plan` how work is cut, and `session` what training sees.
+"""
+
+from skmlp.backends.cpu.session import open_session, outputs
+
+__all__ = ["open_session", "outputs"]

@@ -1,0 +1,142 @@
+"""The first layer over dense rows and over compressed sparse rows.
+
+The rest of the network does not see the difference: these three functions are the
+only ones that touch X, and Numba picks the version by the type of X.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from skmlp.backends.cpu import blas
+from skmlp.backends.cpu.memory import matrix, vector
+
+
+class SparseRows(NamedTuple):
+    """X in compressed sparse rows, column numbers ascending within a row.
+
+    Attributes
+    ----------
+    data : ndarray of float
+    indices : ndarray of int32 or int64
+    indptr : ndarray of int32 or int64
+    """
+
+    data: np.ndarray
+    indices: np.ndarray
+    indptr: np.ndarray
+
+
+def _is_sparse(x):
+    return isinstance(x, types.NamedTuple) and x.instance_class is SparseRows
+
+
+def load_rows(x, rows, room, offset):
+    """Copy dense rows to `room` at `offset`; of sparse rows nothing is copied."""
+
+
+def multiply_rows(x, rows, room, offset, weights, out, out_offset, columns, units):
+    """Rows of X times the first layer's weights, to `out` at `out_offset`.
+
+    Dense rows are read from where `load_rows` has put them.
+    """
+
+
+def gather_gradient(x, rows, room, delta, slab, gradient, columns, beta, units):
+    """Gradient of weights' rows first <= i < last: those columns of X.T times delta.
+
+    `slab` is (first, last, number of features); `delta` the flat vector of the first
+    layer's deltas as (vector, offset). beta is 0 to overwrite, 1 to add.
+    """
+
+
+@overload(load_rows)
+def _load_rows(x, rows, room, offset):
+    if _is_sparse(x):
+        return lambda x, rows, room, offset: None
+
+    def dense(x, rows, room, offset):
+        out = matrix(room, offset, rows.shape[0], x.shape[1])
+        for i in range(out.shape[0]):
+            row = x[rows[i]]
+            for j in range(out.shape[1]):
+                out[i, j] = row[j]
+
+    return dense
+
+
+@overload(multiply_rows)
+def _multiply_rows(x, rows, room, offset, weights, out, out_offset, columns, units):
+    if not _is_sparse(x):
+
+        def dense(x, rows, room, offset, weights, out, out_offset, columns, units):
+            blas.product(
+                (room, offset),
+                (weights, 0),
+                (out, out_offset),
+                (rows.shape[0], columns, x.shape[1]),
+                0,
+                units,
+            )
+
+        return dense
+
+    def sparse(x, rows, room, offset, weights, out, out_offset, columns, units):
+        for i in range(rows.shape[0]):
+            result = vector(out, out_offset + i * columns, columns)
+            for j in range(columns):
+                result[j] = 0
+            for e in range(x.indptr[rows[i]], x.indptr[rows[i] + 1]):
+                factor = x.data[e]
+                weight = vector(weights, np.int64(x.indices[e]) * columns, columns)
+                for j in range(columns):
+                    result[j] += factor * weight[j]
+
+    return sparse
+
+
+@overload(gather_gradient)
+def _gather_gradient(x, rows, room, delta, slab, gradient, columns, beta, units):
+    if not _is_sparse(x):
+
+        def dense(x, rows, room, delta, slab, gradient, columns, beta, units):
+            first, last, width = slab
+            blas.product_of_transposed(
+                (room, first, width),
+                delta,
+                (gradient, first * columns),
+                (last - first, columns, rows.shape[0]),
+                beta,
+                units,
+            )
+
+        return dense
+
+    def sparse(x, rows, room, delta, slab, gradient, columns, beta, units):
+        first, last, _ = slab
+        if beta == 0:
+            out = vector(gradient, first * columns, (last - first) * columns)
+            for j in range(out.shape[0]):
+                out[j] = 0
+        for i in range(rows.shape[0]):
+            row_delta = vector(delta[0], delta[1] + i * columns, columns)
+            e = x.indptr[rows[i]]
+            end = x.indptr[rows[i] + 1]
+            # The slab's first column by bisection: indices ascend within a row.
+            above = end
+            while e < above:
+                middle = (e + above) // 2
+                if x.indices[middle] < first:
+                    e = middle + 1
+                else:
+                    above = middle
+            while e < end and x.indices[e] < last:
+                factor = x.data[e]
+                out = vector(gradient, np.int64(x.indices[e]) * columns, columns)
+                for j in range(columns):
+                    out[j] += factor * row_delta[j]
+                e += 1
+
+    return sparse

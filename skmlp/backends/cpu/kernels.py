@@ -1,0 +1,395 @@
+"""The kernels: minibatch training, the gradient over all rows, and outputs.
+
+Every member of a team runs the same kernel (see `team`). A minibatch has two phases,
+each a set of numbered items, with a barrier after each:
+
+  1. blocks of rows: gather, forward, loss, deltas back to the first layer;
+  2. slabs of the weight matrices: gradient over the whole batch, then the optimizer's
+     step on that slab while it is in the cache.
+
+Rows and slabs are cut by the batch's shape, partial losses are summed in order, so
+the results do not depend on the number of threads.
+
+Kernels neither raise nor allocate: Python has allocated, and checks the results.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from skmlp import jit
+from skmlp.backends.cpu import blas
+from skmlp.backends.cpu.first_layer import gather_gradient, load_rows, multiply_rows
+from skmlp.backends.cpu.loops import (
+    call_activation,
+    call_loss,
+    call_slope,
+    call_update,
+)
+from skmlp.backends.cpu.memory import matrix, vector
+from skmlp.backends.cpu.team import meet, take
+
+
+class Layers(NamedTuple):
+    """The network in the form that kernels read.
+
+    Attributes
+    ----------
+    sizes : ndarray of int64
+        Units of each layer, features and outputs included.
+    weights, biases : ndarray of int64
+        Offsets in the parameter vector.
+    activations : ndarray of int64
+        Addresses of each layer's activation; the last is the output's.
+    slopes : ndarray of int64
+        Addresses of each hidden layer's slope.
+    loss : int
+        Address of the loss.
+    """
+
+    sizes: np.ndarray
+    weights: np.ndarray
+    biases: np.ndarray
+    activations: np.ndarray
+    slopes: np.ndarray
+    loss: int
+
+
+class Data(NamedTuple):
+    """The training data: X dense or sparse, targets (rows, columns), weights or ()."""
+
+    x: object
+    targets: np.ndarray
+    weights: np.ndarray
+
+
+class Room(NamedTuple):
+    """Working memory of a fit.
+
+    Attributes
+    ----------
+    outputs : ndarray of shape (batch_size * all units,)
+        Layer by layer the outputs of a batch; `at` has the offsets, the batch's rows
+        of X first.
+    deltas : ndarray like outputs
+    at : ndarray of int64
+    gradient : ndarray of shape (parameters,)
+    losses, squares : ndarray of float64
+        Partial sums by row block and by slab.
+    slabs : ndarray of int64 of shape (slabs, 3)
+        Layer, first and last row of its weights; first = -1 for its biases.
+    block : int
+        Rows of a block.
+    units : ndarray
+        Zero and one.
+    """
+
+    outputs: np.ndarray
+    deltas: np.ndarray
+    at: np.ndarray
+    gradient: np.ndarray
+    losses: np.ndarray
+    squares: np.ndarray
+    slabs: np.ndarray
+    block: int
+    units: np.ndarray
+
+
+class Step(NamedTuple):
+    """The optimizer: address of its loop, its vectors, and its scalars.
+
+    Attributes
+    ----------
+    update : int
+    slots : ndarray of shape (1 or 2, parameters)
+    rates : ndarray of float64
+        Learning rate of each batch of the span.
+    hyper : ndarray of shape (3,)
+    decay : float
+        L2 penalty over the mean weight of the training rows.
+    """
+
+    update: int
+    slots: np.ndarray
+    rates: np.ndarray
+    hyper: np.ndarray
+    decay: float
+
+
+class Span(NamedTuple):
+    """Which rows to train on: batches first <= b < last of an order.
+
+    Attributes
+    ----------
+    order : ndarray of int64
+        Row numbers of an epoch.
+    batch : int
+        Rows of a batch, the last of an epoch excepted.
+    first, last : int
+    weight : float
+        One over the mean weight of the training rows.
+    """
+
+    order: np.ndarray
+    batch: int
+    first: int
+    last: int
+    weight: float
+
+
+@jit.inline
+def _forward(layers, data, room, parameters, rows, lo):
+    """Fill the outputs of a block of rows that begins at row `lo` of the batch.
+
+    The last layer is left without bias and activation: they belong to the loss.
+    """
+    n = rows.shape[0]
+    at, sizes = room.at, layers.sizes
+    last = sizes.shape[0] - 2
+    load_rows(data.x, rows, room.outputs, at[0] + lo * sizes[0])
+    for l in range(last + 1):
+        columns = sizes[l + 1]
+        start = at[l + 1] + lo * columns
+        if l == 0:
+            multiply_rows(
+                data.x, rows, room.outputs, at[0] + lo * sizes[0],
+                parameters, room.outputs, start, columns, room.units,
+            )  # fmt: skip
+        else:
+            blas.product(
+                (room.outputs, at[l] + lo * sizes[l]),
+                (parameters, layers.weights[l]),
+                (room.outputs, start),
+                (n, columns, sizes[l]),
+                0,
+                room.units,
+            )
+        if l < last:
+            z = matrix(room.outputs, start, n, columns)
+            bias = vector(parameters, layers.biases[l], columns)
+            call_activation(layers.activations[l], (z, bias))
+
+
+@jit.inline
+def _backward(layers, data, room, parameters, rows, lo, scale):
+    """Loss of a block of rows; its deltas down to the first layer."""
+    n = rows.shape[0]
+    at, sizes = room.at, layers.sizes
+    last = sizes.shape[0] - 2
+    columns = sizes[last + 1]
+    start = at[last + 1] + lo * columns
+    z = matrix(room.outputs, start, n, columns)
+    delta = matrix(room.deltas, start, n, columns)
+    bias = vector(parameters, layers.biases[last], columns)
+    total = call_loss(
+        layers.loss, (z, bias, delta, data.targets, data.weights, rows, scale)
+    )
+    for l in range(last, 0, -1):
+        columns = sizes[l]
+        start = at[l] + lo * columns
+        blas.product_by_transposed(
+            (room.deltas, at[l + 1] + lo * sizes[l + 1]),
+            (parameters, layers.weights[l]),
+            (room.deltas, start),
+            (n, columns, sizes[l + 1]),
+            room.units,
+        )
+        delta = matrix(room.deltas, start, n, columns)
+        output = matrix(room.outputs, start, n, columns)
+        call_slope(layers.slopes[l - 1], (delta, output))
+    return total
+
+
+@jit.inline
+def _rows_phase(post, layers, data, room, parameters, rows, scale):
+    """Phase 1: forward and backward for every block of rows."""
+    n_blocks = (rows.shape[0] + room.block - 1) // room.block
+    item = take(post)
+    while item < n_blocks:
+        lo = item * room.block
+        block = rows[lo : min(lo + room.block, rows.shape[0])]
+        _forward(layers, data, room, parameters, block, lo)
+        room.losses[item] = _backward(
+            layers, data, room, parameters, block, lo, scale
+        )
+        item = take(post)
+    return n_blocks
+
+
+@jit.inline
+def _sum_columns(delta, n, columns, out, beta):
+    """out = sums of the columns of delta's first n rows + beta out."""
+    if beta == 0:
+        for j in range(columns):
+            out[j] = 0
+    for i in range(n):
+        for j in range(columns):
+            out[j] += delta[i, j]
+
+
+@jit.inline
+def _slab_gradient(slab, layers, data, room, rows, beta):
+    """Gradient of one slab over the whole batch: where it begins and its length."""
+    l, first, last = slab[0], slab[1], slab[2]
+    at, sizes = room.at, layers.sizes
+    n = rows.shape[0]
+    columns = sizes[l + 1]
+    if first < 0:
+        start = layers.biases[l]
+        delta = matrix(room.deltas, at[l + 1], n, columns)
+        _sum_columns(delta, n, columns, vector(room.gradient, start, columns), beta)
+        return start, columns
+    if l == 0:
+        gather_gradient(
+            data.x, rows, room.outputs, (room.deltas, at[1]),
+            (first, last, sizes[0]), room.gradient, columns, beta, room.units,
+        )  # fmt: skip
+    else:
+        blas.product_of_transposed(
+            (room.outputs, at[l] + first, sizes[l]),
+            (room.deltas, at[l + 1]),
+            (room.gradient, layers.weights[l] + first * columns),
+            (last - first, columns, n),
+            beta,
+            room.units,
+        )
+    return layers.weights[l] + first * columns, (last - first) * columns
+
+
+@jit.inline
+def _slabs_phase(post, layers, data, room, parameters, rows, step, rate):
+    """Phase 2: gradient and optimizer step of every slab."""
+    kind = parameters.dtype.type
+    decay = kind(step.decay / rows.shape[0])
+    item = take(post)
+    while item < room.slabs.shape[0]:
+        slab = room.slabs[item]
+        start, size = _slab_gradient(slab, layers, data, room, rows, 0)
+        penalised = slab[1] >= 0
+        squares = call_update(
+            step.update,
+            (
+                vector(parameters, start, size),
+                vector(room.gradient, start, size),
+                vector(step.slots[0], start, size),
+                vector(step.slots[-1], start, size),
+                kind(rate),
+                decay if penalised else kind(0),
+                step.hyper,
+            ),
+        )
+        room.squares[item] = squares if penalised else 0.0
+        item = take(post)
+
+
+@jit.inline
+def _sum(values, size):
+    total = 0.0
+    for i in range(size):
+        total += values[i]
+    return total
+
+
+@jit.kernel
+def train(post, layers, data, room, parameters, step, span, result):
+    """Train on some batches of an epoch; adds their loss times their rows to result.
+
+    The loss of a batch is that before its update, the L2 term included. result[0] is
+    the sum; nothing is added for batches that were called off.
+    """
+    n = span.order.shape[0]
+    half_decay = 0.5 * step.decay
+    total = 0.0
+    for b in range(span.first, span.last):
+        rows = span.order[b * span.batch : min((b + 1) * span.batch, n)]
+        scale = parameters.dtype.type(span.weight / rows.shape[0])
+        n_blocks = _rows_phase(post, layers, data, room, parameters, rows, scale)
+        if not meet(post):
+            return
+        if post.member == 0:
+            total += rows.shape[0] * _sum(room.losses, n_blocks)
+        rate = step.rates[b - span.first]
+        _slabs_phase(post, layers, data, room, parameters, rows, step, rate)
+        if not meet(post):
+            return
+        if post.member == 0:
+            total += half_decay * _sum(room.squares, room.slabs.shape[0])
+    if post.member == 0:
+        result[0] += total
+
+
+@jit.kernel
+def differentiate(post, layers, data, room, parameters, span, result):
+    """Loss and gradient over batches of an order, without the penalty.
+
+    The batches only bound the memory: the sums run over all of them, into
+    room.gradient, which the caller has set to zero, and into result[0].
+    """
+    n = span.order.shape[0]
+    scale = parameters.dtype.type(span.weight / n)
+    total = 0.0
+    for b in range(span.first, span.last):
+        rows = span.order[b * span.batch : min((b + 1) * span.batch, n)]
+        n_blocks = _rows_phase(post, layers, data, room, parameters, rows, scale)
+        if not meet(post):
+            return
+        if post.member == 0:
+            total += _sum(room.losses, n_blocks)
+        item = take(post)
+        while item < room.slabs.shape[0]:
+            _slab_gradient(room.slabs[item], layers, data, room, rows, 1)
+            item = take(post)
+        if not meet(post):
+            return
+    if post.member == 0:
+        result[0] += total
+
+
+@jit.kernel
+def predict(post, layers, x, rows, room, parameters, out):
+    """Outputs of some rows, block by block; `room` has one line a member.
+
+    Parameters
+    ----------
+    room : tuple (outputs, block, units)
+        outputs has a vector a member, large enough for two layers of a block.
+    out : ndarray of shape (rows, outputs)
+    """
+    outputs, block, units = room
+    sizes = layers.sizes
+    last = sizes.shape[0] - 2
+    scratch = outputs[post.member]
+    half = scratch.shape[0] // 2
+    n_blocks = (rows.shape[0] + block - 1) // block
+    item = take(post)
+    while item < n_blocks:
+        lo = item * block
+        n = min(lo + block, rows.shape[0]) - lo
+        for l in range(last + 1):
+            columns = sizes[l + 1]
+            source = (l % 2) * half
+            target = half - source
+            if l == 0:
+                some = rows[lo : lo + n]
+                load_rows(x, some, scratch, source)
+                multiply_rows(
+                    x, some, scratch, source,
+                    parameters, scratch, target, columns, units,
+                )  # fmt: skip
+            else:
+                blas.product(
+                    (scratch, source),
+                    (parameters, layers.weights[l]),
+                    (scratch, target),
+                    (n, columns, sizes[l]),
+                    0,
+                    units,
+                )
+            z = matrix(scratch, target, n, columns)
+            bias = vector(parameters, layers.biases[l], columns)
+            call_activation(layers.activations[l], (z, bias))
+            if l == last:
+                for i in range(n):
+                    for j in range(columns):
+                        out[lo + i, j] = z[i, j]
+        item = take(post)

@@ -1,0 +1,109 @@
+"""Raw memory for the kernels: blocks of flat vectors, and atomic words.
+
+A block made here is an array without an owner: no reference count is touched when a
+kernel cuts a vector, so threads do not contend for one, and no negative index can
+occur, whose wrap-around would stop vectorisation.
+"""
+
+from llvmlite import ir
+from numba import carray, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from skmlp.jit import inline
+
+
+def _element(context, builder, array_type, array, offset):
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(data, [offset])
+
+
+@intrinsic
+def pointer(typing_context, array, offset):
+    """Typed pointer to an element of a C-contiguous array."""
+
+    def generate(context, builder, signature, values):
+        return _element(context, builder, signature.args[0], *values)
+
+    return types.CPointer(array.dtype)(array, types.intp), generate
+
+
+@intrinsic
+def address(typing_context, array, offset):
+    """Untyped pointer to an element of a C-contiguous array, for foreign functions."""
+
+    def generate(context, builder, signature, values):
+        element = _element(context, builder, signature.args[0], *values)
+        return builder.bitcast(element, cgutils.voidptr_t)
+
+    return types.voidptr(array, types.intp), generate
+
+
+@inline
+def vector(array, offset, size):
+    """`size` elements of a flat array as a vector."""
+    return carray(pointer(array, offset), (size,))
+
+
+@inline
+def matrix(array, offset, rows, columns):
+    """`rows * columns` elements of a flat array as a matrix."""
+    return carray(pointer(array, offset), (rows, columns))
+
+
+@intrinsic
+def atomic_add(typing_context, array, index, value):
+    """Add to an int64 element and return what it was."""
+
+    def generate(context, builder, signature, values):
+        element = _element(context, builder, signature.args[0], values[0], values[1])
+        return builder.atomic_rmw("add", element, values[2], "seq_cst")
+
+    return types.int64(array, types.intp, types.int64), generate
+
+
+@intrinsic
+def atomic_load(typing_context, array, index):
+    """Read an int64 element that another thread may write."""
+
+    def generate(context, builder, signature, values):
+        element = _element(context, builder, signature.args[0], *values)
+        return builder.load_atomic(element, "seq_cst", 8)
+
+    return types.int64(array, types.intp), generate
+
+
+@intrinsic
+def atomic_store(typing_context, array, index, value):
+    """Write an int64 element that another thread may read."""
+
+    def generate(context, builder, signature, values):
+        element = _element(context, builder, signature.args[0], values[0], values[1])
+        builder.store_atomic(values[2], element, "seq_cst", 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.int64), generate
+
+
+@intrinsic
+def reinterpret_as_integer(typing_context, value):
+    """Bits of a float scalar as the signed integer of its size."""
+    result = types.int32 if value == types.float32 else types.int64
+
+    def generate(context, builder, signature, values):
+        size = 32 if signature.return_type == types.int32 else 64
+        return builder.bitcast(values[0], ir.IntType(size))
+
+    return result(value), generate
+
+
+@intrinsic
+def reinterpret_as_float(typing_context, value):
+    """Bits of a signed integer scalar as the float of its size."""
+    result = types.float32 if value == types.int32 else types.float64
+
+    def generate(context, builder, signature, values):
+        kind = context.get_value_type(signature.return_type)
+        return builder.bitcast(values[0], kind)
+
+    return result(value), generate

@@ -1,0 +1,79 @@
+"""How work is cut into items and how many threads share them.
+
+Items depend on the shape of the batch and on the machine, never on the number of
+threads at work: that makes the results the same for every ``n_jobs``.
+"""
+
+import os
+
+import joblib
+import numpy as np
+
+# Fewer rows than this to a product, and packing its other factor dominates.
+_MIN_BLOCK = 16
+# A block's outputs should stay in a core's second-level cache.
+_MAX_BLOCK_BYTES = 1 << 20
+_MIN_SLAB = 8
+_PREDICT_BLOCK_BYTES = 1 << 18
+# A barrier and the wait for the slowest cost about 10 microseconds in all; a thread
+# more must save a multiple of that. Operations a step and thread.
+_MIN_WORK = 2.5e6
+
+
+def _cores():
+    """Power of two not below the machine's number of cores."""
+    return 1 << (max(1, os.cpu_count() or 1) - 1).bit_length()
+
+
+def available_threads(n_jobs):
+    """Number of threads that a fit or a prediction may use.
+
+    Parameters
+    ----------
+    n_jobs : int or None
+        Negative numbers count back from all, as in joblib; None is all, but one
+        where joblib's own threads already share the cores.
+    """
+    all_threads = joblib.cpu_count()
+    limit = os.environ.get("NUMBA_NUM_THREADS", "")
+    if limit.isdigit() and int(limit) > 0:
+        all_threads = min(all_threads, int(limit))
+    if n_jobs is None:
+        nested = joblib.parallel.get_active_backend()[0].nesting_level
+        return 1 if nested else all_threads
+    if n_jobs < 0:
+        return max(1, all_threads + 1 + n_jobs)
+    return min(n_jobs, all_threads)
+
+
+def threads_for(work, n_jobs):
+    """Number of threads worth having for `work` operations between two barriers."""
+    return max(1, min(available_threads(n_jobs), int(work // _MIN_WORK)))
+
+
+def block_rows(sizes, batch_size, itemsize):
+    """Rows of a block of phase 1, for a network of these sizes."""
+    at_most = max(_MIN_BLOCK, _MAX_BLOCK_BYTES // (itemsize * 2 * sum(sizes)))
+    share = -(-batch_size // _cores())
+    return int(min(max(share, _MIN_BLOCK), at_most, batch_size))
+
+
+def predict_rows(width, n_rows, itemsize):
+    """Rows of a block of a prediction whose widest layer has `width` units."""
+    at_most = max(_MIN_BLOCK, _PREDICT_BLOCK_BYTES // (itemsize * width))
+    return int(max(1, min(at_most, n_rows)))
+
+
+def slabs(shapes):
+    """Slabs of all layers as rows (layer, first, last), the heaviest layers first.
+
+    A layer's biases are a slab of their own, with first = last = -1.
+    """
+    pieces = []
+    for layer in sorted(range(len(shapes)), key=lambda i: -np.prod(shapes[i])):
+        fan_in = shapes[layer][0]
+        n_pieces = max(1, min(_cores(), fan_in // _MIN_SLAB))
+        cuts = [fan_in * i // n_pieces for i in range(n_pieces + 1)]
+        pieces += [(layer, a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
+    pieces += [(layer, -1, -1) for layer in range(len(shapes))]
+    return np.array(pieces, dtype=np.int64)

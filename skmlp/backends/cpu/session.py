@@ -1,0 +1,217 @@
+"""One fit on the CPU: binds arrays to kernels, keeps the threads, returns numbers."""
+
+from contextlib import contextmanager
+
+import numpy as np
+from scipy import sparse
+
+from skmlp.backends.cpu import blas, kernels, loops, plan
+from skmlp.backends.cpu.first_layer import SparseRows
+from skmlp.backends.cpu.team import Team
+from skmlp.network import layout
+from skmlp.rules.activations import ACTIVATIONS
+from skmlp.rules.optimizers import OPTIMIZERS
+
+# Rows that the gradient over all rows works on at a time.
+_SWEEP_ROWS = 1024
+
+
+def _read_only(array):
+    """A read-only view: kernels see one type, whatever the caller's array allows."""
+    view = np.asarray(array).view()
+    view.flags.writeable = False
+    return view
+
+
+def _kernel_x(x):
+    """X in the form of `first_layer`."""
+    if sparse.issparse(x):
+        return SparseRows(*map(_read_only, (x.data, x.indices, x.indptr)))
+    return _read_only(x)
+
+
+def _row_work(network, x):
+    """Multiplications and additions to propagate one row through the network."""
+    shapes = network.shapes
+    work = 2.0 * sum(fan_in * fan_out for fan_in, fan_out in shapes)
+    if sparse.issparse(x):
+        fan_in, fan_out = shapes[0]
+        work -= 2.0 * fan_out * (fan_in - x.nnz / max(1, x.shape[0]))
+    return work
+
+
+def _layers(network, output, dtype):
+    """The network for the kernels, with the loops that a forward pass calls."""
+    places = layout(network)
+    activations = [
+        loops.activation(ACTIVATIONS[name], dtype) for name in network.activations
+    ]
+    return kernels.Layers(
+        sizes=np.array(network.sizes, dtype=np.int64),
+        weights=np.array(places.weights, dtype=np.int64),
+        biases=np.array(places.biases, dtype=np.int64),
+        activations=np.array([*activations, loops.output(output, dtype)]),
+        slopes=np.zeros(0, dtype=np.int64),
+        loss=0,
+    )
+
+
+def _training_layers(network, dtype):
+    slopes = [loops.slope(ACTIVATIONS[name], dtype) for name in network.activations]
+    return _layers(network, network.output, dtype)._replace(
+        slopes=np.array(slopes, dtype=np.int64),
+        loss=loops.loss(network.loss_rule, dtype),
+    )
+
+
+def _room(problem, batch_size, dtype):
+    """Working memory for batches of a size."""
+    network = problem.network
+    sizes = list(network.sizes)
+    if sparse.issparse(problem.x):
+        sizes[0] = 0  # sparse rows are read where they lie
+    ends = np.cumsum([0] + [batch_size * units for units in sizes])
+    block = plan.block_rows(sizes, batch_size, dtype.itemsize)
+    slabs = plan.slabs(network.shapes)
+    return kernels.Room(
+        outputs=np.empty(ends[-1], dtype=dtype),
+        deltas=np.empty(ends[-1], dtype=dtype),
+        at=ends[:-1].astype(np.int64),
+        gradient=np.zeros(layout(network).size, dtype=dtype),
+        losses=np.zeros(-(-batch_size // block)),
+        squares=np.zeros(len(slabs)),
+        slabs=slabs,
+        block=block,
+        units=blas.scalars(dtype),
+    )
+
+
+class Session:
+    """One fit (see `skmlp.backends`).
+
+    Parameters
+    ----------
+    problem : skmlp.backends.Problem
+    parameters : ndarray
+        Trained in place.
+    n_jobs : int or None
+    """
+
+    def __init__(self, problem, parameters, n_jobs):
+        self.parameters = parameters
+        self._problem = problem
+        self._n_jobs = n_jobs
+        self._dtype = parameters.dtype
+        weights = problem.weights
+        if weights is None:
+            weights = np.zeros(0, dtype=self._dtype)
+        self._x = _kernel_x(problem.x)
+        self._data = kernels.Data(
+            self._x, _read_only(problem.targets), _read_only(weights)
+        )
+        self._weight = 1.0 / problem.mean_weight
+        self._layers = _training_layers(problem.network, self._dtype)
+        self._room = None
+        self._batch_size = None
+        self._team = None
+
+    def _prepare(self, batch_size):
+        """Working memory and threads for batches of a size."""
+        if self._batch_size != batch_size:
+            self.close()
+            self._room = _room(self._problem, batch_size, self._dtype)
+            work = batch_size * _row_work(self._problem.network, self._problem.x)
+            self._team = Team(plan.threads_for(work, self._n_jobs))
+            self._batch_size = batch_size
+
+    def train(self, optimizer, order, batch_size, span, rates):
+        """Train on some batches of an epoch."""
+        self._prepare(batch_size)
+        step = kernels.Step(
+            update=loops.update(OPTIMIZERS[optimizer.name], self._dtype),
+            slots=optimizer.slots,
+            rates=np.ascontiguousarray(rates, dtype=np.float64),
+            hyper=np.array(optimizer.hyper, dtype=self._dtype),
+            decay=self._problem.alpha * self._weight,
+        )
+        batches = kernels.Span(
+            _read_only(order), batch_size, span[0], span[1], self._weight
+        )
+        result = np.zeros(1)
+        arguments = (self._layers, self._data, self._room, self.parameters)
+        self._team.run(
+            lambda post: kernels.train(post, *arguments, step, batches, result)
+        )
+        return float(result[0])
+
+    def loss_and_gradient(self, parameters):
+        """Loss and gradient over all training rows, the penalty included."""
+        rows = self._problem.rows
+        self._prepare(min(_SWEEP_ROWS, len(rows)))
+        n_batches = -(-len(rows) // self._batch_size)
+        span = kernels.Span(
+            _read_only(rows), self._batch_size, 0, n_batches, self._weight
+        )
+        values = np.ascontiguousarray(parameters, dtype=self._dtype)
+        result = np.zeros(1)
+        self._room.gradient[:] = 0
+        arguments = (self._layers, self._data, self._room, values, span, result)
+        self._team.run(lambda post: kernels.differentiate(post, *arguments))
+        gradient = self._room.gradient.astype(np.float64)
+        n_weights = layout(self._problem.network).biases[0]
+        penalised = np.asarray(parameters, dtype=np.float64)[:n_weights]
+        decay = self._problem.alpha * self._weight / len(rows)
+        gradient[:n_weights] += decay * penalised
+        return result[0] + 0.5 * decay * penalised @ penalised, gradient
+
+    def outputs(self, rows):
+        """Predictions for some rows with the current parameters."""
+        network = self._problem.network
+        return _predict(
+            network, self.parameters, (self._problem.x, rows), network.output, self._n_jobs
+        )
+
+    def close(self):
+        """End the threads."""
+        if self._team is not None:
+            self._team.close()
+
+
+@contextmanager
+def open_session(problem, parameters, n_jobs):
+    """A session on a copy of some parameters, closed at the end of the block."""
+    with blas.single_threaded_blas:
+        session = Session(problem, parameters.copy(), n_jobs)
+        try:
+            yield session
+        finally:
+            session.close()
+
+
+def _predict(network, parameters, source, activation, n_jobs):
+    """Predictions for some rows (X, row numbers)."""
+    x, rows = source
+    dtype = parameters.dtype
+    width = max(network.sizes[1:] if sparse.issparse(x) else network.sizes)
+    block = plan.predict_rows(width, len(rows), dtype.itemsize)
+    work = block * _row_work(network, x)
+    n_blocks = -(-len(rows) // block)
+    n_threads = min(plan.threads_for(work * n_blocks, n_jobs), n_blocks)
+    out = np.empty((len(rows), network.sizes[-1]), dtype=dtype)
+    scratch = np.empty((n_threads, 2 * block * width), dtype=dtype)
+    room = (scratch, block, blas.scalars(dtype))
+    layers = _layers(network, activation, dtype)
+    arguments = (layers, _kernel_x(x), _read_only(rows), room, parameters, out)
+    with Team(n_threads) as team:
+        team.run(lambda post: kernels.predict(post, *arguments))
+    return out
+
+
+def outputs(network, parameters, x, activation, n_jobs):
+    """Predictions of a network, its output activation being the one named.
+
+    The working memory belongs to the call, so that threads may predict at once.
+    """
+    rows = np.arange(x.shape[0])
+    with blas.single_threaded_blas:
+        return _predict(network, parameters, (x, rows), activation, n_jobs)

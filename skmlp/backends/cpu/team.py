@@ -1,0 +1,188 @@
+"""A team of threads that runs one kernel together.
+
+One Python thread a core runs the same kernel, which releases the interpreter's lock,
+for many minibatches on end. Inside it the members share out numbered items of work
+and meet at barriers: a barrier of this kind costs a few tenths of a microsecond, a
+parallel region of Numba's 1 to 80. Numba's own threading layers are not used: one
+aborts the process on concurrent use, another kills forked children, and neither
+respects the limits that joblib and threadpoolctl set.
+
+Items are taken from a counter, first come first served, so a member that the system
+has taken off its core delays the others by one item at most. What an item computes
+does not depend on who takes it; nor does any result on the number of members.
+
+A member that waits spins for a few microseconds and then yields its core.
+"""
+
+import sys
+import threading
+from typing import NamedTuple
+
+import numpy as np
+from numba import types
+
+from skmlp.backends.cpu.memory import atomic_add, atomic_load, atomic_store
+from skmlp.jit import inline
+
+# Words of the shared state, a cache line (8 words) apart.
+_ARRIVED, _GENERATION, _NEXT_ITEM, _ABORT = 0, 8, 16, 24
+_N_WORDS = 32
+_SPINS = 2000
+
+_give_way = types.ExternalFunction(
+    "SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32()
+)
+
+
+class Post(NamedTuple):
+    """What a kernel knows of the team: its shared words, its size, its own number.
+
+    Attributes
+    ----------
+    state : ndarray of int64
+    size : int
+    member : int
+        0 is the thread that called; it does what only one may do.
+    """
+
+    state: np.ndarray
+    size: int
+    member: int
+
+
+@inline
+def take(post):
+    """Number of the next item of work, counted from 0 since the last barrier."""
+    return atomic_add(post.state, _NEXT_ITEM, 1)
+
+
+@inline
+def meet(post):
+    """Wait for the whole team; false when the work was called off."""
+    state = post.state
+    if post.size == 1:
+        state[_NEXT_ITEM] = 0
+        return True
+    generation = atomic_load(state, _GENERATION)
+    if atomic_add(state, _ARRIVED, 1) == post.size - 1:
+        atomic_store(state, _NEXT_ITEM, 0)
+        atomic_store(state, _ARRIVED, 0)
+        atomic_add(state, _GENERATION, 1)
+        return True
+    spins = 0
+    while atomic_load(state, _GENERATION) == generation:
+        spins += 1
+        if spins > _SPINS:
+            if atomic_load(state, _ABORT) != 0:
+                return False
+            _give_way()
+    return True
+
+
+class Team:
+    """Threads that wait for work between two calls of `run`.
+
+    Parameters
+    ----------
+    size : int
+        Members, the calling thread included. Where the system refuses a thread, the
+        team is smaller.
+    """
+
+    def __init__(self, size):
+        self._changed = threading.Condition()
+        self._job = None
+        self._threads = []
+        for member in range(1, size):
+            thread = threading.Thread(target=self._serve, args=(member,), daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # can't start new thread
+                break
+            self._threads.append(thread)
+        self.size = 1 + len(self._threads)
+
+    def _serve(self, member):
+        done = None
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda last=done: self._job is not last)
+                job = done = self._job
+            if job.work is None:
+                return
+            job.serve(Post(job.state, self.size, member))
+            with self._changed:
+                self._changed.notify_all()
+
+    def run(self, work):
+        """Let every member call ``work(post)`` and wait for all of them.
+
+        An exception in this thread, Ctrl-C for one, calls the work off: the others
+        leave the kernel at their next barrier, and the exception goes on from here.
+        """
+        job = _Job(work)
+        try:
+            if self._threads:
+                self._announce(job)
+            work(Post(job.state, self.size, 0))
+        except BaseException:
+            job.state[_ABORT] = 1
+            raise
+        finally:
+            if self._job is job:
+                self._wait(job)
+        if job.errors:
+            raise job.errors[0]
+
+    def _announce(self, job):
+        with self._changed:
+            self._job = job
+            self._changed.notify_all()
+
+    def _wait(self, job):
+        """Wait until all others have left the work, also while Ctrl-C is pressed."""
+        interruption = None
+        while len(job.left) < len(self._threads):
+            try:
+                with self._changed:
+                    self._changed.notify_all()
+                    self._changed.wait_for(
+                        lambda: len(job.left) == len(self._threads), timeout=1.0
+                    )
+            except KeyboardInterrupt as error:
+                job.state[_ABORT] = 1
+                interruption = error
+        if interruption is not None:
+            raise interruption
+
+    def close(self):
+        """End the threads."""
+        if self._threads:
+            self._announce(_Job(None))
+        for thread in self._threads:
+            thread.join()
+        self._threads = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+
+class _Job:
+    """One call of `Team.run`: the work, its shared words, who has left and how."""
+
+    def __init__(self, work):
+        self.work = work
+        self.state = np.zeros(_N_WORDS, dtype=np.int64)
+        self.left = []
+        self.errors = []
+
+    def serve(self, post):
+        try:
+            self.work(post)
+        except BaseException as error:  # noqa: BLE001 - raised again by `Team.run`
+            self.state[_ABORT] = 1
+            self.errors.append(error)
+        self.left.append(post.member)

@@ -1,0 +1,118 @@
+"""The one place that knows how functions become machine code.
+
+Flags. ``error_model="numpy"`` because a test for division by zero stops vectorisation.
+Of the fast-math flags those that let LLVM reorder and contract, never ``nnan`` or
+``ninf``: they would remove `isnan` and make nan compare as a number. Functions whose
+order of operations carries their accuracy are compiled by `exact`.
+
+Rules. The functions of `skmlp.rules` are plain Python. `teach` lets compiled code call
+them, `replace` gives it another implementation of one of them.
+
+Loops by address. A rule's loop over a block (`loop`) is compiled on its own, cached on
+its own and handed to the kernels as an address. A kernel is thus compiled once for
+every activation, loss and optimizer; a rule costs the 0.2 s of its own loop when it is
+first used; and one indirect call a block of a thousand elements costs nothing that can
+be measured. (Folding every rule into every kernel grows each compilation with the
+catalogue; first-class functions cost microseconds of Python a launch.)
+"""
+
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
+
+from skmlp.kernel_cache import KernelCache
+
+_FAST = {"contract", "reassoc", "nsz", "arcp", "afn"}
+_OPTIONS = {"error_model": "numpy", "nogil": True}
+
+
+def inline(function):
+    """Compile a function that kernels call and that LLVM inlines into them."""
+    return njit(fastmath=_FAST, **_OPTIONS)(function)
+
+
+def rule(function):
+    """Compile a scalar rule; always inlined, or the loop around it does not vectorise."""
+    return njit(fastmath=_FAST, forceinline=True, **_OPTIONS)(function)
+
+
+def exact(function):
+    """Compile a scalar rule whose order of operations must stand."""
+    return njit(fastmath={"contract"}, forceinline=True, **_OPTIONS)(function)
+
+
+def kernel(function):
+    """Compile a function that Python calls, with its machine code kept on disk."""
+    return _cached(function, f"{function.__module__}.{function.__qualname__}")
+
+
+def _cached(function, key):
+    dispatcher = njit(fastmath=_FAST, **_OPTIONS)(function)
+    dispatcher._cache = KernelCache(dispatcher, key)
+    return dispatcher
+
+
+def loop(function, signature, key):
+    """Compile a loop over a block ahead of its first call.
+
+    Parameters
+    ----------
+    function : callable
+    signature : numba signature
+    key : str or None
+        Name in the cache on disk, different for every rule; None keeps the machine
+        code in memory, for functions that are not part of this package.
+
+    Returns
+    -------
+    dispatcher
+        To be kept alive as long as its address is in use.
+    address : int
+        For the intrinsics made by `caller`.
+    """
+    if key is None:
+        dispatcher = inline(function)
+    else:
+        dispatcher = _cached(function, key)
+    dispatcher.compile(signature)
+    compiled = dispatcher.overloads[signature.args]
+    name = compiled.fndesc.llvm_cfunc_wrapper_name
+    return dispatcher, compiled.library.get_pointer_to_function(name)
+
+
+def caller(return_type):
+    """An intrinsic ``call(address, (arguments...))`` of functions from `loop`."""
+
+    @intrinsic
+    def call(typing_context, address, arguments):
+        def generate(context, builder, signature, values):
+            kinds = [context.get_value_type(kind) for kind in signature.args[1].types]
+            result = ir.FunctionType(context.get_value_type(return_type), kinds)
+            pointer = builder.inttoptr(values[0], result.as_pointer())
+            return builder.call(pointer, cgutils.unpack_tuple(builder, values[1]))
+
+        return return_type(address, arguments), generate
+
+    return call
+
+
+def teach(function, *, exactly=False):
+    """Let compiled code call a plain Python function."""
+    flags = {"contract"} if exactly else _FAST
+    options = {"fastmath": flags, "forceinline": True, "error_model": "numpy"}
+    overload(function, jit_options=options, strict=False)(lambda *args: function)
+
+
+def replace(function, single, double):
+    """Give compiled code an implementation a dtype for a plain Python function."""
+
+    def choose(x):
+        if x == types.float32:
+            return lambda x: single(x)
+        if x == types.float64:
+            return lambda x: double(x)
+        return None
+
+    single, double = exact(single), exact(double)
+    overload(function, jit_options={"forceinline": True}, strict=False)(choose)
