@@ -103,7 +103,7 @@ class KernelCache:
     """
 
     def __init__(self, dispatcher, key):
-        self._key = (key, repr(sorted(map(str, dispatcher.targetoptions.items()))))
+        self._key = key
         self._name = key.rsplit(".", 1)[-1]
         code = dispatcher.py_func.__code__
         # Only the parts of Numba's implementation that (de)serialise are used; its

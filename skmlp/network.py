@@ -24,13 +24,16 @@ class Network(NamedTuple):
         Units of every layer, from the features to the outputs; two at least.
     activations : tuple of str
         Activation of each hidden layer, ``len(sizes) - 2`` names.
-    loss, output : str
-        The pair that names a row of `skmlp.rules.losses.LOSSES`.
+    loss : str or None
+        With `output` it names a row of `skmlp.rules.losses.LOSSES`; None for a
+        network that only predicts.
+    output : str
+        The output activation.
     """
 
     sizes: tuple[int, ...]
     activations: tuple[str, ...]
-    loss: str
+    loss: str | None
     output: str
 
     @property

@@ -25,7 +25,9 @@ def _dense(x):
 
 
 def _activate(name, z):
-    return softmax(z, axis=1) if name == "softmax" else _apply(ACTIVATIONS[name].value, z)
+    return (
+        softmax(z, axis=1) if name == "softmax" else _apply(ACTIVATIONS[name].value, z)
+    )
 
 
 def _forward(network, parameters, x):
@@ -83,7 +85,9 @@ class Session:
     def _batch(self, parameters, rows, scale):
         """Loss and gradient over some rows, the sum of their weights times `scale`."""
         problem = self._problem
-        weights = np.ones(len(rows)) if problem.weights is None else problem.weights[rows]
+        weights = (
+            np.ones(len(rows)) if problem.weights is None else problem.weights[rows]
+        )
         loss, gradient = _gradient(
             problem.network,
             parameters,

@@ -1,1 +1,6 @@
-MLPClassifier = MLPRegressor = None
+"""The estimators: parameters, validation, labels, predictions. No maths, no Numba."""
+
+from skmlp.estimators.classifier import MLPClassifier
+from skmlp.estimators.regressor import MLPRegressor
+
+__all__ = ["MLPClassifier", "MLPRegressor"]

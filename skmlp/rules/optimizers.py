@@ -48,14 +48,15 @@ def nesterov(p, g, velocity, rate, h):
 
 
 def adam(p, g, m, v, rate, h):
-    """Adam (Kingma and Ba, 2014): decay rates h[0], h[1]; h[2] added to the root.
+    """Adam (Kingma and Ba, 2014): 1 - beta_1, 1 - beta_2, and epsilon.
 
-    The constant h[2] is added before the bias correction, as in the paper's last
-    remark of section 2 and in scikit-learn, and not after it as in its algorithm 1.
+    The complements of the decay rates come in, since in single precision 1 - 0.999
+    has lost five digits. Epsilon is added before the bias correction, as in the
+    paper's last remark of section 2 and in scikit-learn, not as in its algorithm 1.
     """
     T = type(p)
-    m = h[0] * m + (T(1) - h[0]) * g
-    v = h[1] * v + (T(1) - h[1]) * g * g
+    m = m + h[0] * (g - m)
+    v = v + h[1] * (g * g - v)
     return p - rate * m / (T(np.sqrt(v)) + h[2]), m, v
 
 
@@ -66,7 +67,7 @@ def no_correction(t, h):
 
 def adam_correction(t, h):
     """Bias correction of both moments: sqrt(1 - beta_2^t) / (1 - beta_1^t)."""
-    return np.sqrt(1.0 - h[1] ** t) / (1.0 - h[0] ** t)
+    return np.sqrt(1.0 - (1.0 - h[1]) ** t) / (1.0 - (1.0 - h[0]) ** t)
 
 
 OPTIMIZERS = {

@@ -34,7 +34,7 @@ def from_bits(i):
 
 
 def exp_float32(x):
-    """exp in single precision, within 2 ulp; zero below 2^-125, infinite above 88.7."""
+    """Exp in single precision, within 2 ulp; zero below 2^-125, infinite above 88.7."""
     T = np.float32
     I = np.int32  # noqa: E741 - the integer of T's size, beside T
     a = T(-87.5) if x < T(-87.5) else (T(88.75) if x > T(88.75) else x)
@@ -55,7 +55,7 @@ def exp_float32(x):
 
 
 def exp_float64(x):
-    """exp in double precision, within 2 ulp; zero below 2^-1021, infinite above 709.8."""
+    """Exp in double precision, within 2 ulp; zero below 2^-1021, infinite above 709.8."""
     T = np.float64
     I = np.int64  # noqa: E741
     a = T(-708.6) if x < T(-708.6) else (T(709.8) if x > T(709.8) else x)
@@ -109,7 +109,7 @@ def _atanh_float64(s):
 
 
 def log_float32(x):
-    """log in single precision, within 2 ulp for normal numbers; log(0) is -inf."""
+    """Log in single precision, within 2 ulp for normal numbers; log(0) is -inf."""
     T = np.float32
     I = np.int32  # noqa: E741
     i = bits_of(x)
@@ -124,7 +124,7 @@ def log_float32(x):
 
 
 def log_float64(x):
-    """log in double precision, within 2 ulp for normal numbers; log(0) is -inf."""
+    """Log in double precision, within 2 ulp for normal numbers; log(0) is -inf."""
     T = np.float64
     I = np.int64  # noqa: E741
     i = bits_of(x)
@@ -156,7 +156,7 @@ def log1p_float64(x):
 
 
 def tanh_float32(x):
-    """tanh in single precision, within 2 ulp."""
+    """Tanh in single precision, within 2 ulp."""
     T = np.float32
     a = -x if x < T(0) else x
     q = x * x
@@ -172,7 +172,7 @@ def tanh_float32(x):
 
 
 def tanh_float64(x):
-    """tanh in double precision, within 2 ulp."""
+    """Tanh in double precision, within 2 ulp."""
     T = np.float64
     a = -x if x < T(0) else x
     q = x * x

@@ -1,0 +1,1 @@
+"""Training: epochs, schedules, stopping, history, L-BFGS. Plain Python, any backend."""

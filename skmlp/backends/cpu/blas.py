@@ -51,7 +51,7 @@ def _kind(array):
 
 @inline
 def product(a, b, out, sizes, beta, units):
-    """out = a b + beta out, row-major; each of a, b, out is (flat vector, offset).
+    """Out = a b + beta out, row-major; each of a, b, out is (flat vector, offset).
 
     sizes is (rows of out, columns of out, inner dimension); beta is 0 or 1.
     """
@@ -65,7 +65,7 @@ def product(a, b, out, sizes, beta, units):
 
 @inline
 def product_by_transposed(a, b, out, sizes, units):
-    """out = a b.T, row-major, with the arguments of `product`."""
+    """Out = a b.T, row-major, with the arguments of `product`."""
     m, n, k = sizes
     _gemm(
         _kind(units), _T, _N, n, m, k,
@@ -76,7 +76,7 @@ def product_by_transposed(a, b, out, sizes, units):
 
 @inline
 def product_of_transposed(a, b, out, sizes, beta, units):
-    """out = a.T b + beta out for some columns of a; a is (vector, offset, width).
+    """Out = a.T b + beta out for some columns of a; a is (vector, offset, width).
 
     sizes is (columns of a that are taken, columns of b, rows of both).
     """

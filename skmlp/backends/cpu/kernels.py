@@ -209,16 +209,14 @@ def _rows_phase(post, layers, data, room, parameters, rows, scale):
         lo = item * room.block
         block = rows[lo : min(lo + room.block, rows.shape[0])]
         _forward(layers, data, room, parameters, block, lo)
-        room.losses[item] = _backward(
-            layers, data, room, parameters, block, lo, scale
-        )
+        room.losses[item] = _backward(layers, data, room, parameters, block, lo, scale)
         item = take(post)
     return n_blocks
 
 
 @jit.inline
 def _sum_columns(delta, n, columns, out, beta):
-    """out = sums of the columns of delta's first n rows + beta out."""
+    """Out = sums of the columns of delta's first n rows + beta out."""
     if beta == 0:
         for j in range(columns):
             out[j] = 0

@@ -198,9 +198,7 @@ class _Kinds:
         )
 
     def update(self):
-        return types.float64(
-            *(self.vector,) * 4, self.scalar, self.scalar, self.vector
-        )
+        return types.float64(*(self.vector,) * 4, self.scalar, self.scalar, self.vector)
 
 
 # Loops live as long as the process: their addresses are in the hands of kernels.

@@ -168,7 +168,11 @@ class Session:
         """Predictions for some rows with the current parameters."""
         network = self._problem.network
         return _predict(
-            network, self.parameters, (self._problem.x, rows), network.output, self._n_jobs
+            network,
+            self.parameters,
+            (self._problem.x, rows),
+            network.output,
+            self._n_jobs,
         )
 
     def close(self):

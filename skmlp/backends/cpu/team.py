@@ -182,7 +182,7 @@ class _Job:
     def serve(self, post):
         try:
             self.work(post)
-        except BaseException as error:  # noqa: BLE001 - raised again by `Team.run`
+        except BaseException as error:
             self.state[_ABORT] = 1
             self.errors.append(error)
         self.left.append(post.member)

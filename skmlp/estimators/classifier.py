@@ -1,0 +1,283 @@
+"""The classifier: labels in, probabilities and labels out."""
+
+import numpy as np
+from scipy.special import log_softmax
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.utils import column_or_1d
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import _check_partial_fit_first_call
+
+from skmlp.estimators.base import BaseMLP
+from skmlp.estimators.docs import with_shared_docs
+from skmlp.estimators.labels import Labels
+
+
+@with_shared_docs
+class MLPClassifier(ClassifierMixin, BaseMLP):
+    """Multi-layer perceptron classifier, trained by compiled kernels.
+
+    Minimises the log-loss by Adam, stochastic gradient descent or L-BFGS. Parameters,
+    attributes and, for a given ``random_state`` in float64, the fitted network are
+    those of `sklearn.neural_network.MLPClassifier`; the differences are listed in
+    ``docs/differences.md``.
+
+    Parameters
+    ----------
+    {parameters}
+
+    class_weight : dict, 'balanced' or list of dicts, default=None
+        Weights of the classes, which multiply ``sample_weight``. A dict has weights
+        by label; classes that it leaves out weigh one. 'balanced' weighs a class by
+        ``n_samples / (n_classes * n_samples_of_the_class)``. For a multilabel target
+        a list has a dict a column, and a sample's weight is the product over them.
+
+    {own_parameters}
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+
+    {attributes}
+
+    See Also
+    --------
+    MLPRegressor : Multi-layer perceptron regressor.
+
+    Notes
+    -----
+    Minibatches are weighted without bias: a batch's loss is divided by the number of
+    its rows times the mean weight of the training set, not by the batch's own sum of
+    weights.
+
+    References
+    ----------
+    {references}
+
+    Examples
+    --------
+    >>> from skmlp import MLPClassifier
+    >>> from sklearn.datasets import make_classification
+    >>> from sklearn.model_selection import train_test_split
+    >>> X, y = make_classification(n_samples=100, random_state=1)
+    >>> X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y,
+    ...                                                     random_state=1)
+    >>> clf = MLPClassifier(random_state=1, max_iter=300).fit(X_train, y_train)
+    >>> clf.predict(X_test[:5, :])
+    array([1, 0, 1, 0, 1])
+    >>> clf.score(X_test, y_test)
+    0.8...
+    """
+
+    _parameter_constraints: dict = {
+        **BaseMLP._parameter_constraints,
+        "class_weight": [dict, list, StrOptions({"balanced"}), None],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        max_fun=15000,
+        class_weight=None,
+        n_jobs=None,
+        dtype=None,
+    ):
+        super().__init__(
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            solver=solver,
+            alpha=alpha,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            learning_rate_init=learning_rate_init,
+            power_t=power_t,
+            max_iter=max_iter,
+            shuffle=shuffle,
+            random_state=random_state,
+            tol=tol,
+            verbose=verbose,
+            warm_start=warm_start,
+            momentum=momentum,
+            nesterovs_momentum=nesterovs_momentum,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            n_iter_no_change=n_iter_no_change,
+            max_fun=max_fun,
+            n_jobs=n_jobs,
+            dtype=dtype,
+        )
+        self.class_weight = class_weight
+
+    @available_if(lambda estimator: estimator._check_solver())
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None, classes=None):
+        """Train for one more epoch on the given data.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Class labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights. Rows of weight zero take no part.
+        classes : array-like of shape (n_classes,), default=None
+            All classes that any call will bring; needed in the first call.
+
+        Returns
+        -------
+        self : object
+            The trained estimator.
+
+        Raises
+        ------
+        ValueError
+            For data or weights that cannot be used, when ``class_weight='balanced'``
+            (the classes' shares in one chunk say nothing of the others), and when the
+            training diverges. The estimator is then as it was before.
+        """
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                f"class_weight={self.class_weight!r} is not supported for partial_fit, "
+                "since a chunk need not have the classes' shares of the whole data. "
+                "Compute the weights with sklearn.utils.class_weight."
+                "compute_class_weight and pass them as a dict."
+            )
+        with self._unchanged_on_failure():
+            if _check_partial_fit_first_call(self, classes):
+                self._labels = Labels.of(y, self.classes_)
+            return self._fit(X, y, sample_weight, incremental=True)
+
+    def _validate_y(self, y, first):
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        # The first call of partial_fit has set the labels before the data are seen.
+        if hasattr(self, "_labels") and (not first or not hasattr(self, "coefs_")):
+            self._labels.check_known(y, self.warm_start)
+        else:
+            self._labels = Labels.of(y)
+            self.classes_ = self._labels.classes
+        return y
+
+    def _targets(self, y, dtype):
+        return self._labels.encode(y, dtype)
+
+    def _head(self, targets):
+        return self._labels.n_outputs, "log_loss", self._labels.output
+
+    def _stratify(self, targets):
+        if self._labels.multilabel:
+            return None
+        if self._labels.output == "softmax":
+            return targets.ravel()
+        return targets.astype(bool)
+
+    def _validation_score(self, outputs, targets, weights):
+        numbers = self._labels.numbers(outputs, 0.5)
+        correct = np.all(numbers == targets, axis=1)
+        return float(np.average(correct, weights=weights))
+
+    def predict(self, X):
+        """Predict class labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_labels)
+            Labels; for a multilabel target an indicator matrix, sparse if the
+            target was.
+        """
+        raw = self._outputs(X, "identity")
+        return self._labels.decode(raw)
+
+    def decision_function(self, X):
+        """Raw outputs of the network: the logits.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            For two classes the logit of the second, else a column a class or label.
+        """
+        raw = self._outputs(X, "identity")
+        return raw.ravel() if raw.shape[1] == 1 else raw
+
+    def predict_proba(self, X):
+        """Probabilities of the classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            In the order of ``classes_``; for a multilabel target the probability of
+            each label.
+        """
+        probabilities = self._outputs(X)
+        if self._labels.multilabel or probabilities.shape[1] > 1:
+            return probabilities
+        if len(self.classes_) == 1:
+            return np.ones_like(probabilities)
+        return np.hstack([1 - probabilities, probabilities])
+
+    def predict_log_proba(self, X):
+        """Logarithms of the probabilities, from the logits: exact in the tails.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            In the order of ``classes_``.
+        """
+        raw = self._outputs(X, "identity")
+        if self._labels.multilabel:
+            # Near one, where labels tie once rounded, the logarithms must tie too.
+            likely = np.log(np.maximum(self.predict_proba(X), 0.5))
+            return np.where(raw > 0, likely, -np.logaddexp(0, -raw))
+        if len(self.classes_) == 1:
+            return np.zeros_like(raw)
+        if raw.shape[1] == 1:
+            return -np.logaddexp(0, np.hstack([raw, -raw]))
+        return log_softmax(raw, axis=1)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

@@ -1,0 +1,107 @@
+"""What users pass as X and as weights, brought into the one form that backends take.
+
+Kernels are compiled by type, so read-only, Fortran-ordered, strided or big-endian
+arrays would each compile anew. An X that is C-contiguous and of the right dtype is
+never copied.
+"""
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.validation import _check_sample_weight
+
+_INT32_MAX = np.iinfo(np.int32).max
+
+
+def reject_masked(**arrays):
+    """Refuse masked arrays that hide something: validation would drop the mask.
+
+    Raises
+    ------
+    ValueError
+    """
+    for name, array in arrays.items():
+        if np.ma.is_masked(array):
+            raise ValueError(
+                f"{name} is a masked array with {np.ma.count_masked(array)} masked "
+                "elements, which would be used as if they were not masked. Impute "
+                "them or drop their rows."
+            )
+
+
+def canonical_x(x, dtype):
+    """X as backends take it: C-contiguous and aligned, or CSR with sorted indices.
+
+    Parameters
+    ----------
+    x : ndarray or scipy sparse matrix or array, validated
+    dtype : numpy dtype
+
+    Returns
+    -------
+    ndarray or scipy sparse CSR
+        `x` itself or a view on it wherever that will do.
+    """
+    if not sparse.issparse(x):
+        return np.require(x, dtype=dtype, requirements=["C", "A"])
+    x = x.tocsr()
+    if not x.has_canonical_format:
+        x = x.copy()
+        x.sum_duplicates()
+    index = np.int32 if max(x.nnz, *x.shape) <= _INT32_MAX else np.int64
+    # The constructor would choose an index type of its own.
+    canonical = sparse.csr_array(x.shape, dtype=dtype)
+    canonical.data = np.require(x.data, dtype=dtype, requirements=["C", "A"])
+    canonical.indices = np.require(x.indices, dtype=index, requirements=["C", "A"])
+    canonical.indptr = np.require(x.indptr, dtype=index, requirements=["C", "A"])
+    return canonical
+
+
+def weigh(sample_weight, class_weight, x, y, dtype):
+    """Combined weights, and the rows that take part.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,) or None
+    class_weight : dict, list of dicts, 'balanced' or None
+    x : validated X
+    y : ndarray, validated labels; only read with class weights
+    dtype : numpy dtype
+
+    Returns
+    -------
+    weights : ndarray of shape (n_samples,) or None
+        None where all count alike.
+    rows : ndarray of int64
+        Numbers of the rows of positive weight.
+
+    Raises
+    ------
+    ValueError
+        For weights that are negative, not finite or all zero.
+    """
+    n_samples = x.shape[0]
+    rows = np.arange(n_samples)
+    weights = None
+    if sample_weight is not None:
+        weights = _check_sample_weight(
+            sample_weight, x, dtype=np.float64, ensure_non_negative=True
+        )
+        rows = np.flatnonzero(weights.astype(dtype))
+        if len(rows) == 0:
+            raise ValueError(
+                "Sample weights must contain at least one non-zero number."
+            )
+    if class_weight is not None:
+        factors = np.zeros(n_samples)
+        # Classes are balanced over the rows that take part.
+        factors[rows] = compute_sample_weight(class_weight, y[rows])
+        weights = factors if weights is None else weights * factors
+        rows = np.flatnonzero(weights.astype(dtype))
+        if len(rows) == 0:
+            raise ValueError(
+                f"class_weight={class_weight!r} leaves no sample with a positive weight."
+            )
+    if weights is not None:
+        weights = weights.astype(dtype)
+    return weights, rows

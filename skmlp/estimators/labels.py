@@ -1,0 +1,134 @@
+"""Class labels to the numbers that a network is trained on, and back.
+
+Classes stay integers: nothing of the size (samples × classes) is made, unless the
+target is multilabel, where the labels come as a matrix.
+"""
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils.multiclass import (
+    check_classification_targets,
+    type_of_target,
+    unique_labels,
+)
+
+
+class Labels:
+    """The classes and how outputs stand for them.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (n_classes,)
+        Sorted.
+    multilabel : bool
+        Whether a sample may have several labels.
+    sparse_output : bool
+        Whether predictions are sparse, because the multilabel target was.
+    """
+
+    def __init__(self, classes, multilabel=False, sparse_output=False):
+        self.classes = classes
+        self.multilabel = multilabel
+        self.sparse_output = sparse_output
+
+    @classmethod
+    def of(cls, y, classes=None):
+        """From a target, and where given the classes that are yet to come.
+
+        Raises
+        ------
+        ValueError
+            For a target that is not one of classes, or of several multiclass columns.
+        """
+        check_classification_targets(y)
+        kind = type_of_target(y)
+        if kind == "multiclass-multioutput":
+            raise ValueError(
+                "Multioutput target data is not supported with label binarization: "
+                "y of type 'multiclass-multioutput' has several columns of classes."
+            )
+        if classes is None or kind == "multilabel-indicator":
+            classes = unique_labels(y)
+        return cls(classes, kind == "multilabel-indicator", sparse.issparse(y))
+
+    @property
+    def n_outputs(self):
+        """Units of the output layer."""
+        n_classes = len(self.classes)
+        return n_classes if self.multilabel or n_classes > 2 else 1
+
+    @property
+    def output(self):
+        """Name of the output activation."""
+        return "logistic" if self.multilabel or self.n_outputs == 1 else "softmax"
+
+    def check_known(self, y, warm_start):
+        """Refuse classes that were not there when the network was made.
+
+        Raises
+        ------
+        ValueError
+        """
+        classes = unique_labels(y)
+        if warm_start:
+            if set(classes) != set(self.classes):
+                raise ValueError(
+                    "warm_start can only be used where `y` has the same classes as in "
+                    f"the previous call to fit. Previously got {self.classes}, `y` has "
+                    f"{classes}"
+                )
+        elif len(np.setdiff1d(classes, self.classes, assume_unique=True)):
+            raise ValueError(
+                "`y` has classes not in `self.classes_`. "
+                f"`self.classes_` has {self.classes}. 'y' has {classes}."
+            )
+
+    def encode(self, y, dtype):
+        """Target as the network sees it: a class's number, or one column a label.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_columns), C-contiguous
+
+        Raises
+        ------
+        ValueError
+            If a multilabel target has not one column a label, or no columns.
+        """
+        if self.multilabel:
+            y = y.toarray() if sparse.issparse(y) else np.asarray(y)
+            if y.ndim != 2 or y.shape[1] != len(self.classes):
+                raise ValueError(
+                    f"y has shape {y.shape}, but the network was made for "
+                    f"{len(self.classes)} labels, a column each."
+                )
+            return np.ascontiguousarray(y, dtype=dtype)
+        if np.ndim(y) != 1:
+            raise ValueError(
+                f"y has shape {y.shape}, but the network was made for one class a "
+                "sample, a single column."
+            )
+        return np.searchsorted(self.classes, y).astype(dtype).reshape(-1, 1)
+
+    def numbers(self, outputs, threshold):
+        """Predictions in the form of `encode`.
+
+        Parameters
+        ----------
+        outputs : ndarray of shape (n_samples, n_outputs)
+            Raw outputs or probabilities.
+        threshold : float
+            Above which a single output means the second class, or the label.
+        """
+        if self.output == "softmax":
+            return outputs.argmax(axis=1).reshape(-1, 1)
+        if len(self.classes) == 1 and not self.multilabel:
+            return np.zeros(outputs.shape, dtype=np.intp)
+        return (outputs > threshold).astype(np.intp)
+
+    def decode(self, raw):
+        """Predicted labels from raw outputs."""
+        numbers = self.numbers(raw, 0.0)
+        if not self.multilabel:
+            return self.classes[numbers.ravel()]
+        return sparse.csr_matrix(numbers) if self.sparse_output else numbers
