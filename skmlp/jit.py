@@ -25,31 +25,31 @@ from skmlp.kernel_cache import KernelCache
 
 _FAST = {"contract", "reassoc", "nsz", "arcp", "afn"}
 _OPTIONS = {"error_model": "numpy", "nogil": True}
+# What only kernels call needs no entry points for Python and C, whose compilation
+# costs as much as that of a small function itself.
+_INNER = {**_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 def inline(function):
     """Compile a function that kernels call and that LLVM inlines into them."""
-    return njit(fastmath=_FAST, **_OPTIONS)(function)
+    return njit(fastmath=_FAST, **_INNER)(function)
 
 
 def rule(function):
     """Compile a scalar rule; always inlined, or the loop around it does not vectorise."""
-    return njit(fastmath=_FAST, forceinline=True, **_OPTIONS)(function)
+    return njit(fastmath=_FAST, forceinline=True, **_INNER)(function)
 
 
 def exact(function):
     """Compile a scalar rule whose order of operations must stand."""
-    return njit(fastmath={"contract"}, forceinline=True, **_OPTIONS)(function)
+    return njit(fastmath={"contract"}, forceinline=True, **_INNER)(function)
 
 
 def kernel(function):
     """Compile a function that Python calls, with its machine code kept on disk."""
-    return _cached(function, f"{function.__module__}.{function.__qualname__}")
-
-
-def _cached(function, key):
     dispatcher = njit(fastmath=_FAST, **_OPTIONS)(function)
-    dispatcher._cache = KernelCache(dispatcher, key)
+    name = f"{function.__module__}.{function.__qualname__}"
+    dispatcher._cache = KernelCache(dispatcher, name)
     return dispatcher
 
 
@@ -71,10 +71,9 @@ def loop(function, signature, key):
     address : int
         For the intrinsics made by `caller`.
     """
-    if key is None:
-        dispatcher = inline(function)
-    else:
-        dispatcher = _cached(function, key)
+    dispatcher = njit(fastmath=_FAST, **_OPTIONS)(function)
+    if key is not None:
+        dispatcher._cache = KernelCache(dispatcher, key)
     dispatcher.compile(signature)
     compiled = dispatcher.overloads[signature.args]
     name = compiled.fndesc.llvm_cfunc_wrapper_name

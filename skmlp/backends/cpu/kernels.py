@@ -40,7 +40,7 @@ class Layers(NamedTuple):
     weights, biases : ndarray of int64
         Offsets in the parameter vector.
     activations : ndarray of int64
-        Addresses of each layer's activation; the last is the output's.
+        Addresses of each hidden layer's activation; in `predict` also the output's.
     slopes : ndarray of int64
         Addresses of each hidden layer's slope.
     loss : int

@@ -40,28 +40,38 @@ def _row_work(network, x):
     return work
 
 
-def _layers(network, output, dtype):
-    """The network for the kernels, with the loops that a forward pass calls."""
+def _layers(network, dtype):
+    """The network for the kernels, but for the loops that they call."""
     places = layout(network)
-    activations = [
-        loops.activation(ACTIVATIONS[name], dtype) for name in network.activations
-    ]
     return kernels.Layers(
         sizes=np.array(network.sizes, dtype=np.int64),
         weights=np.array(places.weights, dtype=np.int64),
         biases=np.array(places.biases, dtype=np.int64),
-        activations=np.array([*activations, loops.output(output, dtype)]),
+        activations=_hidden_loops(loops.activation, network, dtype),
         slopes=np.zeros(0, dtype=np.int64),
         loss=0,
     )
 
 
+def _hidden_loops(kind, network, dtype):
+    """Addresses of one kind of loop for every hidden layer's activation."""
+    rows = [ACTIVATIONS[name] for name in network.activations]
+    return np.array([kind(row, dtype) for row in rows], dtype=np.int64)
+
+
 def _training_layers(network, dtype):
-    slopes = [loops.slope(ACTIVATIONS[name], dtype) for name in network.activations]
-    return _layers(network, network.output, dtype)._replace(
-        slopes=np.array(slopes, dtype=np.int64),
+    """The network with all that a minibatch needs."""
+    return _layers(network, dtype)._replace(
+        slopes=_hidden_loops(loops.slope, network, dtype),
         loss=loops.loss(network.loss_rule, dtype),
     )
+
+
+def _predicting_layers(network, output, dtype):
+    """The network with an output activation."""
+    layers = _layers(network, dtype)
+    last = loops.output(output, dtype)
+    return layers._replace(activations=np.append(layers.activations, last))
 
 
 def _room(problem, batch_size, dtype):
@@ -204,7 +214,7 @@ def _predict(network, parameters, source, activation, n_jobs):
     out = np.empty((len(rows), network.sizes[-1]), dtype=dtype)
     scratch = np.empty((n_threads, 2 * block * width), dtype=dtype)
     room = (scratch, block, blas.scalars(dtype))
-    layers = _layers(network, activation, dtype)
+    layers = _predicting_layers(network, activation, dtype)
     arguments = (layers, _kernel_x(x), _read_only(rows), room, parameters, out)
     with Team(n_threads) as team:
         team.run(lambda post: kernels.predict(post, *arguments))
