@@ -36,7 +36,7 @@ def inline(function):
 
 
 def rule(function):
-    """Compile a scalar rule; always inlined, or the loop around it does not vectorise."""
+    """Compile a scalar rule; always inlined, for the loop around it to vectorise."""
     return njit(fastmath=_FAST, forceinline=True, **_INNER)(function)
 
 

@@ -43,8 +43,8 @@ class Network(NamedTuple):
 
     @property
     def loss_rule(self):
-        """The row of the table of losses."""
-        return LOSSES[self.loss, self.output]
+        """The row of the table of losses; of a network that has a loss."""
+        return LOSSES[str(self.loss), self.output]
 
     @property
     def target_columns(self):

@@ -4,6 +4,7 @@ A fit works on local values and writes the fitted attributes at its end; whateve
 wrong before, the estimator is what it was.
 """
 
+import copy
 import warnings
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from skmlp.network import Network, initialise, pack, views
 from skmlp.rules.activations import hidden_activations
 from skmlp.training import lbfgs, stochastic
 from skmlp.training.optimizer import Optimizer, Recipe
-from skmlp.training.progress import Progress
+from skmlp.training.progress import Progress, Validation
 from skmlp.training.schedules import SCHEDULES
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
@@ -214,12 +215,12 @@ class BaseMLP(BaseEstimator, ABC):
         network = self._network(sample)
         if goes_on:
             parameters = self._current_parameters(network, sample.x.dtype)
-            progress = self._current_progress()
+            progress = copy.deepcopy(getattr(self, "_progress", Progress()))
         else:
             ranges = [self.activation] * len(network.shapes)
             parameters = initialise(network, ranges, generator, sample.x.dtype)
             progress = Progress()
-            vars(self).pop("_optimizer", None)
+            self._optimizer = None
         if self.solver in STOCHASTIC_SOLVERS:
             self._fit_stochastic(
                 network, sample, parameters, progress, generator, incremental
@@ -280,26 +281,6 @@ class BaseMLP(BaseEstimator, ABC):
             )
         return pack(self.coefs_, self.intercepts_, dtype)
 
-    def _current_progress(self):
-        """Copy of what earlier calls have reached."""
-        progress = Progress(
-            loss_curve=list(getattr(self, "loss_curve_", [])),
-            no_improvement_count=getattr(self, "_no_improvement_count", 0),
-            samples_seen=self.t_,
-        )
-        best_loss = getattr(self, "best_loss_", None)
-        if best_loss is not None:
-            progress.best_loss = best_loss
-        if (
-            getattr(self, "validation_scores_", None) is not None
-            and self.early_stopping
-        ):
-            progress.validation_scores = list(self.validation_scores_)
-            progress.best_validation_score = self.best_validation_score_
-            progress.best_loss = None
-            progress.best_parameters = self._best_parameters
-        return progress
-
     def _fit_stochastic(
         self, network, sample, parameters, progress, generator, incremental
     ):
@@ -308,10 +289,12 @@ class BaseMLP(BaseEstimator, ABC):
             optimizer = Optimizer(self._recipe(), parameters.size, parameters.dtype)
         else:
             optimizer = optimizer.copy()
-        rows, held_out = sample.rows, None
         if self.early_stopping:
             rows, held_out = self._split(sample, generator)
-            progress.watch_validation(parameters)
+            progress.validation = progress.validation or Validation(parameters)
+        else:
+            rows, held_out = sample.rows, None
+            progress.validation = None
         problem = Problem(
             network, sample.x, sample.targets, sample.weights, rows, self.alpha
         )
@@ -405,10 +388,11 @@ class BaseMLP(BaseEstimator, ABC):
         self.t_ = progress.samples_seen
         self.loss_curve_ = progress.loss_curve
         self.loss_ = progress.loss_curve[-1] if progress.loss_curve else np.inf
-        self.best_loss_ = progress.best_loss
-        self.validation_scores_ = progress.validation_scores
-        self.best_validation_score_ = progress.best_validation_score
-        self._best_parameters = progress.best_parameters
+        seen = progress.validation
+        self.best_loss_ = progress.best_loss if seen is None else None
+        self.validation_scores_ = None if seen is None else seen.scores
+        self.best_validation_score_ = None if seen is None else seen.best_score
+        self._progress = progress
         self._no_improvement_count = progress.no_improvement_count
 
     def _outputs(self, X, activation=None):

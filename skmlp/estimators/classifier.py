@@ -70,6 +70,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     0.8...
     """
 
+    classes_: np.ndarray
+
     _parameter_constraints: dict = {
         **BaseMLP._parameter_constraints,
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
@@ -170,6 +172,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 "compute_class_weight and pass them as a dict."
             )
         with self._unchanged_on_failure():
+            # scikit-learn's helper sets classes_ at the first call.
             if _check_partial_fit_first_call(self, classes):
                 self._labels = Labels.of(y, self.classes_)
             return self._fit(X, y, sample_weight, incremental=True)

@@ -100,7 +100,7 @@ def weigh(sample_weight, class_weight, x, y, dtype):
         rows = np.flatnonzero(weights.astype(dtype))
         if len(rows) == 0:
             raise ValueError(
-                f"class_weight={class_weight!r} leaves no sample with a positive weight."
+                f"class_weight={class_weight!r} leaves no sample of positive weight."
             )
     if weights is not None:
         weights = weights.astype(dtype)

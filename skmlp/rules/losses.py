@@ -61,7 +61,7 @@ def poisson_slope(y, z):
 
 
 def log_loss(y, z):
-    """Cross-entropy of y in [0, 1] and logistic(z): max(z, 0) - y z + log(1 + e^-|z|)."""
+    """Cross-entropy of y and logistic(z): max(z, 0) - y z + log(1 + exp(-|z|))."""
     T = type(z)
     positive = T(0) if z < T(0) else z
     negative_size = z if z < T(0) else -z

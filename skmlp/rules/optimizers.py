@@ -42,7 +42,7 @@ def sgd(p, g, velocity, rate, h):
 
 
 def nesterov(p, g, velocity, rate, h):
-    """Nesterov's momentum h[0], the step taken from the point ahead (Sutskever, 2013)."""
+    """Nesterov's momentum h[0], a step from the point ahead (Sutskever, 2013)."""
     velocity = h[0] * velocity - rate * g
     return p + (h[0] * velocity - rate * g), velocity
 

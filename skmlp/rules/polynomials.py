@@ -55,7 +55,7 @@ def exp_float32(x):
 
 
 def exp_float64(x):
-    """Exp in double precision, within 2 ulp; zero below 2^-1021, infinite above 709.8."""
+    """Exp in double precision, within 2 ulp; 0 below 2^-1021, infinite above 709.8."""
     T = np.float64
     I = np.int64  # noqa: E741
     a = T(-708.6) if x < T(-708.6) else (T(709.8) if x > T(709.8) else x)

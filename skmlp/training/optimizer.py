@@ -1,4 +1,4 @@
-"""The state of a stochastic optimizer between epochs and between `partial_fit` calls."""
+"""State of a stochastic optimizer between epochs and between `partial_fit` calls."""
 
 import copy
 from typing import NamedTuple

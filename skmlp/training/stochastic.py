@@ -68,7 +68,7 @@ def train(session, optimizer, progress, rules, rows, generator, score=None):
     session : a backend's session
     optimizer : skmlp.training.optimizer.Optimizer
     progress : skmlp.training.progress.Progress
-        Filled in as the training goes.
+        Filled in as the training goes; with `score` it has a `validation`.
     rules : Rules
     rows : ndarray of int64
         Rows to train on.
@@ -93,7 +93,7 @@ def train(session, optimizer, progress, rules, rows, generator, score=None):
     except KeyboardInterrupt:
         warnings.warn("Training interrupted by user.", stacklevel=2)
     if score is not None:
-        return progress.best_parameters
+        return progress.validation.best_parameters
     return session.parameters
 
 
@@ -133,9 +133,12 @@ def _record(session, progress, rules, loss, n_rows, score):
         check_finite(session.parameters)
         progress.judge_loss(rules.tol)
         return
-    progress.add_score(score(), rules.tol, session.parameters)
+    validation_score = score()
+    progress.judge_score(
+        progress.validation, validation_score, rules.tol, session.parameters
+    )
     if rules.verbose:
-        print(f"Validation score: {progress.validation_scores[-1]:f}")
+        print(f"Validation score: {validation_score:f}")
 
 
 def _reason(rules, score):

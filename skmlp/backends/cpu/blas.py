@@ -7,6 +7,7 @@ inside a team: the team is the parallelism.
 
 import os
 import threading
+from collections.abc import Callable
 
 import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401 - loads the library before it is limited
@@ -98,8 +99,8 @@ class _SingleThreadedBlas:
     def __init__(self):
         self._lock = threading.Lock()
         self._users = 0
-        self._controller = None
-        self._limit = None
+        self._controller: ThreadpoolController | None = None
+        self._restore: Callable[[], None] | None = None
 
     def __enter__(self):
         with self._lock:
@@ -107,19 +108,20 @@ class _SingleThreadedBlas:
                 # Looking for the libraries takes milliseconds, hence only once.
                 if self._controller is None:
                     self._controller = ThreadpoolController()
-                self._limit = self._controller.limit(limits=1, user_api="blas")
+                limiter = self._controller.limit(limits=1, user_api="blas")
+                self._restore = limiter.restore_original_limits
             self._users += 1
 
     def __exit__(self, *exception):
         with self._lock:
             self._users -= 1
-            if self._users == 0:
-                self._limit.restore_original_limits()
+            if self._users == 0 and self._restore is not None:
+                self._restore()
 
     def forget(self):
         """Start afresh in a forked child, whose other threads are gone."""
-        if self._users:
-            self._limit.restore_original_limits()
+        if self._users and self._restore is not None:
+            self._restore()
         self._lock = threading.Lock()
         self._users = 0
 

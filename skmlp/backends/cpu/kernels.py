@@ -147,27 +147,27 @@ def _forward(layers, data, room, parameters, rows, lo):
     at, sizes = room.at, layers.sizes
     last = sizes.shape[0] - 2
     load_rows(data.x, rows, room.outputs, at[0] + lo * sizes[0])
-    for l in range(last + 1):
-        columns = sizes[l + 1]
-        start = at[l + 1] + lo * columns
-        if l == 0:
+    for layer in range(last + 1):
+        columns = sizes[layer + 1]
+        start = at[layer + 1] + lo * columns
+        if layer == 0:
             multiply_rows(
                 data.x, rows, room.outputs, at[0] + lo * sizes[0],
                 parameters, room.outputs, start, columns, room.units,
             )  # fmt: skip
         else:
             blas.product(
-                (room.outputs, at[l] + lo * sizes[l]),
-                (parameters, layers.weights[l]),
+                (room.outputs, at[layer] + lo * sizes[layer]),
+                (parameters, layers.weights[layer]),
                 (room.outputs, start),
-                (n, columns, sizes[l]),
+                (n, columns, sizes[layer]),
                 0,
                 room.units,
             )
-        if l < last:
+        if layer < last:
             z = matrix(room.outputs, start, n, columns)
-            bias = vector(parameters, layers.biases[l], columns)
-            call_activation(layers.activations[l], (z, bias))
+            bias = vector(parameters, layers.biases[layer], columns)
+            call_activation(layers.activations[layer], (z, bias))
 
 
 @jit.inline
@@ -184,19 +184,19 @@ def _backward(layers, data, room, parameters, rows, lo, scale):
     total = call_loss(
         layers.loss, (z, bias, delta, data.targets, data.weights, rows, scale)
     )
-    for l in range(last, 0, -1):
-        columns = sizes[l]
-        start = at[l] + lo * columns
+    for layer in range(last, 0, -1):
+        columns = sizes[layer]
+        start = at[layer] + lo * columns
         blas.product_by_transposed(
-            (room.deltas, at[l + 1] + lo * sizes[l + 1]),
-            (parameters, layers.weights[l]),
+            (room.deltas, at[layer + 1] + lo * sizes[layer + 1]),
+            (parameters, layers.weights[layer]),
             (room.deltas, start),
-            (n, columns, sizes[l + 1]),
+            (n, columns, sizes[layer + 1]),
             room.units,
         )
         delta = matrix(room.deltas, start, n, columns)
         output = matrix(room.outputs, start, n, columns)
-        call_slope(layers.slopes[l - 1], (delta, output))
+        call_slope(layers.slopes[layer - 1], (delta, output))
     return total
 
 
@@ -228,30 +228,30 @@ def _sum_columns(delta, n, columns, out, beta):
 @jit.inline
 def _slab_gradient(slab, layers, data, room, rows, beta):
     """Gradient of one slab over the whole batch: where it begins and its length."""
-    l, first, last = slab[0], slab[1], slab[2]
+    layer, first, last = slab[0], slab[1], slab[2]
     at, sizes = room.at, layers.sizes
     n = rows.shape[0]
-    columns = sizes[l + 1]
+    columns = sizes[layer + 1]
     if first < 0:
-        start = layers.biases[l]
-        delta = matrix(room.deltas, at[l + 1], n, columns)
+        start = layers.biases[layer]
+        delta = matrix(room.deltas, at[layer + 1], n, columns)
         _sum_columns(delta, n, columns, vector(room.gradient, start, columns), beta)
         return start, columns
-    if l == 0:
+    if layer == 0:
         gather_gradient(
             data.x, rows, room.outputs, (room.deltas, at[1]),
             (first, last, sizes[0]), room.gradient, columns, beta, room.units,
         )  # fmt: skip
     else:
         blas.product_of_transposed(
-            (room.outputs, at[l] + first, sizes[l]),
-            (room.deltas, at[l + 1]),
-            (room.gradient, layers.weights[l] + first * columns),
+            (room.outputs, at[layer] + first, sizes[layer]),
+            (room.deltas, at[layer + 1]),
+            (room.gradient, layers.weights[layer] + first * columns),
             (last - first, columns, n),
             beta,
             room.units,
         )
-    return layers.weights[l] + first * columns, (last - first) * columns
+    return layers.weights[layer] + first * columns, (last - first) * columns
 
 
 @jit.inline
@@ -363,11 +363,11 @@ def predict(post, layers, x, rows, room, parameters, out):
     while item < n_blocks:
         lo = item * block
         n = min(lo + block, rows.shape[0]) - lo
-        for l in range(last + 1):
-            columns = sizes[l + 1]
-            source = (l % 2) * half
+        for layer in range(last + 1):
+            columns = sizes[layer + 1]
+            source = (layer % 2) * half
             target = half - source
-            if l == 0:
+            if layer == 0:
                 some = rows[lo : lo + n]
                 load_rows(x, some, scratch, source)
                 multiply_rows(
@@ -377,16 +377,16 @@ def predict(post, layers, x, rows, room, parameters, out):
             else:
                 blas.product(
                     (scratch, source),
-                    (parameters, layers.weights[l]),
+                    (parameters, layers.weights[layer]),
                     (scratch, target),
-                    (n, columns, sizes[l]),
+                    (n, columns, sizes[layer]),
                     0,
                     units,
                 )
             z = matrix(scratch, target, n, columns)
-            bias = vector(parameters, layers.biases[l], columns)
-            call_activation(layers.activations[l], (z, bias))
-            if l == last:
+            bias = vector(parameters, layers.biases[layer], columns)
+            call_activation(layers.activations[layer], (z, bias))
+            if layer == last:
                 for i in range(n):
                     for j in range(columns):
                         out[lo + i, j] = z[i, j]

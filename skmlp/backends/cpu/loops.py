@@ -33,10 +33,13 @@ def _teach_rules():
         jit.teach(helper, exactly=True)
     for function, versions in polynomials.REPLACEMENTS.items():
         jit.replace(function, *versions)
-    for row in (*ACTIVATIONS.values(), *LOSSES.values()):
-        for rule in (row.value, row.slope):
-            if rule is not None:
-                jit.teach(rule)
+    for activation_row in ACTIVATIONS.values():
+        jit.teach(activation_row.value)
+        jit.teach(activation_row.slope)
+    for loss_row in LOSSES.values():
+        if loss_row.value is not None:
+            jit.teach(loss_row.value)
+            jit.teach(loss_row.slope)
     for row in OPTIMIZERS.values():
         jit.teach(row.update)
 
@@ -55,7 +58,7 @@ def _activation_loop(value):
 
 
 def _softmax(z, bias):
-    """Softmax of every row, exponentials over the whole block so that they vectorise."""
+    """Softmax of every row; exponentials over the whole block, to vectorise."""
     rows, columns = z.shape
     for i in range(rows):
         _shift_to_maximum(z[i], bias)
@@ -202,7 +205,7 @@ class _Kinds:
 
 
 # Loops live as long as the process: their addresses are in the hands of kernels.
-_ALIVE = []
+_ALIVE: list = []
 
 
 def _address(function, key, signature):

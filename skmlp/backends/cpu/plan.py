@@ -5,6 +5,7 @@ threads at work: that makes the results the same for every ``n_jobs``.
 """
 
 import os
+from itertools import pairwise
 
 import joblib
 import numpy as np
@@ -16,8 +17,8 @@ _MAX_BLOCK_BYTES = 1 << 20
 _MIN_SLAB = 8
 _PREDICT_BLOCK_BYTES = 1 << 18
 # A barrier and the wait for the slowest cost about 10 microseconds in all; a thread
-# more must save a multiple of that. Operations a step and thread.
-_MIN_WORK = 2.5e6
+# more must save a multiple of that. Operations of a forward pass, by step and thread.
+_MIN_WORK = 1e6
 
 
 def _cores():
@@ -74,6 +75,6 @@ def slabs(shapes):
         fan_in = shapes[layer][0]
         n_pieces = max(1, min(_cores(), fan_in // _MIN_SLAB))
         cuts = [fan_in * i // n_pieces for i in range(n_pieces + 1)]
-        pieces += [(layer, a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
+        pieces += [(layer, a, b) for a, b in pairwise(cuts)]
     pieces += [(layer, -1, -1) for layer in range(len(shapes))]
     return np.array(pieces, dtype=np.int64)

@@ -121,22 +121,20 @@ class Session:
         )
         self._weight = 1.0 / problem.mean_weight
         self._layers = _training_layers(problem.network, self._dtype)
-        self._room = None
-        self._batch_size = None
-        self._team = None
+        self._places: dict[int, tuple[kernels.Room, Team]] = {}
 
-    def _prepare(self, batch_size):
-        """Working memory and threads for batches of a size."""
-        if self._batch_size != batch_size:
-            self.close()
-            self._room = _room(self._problem, batch_size, self._dtype)
+    def _place(self, batch_size):
+        """Working memory and threads for batches of a size, made at first use."""
+        if batch_size not in self._places:
             work = batch_size * _row_work(self._problem.network, self._problem.x)
-            self._team = Team(plan.threads_for(work, self._n_jobs))
-            self._batch_size = batch_size
+            team = Team(plan.threads_for(work, self._n_jobs))
+            room = _room(self._problem, batch_size, self._dtype)
+            self._places[batch_size] = room, team
+        return self._places[batch_size]
 
     def train(self, optimizer, order, batch_size, span, rates):
         """Train on some batches of an epoch."""
-        self._prepare(batch_size)
+        room, team = self._place(batch_size)
         step = kernels.Step(
             update=loops.update(OPTIMIZERS[optimizer.name], self._dtype),
             slots=optimizer.slots,
@@ -148,26 +146,23 @@ class Session:
             _read_only(order), batch_size, span[0], span[1], self._weight
         )
         result = np.zeros(1)
-        arguments = (self._layers, self._data, self._room, self.parameters)
-        self._team.run(
-            lambda post: kernels.train(post, *arguments, step, batches, result)
-        )
+        arguments = (self._layers, self._data, room, self.parameters)
+        team.run(lambda post: kernels.train(post, *arguments, step, batches, result))
         return float(result[0])
 
     def loss_and_gradient(self, parameters):
         """Loss and gradient over all training rows, the penalty included."""
         rows = self._problem.rows
-        self._prepare(min(_SWEEP_ROWS, len(rows)))
-        n_batches = -(-len(rows) // self._batch_size)
-        span = kernels.Span(
-            _read_only(rows), self._batch_size, 0, n_batches, self._weight
-        )
+        batch_size = min(_SWEEP_ROWS, len(rows))
+        room, team = self._place(batch_size)
+        n_batches = -(-len(rows) // batch_size)
+        span = kernels.Span(_read_only(rows), batch_size, 0, n_batches, self._weight)
         values = np.ascontiguousarray(parameters, dtype=self._dtype)
         result = np.zeros(1)
-        self._room.gradient[:] = 0
-        arguments = (self._layers, self._data, self._room, values, span, result)
-        self._team.run(lambda post: kernels.differentiate(post, *arguments))
-        gradient = self._room.gradient.astype(np.float64)
+        room.gradient[:] = 0
+        arguments = (self._layers, self._data, room, values, span, result)
+        team.run(lambda post: kernels.differentiate(post, *arguments))
+        gradient = room.gradient.astype(np.float64)
         n_weights = layout(self._problem.network).biases[0]
         penalised = np.asarray(parameters, dtype=np.float64)[:n_weights]
         decay = self._problem.alpha * self._weight / len(rows)
@@ -187,8 +182,8 @@ class Session:
 
     def close(self):
         """End the threads."""
-        if self._team is not None:
-            self._team.close()
+        for _, team in self._places.values():
+            team.close()
 
 
 @contextmanager

@@ -91,7 +91,7 @@ class Team:
 
     def __init__(self, size):
         self._changed = threading.Condition()
-        self._job = None
+        self._job: _Job | None = None
         self._threads = []
         for member in range(1, size):
             thread = threading.Thread(target=self._serve, args=(member,), daemon=True)
@@ -103,11 +103,12 @@ class Team:
         self.size = 1 + len(self._threads)
 
     def _serve(self, member):
-        done = None
+        job = None
         while True:
             with self._changed:
-                self._changed.wait_for(lambda last=done: self._job is not last)
-                job = done = self._job
+                while self._job is job or self._job is None:
+                    self._changed.wait()
+                job = self._job
             if job.work is None:
                 return
             job.serve(Post(job.state, self.size, member))
