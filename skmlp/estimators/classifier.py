@@ -1,7 +1,7 @@
 """The classifier: labels in, probabilities and labels out."""
 
 import numpy as np
-from scipy.special import log_softmax
+from scipy.special import expit, log_softmax
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
@@ -250,12 +250,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             In the order of ``classes_``; for a multilabel target the probability of
             each label.
         """
-        probabilities = self._outputs(X)
-        if self._labels.multilabel or probabilities.shape[1] > 1:
-            return probabilities
-        if len(self.classes_) == 1:
-            return np.ones_like(probabilities)
-        return np.hstack([1 - probabilities, probabilities])
+        if self._labels.multilabel or len(self.classes_) > 2:
+            probabilities = self._outputs(X)
+        else:
+            raw = self._outputs(X, "identity")
+            if len(self.classes_) == 1:
+                return np.ones_like(raw)
+            # Both from the logit: 1 - p would lose the small one.
+            probabilities = expit(np.hstack([-raw, raw]))
+        # Never zero, so that logarithms stay finite.
+        smallest = np.finfo(probabilities.dtype).tiny
+        return np.maximum(probabilities, smallest, out=probabilities)
 
     def predict_log_proba(self, X):
         """Logarithms of the probabilities, from the logits: exact in the tails.

@@ -1,0 +1,274 @@
+"""Every backend against the definition, and the definition against calculus.
+
+The reference is checked by finite differences; the compiled backend must then equal
+the reference step by step, over the product of losses, activations, depths, weights
+and storage, for every number of threads to the bit.
+"""
+
+from itertools import product
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+
+from skmlp.backends import Problem, cpu, get_backend, reference
+from skmlp.backends.cpu import plan
+from skmlp.network import Network, initialise, layout, views
+from skmlp.rules.activations import hidden_activations
+from skmlp.rules.losses import LOSSES
+from skmlp.rules.optimizers import OPTIMIZERS
+
+N_ROWS, N_FEATURES = 67, 7
+HIDDEN = sorted(hidden_activations())
+PAIRS = sorted(LOSSES)
+
+
+def make_network(pair, activations, n_outputs=3):
+    hidden = (6, 5, 4)[: len(activations)]
+    return Network((N_FEATURES, *hidden, n_outputs), tuple(activations), *pair)
+
+
+def make_targets(network, rng):
+    shape = (N_ROWS, network.target_columns)
+    if network.output == "softmax":
+        return rng.integers(0, network.sizes[-1], shape).astype(float)
+    if network.loss == "log_loss":
+        return rng.integers(0, 2, shape).astype(float)
+    return rng.poisson(1.5, shape).astype(float)
+
+
+def make_problem(network, *, weighted=False, is_sparse=False, dtype=np.float64):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(N_ROWS, N_FEATURES)) * (rng.random((N_ROWS, N_FEATURES)) < 0.6)
+    x = sparse.csr_array(x.astype(dtype)) if is_sparse else x.astype(dtype)
+    weights = rng.uniform(0.2, 3, N_ROWS).astype(dtype) if weighted else None
+    targets = make_targets(network, rng).astype(dtype)
+    rows = np.arange(N_ROWS)
+    return Problem(network, x, targets, weights, rows, 0.3)
+
+
+def make_parameters(network, dtype=np.float64):
+    ranges = ["relu"] * len(network.shapes)
+    return initialise(network, ranges, np.random.RandomState(0), dtype)
+
+
+def make_optimizer(name, size, dtype=np.float64):
+    hyper = (0.1, 0.01, 1e-8) if name == "adam" else (0.9, 0.0, 0.0)
+    slots = np.zeros((OPTIMIZERS[name].slots, size), dtype=dtype)
+    return SimpleNamespace(name=name, slots=slots, hyper=hyper)
+
+
+def train(backend, problem, parameters, optimizer, *, batch_size=16, n_jobs=None):
+    """Parameters and losses, slice by slice, of one epoch in a scrambled order."""
+    order = np.random.default_rng(1).permutation(problem.rows)
+    n_batches = -(-len(order) // batch_size)
+    rates = np.linspace(0.02, 0.01, n_batches)
+    steps = []
+    with backend.open_session(problem, parameters, n_jobs) as session:
+        for first, last in [(0, 1), (1, n_batches)]:
+            loss = session.train(
+                optimizer, order, batch_size, (first, last), rates[first:last]
+            )
+            steps.append((loss, np.array(session.parameters)))
+    return steps
+
+
+def assert_same_steps(got, expected, rtol):
+    for (loss, parameters), (expected_loss, expected_parameters) in zip(
+        got, expected, strict=True
+    ):
+        assert_allclose(loss, expected_loss, rtol=rtol)
+        atol = rtol * np.abs(expected_parameters).max()
+        assert_allclose(parameters, expected_parameters, rtol=rtol, atol=atol)
+
+
+def finite_differences(session, parameters):
+    h = 1e-6
+    gradient = np.empty_like(parameters)
+    for i in range(parameters.size):
+        step = np.zeros_like(parameters)
+        step[i] = h
+        above, _ = session.loss_and_gradient(parameters + step)
+        below, _ = session.loss_and_gradient(parameters - step)
+        gradient[i] = (above - below) / (2 * h)
+    return gradient
+
+
+@pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])
+@pytest.mark.parametrize("weighted", [False, True], ids=["uniform", "weighted"])
+@pytest.mark.parametrize("activation", HIDDEN)
+@pytest.mark.parametrize("pair", PAIRS, ids="-".join)
+@pytest.mark.parametrize("backend", [reference, cpu], ids=["reference", "cpu"])
+def test_gradient_by_finite_differences(backend, pair, activation, weighted, is_sparse):
+    # The reference applies its rules in Python: one hidden layer is enough for it.
+    names = [activation] if backend is reference else [activation, activation]
+    network = make_network(pair, names)
+    problem = make_problem(network, weighted=weighted, is_sparse=is_sparse)
+    rows = problem.rows[:20] if backend is reference else problem.rows
+    parameters = make_parameters(network)
+    with backend.open_session(problem._replace(rows=rows), parameters, 1) as session:
+        _, gradient = session.loss_and_gradient(parameters)
+        numerical = finite_differences(session, parameters)
+    assert_allclose(gradient, numerical, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])
+@pytest.mark.parametrize("weighted", [False, True], ids=["uniform", "weighted"])
+@pytest.mark.parametrize("depth", range(4))
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("pair", PAIRS, ids="-".join)
+def test_training_equals_the_reference(pair, optimizer, depth, weighted, is_sparse):
+    # Each depth and pair meets other activations; all of them are met.
+    names = [HIDDEN[(PAIRS.index(pair) + i) % len(HIDDEN)] for i in range(depth)]
+    network = make_network(pair, names)
+    problem = make_problem(network, weighted=weighted, is_sparse=is_sparse)
+    parameters = make_parameters(network)
+    expected, got = (
+        train(backend, problem, parameters, make_optimizer(optimizer, parameters.size))
+        for backend in (reference, cpu)
+    )
+    assert_same_steps(got, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("activation", HIDDEN)
+@pytest.mark.parametrize("pair", PAIRS, ids="-".join)
+def test_single_precision_is_close_to_the_reference(pair, activation):
+    network = make_network(pair, [activation])
+    double = make_problem(network, weighted=True)
+    single = make_problem(network, weighted=True, dtype=np.float32)
+    parameters = make_parameters(network)
+    expected = train(
+        reference, double, parameters, make_optimizer("adam", parameters.size)
+    )
+    optimizer = make_optimizer("adam", parameters.size, np.float32)
+    got = train(cpu, single, parameters.astype(np.float32), optimizer)
+    assert_same_steps(got, expected, rtol=2e-4)
+
+
+@pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])
+@pytest.mark.parametrize("pair", PAIRS, ids="-".join)
+def test_outputs_equal_the_reference(pair, is_sparse):
+    network = make_network(pair, ["tanh", "relu"])
+    problem = make_problem(network, is_sparse=is_sparse)
+    parameters = make_parameters(network)
+    for activation in (network.output, "identity"):
+        expected, got = (
+            backend.outputs(network, parameters, problem.x, activation, 1)
+            for backend in (reference, cpu)
+        )
+        assert_allclose(got, expected, rtol=1e-10, atol=1e-12)
+    rows = np.array([3, 1, 60, 3])
+    with cpu.open_session(problem, parameters, 1) as session:
+        some = session.outputs(rows)
+    whole = cpu.outputs(network, parameters, problem.x, network.output, 1)
+    assert_allclose(some, whole[rows], rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])
+def test_bits_do_not_depend_on_the_number_of_threads(monkeypatch, is_sparse, dtype):
+    network = make_network(("log_loss", "softmax"), ["relu", "tanh"])
+    problem = make_problem(network, weighted=True, is_sparse=is_sparse, dtype=dtype)
+    parameters = make_parameters(network, dtype)
+    results = []
+    for n_threads in (1, 2, 3, 5, 8):
+        monkeypatch.setattr(plan, "threads_for", lambda work, n_jobs, n=n_threads: n)
+        # Small blocks, so that all members have something to do.
+        monkeypatch.setattr(plan, "block_rows", lambda *arguments: 3)
+        monkeypatch.setattr(plan, "predict_rows", lambda *arguments: 3)
+        optimizer = make_optimizer("adam", parameters.size, dtype)
+        steps = train(cpu, problem, parameters, optimizer)
+        with cpu.open_session(problem, parameters, None) as session:
+            loss, gradient = session.loss_and_gradient(parameters)
+        out = cpu.outputs(network, parameters, problem.x, "softmax", None)
+        results.append(
+            [*[array for step in steps for array in step], gradient, out, loss]
+        )
+    for other in results[1:]:
+        for mine, theirs in zip(results[0], other, strict=True):
+            assert_array_equal(mine, theirs)
+
+
+def test_gradient_is_the_same_in_sweeps(monkeypatch):
+    """The gradient over all rows is summed over sweeps that bound the memory."""
+    network = make_network(("squared_error", "identity"), ["tanh"])
+    problem = make_problem(network, weighted=True)
+    parameters = make_parameters(network)
+    expected = reference.Session(problem, parameters).loss_and_gradient(parameters)
+    monkeypatch.setattr("skmlp.backends.cpu.session._SWEEP_ROWS", 10)
+    with cpu.open_session(problem, parameters, 1) as session:
+        for _ in range(2):
+            loss, gradient = session.loss_and_gradient(parameters)
+            assert_allclose(loss, expected[0])
+            assert_allclose(gradient, expected[1], rtol=1e-9, atol=1e-12)
+
+
+def test_minibatch_gradients_are_unbiased():
+    """The mean over batches of equal size is the full gradient, weighted or not."""
+    network = make_network(("log_loss", "softmax"), ["tanh"])
+    problem = make_problem(network, weighted=True)._replace(rows=np.arange(60))
+    parameters = make_parameters(network)
+    with cpu.open_session(problem, parameters, 1) as session:
+        _, full = session.loss_and_gradient(parameters)
+    moves = []
+    for b in range(6):
+        optimizer = make_optimizer("sgd", parameters.size)
+        optimizer.hyper = (0.0, 0.0, 0.0)
+        with cpu.open_session(problem, parameters, 1) as session:
+            session.train(optimizer, problem.rows, 10, (b, b + 1), np.ones(1))
+            moves.append(parameters - session.parameters)
+    # A batch's penalty is that of its own rows, as in scikit-learn.
+    n_weights = layout(network).biases[0]
+    extra = problem.alpha / problem.mean_weight * (1 / 10 - 1 / 60)
+    expected = full.copy()
+    expected[:n_weights] += extra * parameters[:n_weights]
+    assert_allclose(np.mean(moves, axis=0), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_parameters_given_are_left_alone():
+    network = make_network(("squared_error", "identity"), ["relu"])
+    problem = make_problem(network)
+    for name in ("cpu", "reference"):
+        parameters = make_parameters(network)
+        before = parameters.copy()
+        train(
+            get_backend(name), problem, parameters, make_optimizer("adam", before.size)
+        )
+        assert_array_equal(parameters, before)
+
+
+@pytest.mark.parametrize("sizes", [(3, 1), (4, 7, 2), (5, 3, 3, 1)])
+def test_views_cover_the_vector_once(sizes):
+    network = Network(sizes, ("relu",) * (len(sizes) - 2), "squared_error", "identity")
+    vector = np.zeros(layout(network).size)
+    for part in (part for parts in views(network, vector) for part in parts):
+        part += 1
+    assert_array_equal(vector, 1)
+
+
+@pytest.mark.parametrize("cores", [1, 2, 16])
+def test_slabs_cover_every_weight_once(monkeypatch, cores):
+    monkeypatch.setattr(plan.os, "cpu_count", lambda: cores)
+    shapes = [(784, 100), (100, 30), (30, 1), (1, 5)]
+    covered = [np.zeros(fan_in, dtype=int) for fan_in, _ in shapes]
+    biases = []
+    for layer, first, last in plan.slabs(shapes):
+        if first < 0:
+            biases.append(layer)
+        else:
+            covered[layer][first:last] += 1
+    assert all((rows == 1).all() for rows in covered)
+    assert sorted(biases) == list(range(len(shapes)))
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "sizes", "cores"),
+    list(product([1, 7, 200, 100_000], [(3, 1), (784, 2000, 10)], [1, 2, 64])),
+)
+def test_blocks_are_of_sensible_size(monkeypatch, batch_size, sizes, cores):
+    monkeypatch.setattr(plan.os, "cpu_count", lambda: cores)
+    rows = plan.block_rows(sizes, batch_size, 4)
+    assert 1 <= rows <= batch_size
+    assert rows >= min(batch_size, 16)

@@ -1,0 +1,291 @@
+"""The tables of rules, row by row: the values, the slopes, the edges.
+
+Each test iterates a table, in plain Python and compiled, in both precisions: a new
+row is tested by existing.
+"""
+
+import re
+
+import numpy as np
+import pytest
+from numba import njit
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import special
+from sklearn.metrics import log_loss, mean_poisson_deviance
+
+from skmlp import jit
+from skmlp.backends.cpu import loops  # noqa: F401 - teaches compiled code the rules
+from skmlp.rules import elementary, polynomials
+from skmlp.rules.activations import ACTIVATIONS
+from skmlp.rules.losses import LOSSES
+from skmlp.rules.optimizers import OPTIMIZERS
+
+DTYPES = [np.float32, np.float64]
+SCALAR_LOSSES = [row for row in LOSSES.values() if row.value is not None]
+Z = np.concatenate([np.linspace(-30, 30, 241), [1e-3, -1e-3, 0.0]])
+EDGES = np.array([-1e4, -100.0, 100.0, 1e4])
+
+EXPECTED_ACTIVATIONS = {
+    "identity": lambda z: z,
+    "logistic": special.expit,
+    "tanh": np.tanh,
+    "relu": lambda z: np.maximum(z, 0),
+    "exp": np.exp,
+}
+EXPECTED_LOSSES = {
+    "squared_error": lambda y, z: 0.5 * (y - z) ** 2,
+    "poisson": lambda y, z: special.xlogy(y, y) - y * z - y + np.exp(z),
+    "log_loss": lambda y, z: (
+        -y * special.log_expit(z) - (1 - y) * special.log_expit(-z)
+    ),
+}
+
+
+def ids(rows):
+    return [row.name for row in rows]
+
+
+def compiled(function, n_arguments):
+    """A rule as the backends run it: inlined into a loop that vectorises."""
+    rule = jit.rule(function)
+    if n_arguments == 1:
+
+        def loop(a, out):
+            for i in range(a.shape[0]):
+                out[i] = rule(a[i])
+
+    else:
+
+        def loop(a, b, out):
+            for i in range(a.shape[0]):
+                out[i] = rule(a[i], b[i])
+
+    kernel = njit(loop)
+
+    def run(*arrays):
+        out = np.empty_like(arrays[0])
+        kernel(*arrays, out)
+        return out
+
+    return run
+
+
+def in_python(function):
+    def run(*arrays):
+        with np.errstate(all="ignore"):
+            values = [function(*scalars) for scalars in zip(*arrays, strict=True)]
+        return np.array(values, dtype=arrays[0].dtype)
+
+    return run
+
+
+@pytest.fixture(params=["python", "compiled"])
+def runner(request):
+    """Turns a scalar rule into a function of arrays."""
+    if request.param == "python":
+        return lambda function, n_arguments=1: in_python(function)
+    return lambda function, n_arguments=1: compiled(function, n_arguments)
+
+
+def tolerance(dtype):
+    return {"rtol": 100 * np.finfo(dtype).eps, "atol": 10 * np.finfo(dtype).tiny}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("row", ACTIVATIONS.values(), ids=ids(ACTIVATIONS.values()))
+def test_activation_values(row, dtype, runner):
+    z = Z.astype(dtype)
+    value = runner(row.value)(z)
+    assert value.dtype == dtype
+    expected = EXPECTED_ACTIVATIONS[row.name](z.astype(np.float64))
+    # logistic(-30) is tiny: what counts there is that it is as small.
+    assert_allclose(value, expected, **tolerance(dtype))
+
+
+@pytest.mark.parametrize("row", ACTIVATIONS.values(), ids=ids(ACTIVATIONS.values()))
+def test_activation_slopes_by_finite_differences(row, runner):
+    z = np.linspace(-4, 4, 161) + 1e-3  # off the kink of relu
+    h = 1e-6
+    value = runner(row.value)
+    numerical = (value(z + h) - value(z - h)) / (2 * h)
+    assert_allclose(runner(row.slope)(value(z)), numerical, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("row", ACTIVATIONS.values(), ids=ids(ACTIVATIONS.values()))
+def test_activations_keep_nan_and_survive_the_edges(row, dtype, runner):
+    value = runner(row.value)
+    assert np.isnan(value(np.array([np.nan], dtype=dtype)))[0]
+    at_edges = value(EDGES.astype(dtype))
+    with np.errstate(over="ignore"):
+        expected = EXPECTED_ACTIVATIONS[row.name](EDGES).astype(dtype)
+    # Compiled exponentials flush to zero a little before the smallest number.
+    assert_allclose(at_edges, expected, rtol=1e-4, atol=1e-37)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("row", SCALAR_LOSSES, ids=ids(SCALAR_LOSSES))
+def test_loss_values(row, dtype, runner):
+    z = np.tile(np.linspace(-8, 8, 65), 3).astype(dtype)
+    y = np.repeat([0.0, 0.5, 1.0], 65).astype(dtype)
+    value = runner(row.value, 2)(y, z)
+    assert value.dtype == dtype
+    expected = EXPECTED_LOSSES[row.name](y.astype(float), z.astype(float))
+    scale = (
+        np.finfo(dtype).eps * 20 * (1 + np.abs(z) + np.exp(z) * (row.output == "exp"))
+    )
+    assert np.all(np.abs(value - expected) <= scale)
+
+
+@pytest.mark.parametrize("row", SCALAR_LOSSES, ids=ids(SCALAR_LOSSES))
+def test_loss_slopes_by_finite_differences(row, runner):
+    z = np.tile(np.linspace(-5, 5, 41), 3)
+    y = np.repeat([0.0, 0.3, 1.0], 41)
+    h = 1e-6
+    value = runner(row.value, 2)
+    numerical = (value(y, z + h) - value(y, z - h)) / (2 * h)
+    assert_allclose(runner(row.slope, 2)(y, z), numerical, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("function", ["value", "slope"])
+@pytest.mark.parametrize("row", SCALAR_LOSSES, ids=ids(SCALAR_LOSSES))
+def test_losses_keep_nan_and_survive_the_edges(row, function, dtype, runner):
+    rule = runner(getattr(row, function), 2)
+    assert np.isnan(rule(np.ones(1, dtype), np.full(1, np.nan, dtype)))[0]
+    z = EDGES if row.output != "exp" else EDGES[:2]  # exp(1e4) is no number
+    for y in (0.0, 1.0):
+        assert np.isfinite(rule(np.full(len(z), y, dtype), z.astype(dtype))).all()
+
+
+def test_losses_are_scikit_learns_metrics():
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=200)
+    counts = rng.poisson(2.0, size=200).astype(float)
+    poisson = compiled(LOSSES["poisson", "exp"].value, 2)(counts, z)
+    assert_allclose(2 * poisson.mean(), mean_poisson_deviance(counts, np.exp(z)))
+    labels = (rng.random(200) < 0.5).astype(float)
+    cross_entropy = compiled(LOSSES["log_loss", "logistic"].value, 2)(labels, z)
+    assert_allclose(cross_entropy.mean(), log_loss(labels, special.expit(z)))
+
+
+@pytest.mark.parametrize(
+    ("pair", "statistic"),
+    [
+        (("squared_error", "identity"), lambda y: y.mean()),
+        (("poisson", "exp"), lambda y: np.log(y.mean())),
+        (("log_loss", "logistic"), lambda y: special.logit(y.mean())),
+    ],
+)
+def test_the_best_constant_is_the_mean(pair, statistic):
+    y = (np.random.default_rng(0).random(500) < 0.3).astype(float)
+    row = LOSSES[pair]
+    slopes = in_python(row.slope)(y, np.full(500, statistic(y)))
+    assert_allclose(slopes.mean(), 0, atol=1e-12)
+
+
+def test_the_names_in_a_table_are_its_rows():
+    assert all(name == row.name for name, row in ACTIVATIONS.items())
+    assert all(pair == (row.name, row.output) for pair, row in LOSSES.items())
+    assert all(name == row.name for name, row in OPTIMIZERS.items())
+
+
+ELEMENTARY_RANGES = {
+    elementary.exp: (-80, 88),
+    elementary.log: (1e-30, 1e30),
+    elementary.log1p: (0, 1),
+    elementary.tanh: (-12, 12),
+}
+
+
+def sample_of_range(function, dtype):
+    """Points over a function's range, many of them close to zero or one."""
+    low, high = ELEMENTARY_RANGES[function]
+    rng = np.random.default_rng(0)
+    if function is elementary.log:
+        x = np.exp(rng.uniform(np.log(low), np.log(high), 50_000))
+    else:
+        near_zero = rng.uniform(0, 1, 25_000) * 10.0 ** rng.uniform(-6, 0, 25_000)
+        signs = np.sign(low) * rng.integers(0, 2, 25_000) * 2 + 1
+        x = np.concatenate([rng.uniform(low, high, 25_000), near_zero * signs])
+    return x.astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("function", ELEMENTARY_RANGES, ids=lambda f: f.__name__)
+def test_elementary_functions_in_ulps(function, dtype):
+    x = sample_of_range(function, dtype)
+    got = compiled(lambda v: function(v), 1)(x).astype(np.longdouble)
+    expected = getattr(np, function.__name__)(x.astype(np.longdouble))
+    ulp = np.spacing(np.abs(expected).astype(dtype)).astype(np.longdouble)
+    assert np.max(np.abs(got - expected) / ulp) <= 2.5
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("function", ELEMENTARY_RANGES, ids=lambda f: f.__name__)
+def test_the_compiled_code_is_the_polynomial(function, dtype):
+    """The accuracy test above means nothing if the replacement does not happen."""
+    x = sample_of_range(function, dtype)[:500]
+    implementation = polynomials.REPLACEMENTS[function][DTYPES.index(dtype)]
+    got = compiled(lambda v: function(v), 1)(x)
+    by_polynomial = in_python(implementation)(x)
+    # Contraction to fused operations may move the last bits.
+    assert_allclose(got, by_polynomial, rtol=8 * np.finfo(dtype).eps)
+    rule = jit.rule(lambda v: function(v))
+    kernel = njit(lambda v: rule(v))
+    kernel(dtype(0.5))
+    assembly = next(iter(kernel.inspect_asm().values()))
+    # Neither the mathematical library's function nor its single-precision twin.
+    assert not re.search(rf"\b{function.__name__}f?\b(@PLT)?$", assembly, re.MULTILINE)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_elementary_functions_at_the_edges(dtype):
+    x = np.array([np.nan, np.inf, -np.inf, 0.0], dtype=dtype)
+    exp, log, tanh = (
+        compiled(lambda v, f=f: f(v), 1)(x)
+        for f in (elementary.exp, elementary.log, elementary.tanh)
+    )
+    assert_array_equal(exp, [np.nan, np.inf, 0, 1])
+    assert_array_equal(log, [np.nan, np.inf, np.nan, -np.inf])
+    assert_array_equal(tanh, [np.nan, 1, -1, 0])
+    assert compiled(lambda v: elementary.log(v), 1)(-np.ones(1, dtype))[0] != 0
+
+
+def run_optimizer(name, gradients, rate, hyper):
+    """Parameters after each step, the rule applied as the reference applies it."""
+    row = OPTIMIZERS[name]
+    p, slots, path = 1.0, [0.0] * row.slots, []
+    for step, g in enumerate(gradients, start=1):
+        corrected = rate * row.correction(np.array([float(step)]), hyper)[0]
+        p, *slots = row.update(p, g, *slots, corrected, hyper)
+        path.append(p)
+    return np.array(path)
+
+
+def test_adam_is_the_published_algorithm():
+    gradients = np.random.default_rng(0).normal(size=30)
+    beta_1, beta_2, epsilon, rate = 0.9, 0.999, 1e-8, 0.01
+    m = v = 0.0
+    p, path = 1.0, []
+    for t, g in enumerate(gradients, start=1):
+        m = beta_1 * m + (1 - beta_1) * g
+        v = beta_2 * v + (1 - beta_2) * g**2
+        step = rate * np.sqrt(1 - beta_2**t) / (1 - beta_1**t)
+        p -= step * m / (np.sqrt(v) + epsilon)
+        path.append(p)
+    hyper = (1 - beta_1, 1 - beta_2, epsilon)
+    assert_allclose(run_optimizer("adam", gradients, rate, hyper), path, rtol=1e-12)
+
+
+def test_momentum_and_nesterov():
+    gradients = np.random.default_rng(1).normal(size=30)
+    momentum, rate = 0.8, 0.1
+    velocity, plain, ahead = 0.0, [1.0], [1.0]
+    for g in gradients:
+        velocity = momentum * velocity - rate * g
+        plain.append(plain[-1] + velocity)
+        ahead.append(ahead[-1] + momentum * velocity - rate * g)
+    hyper = (momentum, 0.0, 0.0)
+    assert_allclose(run_optimizer("sgd", gradients, rate, hyper), plain[1:])
+    assert_allclose(run_optimizer("nesterov", gradients, rate, hyper), ahead[1:])
