@@ -102,6 +102,41 @@ def pack(coefs, intercepts, dtype):
     return np.concatenate(parts).astype(dtype, copy=False)
 
 
+def joined(coefs, intercepts, dtype):
+    """The flat vector of some weights and biases, without a copy where they share it.
+
+    Returns
+    -------
+    ndarray
+        Only to be read: it may be the vector that `coefs` are views on.
+    """
+    vector = getattr(coefs[0], "base", None)
+    parts = (*coefs, *intercepts)
+    if (
+        isinstance(vector, np.ndarray)
+        and vector.dtype == dtype
+        and vector.flags.c_contiguous
+        and vector.size == sum(part.size for part in parts)
+        and _consecutive(parts, vector)
+    ):
+        return vector
+    return pack(coefs, intercepts, dtype)
+
+
+def _consecutive(parts, vector):
+    """Whether contiguous views on a vector follow each other from its beginning."""
+    address = vector.ctypes.data
+    for part in parts:
+        if (
+            part.base is not vector
+            or not part.flags.c_contiguous
+            or part.ctypes.data != address
+        ):
+            return False
+        address += part.nbytes
+    return True
+
+
 def initialise(network, ranges, generator, dtype):
     """Draw initial parameters.
 

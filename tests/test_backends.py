@@ -254,7 +254,7 @@ def test_slabs_cover_every_weight_once(monkeypatch, cores):
     shapes = [(784, 100), (100, 30), (30, 1), (1, 5)]
     covered = [np.zeros(fan_in, dtype=int) for fan_in, _ in shapes]
     biases = []
-    for layer, first, last in plan.slabs(shapes):
+    for layer, first, last in plan.slabs(shapes, 200):
         if first < 0:
             biases.append(layer)
         else:

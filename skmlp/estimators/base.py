@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmlp.backends import Problem, get_backend
 from skmlp.estimators.inputs import canonical_x, reject_masked, weigh
-from skmlp.network import Network, initialise, pack, views
+from skmlp.network import Network, initialise, joined, pack, views
 from skmlp.rules.activations import hidden_activations
 from skmlp.training import lbfgs, stochastic
 from skmlp.training.optimizer import Optimizer, Recipe
@@ -419,7 +419,7 @@ class BaseMLP(BaseEstimator, ABC):
         network = Network(sizes, names, None, self.out_activation_)
         return get_backend(BACKEND).outputs(
             network,
-            pack(self.coefs_, self.intercepts_, dtype),
+            joined(self.coefs_, self.intercepts_, dtype),
             canonical_x(X, dtype),
             activation or self.out_activation_,
             self.n_jobs,

@@ -1,6 +1,6 @@
 """The first layer over dense rows and over compressed sparse rows.
 
-The rest of the network does not see the difference: these three functions are the
+The rest of the network does not see the difference: these functions are the
 only ones that touch X, and Numba picks the version by the type of X.
 """
 
@@ -10,6 +10,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
+from skmlp import jit
 from skmlp.backends.cpu import blas
 from skmlp.backends.cpu.memory import matrix, vector
 
@@ -42,6 +43,10 @@ def multiply_rows(x, rows, room, offset, weights, out, out_offset, columns, unit
 
     Dense rows are read from where `load_rows` has put them.
     """
+
+
+def multiply_range(x, lo, n, weights, out, out_offset, columns, units):
+    """Rows lo <= i < lo + n of X times the first layer's weights, read in place."""
 
 
 def gather_gradient(x, rows, room, delta, slab, gradient, columns, beta, units):
@@ -85,16 +90,49 @@ def _multiply_rows(x, rows, room, offset, weights, out, out_offset, columns, uni
 
     def sparse(x, rows, room, offset, weights, out, out_offset, columns, units):
         for i in range(rows.shape[0]):
-            result = vector(out, out_offset + i * columns, columns)
-            for j in range(columns):
-                result[j] = 0
-            for e in range(x.indptr[rows[i]], x.indptr[rows[i] + 1]):
-                factor = x.data[e]
-                weight = vector(weights, np.int64(x.indices[e]) * columns, columns)
-                for j in range(columns):
-                    result[j] += factor * weight[j]
+            _multiply_sparse_row(
+                x, rows[i], weights, vector(out, out_offset + i * columns, columns)
+            )
 
     return sparse
+
+
+@overload(multiply_range)
+def _multiply_range(x, lo, n, weights, out, out_offset, columns, units):
+    if not _is_sparse(x):
+
+        def dense(x, lo, n, weights, out, out_offset, columns, units):
+            blas.product(
+                (x, lo * x.shape[1]),
+                (weights, 0),
+                (out, out_offset),
+                (n, columns, x.shape[1]),
+                0,
+                units,
+            )
+
+        return dense
+
+    def sparse(x, lo, n, weights, out, out_offset, columns, units):
+        for i in range(n):
+            _multiply_sparse_row(
+                x, lo + i, weights, vector(out, out_offset + i * columns, columns)
+            )
+
+    return sparse
+
+
+@jit.inline
+def _multiply_sparse_row(x, row, weights, out):
+    """One row of X times the weights."""
+    columns = out.shape[0]
+    for j in range(columns):
+        out[j] = 0
+    for e in range(x.indptr[row], x.indptr[row + 1]):
+        factor = x.data[e]
+        weight = vector(weights, np.int64(x.indices[e]) * columns, columns)
+        for j in range(columns):
+            out[j] += factor * weight[j]
 
 
 @overload(gather_gradient)

@@ -19,7 +19,12 @@ import numpy as np
 
 from skmlp import jit
 from skmlp.backends.cpu import blas
-from skmlp.backends.cpu.first_layer import gather_gradient, load_rows, multiply_rows
+from skmlp.backends.cpu.first_layer import (
+    gather_gradient,
+    load_rows,
+    multiply_range,
+    multiply_rows,
+)
 from skmlp.backends.cpu.loops import (
     call_activation,
     call_loss,
@@ -345,49 +350,65 @@ def differentiate(post, layers, data, room, parameters, span, result):
 
 @jit.kernel
 def predict(post, layers, x, rows, room, parameters, out):
-    """Outputs of some rows, block by block; `room` has one line a member.
+    """Outputs of rows, block by block.
 
     Parameters
     ----------
+    x : ndarray or SparseRows
+    rows : ndarray of int64
+        Numbers of the rows; empty for all of them in their order.
     room : tuple (outputs, block, units)
         outputs has a vector a member, large enough for two layers of a block.
-    out : ndarray of shape (rows, outputs)
+    out : ndarray of shape (number of rows, outputs)
     """
     outputs, block, units = room
-    sizes = layers.sizes
-    last = sizes.shape[0] - 2
     scratch = outputs[post.member]
-    half = scratch.shape[0] // 2
-    n_blocks = (rows.shape[0] + block - 1) // block
+    n_rows = out.shape[0]
+    n_blocks = (n_rows + block - 1) // block
     item = take(post)
     while item < n_blocks:
         lo = item * block
-        n = min(lo + block, rows.shape[0]) - lo
-        for layer in range(last + 1):
-            columns = sizes[layer + 1]
-            source = (layer % 2) * half
-            target = half - source
-            if layer == 0:
-                some = rows[lo : lo + n]
-                load_rows(x, some, scratch, source)
-                multiply_rows(
-                    x, some, scratch, source,
-                    parameters, scratch, target, columns, units,
-                )  # fmt: skip
-            else:
-                blas.product(
-                    (scratch, source),
-                    (parameters, layers.weights[layer]),
-                    (scratch, target),
-                    (n, columns, sizes[layer]),
-                    0,
-                    units,
-                )
-            z = matrix(scratch, target, n, columns)
-            bias = vector(parameters, layers.biases[layer], columns)
-            call_activation(layers.activations[layer], (z, bias))
-            if layer == last:
-                for i in range(n):
-                    for j in range(columns):
-                        out[lo + i, j] = z[i, j]
+        n = min(block, n_rows - lo)
+        half = scratch.shape[0] // 2
+        columns = layers.sizes[1]
+        if rows.shape[0] == 0:
+            multiply_range(x, lo, n, parameters, scratch, half, columns, units)
+        else:
+            some = rows[lo : lo + n]
+            load_rows(x, some, scratch, 0)
+            multiply_rows(
+                x, some, scratch, 0, parameters, scratch, half, columns, units
+            )
+        end = _propagate(layers, parameters, scratch, half, n, units)
+        columns = out.shape[1]
+        result = matrix(scratch, end, n, columns)
+        for i in range(n):
+            for j in range(columns):
+                out[lo + i, j] = result[i, j]
         item = take(post)
+
+
+@jit.inline
+def _propagate(layers, parameters, scratch, half, n, units):
+    """From the first layer's products to the outputs; where in `scratch` they lie.
+
+    A layer's outputs are in one half of the scratch, the next layer's in the other.
+    """
+    sizes = layers.sizes
+    here = half
+    for layer in range(sizes.shape[0] - 1):
+        columns = sizes[layer + 1]
+        if layer > 0:
+            blas.product(
+                (scratch, here),
+                (parameters, layers.weights[layer]),
+                (scratch, half - here),
+                (n, columns, sizes[layer]),
+                0,
+                units,
+            )
+            here = half - here
+        z = matrix(scratch, here, n, columns)
+        bias = vector(parameters, layers.biases[layer], columns)
+        call_activation(layers.activations[layer], (z, bias))
+    return here

@@ -10,8 +10,10 @@ from itertools import pairwise
 import joblib
 import numpy as np
 
-# Fewer rows than this to a product, and packing its other factor dominates.
+# Fewer rows than this to a product, and packing its other factor dominates; fewer
+# operations of a product, and calling it does.
 _MIN_BLOCK = 16
+_MIN_PRODUCT = 2e5
 # A block's outputs should stay in a core's second-level cache.
 _MAX_BLOCK_BYTES = 1 << 20
 _MIN_SLAB = 8
@@ -49,14 +51,18 @@ def available_threads(n_jobs):
 
 def threads_for(work, n_jobs):
     """Number of threads worth having for `work` operations between two barriers."""
-    return max(1, min(available_threads(n_jobs), int(work // _MIN_WORK)))
+    worth = int(work // _MIN_WORK)
+    # Asking the system what is available takes longer than a small prediction.
+    return 1 if worth < 2 else min(available_threads(n_jobs), worth)
 
 
 def block_rows(sizes, batch_size, itemsize):
     """Rows of a block of phase 1, for a network of these sizes."""
+    row_work = 2 * sum(fan_in * fan_out for fan_in, fan_out in pairwise(sizes))
+    at_least = max(_MIN_BLOCK, _MIN_PRODUCT // max(1, row_work))
     at_most = max(_MIN_BLOCK, _MAX_BLOCK_BYTES // (itemsize * 2 * sum(sizes)))
     share = -(-batch_size // _cores())
-    return int(min(max(share, _MIN_BLOCK), at_most, batch_size))
+    return int(min(max(share, at_least), at_most, batch_size))
 
 
 def predict_rows(width, n_rows, itemsize):
@@ -65,15 +71,16 @@ def predict_rows(width, n_rows, itemsize):
     return int(max(1, min(at_most, n_rows)))
 
 
-def slabs(shapes):
+def slabs(shapes, batch_size):
     """Slabs of all layers as rows (layer, first, last), the heaviest layers first.
 
     A layer's biases are a slab of their own, with first = last = -1.
     """
     pieces = []
     for layer in sorted(range(len(shapes)), key=lambda i: -np.prod(shapes[i])):
-        fan_in = shapes[layer][0]
-        n_pieces = max(1, min(_cores(), fan_in // _MIN_SLAB))
+        fan_in, fan_out = shapes[layer]
+        by_work = int(2 * batch_size * fan_in * fan_out // _MIN_PRODUCT)
+        n_pieces = max(1, min(_cores(), fan_in // _MIN_SLAB, by_work))
         cuts = [fan_in * i // n_pieces for i in range(n_pieces + 1)]
         pieces += [(layer, a, b) for a, b in pairwise(cuts)]
     pieces += [(layer, -1, -1) for layer in range(len(shapes))]

@@ -1,6 +1,7 @@
 """One fit on the CPU: binds arrays to kernels, keeps the threads, returns numbers."""
 
-from contextlib import contextmanager
+import functools
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 from scipy import sparse
@@ -14,6 +15,8 @@ from skmlp.rules.optimizers import OPTIMIZERS
 
 # Rows that the gradient over all rows works on at a time.
 _SWEEP_ROWS = 1024
+# Operations of a prediction that no BLAS would share among threads.
+_SMALL_WORK = 2e5
 
 
 def _read_only(array):
@@ -67,6 +70,7 @@ def _training_layers(network, dtype):
     )
 
 
+@functools.lru_cache(maxsize=256)
 def _predicting_layers(network, output, dtype):
     """The network with an output activation."""
     layers = _layers(network, dtype)
@@ -82,7 +86,7 @@ def _room(problem, batch_size, dtype):
         sizes[0] = 0  # sparse rows are read where they lie
     ends = np.cumsum([0] + [batch_size * units for units in sizes])
     block = plan.block_rows(sizes, batch_size, dtype.itemsize)
-    slabs = plan.slabs(network.shapes)
+    slabs = plan.slabs(network.shapes, batch_size)
     return kernels.Room(
         outputs=np.empty(ends[-1], dtype=dtype),
         deltas=np.empty(ends[-1], dtype=dtype),
@@ -198,19 +202,21 @@ def open_session(problem, parameters, n_jobs):
 
 
 def _predict(network, parameters, source, activation, n_jobs):
-    """Predictions for some rows (X, row numbers)."""
+    """Predictions for some rows: `source` is X and row numbers, or X and none."""
     x, rows = source
+    n_rows = x.shape[0] if rows is None else len(rows)
     dtype = parameters.dtype
     width = max(network.sizes[1:] if sparse.issparse(x) else network.sizes)
-    block = plan.predict_rows(width, len(rows), dtype.itemsize)
-    work = block * _row_work(network, x)
-    n_blocks = -(-len(rows) // block)
-    n_threads = min(plan.threads_for(work * n_blocks, n_jobs), n_blocks)
-    out = np.empty((len(rows), network.sizes[-1]), dtype=dtype)
+    block = plan.predict_rows(width, n_rows, dtype.itemsize)
+    n_blocks = -(-n_rows // block)
+    work = n_rows * _row_work(network, x)
+    n_threads = min(plan.threads_for(work, n_jobs), n_blocks)
+    out = np.empty((n_rows, network.sizes[-1]), dtype=dtype)
     scratch = np.empty((n_threads, 2 * block * width), dtype=dtype)
     room = (scratch, block, blas.scalars(dtype))
     layers = _predicting_layers(network, activation, dtype)
-    arguments = (layers, _kernel_x(x), _read_only(rows), room, parameters, out)
+    numbers = _read_only(np.empty(0, dtype=np.int64) if rows is None else rows)
+    arguments = (layers, _kernel_x(x), numbers, room, parameters, out)
     with Team(n_threads) as team:
         team.run(lambda post: kernels.predict(post, *arguments))
     return out
@@ -221,6 +227,7 @@ def outputs(network, parameters, x, activation, n_jobs):
 
     The working memory belongs to the call, so that threads may predict at once.
     """
-    rows = np.arange(x.shape[0])
-    with blas.single_threaded_blas:
-        return _predict(network, parameters, (x, rows), activation, n_jobs)
+    # BLAS uses one thread for small products by itself, and limiting it takes time.
+    small = x.shape[0] * _row_work(network, x) < _SMALL_WORK
+    with nullcontext() if small else blas.single_threaded_blas:
+        return _predict(network, parameters, (x, None), activation, n_jobs)
