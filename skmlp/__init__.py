@@ -6,7 +6,8 @@ does not pay for it.
 """
 
 from skmlp.estimators import MLPClassifier, MLPRegressor
+from skmlp.warming import warmup
 
 __version__ = "0.1.0"
 
-__all__ = ["MLPClassifier", "MLPRegressor", "__version__"]
+__all__ = ["MLPClassifier", "MLPRegressor", "__version__", "warmup"]

@@ -125,13 +125,11 @@ def joined(coefs, intercepts, dtype):
 
 def _consecutive(parts, vector):
     """Whether contiguous views on a vector follow each other from its beginning."""
-    address = vector.ctypes.data
+    address = vector.__array_interface__["data"][0]
     for part in parts:
-        if (
-            part.base is not vector
-            or not part.flags.c_contiguous
-            or part.ctypes.data != address
-        ):
+        if part.base is not vector or not part.flags.c_contiguous:
+            return False
+        if part.__array_interface__["data"][0] != address:
             return False
         address += part.nbytes
     return True

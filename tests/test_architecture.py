@@ -17,6 +17,7 @@ PACKAGE = Path(skmlp.__file__).parent
 # and from its own subpackage.
 FLOORS = [
     ["skmlp.__init__"],
+    ["skmlp.warming"],
     ["skmlp.estimators"],
     ["skmlp.training"],
     ["skmlp.backends"],

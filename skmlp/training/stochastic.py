@@ -4,7 +4,6 @@ import time
 import warnings
 from typing import NamedTuple
 
-import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skmlp.training.finite import check_finite
@@ -99,14 +98,13 @@ def train(session, optimizer, progress, rules, rows, generator, score=None):
 
 def _run_epochs(session, optimizer, progress, rules, rows, generator, score):
     slices = _Slices()
-    order = rows
+    order = rows.copy()
     progress.n_epochs = 0
     for _ in range(1 if rules.incremental else rules.max_iter):
         if rules.shuffle:
-            # Cumulative, from this very call: scikit-learn's order of random numbers.
-            permutation = np.arange(len(order))
-            generator.shuffle(permutation)
-            order = order[permutation]
+            # In place, so cumulative: the orders and the random numbers are those of
+            # scikit-learn, which permutes the last epoch's order.
+            generator.shuffle(order)
         loss = slices.train_epoch(session, optimizer, order, rules.batch_size)
         _record(session, progress, rules, loss, len(rows), score)
         optimizer.end_epoch(progress.samples_seen)

@@ -34,16 +34,18 @@ def available_threads(n_jobs):
     Parameters
     ----------
     n_jobs : int or None
-        Negative numbers count back from all, as in joblib; None is all, but one
-        where joblib's own threads already share the cores.
+        Negative numbers count back from all, as in joblib; None is all, but one in
+        a worker of joblib that was given no share of the cores.
     """
     all_threads = joblib.cpu_count()
-    limit = os.environ.get("NUMBA_NUM_THREADS", "")
-    if limit.isdigit() and int(limit) > 0:
-        all_threads = min(all_threads, int(limit))
+    # joblib gives each of its processes a share of the cores in this variable.
+    share = os.environ.get("NUMBA_NUM_THREADS", "")
+    has_share = share.isdigit() and int(share) > 0
+    if has_share:
+        all_threads = min(all_threads, int(share))
     if n_jobs is None:
         nested = joblib.parallel.get_active_backend()[0].nesting_level
-        return 1 if nested else all_threads
+        return 1 if nested and not has_share else all_threads
     if n_jobs < 0:
         return max(1, all_threads + 1 + n_jobs)
     return min(n_jobs, all_threads)
