@@ -231,10 +231,20 @@ class BaseMLP(BaseEstimator, ABC):
         return self
 
     def _generator(self, incremental):
-        """Random numbers of this call; those of `partial_fit` go on."""
-        if incremental and hasattr(self, "_random_state"):
-            return self._random_state
+        """Random numbers of this call; those of `partial_fit` go on from a seed."""
+        seeded = isinstance(self.random_state, Integral)
+        if incremental and seeded and hasattr(self, "_random_state"):
+            # A copy, so that a call that fails uses up nothing.
+            return copy.deepcopy(self._random_state)
         return check_random_state(self.random_state)
+
+    def _precision(self, first):
+        """Dtypes that X may have, the first being that of any other X."""
+        if self.dtype is not None:
+            return self.dtype
+        if first:
+            return np.float64, np.float32
+        return np.asarray(self.coefs_[0]).dtype
 
     def _validate(self, X, y, sample_weight, *, first):
         """Check all that was passed; returns a `Sample`."""
@@ -246,7 +256,7 @@ class BaseMLP(BaseEstimator, ABC):
             accept_sparse=["csr", "csc"],
             multi_output=True,
             y_numeric=is_regressor(self),
-            dtype=self.dtype or (np.float64, np.float32),
+            dtype=self._precision(first),
             reset=first,
         )
         y = self._validate_y(y, first)
@@ -288,7 +298,7 @@ class BaseMLP(BaseEstimator, ABC):
         if optimizer is None:
             optimizer = Optimizer(self._recipe(), parameters.size, parameters.dtype)
         else:
-            optimizer = optimizer.copy()
+            optimizer = optimizer.copy(parameters.dtype)
         if self.early_stopping:
             rows, held_out = self._split(sample, generator)
             progress.validation = progress.validation or Validation(parameters)

@@ -175,6 +175,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             # scikit-learn's helper sets classes_ at the first call.
             if _check_partial_fit_first_call(self, classes):
                 self._labels = Labels.of(y, self.classes_)
+                self._labels.check_among(self.classes_)
             return self._fit(X, y, sample_weight, incremental=True)
 
     def _validate_y(self, y, first):

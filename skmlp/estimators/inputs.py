@@ -96,6 +96,10 @@ def weigh(sample_weight, class_weight, x, y, dtype):
         factors = np.zeros(n_samples)
         # Classes are balanced over the rows that take part.
         factors[rows] = compute_sample_weight(class_weight, y[rows])
+        if not np.all((factors >= 0) & np.isfinite(factors)):
+            raise ValueError(
+                f"class_weight must have finite weights >= 0, got {class_weight!r}."
+            )
         weights = factors if weights is None else weights * factors
         rows = np.flatnonzero(weights.astype(dtype))
         if len(rows) == 0:

@@ -69,18 +69,27 @@ class Labels:
         ------
         ValueError
         """
-        classes = unique_labels(y)
-        if warm_start:
-            if set(classes) != set(self.classes):
-                raise ValueError(
-                    "warm_start can only be used where `y` has the same classes as in "
-                    f"the previous call to fit. Previously got {self.classes}, `y` has "
-                    f"{classes}"
-                )
-        elif len(np.setdiff1d(classes, self.classes, assume_unique=True)):
+        of_y = Labels(unique_labels(y))
+        if not warm_start:
+            of_y.check_among(self.classes)
+        elif set(of_y.classes) != set(self.classes):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in "
+                f"the previous call to fit. Previously got {self.classes}, `y` has "
+                f"{of_y.classes}"
+            )
+
+    def check_among(self, classes):
+        """Refuse to stand for anything but some of the given classes.
+
+        Raises
+        ------
+        ValueError
+        """
+        if len(np.setdiff1d(self.classes, classes, assume_unique=True)):
             raise ValueError(
                 "`y` has classes not in `self.classes_`. "
-                f"`self.classes_` has {self.classes}. 'y' has {classes}."
+                f"`self.classes_` has {classes}. 'y' has {self.classes}."
             )
 
     def encode(self, y, dtype):

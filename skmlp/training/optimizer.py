@@ -49,10 +49,10 @@ class Optimizer:
         self.slots = np.zeros((OPTIMIZERS[recipe.name].slots, size), dtype=dtype)
         self._recipe = recipe
 
-    def copy(self):
-        """An independent copy, to train on without risk for the original."""
+    def copy(self, dtype):
+        """An independent copy of some precision, to train on at no risk for this."""
         twin = copy.copy(self)
-        twin.slots = self.slots.copy()
+        twin.slots = self.slots.astype(dtype)
         return twin
 
     def rates(self, n_steps):

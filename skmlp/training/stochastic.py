@@ -41,7 +41,8 @@ class _Slices:
     """Cuts epochs into calls of the backend that take about `_SLICE_SECONDS`."""
 
     def __init__(self):
-        self._size = 8
+        # Nothing is known yet of how long a batch takes.
+        self._size = 1
 
     def train_epoch(self, session, optimizer, order, batch_size):
         """One epoch; returns the mean loss over its rows."""

@@ -1,0 +1,154 @@
+"""How each library trains a workload for a number of epochs.
+
+All train the same network by Adam with the same batch size, penalty and precision from
+the same arrays, and shuffle in every epoch. A peer is a class with a name, made once a
+workload with its data; its method ``fit(epochs)`` trains a new network and returns the
+mean loss of the last epoch.
+"""
+
+import itertools
+import warnings
+
+import numpy as np
+from sklearn import neural_network
+from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
+
+import skmlp
+
+_ALPHA = 1e-4
+_LEARNING_RATE = 1e-3
+
+
+class _Estimator:
+    """What skmlp and scikit-learn have in common: the interface."""
+
+    library = None
+    own_parameters = {}
+
+    def __init__(self, workload, X, y, threads):
+        kind = "Regressor" if workload.task == "regression" else "Classifier"
+        self._class = getattr(self.library, f"MLP{kind}")
+        self._data = (X, y)
+        self._threads = threads
+        # tol=0 with endless patience: exactly max_iter epochs.
+        self._parameters = {
+            "hidden_layer_sizes": workload.hidden,
+            "activation": workload.activation,
+            "batch_size": workload.batch_size,
+            "alpha": _ALPHA,
+            "learning_rate_init": _LEARNING_RATE,
+            "tol": 0.0,
+            "n_iter_no_change": np.inf,
+            "random_state": 0,
+        }
+
+    def fit(self, epochs):
+        """Train a new estimator for so many epochs."""
+        estimator = self._class(max_iter=epochs, **self._parameters)
+        with warnings.catch_warnings():
+            # Every fit ends by max_iter, on purpose.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return estimator.fit(*self._data).loss_
+
+
+class Skmlp(_Estimator):
+    """skmlp itself: the classes of the same names, with n_jobs threads."""
+
+    name = "skmlp"
+    library = skmlp
+
+    def __init__(self, workload, X, y, threads):
+        super().__init__(workload, X, y, threads)
+        self._parameters["n_jobs"] = threads
+
+
+class ScikitLearn(_Estimator):
+    """scikit-learn, whose only threads are those of BLAS."""
+
+    name = "sklearn"
+    library = neural_network
+
+    def fit(self, epochs):
+        """Train under a limit: scikit-learn has no ``n_jobs`` here."""
+        with threadpool_limits(limits=self._threads):
+            return super().fit(epochs)
+
+
+class Torch:
+    """PyTorch as its users train a small network, eager, with the fused Adam.
+
+    The batches are slices of tensors by shuffled row numbers, without a DataLoader,
+    which would cost several times the training itself.
+    """
+
+    name = "torch"
+
+    def __init__(self, workload, X, y, threads):
+        import torch
+
+        torch.set_num_threads(threads)
+        self._torch = torch
+        self._workload = workload
+        self._X = torch.from_numpy(X)
+        self._y = torch.from_numpy(y)
+        if workload.task != "multiclass":
+            self._y = self._y.to(self._X.dtype).reshape(-1, 1)
+
+    def _network(self):
+        nn = self._torch.nn
+        activation = {"relu": nn.ReLU, "tanh": nn.Tanh, "logistic": nn.Sigmoid}
+        workload = self._workload
+        sizes = (workload.features, *workload.hidden, workload.outputs)
+        layers = []
+        for fan_in, fan_out in itertools.pairwise(sizes):
+            layers.append(nn.Linear(fan_in, fan_out, dtype=self._X.dtype))
+            layers.append(activation[workload.activation]())
+        return nn.Sequential(*layers[:-1])
+
+    def _loss(self):
+        nn = self._torch.nn
+        kind = {
+            "binary": nn.BCEWithLogitsLoss,
+            "multiclass": nn.CrossEntropyLoss,
+            "regression": nn.MSELoss,
+        }
+        return kind[self._workload.task]()
+
+    def fit(self, epochs):
+        """Train a new network by the loop that every tutorial shows."""
+        torch = self._torch
+        torch.manual_seed(0)
+        network, loss_of = self._network(), self._loss()
+        batch_size = self._workload.batch_size
+        optimizer = torch.optim.Adam(
+            network.parameters(),
+            lr=_LEARNING_RATE,
+            # scikit-learn divides the penalty by the rows of the batch.
+            weight_decay=_ALPHA / batch_size,
+            fused=True,
+        )
+        for _ in range(epochs):
+            total = 0.0
+            for rows in torch.randperm(len(self._X)).split(batch_size):
+                loss = loss_of(network(self._X[rows]), self._y[rows])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                total += loss.item() * len(rows)
+        return total / len(self._X)
+
+
+def installed():
+    """The peers that can run here, skmlp first.
+
+    Returns
+    -------
+    list of classes
+    """
+    peers = [Skmlp, ScikitLearn]
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        return peers
+    return [*peers, Torch]

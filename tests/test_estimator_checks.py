@@ -1,0 +1,50 @@
+"""scikit-learn's estimator checks, with no expected failure.
+
+They run on several configurations because each takes other ways through the code:
+solvers, depth, precision, threads. SGD gets a learning rate with which it learns what
+the checks ask for in few epochs.
+"""
+
+import importlib
+
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skmlp import MLPClassifier, MLPRegressor
+
+# The checks fit for speed, not to convergence, and raise warnings of their own.
+pytestmark = pytest.mark.filterwarnings("default")
+
+CONFIGURATIONS = (
+    {"max_iter": 100},
+    {"solver": "lbfgs", "max_iter": 100},
+    {"solver": "sgd", "learning_rate_init": 0.02, "max_iter": 100},
+    {"hidden_layer_sizes": (20, 10), "max_iter": 100},
+    {"dtype": "float32", "max_iter": 100},
+    {"n_jobs": 2, "max_iter": 100},
+)
+
+
+# Rows weighted and rows repeated are summed in another order: they agree to the
+# precision of the sums, and these two checks ask for that of float64.
+FLOAT64_CHECKS = {
+    "check_sample_weight_equivalence_on_dense_data",
+    "check_sample_weight_equivalence_on_sparse_data",
+}
+
+
+@parametrize_with_checks(
+    [
+        estimator(**configuration)
+        for configuration in CONFIGURATIONS
+        for estimator in (MLPClassifier, MLPRegressor)
+    ]
+)
+def test_check(estimator, check, monkeypatch):
+    if estimator.dtype == "float32" and check.func.__name__ in FLOAT64_CHECKS:
+        pytest.skip("asks for 1e-7; test_bad_input.py has it for float32")
+    if estimator.n_jobs == 2:
+        # The checks' data are so small that one thread is all they would get.
+        plan = importlib.import_module("skmlp.backends.cpu.plan")
+        monkeypatch.setattr(plan, "threads_for", lambda work, n_jobs: 2)
+    check(estimator)

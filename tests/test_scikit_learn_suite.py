@@ -1,0 +1,62 @@
+"""scikit-learn's own tests of its perceptrons, run on ours.
+
+"Change the import, keep the numbers" is taken literally: the installed scikit-learn's
+test module is compiled with that one import changed, and its tests are put into this
+module's namespace, where pytest finds them with their parametrisation and marks. So a
+new release of scikit-learn brings its new tests along.
+"""
+
+import importlib.util
+import types
+from pathlib import Path
+
+import pytest
+
+import skmlp
+
+# The suite lets its fits stop early and does not catch the warning each time.
+pytestmark = pytest.mark.filterwarnings("default")
+
+PRIVATE = {
+    "test_gradient": "calls the private _loss_grad_lbfgs and _unpack",
+}
+THEIR_IMPORT = "from sklearn.neural_network import MLPClassifier, MLPRegressor\n"
+OUR_IMPORT = "from skmlp import MLPClassifier, MLPRegressor\n"
+
+
+def _suite():
+    package = importlib.util.find_spec("sklearn.neural_network")
+    path = Path(package.origin).parent / "tests" / "test_mlp.py"
+    source = path.read_text(encoding="utf-8")
+    assert source.count(THEIR_IMPORT) == 1, f"{path} imports its estimators otherwise"
+    module = types.ModuleType("scikit_learn_suite")
+    module.__file__ = str(path)
+    source = source.replace(THEIR_IMPORT, OUR_IMPORT)
+    # With the name of the file tracebacks show its lines, which have kept numbers.
+    exec(compile(source, str(path), "exec"), module.__dict__)
+    return module
+
+
+SUITE = _suite()
+TESTS = {name: test for name, test in vars(SUITE).items() if name.startswith("test_")}
+
+for _name, _test in TESTS.items():
+    if _name in PRIVATE:
+        _test = pytest.mark.skip(reason=PRIVATE[_name])(_test)
+    globals()[_name] = _test
+
+
+@pytest.fixture
+def global_random_seed():
+    """The seed that scikit-learn's own conftest gives by default."""
+    return 42
+
+
+def test_of_this_module_the_suite_has_our_estimators():
+    assert SUITE.MLPClassifier is skmlp.MLPClassifier
+    assert SUITE.MLPRegressor is skmlp.MLPRegressor
+
+
+def test_of_this_module_the_exceptions_still_exist():
+    assert set(PRIVATE) <= set(TESTS)
+    assert len(TESTS) > 30
