@@ -14,27 +14,20 @@ it prints. The choices that decide whether the figures are honest:
   empty cache of kernels, so that its first fits compile.
 """
 
-import argparse
-import json
 import math
 import os
 import statistics
 import sys
 import tempfile
-import time
 from typing import NamedTuple
 
 import joblib
 import machine
 import peers
+import reporting
+import timing
 import workloads
 
-# Threads of the peer before spin for a while after their last work.
-_SETTLE_SECONDS = 0.03
-# Shorter fits than this are repeated within a round: timers and the scheduler's ticks
-# are then small beside them.
-_MIN_SECONDS = 0.1
-_MAX_REPEATS = 10
 # Losses after the same epochs from the same random numbers: more apart than this, and
 # skmlp and scikit-learn have not done the same work.
 _SAME_LOSS = {"float32": 1e-2, "float64": 1e-6}
@@ -52,62 +45,6 @@ class Options(NamedTuple):
     peers: tuple
 
 
-def seconds_of(call, repeats=1):
-    """Mean time of a call, after a pause in which other threads come to rest."""
-    time.sleep(_SETTLE_SECONDS)
-    start = time.perf_counter()
-    for _ in range(repeats):
-        call()
-    return (time.perf_counter() - start) / repeats
-
-
-class Contestant:
-    """One peer on one workload, and its times.
-
-    Parameters
-    ----------
-    peer : an instance of one of `peers.installed()`
-    epochs : int
-        Of the long fit.
-    """
-
-    def __init__(self, peer, epochs):
-        self._peer = peer
-        self._epochs = epochs
-        self._short, self._long = [], []
-        self.loss = None
-        first = seconds_of(self._fit_short)
-        again = seconds_of(self._fit_short)
-        self.first_fit = max(0.0, first - again)
-        self._repeats = [
-            min(_MAX_REPEATS, math.ceil(_MIN_SECONDS / seconds_of(fit)))
-            for fit in (self._fit_short, self._fit_long)
-        ]
-
-    def _fit_short(self):
-        self._peer.fit(1)
-
-    def _fit_long(self):
-        self.loss = self._peer.fit(self._epochs)
-
-    def play(self):
-        """Time one short and one long fit."""
-        self._short.append(seconds_of(self._fit_short, self._repeats[0]))
-        self._long.append(seconds_of(self._fit_long, self._repeats[1]))
-
-    def result(self):
-        """Medians, in seconds."""
-        pairs = zip(self._short, self._long, strict=True)
-        epochs = [(long - short) / (self._epochs - 1) for short, long in pairs]
-        return {
-            "epoch": statistics.median(epochs),
-            "epochs_by_round": epochs,
-            "fit": statistics.median(self._long),
-            "first_fit_over_steady": self.first_fit,
-            "loss": float(self.loss),
-        }
-
-
 def measure(workload, gemm, dtype, options, classes):
     """Times of some peers on one workload.
 
@@ -117,11 +54,13 @@ def measure(workload, gemm, dtype, options, classes):
     """
     X, y = workloads.data(workload, dtype)
     contestants = {
-        peer.name: Contestant(peer(workload, X, y, options.threads), workload.epochs)
+        peer.name: timing.Contestant(
+            peer(workload, X, y, options.threads), workload.epochs
+        )
         for peer in classes
     }
     for _ in range(options.rounds):
-        time.sleep(_SETTLE_SECONDS)
+        timing.settle()
         gemm.measure()
         for contestant in contestants.values():
             contestant.play()
@@ -217,13 +156,12 @@ def run(options):
     dict
         All that was found, fit for JSON.
     """
-    description = machine.describe()
+    report = reporting.start()
     classes = [peer for peer in peers.installed() if peer.name in options.peers]
-    print(machine.in_words(description))
     print(
         f"threads: {options.threads}, rounds: {options.rounds}; milliseconds an epoch"
     )
-    report = {"machine": description, "options": options._asdict(), "results": {}}
+    report |= {"options": options._asdict(), "results": {}}
     del report["options"]["grid"]
     for dtype in options.dtypes:
         print(f"\n{dtype}\n{header([peer.name for peer in classes[1:]])}")
@@ -239,18 +177,16 @@ def run(options):
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = reporting.parser(__doc__, quick="3 workloads, 3 rounds")
     parser.add_argument("--threads", type=int, default=joblib.cpu_count())
     parser.add_argument(
         "--dtype", choices=("float32", "float64", "both"), default="both"
     )
-    parser.add_argument("--quick", action="store_true", help="3 workloads, 3 rounds")
     parser.add_argument("--rounds", type=int, help="default 7, with --quick 3")
     parser.add_argument("--filter", default="", help="only names that contain this")
     parser.add_argument(
         "--without-torch", action="store_true", help="also when it is installed"
     )
-    parser.add_argument("--json", metavar="FILE", help="write all figures there, too")
     return parser.parse_args()
 
 
@@ -267,9 +203,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         os.environ["SKMLP_CACHE_DIR"] = folder
         report = run(Options(wanted.threads, dtypes, rounds, grid, names))
-    if wanted.json:
-        with open(wanted.json, "w", encoding="utf-8") as file:
-            json.dump(report, file, indent=1)
+    reporting.save(report, wanted.json)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 All train the same network by Adam with the same batch size, penalty and precision from
 the same arrays, and shuffle in every epoch. A peer is a class with a name, made once a
 workload with its data; its method ``fit(epochs)`` trains a new network and returns the
-mean loss of the last epoch.
+mean loss of the last epoch. Those with scikit-learn's interface have ``train(epochs)``
+as well, which returns the estimator.
 """
 
 import itertools
@@ -43,13 +44,17 @@ class _Estimator:
             "random_state": 0,
         }
 
-    def fit(self, epochs):
-        """Train a new estimator for so many epochs."""
+    def train(self, epochs):
+        """Train a new estimator for so many epochs and return it."""
         estimator = self._class(max_iter=epochs, **self._parameters)
         with warnings.catch_warnings():
             # Every fit ends by max_iter, on purpose.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            return estimator.fit(*self._data).loss_
+            return estimator.fit(*self._data)
+
+    def fit(self, epochs):
+        """Train a new estimator and return its loss."""
+        return self.train(epochs).loss_
 
 
 class Skmlp(_Estimator):
@@ -69,10 +74,10 @@ class ScikitLearn(_Estimator):
     name = "sklearn"
     library = neural_network
 
-    def fit(self, epochs):
+    def train(self, epochs):
         """Train under a limit: scikit-learn has no ``n_jobs`` here."""
         with threadpool_limits(limits=self._threads):
-            return super().fit(epochs)
+            return super().train(epochs)
 
 
 class Torch:

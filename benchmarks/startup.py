@@ -8,15 +8,13 @@ An empty cache is a new folder for every repetition. The warm cache is the folde
 one of those repetitions left behind.
 """
 
-import argparse
-import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 
-import machine
+import reporting
 
 GOALS = {"import": 0.1, "empty": 8.0, "warm": 1.0}
 KINDS = (
@@ -100,8 +98,7 @@ def run(repetitions):
     dict
         All that was found, fit for JSON.
     """
-    description = machine.describe()
-    print(machine.in_words(description))
+    report = reporting.start()
     print(f"{repetitions} repetitions\n")
     print(f"{'':<48}{'median':>10}{'range':>16}{'goal':>10}")
     times = {"import": import_times(2 * repetitions + 1)}
@@ -113,18 +110,15 @@ def run(repetitions):
         times[name] = {"empty": empty, "warm": warm}
         print(line(f"first fit, empty cache, {name}", "empty", empty))
         print(line(f"first fit, warm cache, {name}", "warm", warm), flush=True)
-    return {"machine": description, "goals": GOALS, "seconds": times}
+    return {**report, "goals": GOALS, "seconds": times}
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--json", metavar="FILE", help="write all figures there, too")
+    parser = reporting.parser(__doc__, quick="2 repetitions")
+    parser.add_argument("--repetitions", type=int, help="default 5, with --quick 2")
     wanted = parser.parse_args()
-    report = run(wanted.repetitions)
-    if wanted.json:
-        with open(wanted.json, "w", encoding="utf-8") as file:
-            json.dump(report, file, indent=1)
+    report = run(wanted.repetitions or (2 if wanted.quick else 5))
+    reporting.save(report, wanted.json)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import pickle
 import stat
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import llvmlite
@@ -33,6 +34,8 @@ from numba.core.serialize import dumps
 
 _LOGGER = logging.getLogger("skmlp")
 _DIGEST_SIZE = 32
+# Every change of the package or of a version leaves the files of the old one behind.
+_SECONDS_KEPT = 60 * 24 * 3600
 
 
 def _user_cache_folder():
@@ -137,12 +140,15 @@ class KernelCache:
             return None
         try:
             target_context.refresh()
-            content = self._path(signature, target_context.codegen()).read_bytes()
+            path = self._path(signature, target_context.codegen())
+            content = path.read_bytes()
             payload = content[_DIGEST_SIZE:]
             if hashlib.sha256(payload).digest() != content[:_DIGEST_SIZE]:
                 _LOGGER.debug("kernel %s: bad checksum, compiled anew", self._name)
                 return None
-            return self._implementation.rebuild(target_context, pickle.loads(payload))
+            kernel = self._implementation.rebuild(target_context, pickle.loads(payload))
+            os.utime(path)
+            return kernel
         except FileNotFoundError:
             return None
         except Exception as error:  # whatever it is, compiling is the answer
@@ -158,8 +164,15 @@ class KernelCache:
                 payload = dumps(self._implementation.reduce(compiled))
                 path = self._path(signature, compiled.codegen)
                 _write_atomically(path, hashlib.sha256(payload).digest() + payload)
+                self._drop_unused()
         except Exception as error:  # the kernel runs without its copy on disk
             _LOGGER.debug("kernel %s not saved: %r", self._name, error)
+
+    def _drop_unused(self):
+        """Remove files of this kernel that no process has read for long."""
+        for path in cache_folder().glob(f"{self._name}-*"):
+            if time.time() - path.stat().st_mtime > _SECONDS_KEPT:
+                path.unlink(missing_ok=True)
 
 
 class _Locator:

@@ -494,14 +494,6 @@ def test_predictions_have_the_models_precision(data):
     np.testing.assert_array_equal(ours.predict(X), ours.predict(X.astype(np.float32)))
 
 
-def test_warm_start_takes_the_precision_of_the_new_data(data):
-    X, _, y = data
-    theirs = SkRegressor(warm_start=True, **SMALL).fit(X, y)
-    ours = OurRegressor(warm_start=True, **SMALL).fit(X, y)
-    assert theirs.fit(X.astype(np.float32), y).coefs_[0].dtype == np.float64
-    assert ours.fit(X.astype(np.float32), y).coefs_[0].dtype == np.float32
-
-
 # Failures
 
 

@@ -1,8 +1,8 @@
 """The CPU backend: a team of threads over Numba kernels and single-threaded BLAS.
 
 `kernels` holds the loops over minibatches, `loops` the rules' loops over blocks,
-`first_layer` what differs between dense and sparse X, `team` the threads, `blas` the
-products, `plan` how work is cut, and `session` what training sees.
+`first_layer` what differs between dense and sparse X, `products` the products of
+matrices, `team` the threads, `plan` how work is cut, and `session` what training sees.
 """
 
 from skmlp.backends.cpu.session import open_session, outputs

@@ -11,8 +11,8 @@ from numba import types
 from numba.extending import overload
 
 from skmlp import jit
-from skmlp.backends.cpu import blas
 from skmlp.backends.cpu.memory import matrix, vector
+from skmlp.backends.cpu.products import product, product_of_transposed
 
 
 class SparseRows(NamedTuple):
@@ -38,22 +38,22 @@ def load_rows(x, rows, room, offset):
     """Copy dense rows to `room` at `offset`; of sparse rows nothing is copied."""
 
 
-def multiply_rows(x, rows, room, offset, weights, out, out_offset, columns, units):
+def multiply_rows(x, rows, room, offset, weights, out, out_offset, columns, multiply):
     """Rows of X times the first layer's weights, to `out` at `out_offset`.
 
     Dense rows are read from where `load_rows` has put them.
     """
 
 
-def multiply_range(x, lo, n, weights, out, out_offset, columns, units):
+def multiply_range(x, lo, n, weights, out, out_offset, columns, multiply):
     """Rows lo <= i < lo + n of X times the first layer's weights, read in place."""
 
 
-def gather_gradient(x, rows, room, delta, slab, gradient, columns, beta, units):
+def gather_gradient(x, rows, room, delta, slab, gradient, columns, add, multiply):
     """Gradient of weights' rows first <= i < last: those columns of X.T times delta.
 
     `slab` is (first, last, number of features); `delta` the flat vector of the first
-    layer's deltas as (vector, offset). beta is 0 to overwrite, 1 to add.
+    layer's deltas as (vector, offset). add is 0 to overwrite, 1 to add.
     """
 
 
@@ -73,22 +73,22 @@ def _load_rows(x, rows, room, offset):
 
 
 @overload(multiply_rows)
-def _multiply_rows(x, rows, room, offset, weights, out, out_offset, columns, units):
+def _multiply_rows(x, rows, room, offset, weights, out, out_offset, columns, multiply):
     if not _is_sparse(x):
 
-        def dense(x, rows, room, offset, weights, out, out_offset, columns, units):
-            blas.product(
+        def dense(x, rows, room, offset, weights, out, out_offset, columns, multiply):
+            product(
+                multiply,
                 (room, offset),
                 (weights, 0),
                 (out, out_offset),
                 (rows.shape[0], columns, x.shape[1]),
                 0,
-                units,
             )
 
         return dense
 
-    def sparse(x, rows, room, offset, weights, out, out_offset, columns, units):
+    def sparse(x, rows, room, offset, weights, out, out_offset, columns, multiply):
         for i in range(rows.shape[0]):
             _multiply_sparse_row(
                 x, rows[i], weights, vector(out, out_offset + i * columns, columns)
@@ -98,22 +98,22 @@ def _multiply_rows(x, rows, room, offset, weights, out, out_offset, columns, uni
 
 
 @overload(multiply_range)
-def _multiply_range(x, lo, n, weights, out, out_offset, columns, units):
+def _multiply_range(x, lo, n, weights, out, out_offset, columns, multiply):
     if not _is_sparse(x):
 
-        def dense(x, lo, n, weights, out, out_offset, columns, units):
-            blas.product(
+        def dense(x, lo, n, weights, out, out_offset, columns, multiply):
+            product(
+                multiply,
                 (x, lo * x.shape[1]),
                 (weights, 0),
                 (out, out_offset),
                 (n, columns, x.shape[1]),
                 0,
-                units,
             )
 
         return dense
 
-    def sparse(x, lo, n, weights, out, out_offset, columns, units):
+    def sparse(x, lo, n, weights, out, out_offset, columns, multiply):
         for i in range(n):
             _multiply_sparse_row(
                 x, lo + i, weights, vector(out, out_offset + i * columns, columns)
@@ -136,25 +136,25 @@ def _multiply_sparse_row(x, row, weights, out):
 
 
 @overload(gather_gradient)
-def _gather_gradient(x, rows, room, delta, slab, gradient, columns, beta, units):
+def _gather_gradient(x, rows, room, delta, slab, gradient, columns, add, multiply):
     if not _is_sparse(x):
 
-        def dense(x, rows, room, delta, slab, gradient, columns, beta, units):
+        def dense(x, rows, room, delta, slab, gradient, columns, add, multiply):
             first, last, width = slab
-            blas.product_of_transposed(
+            product_of_transposed(
+                multiply,
                 (room, first, width),
                 delta,
                 (gradient, first * columns),
                 (last - first, columns, rows.shape[0]),
-                beta,
-                units,
+                add,
             )
 
         return dense
 
-    def sparse(x, rows, room, delta, slab, gradient, columns, beta, units):
+    def sparse(x, rows, room, delta, slab, gradient, columns, add, multiply):
         first, last, _ = slab
-        if beta == 0:
+        if add == 0:
             out = vector(gradient, first * columns, (last - first) * columns)
             for j in range(out.shape[0]):
                 out[j] = 0

@@ -18,7 +18,6 @@ from typing import NamedTuple
 import numpy as np
 
 from skmlp import jit
-from skmlp.backends.cpu import blas
 from skmlp.backends.cpu.first_layer import (
     gather_gradient,
     load_rows,
@@ -32,6 +31,7 @@ from skmlp.backends.cpu.loops import (
     call_update,
 )
 from skmlp.backends.cpu.memory import matrix, vector
+from skmlp.backends.cpu.products import product, product_of_transposed, transpose
 from skmlp.backends.cpu.team import meet, take
 
 
@@ -85,8 +85,10 @@ class Room(NamedTuple):
         Layer, first and last row of its weights; first = -1 for its biases.
     block : int
         Rows of a block.
-    units : ndarray
-        Zero and one.
+    multiply : int
+        Address of the product of matrices.
+    transposed : ndarray
+        Every layer's weights but the first's, transposed, for the way back.
     """
 
     outputs: np.ndarray
@@ -97,7 +99,8 @@ class Room(NamedTuple):
     squares: np.ndarray
     slabs: np.ndarray
     block: int
-    units: np.ndarray
+    multiply: int
+    transposed: np.ndarray
 
 
 class Step(NamedTuple):
@@ -158,16 +161,16 @@ def _forward(layers, data, room, parameters, rows, lo):
         if layer == 0:
             multiply_rows(
                 data.x, rows, room.outputs, at[0] + lo * sizes[0],
-                parameters, room.outputs, start, columns, room.units,
+                parameters, room.outputs, start, columns, room.multiply,
             )  # fmt: skip
         else:
-            blas.product(
+            product(
+                room.multiply,
                 (room.outputs, at[layer] + lo * sizes[layer]),
                 (parameters, layers.weights[layer]),
                 (room.outputs, start),
                 (n, columns, sizes[layer]),
                 0,
-                room.units,
             )
         if layer < last:
             z = matrix(room.outputs, start, n, columns)
@@ -192,12 +195,13 @@ def _backward(layers, data, room, parameters, rows, lo, scale):
     for layer in range(last, 0, -1):
         columns = sizes[layer]
         start = at[layer] + lo * columns
-        blas.product_by_transposed(
+        product(
+            room.multiply,
             (room.deltas, at[layer + 1] + lo * sizes[layer + 1]),
-            (parameters, layers.weights[layer]),
+            (room.transposed, layers.weights[layer] - layers.weights[1]),
             (room.deltas, start),
             (n, columns, sizes[layer + 1]),
-            room.units,
+            0,
         )
         delta = matrix(room.deltas, start, n, columns)
         output = matrix(room.outputs, start, n, columns)
@@ -220,9 +224,9 @@ def _rows_phase(post, layers, data, room, parameters, rows, scale):
 
 
 @jit.inline
-def _sum_columns(delta, n, columns, out, beta):
-    """Out = sums of the columns of delta's first n rows + beta out."""
-    if beta == 0:
+def _sum_columns(delta, n, columns, out, add):
+    """Out = sums of the columns of delta's first n rows + add out."""
+    if add == 0:
         for j in range(columns):
             out[j] = 0
     for i in range(n):
@@ -231,7 +235,7 @@ def _sum_columns(delta, n, columns, out, beta):
 
 
 @jit.inline
-def _slab_gradient(slab, layers, data, room, rows, beta):
+def _slab_gradient(slab, layers, data, room, rows, add):
     """Gradient of one slab over the whole batch: where it begins and its length."""
     layer, first, last = slab[0], slab[1], slab[2]
     at, sizes = room.at, layers.sizes
@@ -240,21 +244,21 @@ def _slab_gradient(slab, layers, data, room, rows, beta):
     if first < 0:
         start = layers.biases[layer]
         delta = matrix(room.deltas, at[layer + 1], n, columns)
-        _sum_columns(delta, n, columns, vector(room.gradient, start, columns), beta)
+        _sum_columns(delta, n, columns, vector(room.gradient, start, columns), add)
         return start, columns
     if layer == 0:
         gather_gradient(
             data.x, rows, room.outputs, (room.deltas, at[1]),
-            (first, last, sizes[0]), room.gradient, columns, beta, room.units,
+            (first, last, sizes[0]), room.gradient, columns, add, room.multiply,
         )  # fmt: skip
     else:
-        blas.product_of_transposed(
+        product_of_transposed(
+            room.multiply,
             (room.outputs, at[layer] + first, sizes[layer]),
             (room.deltas, at[layer + 1]),
             (room.gradient, layers.weights[layer] + first * columns),
             (last - first, columns, n),
-            beta,
-            room.units,
+            add,
         )
     return layers.weights[layer] + first * columns, (last - first) * columns
 
@@ -282,7 +286,19 @@ def _slabs_phase(post, layers, data, room, parameters, rows, step, rate):
             ),
         )
         room.squares[item] = squares if penalised else 0.0
+        if penalised and slab[0] > 0:
+            _renew_transposed(slab, layers, room, parameters, start)
         item = take(post)
+
+
+@jit.inline
+def _renew_transposed(slab, layers, room, parameters, start):
+    """Copy a slab that has changed to the transposed weights."""
+    layer, first, last = slab[0], slab[1], slab[2]
+    fan_in, fan_out = layers.sizes[layer], layers.sizes[layer + 1]
+    offset = layers.weights[layer] - layers.weights[1] + first
+    sizes = (last - first, fan_out, fan_in)
+    transpose(parameters, start, room.transposed, offset, sizes)
 
 
 @jit.inline
@@ -357,11 +373,11 @@ def predict(post, layers, x, rows, room, parameters, out):
     x : ndarray or SparseRows
     rows : ndarray of int64
         Numbers of the rows; empty for all of them in their order.
-    room : tuple (outputs, block, units)
+    room : tuple (outputs, block, multiply)
         outputs has a vector a member, large enough for two layers of a block.
     out : ndarray of shape (number of rows, outputs)
     """
-    outputs, block, units = room
+    outputs, block, multiply = room
     scratch = outputs[post.member]
     n_rows = out.shape[0]
     n_blocks = (n_rows + block - 1) // block
@@ -372,14 +388,14 @@ def predict(post, layers, x, rows, room, parameters, out):
         half = scratch.shape[0] // 2
         columns = layers.sizes[1]
         if rows.shape[0] == 0:
-            multiply_range(x, lo, n, parameters, scratch, half, columns, units)
+            multiply_range(x, lo, n, parameters, scratch, half, columns, multiply)
         else:
             some = rows[lo : lo + n]
             load_rows(x, some, scratch, 0)
             multiply_rows(
-                x, some, scratch, 0, parameters, scratch, half, columns, units
+                x, some, scratch, 0, parameters, scratch, half, columns, multiply
             )
-        end = _propagate(layers, parameters, scratch, half, n, units)
+        end = _propagate(layers, parameters, scratch, half, n, multiply)
         columns = out.shape[1]
         result = matrix(scratch, end, n, columns)
         for i in range(n):
@@ -389,7 +405,7 @@ def predict(post, layers, x, rows, room, parameters, out):
 
 
 @jit.inline
-def _propagate(layers, parameters, scratch, half, n, units):
+def _propagate(layers, parameters, scratch, half, n, multiply):
     """From the first layer's products to the outputs; where in `scratch` they lie.
 
     A layer's outputs are in one half of the scratch, the next layer's in the other.
@@ -399,13 +415,13 @@ def _propagate(layers, parameters, scratch, half, n, units):
     for layer in range(sizes.shape[0] - 1):
         columns = sizes[layer + 1]
         if layer > 0:
-            blas.product(
+            product(
+                multiply,
                 (scratch, here),
                 (parameters, layers.weights[layer]),
                 (scratch, half - here),
                 (n, columns, sizes[layer]),
                 0,
-                units,
             )
             here = half - here
         z = matrix(scratch, here, n, columns)

@@ -7,7 +7,6 @@ occur, whose wrap-around would stop vectorisation.
 
 from llvmlite import ir
 from numba import carray, types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from skmlp.jit import inline
@@ -29,14 +28,13 @@ def pointer(typing_context, array, offset):
 
 
 @intrinsic
-def address(typing_context, array, offset):
-    """Untyped pointer to an element of a C-contiguous array, for foreign functions."""
+def advance(typing_context, place, n):
+    """The pointer `n` elements further on."""
 
     def generate(context, builder, signature, values):
-        element = _element(context, builder, signature.args[0], *values)
-        return builder.bitcast(element, cgutils.voidptr_t)
+        return builder.gep(values[0], [values[1]])
 
-    return types.voidptr(array, types.intp), generate
+    return place(place, types.intp), generate
 
 
 @inline

@@ -1,22 +1,20 @@
 """One fit on the CPU: binds arrays to kernels, keeps the threads, returns numbers."""
 
 import functools
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import numpy as np
 from scipy import sparse
 
-from skmlp.backends.cpu import blas, kernels, loops, plan
+from skmlp.backends.cpu import kernels, loops, plan, products
 from skmlp.backends.cpu.first_layer import SparseRows
 from skmlp.backends.cpu.team import Team
-from skmlp.network import layout
+from skmlp.network import layout, views
 from skmlp.rules.activations import ACTIVATIONS
 from skmlp.rules.optimizers import OPTIMIZERS
 
 # Rows that the gradient over all rows works on at a time.
 _SWEEP_ROWS = 1024
-# Operations of a prediction that no BLAS would share among threads.
-_SMALL_WORK = 2e5
 
 
 def _read_only(array):
@@ -78,25 +76,34 @@ def _predicting_layers(network, output, dtype):
     return layers._replace(activations=np.append(layers.activations, last))
 
 
-def _room(problem, batch_size, dtype):
+def _transposed(network, parameters):
+    """Every layer's weights but the first's, transposed, one after the other."""
+    coefs, _ = views(network, parameters)
+    parts = [coef.T.ravel() for coef in coefs[1:]]
+    return np.concatenate([np.empty(0, parameters.dtype), *parts])
+
+
+def _room(problem, batch_size, parameters):
     """Working memory for batches of a size."""
-    network = problem.network
+    network, dtype = problem.network, parameters.dtype
     sizes = list(network.sizes)
     if sparse.issparse(problem.x):
         sizes[0] = 0  # sparse rows are read where they lie
     ends = np.cumsum([0] + [batch_size * units for units in sizes])
     block = plan.block_rows(sizes, batch_size, dtype.itemsize)
     slabs = plan.slabs(network.shapes, batch_size)
+    places = layout(network)
     return kernels.Room(
         outputs=np.empty(ends[-1], dtype=dtype),
         deltas=np.empty(ends[-1], dtype=dtype),
         at=ends[:-1].astype(np.int64),
-        gradient=np.zeros(layout(network).size, dtype=dtype),
+        gradient=np.zeros(places.size, dtype=dtype),
         losses=np.zeros(-(-batch_size // block)),
         squares=np.zeros(len(slabs)),
         slabs=slabs,
         block=block,
-        units=blas.scalars(dtype),
+        multiply=products.multiplier(dtype),
+        transposed=_transposed(network, parameters),
     )
 
 
@@ -132,7 +139,7 @@ class Session:
         if batch_size not in self._places:
             work = batch_size * _row_work(self._problem.network, self._problem.x)
             team = Team(plan.threads_for(work, self._n_jobs))
-            room = _room(self._problem, batch_size, self._dtype)
+            room = _room(self._problem, batch_size, self.parameters)
             self._places[batch_size] = room, team
         return self._places[batch_size]
 
@@ -164,6 +171,7 @@ class Session:
         values = np.ascontiguousarray(parameters, dtype=self._dtype)
         result = np.zeros(1)
         room.gradient[:] = 0
+        room.transposed[:] = _transposed(self._problem.network, values)
         arguments = (self._layers, self._data, room, values, span, result)
         team.run(lambda post: kernels.differentiate(post, *arguments))
         gradient = room.gradient.astype(np.float64)
@@ -193,12 +201,11 @@ class Session:
 @contextmanager
 def open_session(problem, parameters, n_jobs):
     """A session on a copy of some parameters, closed at the end of the block."""
-    with blas.single_threaded_blas:
-        session = Session(problem, parameters.copy(), n_jobs)
-        try:
-            yield session
-        finally:
-            session.close()
+    session = Session(problem, parameters.copy(), n_jobs)
+    try:
+        yield session
+    finally:
+        session.close()
 
 
 def _predict(network, parameters, source, activation, n_jobs):
@@ -213,7 +220,7 @@ def _predict(network, parameters, source, activation, n_jobs):
     n_threads = min(plan.threads_for(work, n_jobs), n_blocks)
     out = np.empty((n_rows, network.sizes[-1]), dtype=dtype)
     scratch = np.empty((n_threads, 2 * block * width), dtype=dtype)
-    room = (scratch, block, blas.scalars(dtype))
+    room = (scratch, block, products.multiplier(dtype))
     layers = _predicting_layers(network, activation, dtype)
     numbers = _read_only(np.empty(0, dtype=np.int64) if rows is None else rows)
     arguments = (layers, _kernel_x(x), numbers, room, parameters, out)
@@ -227,7 +234,4 @@ def outputs(network, parameters, x, activation, n_jobs):
 
     The working memory belongs to the call, so that threads may predict at once.
     """
-    # BLAS uses one thread for small products by itself, and limiting it takes time.
-    small = x.shape[0] * _row_work(network, x) < _SMALL_WORK
-    with nullcontext() if small else blas.single_threaded_blas:
-        return _predict(network, parameters, (x, None), activation, n_jobs)
+    return _predict(network, parameters, (x, None), activation, n_jobs)

@@ -1,0 +1,188 @@
+"""Wall clock of a grid search on all cores, beside scikit-learn's network in the same.
+
+`GridSearchCV(n_jobs=-1)` runs one fit on each core, in processes (joblib's backend
+loky) or in threads (threading). Two things can go wrong in a library that uses
+threads itself: every fit starts as many threads as there are cores, so that they all
+stand in each other's way; and every new process compiles the kernels anew. Neither
+shows in the time of a single fit.
+
+The search starts without worker processes, as in a script of one's own, so that their
+start and their first fits count. Kernels were compiled before (`skmlp.warmup()`), as
+in every program but the first after an installation. `cores` is the processor time of
+all processes and threads over the wall clock: not above the number of cores, and near
+it where no core waits. Far more processor time for the same fits than under the
+other backend is the sign of threads that spin while they wait.
+
+Both libraries train the same numbers, hence must find the same best parameters.
+"""
+
+import os
+import time
+import warnings
+
+import joblib
+import numpy as np
+import reporting
+from joblib.externals.loky import get_reusable_executor
+from sklearn import neural_network
+from sklearn.datasets import load_digits, make_classification
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
+
+import skmlp
+
+_GOAL = 5.0
+_FOLDS = 5
+_GRID = {
+    "hidden_layer_sizes": [(50,), (100,), (50, 50)],
+    "activation": ["relu", "tanh"],
+    "alpha": [1e-4, 1e-2],
+    "learning_rate_init": [1e-3, 1e-2],
+}
+_BACKENDS = ("loky", "threading")
+_LIBRARIES = {"skmlp": skmlp, "sklearn": neural_network}
+
+
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return X / 16, y
+
+
+def rows_20_000():
+    return make_classification(
+        20_000, 40, n_informative=20, n_classes=3, class_sep=0.7, random_state=0
+    )
+
+
+# Data and epochs of each fit, in the whole benchmark and in the quick one.
+_PROBLEMS = {
+    "digits, 1,797 x 64": (digits, 20, 5),
+    "20,000 x 40": (rows_20_000, 4, 1),
+}
+
+
+def processor_seconds():
+    """Processor time of this process and of all that it started and that have ended."""
+    return sum(os.times()[:4])
+
+
+def stop_workers():
+    """End loky's processes: their times are then known, and the next start anew."""
+    get_reusable_executor().shutdown(wait=True)
+
+
+def search(library, X, y, epochs, backend):
+    """One search, in new worker processes.
+
+    Returns
+    -------
+    dict
+    """
+    estimator = library.MLPClassifier(max_iter=epochs, random_state=0)
+    grid = GridSearchCV(estimator, _GRID, cv=_FOLDS, n_jobs=-1, refit=False)
+    stop_workers()
+    processor, start = processor_seconds(), time.perf_counter()
+    with warnings.catch_warnings(), joblib.parallel_config(backend):
+        # Every fit ends by max_iter, on purpose. Workers get these filters, too.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        grid.fit(X, y)
+    seconds = time.perf_counter() - start
+    stop_workers()
+    return {
+        "seconds": seconds,
+        "cores": (processor_seconds() - processor) / seconds,
+        "best_params": grid.best_params_,
+        "scores": grid.cv_results_["mean_test_score"],
+    }
+
+
+def median_search(searches):
+    """The search of median duration, of those of one library."""
+    return sorted(searches, key=lambda found: found["seconds"])[len(searches) // 2]
+
+
+def measure(name, backend, wanted):
+    """Searches of both libraries, in turns.
+
+    Returns
+    -------
+    dict
+    """
+    data, epochs, quick_epochs = _PROBLEMS[name]
+    X, y = data()
+    epochs = quick_epochs if wanted.quick else epochs
+    rounds = [
+        {
+            library: search(module, X, y, epochs, backend)
+            for library, module in _LIBRARIES.items()
+        }
+        for _ in range(wanted.rounds)
+    ]
+    found = {
+        library: median_search([searches[library] for searches in rounds])
+        for library in _LIBRARIES
+    }
+    ours, theirs = found["skmlp"], found["sklearn"]
+    scores = [found[library].pop("scores") for library in found]
+    return {
+        "problem": name,
+        "backend": backend,
+        "epochs": epochs,
+        "searches": found,
+        "ratio": theirs["seconds"] / ours["seconds"],
+        "same_best": ours["best_params"] == theirs["best_params"],
+        "largest_difference_of_scores": float(np.abs(scores[0] - scores[1]).max()),
+    }
+
+
+def line(entry):
+    """One line of the table, in seconds."""
+    columns = [f"{entry['problem']:<20}{entry['backend']:<11}"]
+    for found in entry["searches"].values():
+        columns.append(f"{found['seconds']:>9.2f}{found['cores']:>7.2f}")
+    columns.append(reporting.against(entry["ratio"], _GOAL))
+    columns.append(f"   scores differ by {entry['largest_difference_of_scores']:.0e}")
+    if not entry["same_best"]:
+        columns.append("  BEST PARAMETERS DIFFER")
+    return "".join(columns)
+
+
+def run(wanted):
+    """Measure everything, printing as it goes.
+
+    Returns
+    -------
+    dict
+        All that was found, fit for JSON.
+    """
+    report = reporting.start() | {"options": vars(wanted), "goal": _GOAL}
+    candidates = int(np.prod([len(values) for values in _GRID.values()]))
+    print(
+        f"{candidates} candidates x {_FOLDS} folds on {joblib.cpu_count()} cores; "
+        f"seconds, and processor time over them; rounds: {wanted.rounds}\n"
+    )
+    print(
+        f"{'':<31}{'skmlp':>9}{'cores':>7}{'sklearn':>9}{'cores':>7}"
+        f"{'ratio':>8}{'goal':>8}"
+    )
+    skmlp.warmup()
+    report["results"] = []
+    for name in _PROBLEMS:
+        for backend in wanted.backend:
+            report["results"].append(measure(name, backend, wanted))
+            print(line(report["results"][-1]), flush=True)
+    return report
+
+
+def main():
+    parser = reporting.parser(__doc__, quick="a quarter of the epochs")
+    parser.add_argument(
+        "--backend", nargs="+", choices=_BACKENDS, default=_BACKENDS, help="both"
+    )
+    parser.add_argument("--rounds", type=int, default=1, help="default 1")
+    wanted = parser.parse_args()
+    reporting.save(run(wanted), wanted.json)
+
+
+if __name__ == "__main__":
+    main()

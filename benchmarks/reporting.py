@@ -1,0 +1,56 @@
+"""What all benchmarks say and write in one way: options, goals, the file of figures."""
+
+import argparse
+import json
+
+import machine
+
+
+def parser(doc, quick):
+    """A parser of the command line with the options that every benchmark has.
+
+    Parameters
+    ----------
+    doc : str
+        The script's docstring; its first line is shown.
+    quick : str
+        What ``--quick`` leaves of the benchmark.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+    """
+    made = argparse.ArgumentParser(description=doc.splitlines()[0])
+    made.add_argument("--quick", action="store_true", help=quick)
+    made.add_argument("--json", metavar="FILE", help="write all figures there, too")
+    return made
+
+
+def start():
+    """Print what the benchmark runs on, and begin the report with it.
+
+    Returns
+    -------
+    dict
+    """
+    description = machine.describe()
+    print(machine.in_words(description))
+    return {"machine": description}
+
+
+def against(ratio, goal):
+    """A ratio beside the goal that it should reach, for the end of a line."""
+    return f"{ratio:>7.2f}x{goal:>7.2f}x  {'met' if ratio >= goal else 'MISSED'}"
+
+
+def save(report, file):
+    """Write a report as JSON, if a file was asked for.
+
+    Parameters
+    ----------
+    report : dict
+    file : str or None
+    """
+    if file:
+        with open(file, "w", encoding="utf-8") as stream:
+            json.dump(report, stream, indent=1)

@@ -1,0 +1,143 @@
+"""The products of matrices against NumPy's, over ragged shapes.
+
+Sizes of one, one less and one more than a tile, a vector and a block of the inner
+dimension are where such kernels go wrong.
+"""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from numba import njit
+from numpy.testing import assert_allclose, assert_array_equal
+
+from skmlp.backends.cpu import products
+
+LANES = products._BYTES // 8
+ROWS = [1, 3, products._ROWS - 1, products._ROWS, products._ROWS + 5]
+COLUMNS = sorted({1, LANES - 1, LANES, LANES + 1, 3 * LANES, 3 * LANES + 1, 100})
+INNER = [1, 2, products._INNER, products._INNER + 1]
+DTYPES = [np.float32, np.float64]
+
+
+@njit
+def run_product(multiply, a, b, out, sizes, add):
+    products.product(multiply, (a, 0), (b, 0), (out, 3), sizes, add)
+
+
+@njit
+def run_product_of_transposed(multiply, a, width, b, out, sizes, add):
+    products.product_of_transposed(
+        multiply, (a, 1, width), (b, 0), (out, 3), sizes, add
+    )
+
+
+@njit
+def run_transpose(source, target, sizes):
+    products.transpose(source, 0, target, 1, sizes)
+
+
+def guarded(size, dtype):
+    """Memory for a result with three elements before and after that must stay."""
+    return np.full(size + 6, 7.0, dtype=dtype)
+
+
+def check(out, expected, dtype):
+    size = expected.size
+    assert_array_equal(out[:3], 7.0)
+    assert_array_equal(out[3 + size :], 7.0)
+    tolerance = 200 * np.finfo(dtype).eps
+    got = out[3 : 3 + size].reshape(expected.shape)
+    assert_allclose(got, expected, rtol=tolerance, atol=tolerance * 20)
+
+
+@pytest.mark.parametrize("add", [0, 1])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("inner", INNER)
+@pytest.mark.parametrize("rows", ROWS)
+def test_products(rows, inner, dtype, add):
+    rng = np.random.default_rng(0)
+    multiply = products.multiplier(np.dtype(dtype))
+    for columns in COLUMNS:
+        a = rng.normal(size=(rows, inner)).astype(dtype)
+        b = rng.normal(size=(inner, columns)).astype(dtype)
+        sizes = (rows, columns, inner)
+        out = guarded(rows * columns, dtype)
+        run_product(multiply, a.ravel(), b.ravel(), out, sizes, add)
+        check(out, a.astype(float) @ b + 7.0 * add, dtype)
+        # Columns 1 to rows + 1 of a matrix that has two more.
+        wide = rng.normal(size=(inner, rows + 2)).astype(dtype)
+        out = guarded(rows * columns, dtype)
+        run_product_of_transposed(
+            multiply, wide.ravel(), rows + 2, b.ravel(), out, sizes, add
+        )
+        check(out, wide[:, 1 : rows + 1].T.astype(float) @ b + 7.0 * add, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_row_by_itself_has_the_same_bits(dtype):
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(29, 300)).astype(dtype)
+    b = rng.normal(size=(300, 50)).astype(dtype)
+    multiply = products.multiplier(np.dtype(dtype))
+    whole = guarded(29 * 50, dtype)
+    run_product(multiply, a.ravel(), b.ravel(), whole, (29, 50, 300), 0)
+    whole = whole[3:-3].reshape(29, 50)
+    for i in range(29):
+        out = guarded(50, dtype)
+        run_product(multiply, a[i].copy(), b.ravel(), out, (1, 50, 300), 0)
+        assert_array_equal(out[3:-3], whole[i])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 17), (16, 16), (33, 40)])
+def test_transpose(shape):
+    source = np.random.default_rng(0).normal(size=shape)
+    rows, columns = shape
+    width = rows + 3
+    target = np.zeros(width * columns)
+    run_transpose(source.ravel(), target, (rows, columns, width))
+    assert_array_equal(target.reshape(columns, width)[:, 1 : rows + 1], source.T)
+    assert np.count_nonzero(target) == source.size
+
+
+PROCESSORS = {
+    "AVX2": ("haswell", "+avx,+avx2,+fma,+bmi,+bmi2,+sse4.2,+popcnt", 32),
+    "SSE2": ("x86-64", "+sse2", 16),
+}
+SCRIPT = """
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier as Expected
+from skmlp import MLPClassifier
+from skmlp.backends.cpu import products
+import sys, warnings
+
+assert products._BYTES == int(sys.argv[1]), products._BYTES
+warnings.simplefilter("ignore", ConvergenceWarning)
+X, y = load_digits(return_X_y=True)
+settings = {"hidden_layer_sizes": (70, 33), "max_iter": 2, "random_state": 0}
+got = MLPClassifier(**settings).fit(X / 16, y)
+expected = Expected(**settings).fit(X / 16, y)
+for mine, theirs in zip(got.coefs_, expected.coefs_):
+    np.testing.assert_allclose(mine, theirs, rtol=1e-6, atol=1e-9)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not (sys.platform == "linux" and products._BYTES >= 32),
+    reason="compiles for older x86 processors than this, which must have AVX itself",
+)
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_other_processors(processor):
+    """The code for narrower registers, which this processor runs as well."""
+    name, features, vector_bytes = PROCESSORS[processor]
+    environment = os.environ | {
+        "NUMBA_CPU_NAME": name,
+        "NUMBA_CPU_FEATURES": features,
+    }
+    command = [sys.executable, "-c", SCRIPT, str(vector_bytes)]
+    subprocess.run(command, env=environment, check=True, timeout=300)
