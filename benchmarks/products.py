@@ -41,7 +41,7 @@ def forward(multiply, a, b, out, sizes, calls):
 
 @njit
 def gradient(multiply, a, b, out, sizes, calls):
-    rows, columns, inner = sizes
+    rows = sizes[0]
     for _ in range(calls):
         products.product_of_transposed(
             multiply, (a, 0, rows), (b, 0), (out, 0), sizes, 0

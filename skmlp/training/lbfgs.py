@@ -1,4 +1,9 @@
-"""Training by L-BFGS: SciPy's optimizer over a backend's loss and gradient."""
+"""Training by L-BFGS: SciPy's optimizer over a backend's loss and gradient.
+
+SciPy's own vectors go through its BLAS, which shares dot products of more than some
+10,000 elements among its threads: for networks beyond that the last bits depend on
+the limit of BLAS threads that the process has, as in scikit-learn.
+"""
 
 import warnings
 from typing import NamedTuple

@@ -179,7 +179,9 @@ class Session:
         penalised = np.asarray(parameters, dtype=np.float64)[:n_weights]
         decay = self._problem.alpha * self._weight / len(rows)
         gradient[:n_weights] += decay * penalised
-        return result[0] + 0.5 * decay * penalised @ penalised, gradient
+        # Not a dot product: BLAS would share it among threads, with other bits.
+        penalty = 0.5 * decay * np.sum(penalised * penalised)
+        return float(result[0] + penalty), gradient
 
     def outputs(self, rows):
         """Predictions for some rows with the current parameters."""
