@@ -30,18 +30,26 @@ def powers_of_two(largest):
     return (*numbers, largest)
 
 
-def panels():
+def panels(quick):
     """Lists of points: the number that changes, the workload, the threads.
+
+    Parameters
+    ----------
+    quick : bool
+        Leave every other point out, but of the threads.
 
     Returns
     -------
     dict of list
     """
     every = joblib.cpu_count()
+    step = 2 if quick else 1
     return {
-        "rows": [(n, _MIDDLE._replace(rows=n), every) for n in _ROWS],
-        "features": [(n, _MIDDLE._replace(features=n), every) for n in _FEATURES],
-        "units": [(n, _MIDDLE._replace(hidden=(n,)), every) for n in _UNITS],
+        "rows": [(n, _MIDDLE._replace(rows=n), every) for n in _ROWS[::step]],
+        "features": [
+            (n, _MIDDLE._replace(features=n), every) for n in _FEATURES[::step]
+        ],
+        "units": [(n, _MIDDLE._replace(hidden=(n,)), every) for n in _UNITS[::step]],
         "threads": [(n, _MIDDLE, n) for n in powers_of_two(every)],
     }
 
@@ -118,9 +126,9 @@ def run(wanted):
     print(f"{wanted.dtype}, milliseconds an epoch, median of {wanted.rounds}\n")
     print(f"{'':<19}{'skmlp':>10}{'sklearn':>10}{'ratio':>8}")
     report["results"] = {}
-    for what, points in panels().items():
+    for what, points in panels(wanted.quick).items():
         found = report["results"][what] = []
-        for number, workload, threads in points[::2] if wanted.quick else points:
+        for number, workload, threads in points:
             seconds = measure(workload, threads, wanted)
             found.append({"number": number, "seconds": seconds})
             print(line(what, number, seconds), flush=True)

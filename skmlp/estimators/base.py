@@ -8,26 +8,23 @@ import copy
 import warnings
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
-from numbers import Integral, Real
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context, is_regressor
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmlp.backends import Problem, get_backend
 from skmlp.estimators.inputs import canonical_x, reject_masked, weigh
+from skmlp.estimators.parameters import COMMON, STOCHASTIC_SOLVERS
 from skmlp.network import Network, initialise, joined, pack, views
-from skmlp.rules.activations import hidden_activations
 from skmlp.training import lbfgs, stochastic
 from skmlp.training.optimizer import Optimizer, Recipe
 from skmlp.training.progress import Progress, Validation
-from skmlp.training.schedules import SCHEDULES
 
-STOCHASTIC_SOLVERS = ("sgd", "adam")
 BACKEND = "cpu"
 
 
@@ -43,46 +40,7 @@ class Sample(NamedTuple):
 class BaseMLP(BaseEstimator, ABC):
     """Base of the estimators; `MLPClassifier` documents the parameters."""
 
-    _parameter_constraints: dict = {
-        "hidden_layer_sizes": [
-            "array-like",
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "activation": [StrOptions(hidden_activations())],
-        "solver": [StrOptions({*STOCHASTIC_SOLVERS, "lbfgs"})],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [
-            StrOptions({"auto"}),
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "learning_rate": [StrOptions(set(SCHEDULES))],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "power_t": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
-        "random_state": ["random_state"],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "verbose": ["verbose"],
-        "warm_start": ["boolean"],
-        "momentum": [Interval(Real, 0, 1, closed="both")],
-        "nesterovs_momentum": ["boolean"],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
-        "beta_2": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "n_iter_no_change": [
-            Interval(Integral, 1, None, closed="left"),
-            Options(Real, {np.inf}),
-        ],
-        "max_fun": [Interval(Integral, 1, None, closed="left")],
-        "n_jobs": [
-            Interval(Integral, 1, None, closed="left"),
-            Interval(Integral, None, -1, closed="right"),
-            None,
-        ],
-        "dtype": [StrOptions({"float32", "float64"}), None],
-    }
+    _parameter_constraints: dict = COMMON
 
     @abstractmethod
     def __init__(

@@ -7,6 +7,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call
+from sklearn.utils.validation import check_is_fitted
 
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.docs import with_shared_docs
@@ -251,6 +252,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             In the order of ``classes_``; for a multilabel target the probability of
             each label.
         """
+        check_is_fitted(self)
         if self._labels.multilabel or len(self.classes_) > 2:
             probabilities = self._outputs(X)
         else:

@@ -13,10 +13,6 @@ the results do not depend on the number of threads.
 Kernels neither raise nor allocate: Python has allocated, and checks the results.
 """
 
-from typing import NamedTuple
-
-import numpy as np
-
 from skmlp import jit
 from skmlp.backends.cpu.first_layer import (
     gather_gradient,
@@ -33,116 +29,6 @@ from skmlp.backends.cpu.loops import (
 from skmlp.backends.cpu.memory import matrix, vector
 from skmlp.backends.cpu.products import product, product_of_transposed, transpose
 from skmlp.backends.cpu.team import meet, take
-
-
-class Layers(NamedTuple):
-    """The network in the form that kernels read.
-
-    Attributes
-    ----------
-    sizes : ndarray of int64
-        Units of each layer, features and outputs included.
-    weights, biases : ndarray of int64
-        Offsets in the parameter vector.
-    activations : ndarray of int64
-        Addresses of each hidden layer's activation; in `predict` also the output's.
-    slopes : ndarray of int64
-        Addresses of each hidden layer's slope.
-    loss : int
-        Address of the loss.
-    """
-
-    sizes: np.ndarray
-    weights: np.ndarray
-    biases: np.ndarray
-    activations: np.ndarray
-    slopes: np.ndarray
-    loss: int
-
-
-class Data(NamedTuple):
-    """The training data: X dense or sparse, targets (rows, columns), weights or ()."""
-
-    x: object
-    targets: np.ndarray
-    weights: np.ndarray
-
-
-class Room(NamedTuple):
-    """Working memory of a fit.
-
-    Attributes
-    ----------
-    outputs : ndarray of shape (batch_size * all units,)
-        Layer by layer the outputs of a batch; `at` has the offsets, the batch's rows
-        of X first.
-    deltas : ndarray like outputs
-    at : ndarray of int64
-    gradient : ndarray of shape (parameters,)
-    losses, squares : ndarray of float64
-        Partial sums by row block and by slab.
-    slabs : ndarray of int64 of shape (slabs, 3)
-        Layer, first and last row of its weights; first = -1 for its biases.
-    block : int
-        Rows of a block.
-    multiply : int
-        Address of the product of matrices.
-    transposed : ndarray
-        Every layer's weights but the first's, transposed, for the way back.
-    """
-
-    outputs: np.ndarray
-    deltas: np.ndarray
-    at: np.ndarray
-    gradient: np.ndarray
-    losses: np.ndarray
-    squares: np.ndarray
-    slabs: np.ndarray
-    block: int
-    multiply: int
-    transposed: np.ndarray
-
-
-class Step(NamedTuple):
-    """The optimizer: address of its loop, its vectors, and its scalars.
-
-    Attributes
-    ----------
-    update : int
-    slots : ndarray of shape (1 or 2, parameters)
-    rates : ndarray of float64
-        Learning rate of each batch of the span.
-    hyper : ndarray of shape (3,)
-    decay : float
-        L2 penalty over the mean weight of the training rows.
-    """
-
-    update: int
-    slots: np.ndarray
-    rates: np.ndarray
-    hyper: np.ndarray
-    decay: float
-
-
-class Span(NamedTuple):
-    """Which rows to train on: batches first <= b < last of an order.
-
-    Attributes
-    ----------
-    order : ndarray of int64
-        Row numbers of an epoch.
-    batch : int
-        Rows of a batch, the last of an epoch excepted.
-    first, last : int
-    weight : float
-        One over the mean weight of the training rows.
-    """
-
-    order: np.ndarray
-    batch: int
-    first: int
-    last: int
-    weight: float
 
 
 @jit.inline

@@ -8,6 +8,7 @@ from scipy import sparse
 
 from skmlp.backends.cpu import kernels, loops, plan, products
 from skmlp.backends.cpu.first_layer import SparseRows
+from skmlp.backends.cpu.structures import Data, Layers, Room, Span, Step
 from skmlp.backends.cpu.team import Team
 from skmlp.network import layout, views
 from skmlp.rules.activations import ACTIVATIONS
@@ -44,7 +45,7 @@ def _row_work(network, x):
 def _layers(network, dtype):
     """The network for the kernels, but for the loops that they call."""
     places = layout(network)
-    return kernels.Layers(
+    return Layers(
         sizes=np.array(network.sizes, dtype=np.int64),
         weights=np.array(places.weights, dtype=np.int64),
         biases=np.array(places.biases, dtype=np.int64),
@@ -93,7 +94,7 @@ def _room(problem, batch_size, parameters):
     block = plan.block_rows(sizes, batch_size, dtype.itemsize)
     slabs = plan.slabs(network.shapes, batch_size)
     places = layout(network)
-    return kernels.Room(
+    return Room(
         outputs=np.empty(ends[-1], dtype=dtype),
         deltas=np.empty(ends[-1], dtype=dtype),
         at=ends[:-1].astype(np.int64),
@@ -127,12 +128,10 @@ class Session:
         if weights is None:
             weights = np.zeros(0, dtype=self._dtype)
         self._x = _kernel_x(problem.x)
-        self._data = kernels.Data(
-            self._x, _read_only(problem.targets), _read_only(weights)
-        )
+        self._data = Data(self._x, _read_only(problem.targets), _read_only(weights))
         self._weight = 1.0 / problem.mean_weight
         self._layers = _training_layers(problem.network, self._dtype)
-        self._places: dict[int, tuple[kernels.Room, Team]] = {}
+        self._places: dict[int, tuple[Room, Team]] = {}
 
     def _place(self, batch_size):
         """Working memory and threads for batches of a size, made at first use."""
@@ -146,16 +145,14 @@ class Session:
     def train(self, optimizer, order, batch_size, span, rates):
         """Train on some batches of an epoch."""
         room, team = self._place(batch_size)
-        step = kernels.Step(
+        step = Step(
             update=loops.update(OPTIMIZERS[optimizer.name], self._dtype),
             slots=optimizer.slots,
             rates=np.ascontiguousarray(rates, dtype=np.float64),
             hyper=np.array(optimizer.hyper, dtype=self._dtype),
             decay=self._problem.alpha * self._weight,
         )
-        batches = kernels.Span(
-            _read_only(order), batch_size, span[0], span[1], self._weight
-        )
+        batches = Span(_read_only(order), batch_size, span[0], span[1], self._weight)
         result = np.zeros(1)
         arguments = (self._layers, self._data, room, self.parameters)
         team.run(lambda post: kernels.train(post, *arguments, step, batches, result))
@@ -167,7 +164,7 @@ class Session:
         batch_size = min(_SWEEP_ROWS, len(rows))
         room, team = self._place(batch_size)
         n_batches = -(-len(rows) // batch_size)
-        span = kernels.Span(_read_only(rows), batch_size, 0, n_batches, self._weight)
+        span = Span(_read_only(rows), batch_size, 0, n_batches, self._weight)
         values = np.ascontiguousarray(parameters, dtype=self._dtype)
         result = np.zeros(1)
         room.gradient[:] = 0
