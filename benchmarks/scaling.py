@@ -99,6 +99,7 @@ def plot(found, wanted, file):
             times = [1e3 * point["seconds"][name] for point in points]
             panel.loglog(numbers, times, "o-", color=colour, label=name)
         panel.set_xticks(numbers, [f"{number:,}" for number in numbers])
+        panel.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
         panel.yaxis.set_major_formatter(ticker.FuncFormatter(lambda t, _: f"{t:g}"))
         panel.minorticks_off()
         panel.set_xlabel(what)
