@@ -18,7 +18,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmlp.backends import Problem, get_backend
-from skmlp.estimators.inputs import canonical_x, reject_masked, weigh
+from skmlp.estimators.inputs import canonical_x, is_valid, reject_masked, weigh
 from skmlp.estimators.parameters import COMMON, STOCHASTIC_SOLVERS
 from skmlp.network import Network, initialise, joined, pack, views
 from skmlp.training import lbfgs, stochastic
@@ -377,11 +377,12 @@ class BaseMLP(BaseEstimator, ABC):
         ndarray of shape (n_samples, n_outputs)
         """
         check_is_fitted(self)
-        reject_masked(X=X)
         dtype = self.coefs_[0].dtype
-        X = validate_data(
-            self, X, accept_sparse=["csr", "csc"], dtype=dtype, reset=False
-        )
+        if not is_valid(self, X, dtype):
+            reject_masked(X=X)
+            X = validate_data(
+                self, X, accept_sparse=["csr", "csc"], dtype=dtype, reset=False
+            )
         sizes = (self.coefs_[0].shape[0], *(len(b) for b in self.intercepts_))
         names = (self.activation,) * (len(sizes) - 2)
         network = Network(sizes, names, None, self.out_activation_)

@@ -22,7 +22,7 @@ from itertools import product as pairs
 
 import llvmlite.binding
 from llvmlite import ir
-from numba import from_dtype, types
+from numba import carray, from_dtype, types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
 
@@ -227,17 +227,54 @@ def _panel(vectors, lanes):
     return panel
 
 
+@jit.inline
+def _dot_rows(a, strides, b, out, out_row, sizes, add):
+    """The product with a single column b, where rows of a are contiguous."""
+    rows, _, inner = sizes
+    column = carray(b, (inner,))
+    for i in range(rows):
+        row = carray(advance(a, i * strides[0]), (inner,))
+        place = carray(advance(out, i * out_row), (1,))
+        total = column[0] * 0
+        for p in range(inner):
+            total += row[p] * column[p]
+        place[0] = place[0] + total if add else total
+
+
+@jit.inline
+def _add_rows(a, strides, b, out, sizes, add):
+    """The product of a transposed matrix with a single column b."""
+    rows, _, inner = sizes
+    column = carray(b, (inner,))
+    result = carray(out, (rows,))
+    if not add:
+        for i in range(rows):
+            result[i] = 0
+    for p in range(inner):
+        row = carray(advance(a, p * strides[1]), (rows,))
+        for i in range(rows):
+            result[i] += row[i] * column[p]
+
+
 def _multiply(lanes):
     """The loop over panels: out = a b, plus what out holds where `add` is 1.
 
-    a is given by a pointer and its strides by row and inner index; b and out, whose
-    rows are contiguous, by a pointer and the stride from row to row.
+    a is given by a pointer and its strides by row and inner index, one of which is 1;
+    b and out, whose rows are contiguous, by a pointer and the stride from row to row.
+    A single column of b, and of out for a transposed a, is contiguous too.
     """
     one, two, three = (_panel(min(v, _VECTORS), lanes) for v in (1, 2, 3))
     width = _VECTORS * lanes
 
     def multiply(a, strides, b, b_step, out, out_row, sizes, add):
         rows, columns, inner = sizes
+        # In a single column a vector would have one lane at work.
+        if columns == 1 and strides[1] == 1:
+            _dot_rows(a, strides, b, out, out_row, sizes, add)
+            return 0
+        if columns == 1 and strides[0] == 1:
+            _add_rows(a, strides, b, out, sizes, add)
+            return 0
         for p in range(0, inner, _INNER):
             depth = min(_INNER, inner - p)
             adds = add if p == 0 else 1

@@ -1,6 +1,7 @@
 """One fit on the CPU: binds arrays to kernels, keeps the threads, returns numbers."""
 
 import functools
+import time
 from contextlib import contextmanager
 
 import numpy as np
@@ -8,6 +9,7 @@ from scipy import sparse
 
 from skmlp.backends.cpu import kernels, loops, plan, products
 from skmlp.backends.cpu.first_layer import SparseRows
+from skmlp.backends.cpu.pace import Pace
 from skmlp.backends.cpu.structures import Data, Layers, Room, Span, Step
 from skmlp.backends.cpu.team import Team
 from skmlp.network import layout, views
@@ -131,7 +133,7 @@ class Session:
         self._data = Data(self._x, _read_only(problem.targets), _read_only(weights))
         self._weight = 1.0 / problem.mean_weight
         self._layers = _training_layers(problem.network, self._dtype)
-        self._places: dict[int, tuple[Room, Team]] = {}
+        self._places: dict[int, tuple[Room, Team, Pace]] = {}
 
     def _place(self, batch_size):
         """Working memory and threads for batches of a size, made at first use."""
@@ -139,12 +141,12 @@ class Session:
             work = batch_size * _row_work(self._problem.network, self._problem.x)
             team = Team(plan.threads_for(work, self._n_jobs))
             room = _room(self._problem, batch_size, self.parameters)
-            self._places[batch_size] = room, team
+            self._places[batch_size] = room, team, Pace(team.size)
         return self._places[batch_size]
 
     def train(self, optimizer, order, batch_size, span, rates):
         """Train on some batches of an epoch."""
-        room, team = self._place(batch_size)
+        room, team, pace = self._place(batch_size)
         step = Step(
             update=loops.update(OPTIMIZERS[optimizer.name], self._dtype),
             slots=optimizer.slots,
@@ -155,14 +157,19 @@ class Session:
         batches = Span(_read_only(order), batch_size, span[0], span[1], self._weight)
         result = np.zeros(1)
         arguments = (self._layers, self._data, room, self.parameters)
-        team.run(lambda post: kernels.train(post, *arguments, step, batches, result))
+        self._timed(
+            pace,
+            team,
+            lambda post: kernels.train(post, *arguments, step, batches, result),
+            span[1] - span[0],
+        )
         return float(result[0])
 
     def loss_and_gradient(self, parameters):
         """Loss and gradient over all training rows, the penalty included."""
         rows = self._problem.rows
         batch_size = min(_SWEEP_ROWS, len(rows))
-        room, team = self._place(batch_size)
+        room, team, pace = self._place(batch_size)
         n_batches = -(-len(rows) // batch_size)
         span = Span(_read_only(rows), batch_size, 0, n_batches, self._weight)
         values = np.ascontiguousarray(parameters, dtype=self._dtype)
@@ -170,7 +177,9 @@ class Session:
         room.gradient[:] = 0
         room.transposed[:] = _transposed(self._problem.network, values)
         arguments = (self._layers, self._data, room, values, span, result)
-        team.run(lambda post: kernels.differentiate(post, *arguments))
+        self._timed(
+            pace, team, lambda post: kernels.differentiate(post, *arguments), n_batches
+        )
         gradient = room.gradient.astype(np.float64)
         n_weights = layout(self._problem.network).biases[0]
         penalised = np.asarray(parameters, dtype=np.float64)[:n_weights]
@@ -179,6 +188,14 @@ class Session:
         # Not a dot product: BLAS would share it among threads, with other bits.
         penalty = 0.5 * decay * np.sum(penalised * penalised)
         return float(result[0] + penalty), gradient
+
+    @staticmethod
+    def _timed(pace, team, work, n_batches):
+        """Let as many members work as have proved worth it."""
+        size = pace.size()
+        start = time.perf_counter()
+        team.run(work, size)
+        pace.record(size, (time.perf_counter() - start) / n_batches)
 
     def outputs(self, rows):
         """Predictions for some rows with the current parameters."""
@@ -193,7 +210,7 @@ class Session:
 
     def close(self):
         """End the threads."""
-        for _, team in self._places.values():
+        for _, team, _ in self._places.values():
             team.close()
 
 

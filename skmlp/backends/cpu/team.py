@@ -115,17 +115,26 @@ class Team:
             with self._changed:
                 self._changed.notify_all()
 
-    def run(self, work):
-        """Let every member call ``work(post)`` and wait for all of them.
+    def run(self, work, size=None):
+        """Let members call ``work(post)`` and wait for all of them.
 
+        Parameters
+        ----------
+        work : callable
+        size : int, default=None
+            1 for the calling thread alone; None for the whole team.
+
+        Notes
+        -----
         An exception in this thread, Ctrl-C for one, calls the work off: the others
         leave the kernel at their next barrier, and the exception goes on from here.
         """
         job = _Job(work)
         try:
-            if self._threads:
+            alone = size == 1 or not self._threads
+            if not alone:
                 self._announce(job)
-            work(Post(job.state, self.size, 0))
+            work(Post(job.state, 1 if alone else self.size, 0))
         except BaseException:
             job.state[_ABORT] = 1
             raise
