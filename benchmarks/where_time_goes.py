@@ -2,7 +2,7 @@
 
 By Python's own profiler, which slows Python down by about a third, so that the shares
 of Python are somewhat too large. "Python" is what is spent in functions written in it,
-the rest in compiled functions, by name.
+with the array arithmetic that they do by operators; the rest is compiled functions.
 """
 
 import argparse
