@@ -342,6 +342,7 @@ class BaseMLP(BaseEstimator, ABC):
         self.loss_ = loss
         self.n_iter_ = n_iter
         self.t_ = progress.samples_seen
+        self._progress = progress
 
     def _publish(self, network, parameters):
         """The fitted attributes that describe the network."""
