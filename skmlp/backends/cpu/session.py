@@ -129,8 +129,9 @@ class Session:
         weights = problem.weights
         if weights is None:
             weights = np.zeros(0, dtype=self._dtype)
-        self._x = _kernel_x(problem.x)
-        self._data = Data(self._x, _read_only(problem.targets), _read_only(weights))
+        self._data = Data(
+            _kernel_x(problem.x), _read_only(problem.targets), _read_only(weights)
+        )
         self._weight = 1.0 / problem.mean_weight
         self._layers = _training_layers(problem.network, self._dtype)
         self._places: dict[int, tuple[Room, Team, Pace]] = {}
