@@ -69,7 +69,7 @@ def train(backend, problem, parameters, optimizer, *, batch_size=16, n_jobs=None
     with backend.open_session(problem, parameters, n_jobs) as session:
         for first, last in [(0, 1), (1, n_batches)]:
             loss = session.train(
-                optimizer, order, batch_size, (first, last), rates[first:last]
+                optimizer, order, batch_size, (first, last), rates[first:last], 0.0
             )
             steps.append((loss, np.array(session.parameters)))
     return steps
@@ -217,7 +217,7 @@ def test_minibatch_gradients_are_unbiased():
         optimizer = make_optimizer("sgd", parameters.size)
         optimizer.hyper = (0.0, 0.0, 0.0)
         with cpu.open_session(problem, parameters, 1) as session:
-            session.train(optimizer, problem.rows, 10, (b, b + 1), np.ones(1))
+            session.train(optimizer, problem.rows, 10, (b, b + 1), np.ones(1), 0.0)
             moves.append(parameters - session.parameters)
     # A batch's penalty is that of its own rows, as in scikit-learn.
     n_weights = layout(network).biases[0]
@@ -254,7 +254,7 @@ def test_slabs_cover_every_weight_once(monkeypatch, cores):
     shapes = [(784, 100), (100, 30), (30, 1), (1, 5)]
     covered = [np.zeros(fan_in, dtype=int) for fan_in, _ in shapes]
     biases = []
-    for layer, first, last in plan.slabs(shapes, 200):
+    for layer, first, last in plan.slabs(shapes, 200, 4):
         if first < 0:
             biases.append(layer)
         else:

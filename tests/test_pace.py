@@ -6,49 +6,71 @@ import pytest
 
 from skmlp.backends.cpu.pace import Pace
 
+# Seconds of a batch are of this order: a trial is a few batches.
+_UNIT = 1e-3
 
-def run(pace, seconds, n_calls):
-    """Sizes chosen over some calls; ``seconds[size]`` are the times, over and over."""
+
+def run(pace, seconds, n_calls, n_batches=10):
+    """Batches by size over some calls; ``seconds[size]`` are times, over and over."""
     times = {size: itertools.cycle(series) for size, series in seconds.items()}
-    sizes = []
+    worked = dict.fromkeys(seconds, 0)
+    last = None
     for _ in range(n_calls):
-        size = pace.size()
-        sizes.append(size)
-        pace.record(size, next(times[size]))
-    return sizes
+        size, batches = pace.next(n_batches)
+        assert 1 <= batches <= n_batches
+        duration = sum(next(times[size]) for _ in range(batches))
+        pace.record(size, batches, _UNIT * duration)
+        worked[size] += batches
+        last = size
+    return worked, last
 
 
 def test_the_team_stays_where_it_is_faster():
-    sizes = run(Pace(4), {4: [1.0], 1: [3.0]}, 400)
-    assert sizes[:2] == [4, 4]
-    assert 2 <= sizes.count(1) <= 20
+    worked, _ = run(Pace(2), {2: [1.0], 1: [2.0]}, 2000)
+    assert 2 <= worked[1] <= 0.03 * worked[2]
+
+
+def test_a_short_fit_is_not_made_of_trials():
+    worked, _ = run(Pace(2), {2: [1.0], 1: [2.0]}, 6, n_batches=4)
+    assert worked[1] <= 2
 
 
 def test_one_thread_takes_over_where_it_is_faster():
-    sizes = run(Pace(4), {4: [1.2], 1: [1.0]}, 400)
-    assert sizes[:4] == [4, 4, 1, 1]
-    assert sizes[4:].count(4) <= 20
+    worked, last = run(Pace(2), {2: [1.2], 1: [1.0]}, 2000)
+    assert last == 1
+    assert worked[2] <= 0.05 * worked[1]
+
+
+def test_a_number_between_is_found():
+    """More than four stand in each other's way, fewer do less."""
+    seconds = {16: [3.0], 8: [1.5], 4: [1.0], 2: [1.9], 1: [3.7]}
+    worked, _ = run(Pace(16), seconds, 4000)
+    assert worked[4] > 0.8 * sum(worked.values())
 
 
 @pytest.mark.parametrize("before", [{2: [1.0], 1: [1.8]}, {2: [3.0], 1: [1.8]}])
 def test_it_follows_the_machine(before):
-    """Another process comes, or goes: the choice changes within some calls."""
+    """Another process comes, or goes: the choice changes within a while."""
     after = {2: [4.0 - before[2][0]], 1: [1.8]}
     pace = Pace(2)
-    run(pace, before, 60)
-    sizes = run(pace, after, 500)
-    assert sizes[-1] == min(after, key=after.get)
+    run(pace, before, 300)
+    worked, _ = run(pace, after, 3000)
+    better, worse = sorted(after, key=after.get)
+    assert worked[better] > 2 * worked[worse]
 
 
 def test_rare_stalls_count():
     """Fast nine times out of ten is not fast."""
     seconds = {2: [0.6] * 9 + [12.0], 1: [1.0]}
-    assert run(Pace(2), seconds, 600).count(1) > 400
+    worked, _ = run(Pace(2), seconds, 3000)
+    assert worked[1] > 2 * worked[2]
 
 
 def test_noise_does_not_change_the_choice():
-    assert run(Pace(2), {2: [1.0], 1: [0.98]}, 100).count(2) > 90
+    worked, last = run(Pace(2), {2: [1.0], 1: [0.98]}, 1000)
+    assert last == 2
+    assert worked[1] < 0.05 * worked[2]
 
 
 def test_one_thread_has_no_choice():
-    assert set(run(Pace(1), {1: [1.0]}, 50)) == {1}
+    assert Pace(1).next(50) == (1, 50)

@@ -8,9 +8,10 @@ module with two functions:
     A context manager, for the length of a fit, with
 
     - ``parameters``: flat vector (see `skmlp.network`), current when read;
-    - ``train(optimizer, order, batch_size, span, rates)``: trains on batches
-      span[0] <= b < span[1] of the row numbers in `order`, and returns the sum over
-      those batches of rows times loss (before the update, with the L2 term);
+    - ``train(optimizer, order, batch_size, span, rates, total)``: trains on batches
+      span[0] <= b < span[1] of the row numbers in `order`, and returns `total` plus
+      those batches' rows times loss (before the update, with the L2 term), added one
+      after the other;
     - ``loss_and_gradient(parameters)``: float, and a float64 vector, over the rows of
       ``problem.rows``;
     - ``outputs(rows)``: what the current parameters predict for some rows.

@@ -99,10 +99,9 @@ class Session:
         decay = problem.alpha / (problem.mean_weight * len(rows))
         return loss + 0.5 * decay * penalised @ penalised, gradient + decay * penalised
 
-    def train(self, optimizer, order, batch_size, span, rates):
+    def train(self, optimizer, order, batch_size, span, rates, total):
         """Train on some batches of an epoch."""
         update = OPTIMIZERS[optimizer.name].update
-        total = 0.0
         for b, rate in zip(range(*span), rates, strict=True):
             rows = order[b * batch_size : (b + 1) * batch_size]
             scale = 1.0 / (self._problem.mean_weight * len(rows))

@@ -53,7 +53,9 @@ class _Slices:
             last = min(first + self._size, n_batches)
             start = time.perf_counter()
             rates = optimizer.rates(last - first)
-            total += session.train(optimizer, order, batch_size, (first, last), rates)
+            total = session.train(
+                optimizer, order, batch_size, (first, last), rates, total
+            )
             seconds = time.perf_counter() - start
             self._size = max(1, int((last - first) * _SLICE_SECONDS / seconds))
             first = last

@@ -11,8 +11,12 @@ from numba import types
 from numba.extending import overload
 
 from skmlp import jit
-from skmlp.backends.cpu.memory import matrix, vector
+from skmlp.backends.cpu.memory import matrix, prefetch, vector
 from skmlp.backends.cpu.products import product, product_of_transposed
+
+_LINE_BYTES = 64
+# How far ahead rows are asked for: about as long as memory takes to answer.
+_BYTES_AHEAD = 2048
 
 
 class SparseRows(NamedTuple):
@@ -63,10 +67,16 @@ def _load_rows(x, rows, room, offset):
         return lambda x, rows, room, offset: None
 
     def dense(x, rows, room, offset):
-        out = matrix(room, offset, rows.shape[0], x.shape[1])
-        for i in range(out.shape[0]):
+        n, columns = rows.shape[0], x.shape[1]
+        out = matrix(room, offset, n, columns)
+        per_line = _LINE_BYTES // x.itemsize
+        ahead = 1 + _BYTES_AHEAD // (x.itemsize * columns)
+        for i in range(n):
+            start = rows[min(i + ahead, n - 1)] * columns
+            for j in range(0, columns, per_line):
+                prefetch(x, start + j)
             row = x[rows[i]]
-            for j in range(out.shape[1]):
+            for j in range(columns):
                 out[i, j] = row[j]
 
     return dense

@@ -7,6 +7,7 @@ occur, whose wrap-around would stop vectorisation.
 
 from llvmlite import ir
 from numba import carray, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from skmlp.jit import inline
@@ -35,6 +36,28 @@ def advance(typing_context, place, n):
         return builder.gep(values[0], [values[1]])
 
     return place(place, types.intp), generate
+
+
+@intrinsic
+def prefetch(typing_context, array, offset):
+    """Ask for the cache line of an element before it is needed.
+
+    Rows in random order have no pattern that the processor could guess.
+    """
+
+    def generate(context, builder, signature, values):
+        place = _element(context, builder, signature.args[0], *values)
+        place = builder.bitcast(place, ir.IntType(8).as_pointer())
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [place.type, number, number, number])
+        function = cgutils.get_or_insert_function(
+            builder.module, kind, "llvm.prefetch.p0"
+        )
+        # To read, of the highest locality, data.
+        builder.call(function, [place, number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
 
 
 @inline

@@ -1,16 +1,20 @@
-"""How many members of a team work on the next call, found out while working.
+"""How many members of a team work, found out while working.
 
 What a thread more is worth cannot be known beforehand: beside another busy process a
 team waits at its barriers for whichever member the system has taken off its core, and
-one thread by itself is faster. Since the results do not depend on the number, it may
-change from call to call: now and then a few calls are given to the other choice, and
-the faster one stays. Means are compared, not single calls: a team beside another
-process is fast most of the time and now and then very slow.
+fewer threads are faster. Since the results do not depend on the number, it may change
+between two batches: now and then a few milliseconds are given to half as many members,
+or to twice as many, and the faster choice stays. Trials are paid from a budget, a small
+share of all the time spent so far, so that a short fit is not made of trials.
+
+Means are compared, not single calls: a team beside another process is fast most of the
+time and now and then very slow.
 """
 
-# Calls of a trial, and calls between two trials: more and more of them.
-_TRIAL = 2
-_SHORTEST_INTERVAL, _LONGEST_INTERVAL = 16, 64
+# Seconds before the first trial, and of a trial.
+_FIRST_TRIAL, _TRIAL = 0.008, 0.002
+# Share of all the time that trials may take.
+_BUDGET = 0.03
 # The other choice must be this much better, or the noise of timings would decide.
 _BETTER = 0.95
 # What was seen before a trial counts half as much after it.
@@ -18,7 +22,7 @@ _FADING = 0.5
 
 
 class Pace:
-    """Chooses between all members of a team and one.
+    """Chooses the number of members, from all of a team down to one by halves.
 
     Parameters
     ----------
@@ -27,44 +31,74 @@ class Pace:
     """
 
     def __init__(self, largest):
-        self._choices = [largest, 1]
-        # By choice: seconds and calls, the older ones faded.
-        self._seen = {largest: [0.0, 0.0], 1: [0.0, 0.0]}
-        # The first call may compile, so it tells nothing of either.
-        self._until_trial = 2
-        self._of_trial = _TRIAL
-        self._interval = _SHORTEST_INTERVAL
+        self._sizes = [largest]
+        while self._sizes[-1] > 1:
+            self._sizes.append(self._sizes[-1] // 2)
+        # By choice: seconds and batches, the older ones faded.
+        self._seen = [[0.0, 0.0] for _ in self._sizes]
+        self._current = 0
+        self._direction = 1
+        self._spent = 0.0
+        self._next_trial = _FIRST_TRIAL
+        # The first call may compile, so it tells nothing.
         self._is_first = True
 
-    def size(self):
-        """Members for the next call."""
-        current, other = self._choices
-        return current if self._until_trial > 0 else other
+    def next(self, n_batches):
+        """What to do next.
 
-    def record(self, size, seconds):
-        """Tell how long a call took, per batch."""
-        if not self._is_first:
-            self._seen[size][0] += seconds
-            self._seen[size][1] += 1.0
-        self._is_first = False
-        if self._until_trial > 0:
-            self._until_trial -= 1
-        else:
-            self._of_trial -= 1
-            if self._of_trial == 0:
-                self._judge()
+        Parameters
+        ----------
+        n_batches : int
+            Batches that are there.
 
-    def _judge(self):
+        Returns
+        -------
+        size : int
+            Members to work.
+        n_batches : int
+            Batches to work on, at least one, before asking again.
+        """
+        if len(self._sizes) == 1:
+            return 1, n_batches
+        left = self._next_trial - self._spent
+        if left > 0:
+            return self._sizes[self._current], self._batches(left, n_batches)
+        return self._sizes[self._other()], self._batches(_TRIAL, n_batches)
+
+    def record(self, size, n_batches, seconds):
+        """Tell how long so many batches took."""
+        if self._is_first:
+            self._is_first = False
+            return
+        is_trial = self._spent >= self._next_trial
+        self._spent += seconds
+        seen = self._seen[self._sizes.index(size)]
+        seen[0] += seconds
+        seen[1] += n_batches
+        if is_trial:
+            self._judge(seconds)
+
+    def _batches(self, seconds, n_batches):
+        """Batches that take so many seconds, as far as is known, of those there."""
+        spent, done = self._seen[self._current]
+        if done == 0:
+            return 1
+        return max(1, min(n_batches, int(seconds * done / spent)))
+
+    def _other(self):
+        """The neighbour of the current choice that is to be tried."""
+        if not 0 <= self._current + self._direction < len(self._sizes):
+            self._direction = -self._direction
+        return self._current + self._direction
+
+    def _judge(self, seconds):
         """Keep the faster choice until the next trial."""
-        current, other = (
-            seconds / calls
-            for seconds, calls in (self._seen[choice] for choice in self._choices)
-        )
-        if other < _BETTER * current:
-            self._choices.reverse()
-        for seen in self._seen.values():
+        current, other = (self._seen[i] for i in (self._current, self._other()))
+        if other[0] / other[1] < _BETTER * current[0] / current[1]:
+            self._current = self._other()
+        else:
+            self._direction = -self._direction
+        for seen in self._seen:
             seen[0] *= _FADING
             seen[1] *= _FADING
-        self._until_trial = self._interval
-        self._of_trial = _TRIAL
-        self._interval = min(2 * self._interval, _LONGEST_INTERVAL)
+        self._next_trial = self._spent + seconds / _BUDGET

@@ -4,6 +4,7 @@ Items depend on the shape of the batch and on the machine, never on the number o
 threads at work: that makes the results the same for every ``n_jobs``.
 """
 
+import math
 import os
 from itertools import pairwise
 
@@ -16,11 +17,16 @@ _MIN_BLOCK = 16
 _MIN_PRODUCT = 2e5
 # A block's outputs should stay in a core's second-level cache.
 _MAX_BLOCK_BYTES = 1 << 20
-_MIN_SLAB = 8
+# Rows that the product of matrices takes at a time: any other number has a remainder,
+# which is slower.
+_STRIDE = 8
+# The gradient of a slab should still be in the second-level cache when the optimizer
+# reads it, beside the parameters and the optimizer's vectors.
+_SLAB_BYTES = 1 << 16
 _PREDICT_BLOCK_BYTES = 1 << 18
 # A barrier and the wait for the slowest cost about 10 microseconds in all; a thread
 # more must save a multiple of that. Operations of a forward pass, by step and thread.
-_MIN_WORK = 1e6
+_MIN_WORK = 2.5e5
 
 
 def _cores():
@@ -61,10 +67,15 @@ def threads_for(work, n_jobs):
 def block_rows(sizes, batch_size, itemsize):
     """Rows of a block of phase 1, for a network of these sizes."""
     row_work = 2 * sum(fan_in * fan_out for fan_in, fan_out in pairwise(sizes))
-    at_least = max(_MIN_BLOCK, _MIN_PRODUCT // max(1, row_work))
+    at_least = max(_MIN_BLOCK, _whole_strides(_MIN_PRODUCT / max(1, row_work)))
     at_most = max(_MIN_BLOCK, _MAX_BLOCK_BYTES // (itemsize * 2 * sum(sizes)))
-    share = -(-batch_size // _cores())
+    share = _whole_strides(-(-batch_size // _cores()))
     return int(min(max(share, at_least), at_most, batch_size))
+
+
+def _whole_strides(rows):
+    """The number of rows, made a multiple of `_STRIDE`."""
+    return _STRIDE * math.ceil(rows / _STRIDE)
 
 
 def predict_rows(width, n_rows, itemsize):
@@ -73,17 +84,24 @@ def predict_rows(width, n_rows, itemsize):
     return int(max(1, min(at_most, n_rows)))
 
 
-def slabs(shapes, batch_size):
+def slabs(shapes, batch_size, itemsize):
     """Slabs of all layers as rows (layer, first, last), the heaviest layers first.
 
     A layer's biases are a slab of their own, with first = last = -1.
     """
     pieces = []
     for layer in sorted(range(len(shapes)), key=lambda i: -np.prod(shapes[i])):
-        fan_in, fan_out = shapes[layer]
-        by_work = int(2 * batch_size * fan_in * fan_out // _MIN_PRODUCT)
-        n_pieces = max(1, min(_cores(), fan_in // _MIN_SLAB, by_work))
-        cuts = [fan_in * i // n_pieces for i in range(n_pieces + 1)]
+        cuts = _cuts(shapes[layer], batch_size, itemsize)
         pieces += [(layer, a, b) for a, b in pairwise(cuts)]
     pieces += [(layer, -1, -1) for layer in range(len(shapes))]
     return np.array(pieces, dtype=np.int64)
+
+
+def _cuts(shape, batch_size, itemsize):
+    """Where the slabs of a layer's weights begin, and where the last one ends."""
+    fan_in, fan_out = shape
+    by_bytes = itemsize * fan_in * fan_out // _SLAB_BYTES
+    by_work = int(2 * batch_size * fan_in * fan_out // _MIN_PRODUCT)
+    n_pieces = max(1, min(max(_cores(), by_bytes), fan_in // _STRIDE, by_work))
+    inner = {_whole_strides(fan_in * i / n_pieces) for i in range(1, n_pieces)}
+    return sorted({0, *(cut for cut in inner if cut < fan_in), fan_in})

@@ -3,6 +3,7 @@
 import functools
 import time
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -94,20 +95,32 @@ def _room(problem, batch_size, parameters):
         sizes[0] = 0  # sparse rows are read where they lie
     ends = np.cumsum([0] + [batch_size * units for units in sizes])
     block = plan.block_rows(sizes, batch_size, dtype.itemsize)
-    slabs = plan.slabs(network.shapes, batch_size)
+    slabs = plan.slabs(network.shapes, batch_size, dtype.itemsize)
     places = layout(network)
+    n_blocks = -(-batch_size // block)
+    sums_size = places.size - places.biases[0]
     return Room(
         outputs=np.empty(ends[-1], dtype=dtype),
         deltas=np.empty(ends[-1], dtype=dtype),
         at=ends[:-1].astype(np.int64),
         gradient=np.zeros(places.size, dtype=dtype),
-        losses=np.zeros(-(-batch_size // block)),
+        losses=np.zeros(n_blocks),
         squares=np.zeros(len(slabs)),
+        sums=np.empty(n_blocks * sums_size, dtype=dtype),
+        sums_size=sums_size,
         slabs=slabs,
         block=block,
         multiply=products.multiplier(dtype),
         transposed=_transposed(network, parameters),
     )
+
+
+class _Place(NamedTuple):
+    """Where batches of one size are worked on."""
+
+    room: Room
+    team: Team
+    pace: Pace
 
 
 class Session:
@@ -134,7 +147,7 @@ class Session:
         )
         self._weight = 1.0 / problem.mean_weight
         self._layers = _training_layers(problem.network, self._dtype)
-        self._places: dict[int, tuple[Room, Team, Pace]] = {}
+        self._places: dict[int, _Place] = {}
 
     def _place(self, batch_size):
         """Working memory and threads for batches of a size, made at first use."""
@@ -142,12 +155,13 @@ class Session:
             work = batch_size * _row_work(self._problem.network, self._problem.x)
             team = Team(plan.threads_for(work, self._n_jobs))
             room = _room(self._problem, batch_size, self.parameters)
-            self._places[batch_size] = room, team, Pace(team.size)
+            self._places[batch_size] = _Place(room, team, Pace(team.size))
         return self._places[batch_size]
 
-    def train(self, optimizer, order, batch_size, span, rates):
+    def train(self, optimizer, order, batch_size, span, rates, total):
         """Train on some batches of an epoch."""
-        room, team, pace = self._place(batch_size)
+        place = self._place(batch_size)
+        room = place.room
         step = Step(
             update=loops.update(OPTIMIZERS[optimizer.name], self._dtype),
             slots=optimizer.slots,
@@ -156,30 +170,35 @@ class Session:
             decay=self._problem.alpha * self._weight,
         )
         batches = Span(_read_only(order), batch_size, span[0], span[1], self._weight)
-        result = np.zeros(1)
+        result = np.array([total])
         arguments = (self._layers, self._data, room, self.parameters)
-        self._timed(
-            pace,
-            team,
-            lambda post: kernels.train(post, *arguments, step, batches, result),
-            span[1] - span[0],
-        )
+
+        def work(post, part):
+            rates = step.rates[part.first - span[0] :]
+            return kernels.train(
+                post, *arguments, step._replace(rates=rates), part, result
+            )
+
+        self._run(place, batches, work)
         return float(result[0])
 
     def loss_and_gradient(self, parameters):
         """Loss and gradient over all training rows, the penalty included."""
         rows = self._problem.rows
         batch_size = min(_SWEEP_ROWS, len(rows))
-        room, team, pace = self._place(batch_size)
+        place = self._place(batch_size)
+        room = place.room
         n_batches = -(-len(rows) // batch_size)
         span = Span(_read_only(rows), batch_size, 0, n_batches, self._weight)
         values = np.ascontiguousarray(parameters, dtype=self._dtype)
         result = np.zeros(1)
         room.gradient[:] = 0
         room.transposed[:] = _transposed(self._problem.network, values)
-        arguments = (self._layers, self._data, room, values, span, result)
-        self._timed(
-            pace, team, lambda post: kernels.differentiate(post, *arguments), n_batches
+        arguments = (self._layers, self._data, room, values)
+        self._run(
+            place,
+            span,
+            lambda post, part: kernels.differentiate(post, *arguments, part, result),
         )
         gradient = room.gradient.astype(np.float64)
         n_weights = layout(self._problem.network).biases[0]
@@ -191,12 +210,16 @@ class Session:
         return float(result[0] + penalty), gradient
 
     @staticmethod
-    def _timed(pace, team, work, n_batches):
-        """Let as many members work as have proved worth it."""
-        size = pace.size()
-        start = time.perf_counter()
-        team.run(work, size)
-        pace.record(size, (time.perf_counter() - start) / n_batches)
+    def _run(place, span, work):
+        """Let as many members work on a span's batches as have proved worth it."""
+        first = span.first
+        while first < span.last:
+            size, n_batches = place.pace.next(span.last - first)
+            part = span._replace(first=first, last=first + n_batches)
+            start = time.perf_counter()
+            place.team.run(lambda post, part=part: work(post, part), size)
+            place.pace.record(size, n_batches, time.perf_counter() - start)
+            first += n_batches
 
     def outputs(self, rows):
         """Predictions for some rows with the current parameters."""
@@ -211,8 +234,8 @@ class Session:
 
     def close(self):
         """End the threads."""
-        for _, team, _ in self._places.values():
-            team.close()
+        for place in self._places.values():
+            place.team.close()
 
 
 @contextmanager

@@ -55,6 +55,10 @@ class Room(NamedTuple):
     gradient : ndarray of shape (parameters,)
     losses, squares : ndarray of float64
         Partial sums by row block and by slab.
+    sums : ndarray of shape (row blocks * sums_size,)
+        Sums of the deltas of all layers, by row block.
+    sums_size : int
+        Number of biases.
     slabs : ndarray of int64 of shape (slabs, 3)
         Layer, first and last row of its weights; first = -1 for its biases.
     block : int
@@ -71,6 +75,8 @@ class Room(NamedTuple):
     gradient: np.ndarray
     losses: np.ndarray
     squares: np.ndarray
+    sums: np.ndarray
+    sums_size: int
     slabs: np.ndarray
     block: int
     multiply: int

@@ -111,9 +111,10 @@ class Team:
                 job = self._job
             if job.work is None:
                 return
-            job.serve(Post(job.state, self.size, member))
-            with self._changed:
-                self._changed.notify_all()
+            if member < job.size:
+                job.serve(Post(job.state, job.size, member))
+                with self._changed:
+                    self._changed.notify_all()
 
     def run(self, work, size=None):
         """Let members call ``work(post)`` and wait for all of them.
@@ -122,19 +123,18 @@ class Team:
         ----------
         work : callable
         size : int, default=None
-            1 for the calling thread alone; None for the whole team.
+            Members to work, the calling thread included; None for the whole team.
 
         Notes
         -----
         An exception in this thread, Ctrl-C for one, calls the work off: the others
         leave the kernel at their next barrier, and the exception goes on from here.
         """
-        job = _Job(work)
+        job = _Job(work, min(size or self.size, self.size))
         try:
-            alone = size == 1 or not self._threads
-            if not alone:
+            if job.size > 1:
                 self._announce(job)
-            work(Post(job.state, 1 if alone else self.size, 0))
+            work(Post(job.state, job.size, 0))
         except BaseException:
             job.state[_ABORT] = 1
             raise
@@ -152,12 +152,13 @@ class Team:
     def _wait(self, job):
         """Wait until all others have left the work, also while Ctrl-C is pressed."""
         interruption = None
-        while len(job.left) < len(self._threads):
+        n_others = job.size - 1
+        while len(job.left) < n_others:
             try:
                 with self._changed:
                     self._changed.notify_all()
                     self._changed.wait_for(
-                        lambda: len(job.left) == len(self._threads), timeout=1.0
+                        lambda: len(job.left) == n_others, timeout=1.0
                     )
             except KeyboardInterrupt as error:
                 job.state[_ABORT] = 1
@@ -168,7 +169,7 @@ class Team:
     def close(self):
         """End the threads."""
         if self._threads:
-            self._announce(_Job(None))
+            self._announce(_Job(None, self.size))
         for thread in self._threads:
             thread.join()
         self._threads = []
@@ -183,8 +184,9 @@ class Team:
 class _Job:
     """One call of `Team.run`: the work, its shared words, who has left and how."""
 
-    def __init__(self, work):
+    def __init__(self, work, size):
         self.work = work
+        self.size = size
         self.state = np.zeros(_N_WORDS, dtype=np.int64)
         self.left = []
         self.errors = []
