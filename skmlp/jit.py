@@ -21,13 +21,19 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
+from skmlp.inner_compiler import InnerCompiler
 from skmlp.kernel_cache import KernelCache
 
 _FAST = {"contract", "reassoc", "nsz", "arcp", "afn"}
-_OPTIONS = {"error_model": "numpy", "nogil": True}
-# What only kernels call needs no entry points for Python and C, whose compilation
-# costs as much as that of a small function itself.
-_INNER = {**_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+# Kernels own no memory, so nothing has references to be counted.
+_OPTIONS = {"error_model": "numpy", "nogil": True, "_nrt": False}
+# What only kernels call needs no machine code and no entry points of its own.
+_INNER = {
+    **_OPTIONS,
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    "pipeline_class": InnerCompiler,
+}
 
 
 def inline(function):
@@ -99,7 +105,7 @@ def caller(return_type):
 def teach(function, *, exactly=False):
     """Let compiled code call a plain Python function."""
     flags = {"contract"} if exactly else _FAST
-    options = {"fastmath": flags, "forceinline": True, "error_model": "numpy"}
+    options = {**_INNER, "fastmath": flags, "forceinline": True}
     overload(function, jit_options=options, strict=False)(lambda *args: function)
 
 
@@ -114,4 +120,10 @@ def replace(function, single, double):
         return None
 
     single, double = exact(single), exact(double)
-    overload(function, jit_options={"forceinline": True}, strict=False)(choose)
+    options = {**_INNER, "forceinline": True}
+    overload(function, jit_options=options, strict=False)(choose)
+
+
+def implement(function):
+    """Decorator like Numba's ``overload``, for versions of a function by its types."""
+    return overload(function, jit_options={**_INNER, "fastmath": _FAST})

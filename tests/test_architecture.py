@@ -24,9 +24,14 @@ FLOORS = [
     ["skmlp.network"],
     ["skmlp.rules"],
     ["skmlp.jit"],
-    ["skmlp.kernel_cache"],
+    ["skmlp.kernel_cache", "skmlp.inner_compiler"],
 ]
-COMPILED = ("skmlp.backends.cpu", "skmlp.jit", "skmlp.kernel_cache")
+COMPILED = (
+    "skmlp.backends.cpu",
+    "skmlp.jit",
+    "skmlp.inner_compiler",
+    "skmlp.kernel_cache",
+)
 COMPILERS = {"numba", "llvmlite"}
 
 

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import types
-from numba.extending import overload
 
 from skmlp import jit
 from skmlp.backends.cpu.memory import matrix, prefetch, vector
@@ -61,7 +60,7 @@ def gather_gradient(x, rows, room, delta, slab, gradient, columns, add, multiply
     """
 
 
-@overload(load_rows)
+@jit.implement(load_rows)
 def _load_rows(x, rows, room, offset):
     if _is_sparse(x):
         return lambda x, rows, room, offset: None
@@ -82,7 +81,7 @@ def _load_rows(x, rows, room, offset):
     return dense
 
 
-@overload(multiply_rows)
+@jit.implement(multiply_rows)
 def _multiply_rows(x, rows, room, offset, weights, out, out_offset, columns, multiply):
     if not _is_sparse(x):
 
@@ -107,7 +106,7 @@ def _multiply_rows(x, rows, room, offset, weights, out, out_offset, columns, mul
     return sparse
 
 
-@overload(multiply_range)
+@jit.implement(multiply_range)
 def _multiply_range(x, lo, n, weights, out, out_offset, columns, multiply):
     if not _is_sparse(x):
 
@@ -145,7 +144,7 @@ def _multiply_sparse_row(x, row, weights, out):
             out[j] += factor * weight[j]
 
 
-@overload(gather_gradient)
+@jit.implement(gather_gradient)
 def _gather_gradient(x, rows, room, delta, slab, gradient, columns, add, multiply):
     if not _is_sparse(x):
 

@@ -12,7 +12,11 @@ from numba import from_dtype, types
 from numba.extending import overload
 
 from skmlp import jit
-from skmlp.backends.cpu.memory import reinterpret_as_float, reinterpret_as_integer
+from skmlp.backends.cpu.memory import (
+    flat,
+    reinterpret_as_float,
+    reinterpret_as_integer,
+)
 from skmlp.rules import polynomials
 from skmlp.rules.activations import ACTIVATIONS
 from skmlp.rules.elementary import exp, log
@@ -62,9 +66,9 @@ def _softmax(z, bias):
     rows, columns = z.shape
     for i in range(rows):
         _shift_to_maximum(z[i], bias)
-    flat = z.reshape(rows * columns)
-    for e in range(flat.shape[0]):
-        flat[e] = exp(flat[e])
+    all_z = flat(z)
+    for e in range(all_z.shape[0]):
+        all_z[e] = exp(all_z[e])
     for i in range(rows):
         total = type(z[0, 0])(0)
         for j in range(columns):
@@ -109,8 +113,8 @@ def _loss_loop(value, slope):
                 z[i, j] += bias[j]
                 delta[i, j] = targets[row, j]
         # One flat pass: with a single output the inner loop above has one turn.
-        flat_z = z.reshape(n * columns)
-        flat_delta = delta.reshape(n * columns)
+        flat_z = flat(z)
+        flat_delta = flat(delta)
         for e in range(flat_z.shape[0]):
             y = flat_delta[e]
             u = flat_z[e]
@@ -132,8 +136,8 @@ def _softmax_loss(z, bias, delta, targets, weights, rows, scale):
     n, columns = z.shape
     for i in range(n):
         _shift_to_maximum(z[i], bias)
-    flat_z = z.reshape(n * columns)
-    flat_delta = delta.reshape(n * columns)
+    flat_z = flat(z)
+    flat_delta = flat(delta)
     for e in range(flat_z.shape[0]):
         flat_delta[e] = exp(flat_z[e])
     total = 0.0

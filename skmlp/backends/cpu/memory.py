@@ -6,11 +6,10 @@ occur, whose wrap-around would stop vectorisation.
 """
 
 from llvmlite import ir
-from numba import carray, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
-
-from skmlp.jit import inline
+from numba.np.arrayobj import populate_array
 
 
 def _element(context, builder, array_type, array, offset):
@@ -60,16 +59,64 @@ def prefetch(typing_context, array, offset):
     return types.void(array, types.intp), generate
 
 
-@inline
-def vector(array, offset, size):
+def _as_array(context, builder, kind, data, shape):
+    """An array of some type on memory that it does not own."""
+    itemsize = context.get_abi_sizeof(context.get_data_type(kind.dtype))
+    width = context.get_constant(types.intp, itemsize)
+    strides = [width]
+    for length in reversed(shape[1:]):
+        strides.insert(0, builder.mul(strides[0], length))
+    made = context.make_array(kind)(context, builder)
+    populate_array(made, data, shape, strides, width, meminfo=None)
+    return made._getvalue()
+
+
+@intrinsic
+def vector(typing_context, array, offset, size):
     """`size` elements of a flat array as a vector."""
-    return carray(pointer(array, offset), (size,))
+    kind = types.Array(array.dtype, 1, "C")
+
+    def generate(context, builder, signature, values):
+        data = _element(context, builder, signature.args[0], values[0], values[1])
+        return _as_array(context, builder, kind, data, [values[2]])
+
+    return kind(array, types.intp, types.intp), generate
 
 
-@inline
-def matrix(array, offset, rows, columns):
+@intrinsic
+def matrix(typing_context, array, offset, rows, columns):
     """`rows * columns` elements of a flat array as a matrix."""
-    return carray(pointer(array, offset), (rows, columns))
+    kind = types.Array(array.dtype, 2, "C")
+
+    def generate(context, builder, signature, values):
+        data = _element(context, builder, signature.args[0], values[0], values[1])
+        return _as_array(context, builder, kind, data, list(values[2:]))
+
+    return kind(array, types.intp, types.intp, types.intp), generate
+
+
+@intrinsic
+def elements(typing_context, place, size):
+    """`size` elements from a pointer on as a vector."""
+    kind = types.Array(place.dtype, 1, "C")
+
+    def generate(context, builder, signature, values):
+        return _as_array(context, builder, kind, values[0], [values[1]])
+
+    return kind(place, types.intp), generate
+
+
+@intrinsic
+def flat(typing_context, array):
+    """All elements of a C-contiguous matrix as a vector."""
+    kind = types.Array(array.dtype, 1, "C")
+
+    def generate(context, builder, signature, values):
+        given = context.make_array(signature.args[0])(context, builder, values[0])
+        size = builder.mul(*cgutils.unpack_tuple(builder, given.shape, 2))
+        return _as_array(context, builder, kind, given.data, [size])
+
+    return kind(array), generate
 
 
 @intrinsic

@@ -22,12 +22,12 @@ from itertools import product as pairs
 
 import llvmlite.binding
 from llvmlite import ir
-from numba import carray, from_dtype, types
+from numba import from_dtype, types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
 
 from skmlp import jit
-from skmlp.backends.cpu.memory import advance, matrix, pointer, vector
+from skmlp.backends.cpu.memory import advance, elements, matrix, pointer, vector
 
 # Rows of b that stay in the cache while all rows of a pass by.
 _INNER = 256
@@ -231,10 +231,10 @@ def _panel(vectors, lanes):
 def _dot_rows(a, strides, b, out, out_row, sizes, add):
     """The product with a single column b, where rows of a are contiguous."""
     rows, _, inner = sizes
-    column = carray(b, (inner,))
+    column = elements(b, inner)
     for i in range(rows):
-        row = carray(advance(a, i * strides[0]), (inner,))
-        place = carray(advance(out, i * out_row), (1,))
+        row = elements(advance(a, i * strides[0]), inner)
+        place = elements(advance(out, i * out_row), 1)
         total = column[0] * 0
         for p in range(inner):
             total += row[p] * column[p]
@@ -245,13 +245,13 @@ def _dot_rows(a, strides, b, out, out_row, sizes, add):
 def _add_rows(a, strides, b, out, sizes, add):
     """The product of a transposed matrix with a single column b."""
     rows, _, inner = sizes
-    column = carray(b, (inner,))
-    result = carray(out, (rows,))
+    column = elements(b, inner)
+    result = elements(out, rows)
     if not add:
         for i in range(rows):
             result[i] = 0
     for p in range(inner):
-        row = carray(advance(a, p * strides[1]), (rows,))
+        row = elements(advance(a, p * strides[1]), rows)
         for i in range(rows):
             result[i] += row[i] * column[p]
 
