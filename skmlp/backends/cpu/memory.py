@@ -96,17 +96,6 @@ def matrix(typing_context, array, offset, rows, columns):
 
 
 @intrinsic
-def elements(typing_context, place, size):
-    """`size` elements from a pointer on as a vector."""
-    kind = types.Array(place.dtype, 1, "C")
-
-    def generate(context, builder, signature, values):
-        return _as_array(context, builder, kind, values[0], [values[1]])
-
-    return kind(place, types.intp), generate
-
-
-@intrinsic
 def flat(typing_context, array):
     """All elements of a C-contiguous matrix as a vector."""
     kind = types.Array(array.dtype, 1, "C")

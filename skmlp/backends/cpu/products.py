@@ -18,16 +18,14 @@ within any block.
 """
 
 import functools
-from itertools import product as pairs
 
 import llvmlite.binding
-from llvmlite import ir
 from numba import from_dtype, types
-from numba.core import cgutils, config
-from numba.extending import intrinsic
+from numba.core import config
 
 from skmlp import jit
-from skmlp.backends.cpu.memory import advance, elements, matrix, pointer, vector
+from skmlp.backends.cpu.memory import advance, matrix, pointer, vector
+from skmlp.backends.cpu.tiles import dots, tile
 
 # Rows of b that stay in the cache while all rows of a pass by.
 _INNER = 256
@@ -52,157 +50,9 @@ _ROWS, _VECTORS = (6, 2) if _BYTES == 32 else (8, 3)
 _HEIGHTS = (_ROWS, 4, 1)
 
 
-class _Emitter:
-    """Writes the instructions of one tile.
-
-    LLVM's own vectoriser does not keep a tile of sums in registers, so its vectors are
-    spelled out.
-    """
-
-    def __init__(self, context, builder, scalar, lanes):
-        self.builder = builder
-        self.lanes = lanes
-        self.scalar = context.get_value_type(scalar)
-        self.vector = ir.VectorType(self.scalar, lanes)
-        self.mask_type = ir.VectorType(ir.IntType(1), lanes)
-        self._bytes = scalar.bitwidth // 8
-        self._suffix = f"v{lanes}f{scalar.bitwidth}"
-        self.zero = ir.Constant(self.vector, [0.0] * lanes)
-
-    def integer(self, value):
-        return ir.Constant(ir.IntType(64), value)
-
-    def _function(self, name, result, kinds):
-        signature = ir.FunctionType(result, kinds)
-        return cgutils.get_or_insert_function(self.builder.module, signature, name)
-
-    def spread(self, value):
-        """A vector with the value in every lane."""
-        empty = ir.Constant(ir.VectorType(value.type, self.lanes), ir.Undefined)
-        first = ir.Constant(ir.IntType(32), 0)
-        indices = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), None)
-        single = self.builder.insert_element(empty, value, first)
-        return self.builder.shuffle_vector(single, empty, indices)
-
-    def mask(self, n_lanes):
-        """The first lanes on, the others off."""
-        kind = ir.VectorType(ir.IntType(64), self.lanes)
-        numbers = ir.Constant(kind, list(range(self.lanes)))
-        return self.builder.icmp_signed("<", numbers, self.spread(n_lanes))
-
-    def load(self, place, mask):
-        place = self.builder.bitcast(place, self.vector.as_pointer())
-        if mask is None:
-            return self.builder.load(place, align=self._bytes)
-        kinds = [place.type, ir.IntType(32), self.mask_type, self.vector]
-        name = f"llvm.masked.load.{self._suffix}.p0"
-        align = ir.Constant(ir.IntType(32), self._bytes)
-        function = self._function(name, self.vector, kinds)
-        return self.builder.call(function, [place, align, mask, self.zero])
-
-    def store(self, value, place, mask):
-        place = self.builder.bitcast(place, self.vector.as_pointer())
-        if mask is None:
-            self.builder.store(value, place, align=self._bytes)
-            return
-        kinds = [self.vector, place.type, ir.IntType(32), self.mask_type]
-        name = f"llvm.masked.store.{self._suffix}.p0"
-        align = ir.Constant(ir.IntType(32), self._bytes)
-        function = self._function(name, ir.VoidType(), kinds)
-        self.builder.call(function, [value, place, align, mask])
-
-    def multiply_add(self, a, b, c):
-        # Fused where the processor can; fma proper would be a call where it cannot.
-        name = f"llvm.fmuladd.{self._suffix}"
-        function = self._function(name, self.vector, [self.vector] * 3)
-        return self.builder.call(function, [a, b, c])
-
-
-def _tile(rows, vectors, lanes):
-    """An intrinsic that computes rows × vectors of the result.
-
-    Its arguments: a, its strides by row and by inner index; b and its stride by inner
-    index; out and its stride by row; length of the inner dimension; whether to add to
-    what out holds; lanes in use of the last vector.
-    """
-
-    @intrinsic
-    def tile(
-        typing_context, a, a_row, a_step, b, b_step, out, out_row, inner, add, tail
-    ):
-        def generate(context, builder, signature, values):
-            a, a_row, a_step, b, b_step, out, out_row, inner, add, tail = values
-            emit = _Emitter(context, builder, signature.args[0].dtype, lanes)
-            last_mask = emit.mask(tail)
-            masks = [None] * (vectors - 1) + [last_mask]
-            places = list(pairs(range(rows), range(vectors)))
-
-            def out_place(i, v):
-                offset = builder.mul(out_row, emit.integer(i))
-                return builder.gep(out, [builder.add(offset, emit.integer(v * lanes))])
-
-            fresh = builder.append_basic_block("fresh")
-            loaded = builder.append_basic_block("loaded")
-            body = builder.append_basic_block("body")
-            done = builder.append_basic_block("done")
-            builder.cbranch(
-                builder.icmp_signed("!=", add, emit.integer(0)), loaded, fresh
-            )
-            builder.position_at_end(loaded)
-            held = [emit.load(out_place(i, v), masks[v]) for i, v in places]
-            builder.branch(body)
-            builder.position_at_end(fresh)
-            builder.branch(body)
-
-            builder.position_at_end(body)
-            p = builder.phi(inner.type)
-            a_place = builder.phi(a.type)
-            b_place = builder.phi(b.type)
-            sums = [builder.phi(emit.vector) for _ in places]
-            for block, starts in ((fresh, [emit.zero] * len(places)), (loaded, held)):
-                p.add_incoming(emit.integer(0), block)
-                a_place.add_incoming(a, block)
-                b_place.add_incoming(b, block)
-                for total, start in zip(sums, starts, strict=True):
-                    total.add_incoming(start, block)
-            row_of_b = [
-                emit.load(builder.gep(b_place, [emit.integer(v * lanes)]), masks[v])
-                for v in range(vectors)
-            ]
-            spread = []
-            for i in range(rows):
-                offset = builder.mul(a_row, emit.integer(i))
-                spread.append(emit.spread(builder.load(builder.gep(a_place, [offset]))))
-            added = [
-                emit.multiply_add(spread[i], row_of_b[v], total)
-                for (i, v), total in zip(places, sums, strict=True)
-            ]
-            following = builder.add(p, emit.integer(1))
-            p.add_incoming(following, body)
-            a_place.add_incoming(builder.gep(a_place, [a_step]), body)
-            b_place.add_incoming(builder.gep(b_place, [b_step]), body)
-            for total, new in zip(sums, added, strict=True):
-                total.add_incoming(new, body)
-            builder.cbranch(builder.icmp_signed("<", following, inner), body, done)
-            builder.position_at_end(done)
-            for (i, v), value in zip(places, added, strict=True):
-                emit.store(value, out_place(i, v), masks[v])
-            return context.get_dummy_value()
-
-        integers = [types.intp] * 2
-        return (
-            types.void(
-                a, *integers, b, types.intp, out, types.intp, *integers, types.intp
-            ),
-            generate,
-        )
-
-    return tile
-
-
 def _panel(vectors, lanes):
     """A function that computes all rows of up to `vectors` vectors of columns."""
-    tall, middle, single = (_tile(height, vectors, lanes) for height in _HEIGHTS)
+    tall, middle, single = (tile(height, vectors, lanes) for height in _HEIGHTS)
     tall_rows, middle_rows, _ = _HEIGHTS
 
     @jit.inline
@@ -227,33 +77,24 @@ def _panel(vectors, lanes):
     return panel
 
 
-@jit.inline
-def _dot_rows(a, strides, b, out, out_row, sizes, add):
+def _single_column(lanes):
     """The product with a single column b, where rows of a are contiguous."""
-    rows, _, inner = sizes
-    column = elements(b, inner)
-    for i in range(rows):
-        row = elements(advance(a, i * strides[0]), inner)
-        place = elements(advance(out, i * out_row), 1)
-        total = column[0] * 0
-        for p in range(inner):
-            total += row[p] * column[p]
-        place[0] = place[0] + total if add else total
+    four, one = dots(4, lanes), dots(1, lanes)
 
+    @jit.inline
+    def single_column(a, row, b, out, out_row, rows, inner, add):
+        i = 0
+        while i < rows:
+            here = advance(a, i * row)
+            there = advance(out, i * out_row)
+            if rows - i >= 4:
+                four(here, row, b, there, out_row, add, inner)
+                i += 4
+            else:
+                one(here, row, b, there, out_row, add, inner)
+                i += 1
 
-@jit.inline
-def _add_rows(a, strides, b, out, sizes, add):
-    """The product of a transposed matrix with a single column b."""
-    rows, _, inner = sizes
-    column = elements(b, inner)
-    result = elements(out, rows)
-    if not add:
-        for i in range(rows):
-            result[i] = 0
-    for p in range(inner):
-        row = elements(advance(a, p * strides[1]), rows)
-        for i in range(rows):
-            result[i] += row[i] * column[p]
+    return single_column
 
 
 def _multiply(lanes):
@@ -265,22 +106,32 @@ def _multiply(lanes):
     """
     one, two, three = (_panel(min(v, _VECTORS), lanes) for v in (1, 2, 3))
     width = _VECTORS * lanes
+    # A vector of half the width for the last few columns, of 50 or 100 for example.
+    narrow_lanes = lanes // 2 if lanes >= 4 else 0
+    narrow = _panel(1, max(1, narrow_lanes))
+    single_column = _single_column(lanes)
 
     def multiply(a, strides, b, b_step, out, out_row, sizes, add):
         rows, columns, inner = sizes
         # In a single column a vector would have one lane at work.
         if columns == 1 and strides[1] == 1:
-            _dot_rows(a, strides, b, out, out_row, sizes, add)
+            single_column(a, strides[0], b, out, out_row, rows, inner, add)
             return 0
-        if columns == 1 and strides[0] == 1:
-            _add_rows(a, strides, b, out, sizes, add)
-            return 0
+        if columns == 1:
+            # As a row: the transposed product of the transposed factors.
+            a, strides, b, b_step = b, (0, b_step), a, strides[1]
+            rows, columns = 1, rows
         for p in range(0, inner, _INNER):
             depth = min(_INNER, inner - p)
             adds = add if p == 0 else 1
             from_a = advance(a, p * strides[1])
             for j in range(0, columns, width):
                 n = min(width, columns - j)
+                rest = n % lanes
+                if rest <= narrow_lanes:
+                    n -= rest
+                else:
+                    rest = 0
                 from_b = advance(b, p * b_step + j)
                 to = advance(out, j)
                 part = (rows, n, depth)
@@ -288,8 +139,13 @@ def _multiply(lanes):
                     three(from_a, strides, from_b, b_step, to, out_row, part, adds)
                 elif n > lanes:
                     two(from_a, strides, from_b, b_step, to, out_row, part, adds)
-                else:
+                elif n > 0:
                     one(from_a, strides, from_b, b_step, to, out_row, part, adds)
+                if rest > 0:
+                    from_b = advance(from_b, n)
+                    to = advance(to, n)
+                    part = (rows, rest, depth)
+                    narrow(from_a, strides, from_b, b_step, to, out_row, part, adds)
         return 0
 
     return multiply
