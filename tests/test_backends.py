@@ -155,14 +155,14 @@ def test_outputs_equal_the_reference(pair, is_sparse):
     parameters = make_parameters(network)
     for activation in (network.output, "identity"):
         expected, got = (
-            backend.outputs(network, parameters, problem.x, activation, 1)
+            backend.outputs(network, parameters, problem.x, activation, 1)[0]
             for backend in (reference, cpu)
         )
         assert_allclose(got, expected, rtol=1e-10, atol=1e-12)
     rows = np.array([3, 1, 60, 3])
     with cpu.open_session(problem, parameters, 1) as session:
         some = session.outputs(rows)
-    whole = cpu.outputs(network, parameters, problem.x, network.output, 1)
+    whole, _ = cpu.outputs(network, parameters, problem.x, network.output, 1)
     assert_allclose(some, whole[rows], rtol=1e-12)
 
 
@@ -182,7 +182,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(monkeypatch, is_sparse, dty
         steps = train(cpu, problem, parameters, optimizer)
         with cpu.open_session(problem, parameters, None) as session:
             loss, gradient = session.loss_and_gradient(parameters)
-        out = cpu.outputs(network, parameters, problem.x, "softmax", None)
+        out, _ = cpu.outputs(network, parameters, problem.x, "softmax", None)
         results.append(
             [*[array for step in steps for array in step], gradient, out, loss]
         )
@@ -272,3 +272,17 @@ def test_blocks_are_of_sensible_size(monkeypatch, batch_size, sizes, cores):
     rows = plan.block_rows(sizes, batch_size, 4)
     assert 1 <= rows <= batch_size
     assert rows >= min(batch_size, 16)
+
+
+@pytest.mark.parametrize("backend", [reference, cpu], ids=["reference", "cpu"])
+@pytest.mark.parametrize(
+    ("values", "finite"),
+    [([1.0], True), ([np.nan], False), ([np.inf], False), ([np.inf, -np.inf], False)],
+)
+def test_outputs_tell_whether_x_is_finite(backend, values, finite):
+    network = make_network(("log_loss", "softmax"), ["tanh"])
+    problem = make_problem(network)
+    x = problem.x.copy()
+    x[-1, : len(values)] = values
+    parameters = make_parameters(network)
+    assert backend.outputs(network, parameters, x, "softmax", None)[1] is finite

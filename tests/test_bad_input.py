@@ -638,3 +638,20 @@ def test_weights_are_not_written_to():
     weight.flags.writeable = False
     MLPClassifier(**SETTINGS, class_weight="balanced").fit(X, Y, sample_weight=weight)
     np.testing.assert_array_equal(weight, WEIGHT)
+
+
+@pytest.mark.parametrize("values", [[np.nan], [np.inf], [np.inf, -np.inf]])
+def test_predictions_refuse_what_the_kernel_finds(values):
+    """An array that needs no conversion is checked while it is being read."""
+    classifier = MLPClassifier(max_iter=1, random_state=0).fit(X, Y)
+    bad = X.copy()
+    bad[-1, : len(values)] = values
+    with pytest.raises(ValueError, match=r"contains (NaN|infinity)"):
+        classifier.predict(bad)
+
+
+def test_a_sum_that_overflows_is_not_an_error():
+    classifier = MLPClassifier(max_iter=1, random_state=0).fit(X, Y)
+    large = X.copy()
+    large[:2, 0] = 1e308
+    assert classifier.predict(large).shape == Y.shape

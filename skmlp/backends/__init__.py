@@ -18,7 +18,9 @@ module with two functions:
 
 ``outputs(network, parameters, x, activation, n_jobs)``
     Array of shape (rows, outputs) of the network's predictions: `activation` is the
-    name of the output activation, "identity" for the raw outputs.
+    name of the output activation, "identity" for the raw outputs. And whether the sum
+    of a dense x was finite, found on the way: where it was not, x may hold infinities
+    or nan.
 """
 
 import importlib

@@ -123,7 +123,8 @@ class Session:
     def outputs(self, rows):
         """Predictions for some rows with the current parameters."""
         network = self._problem.network
-        return outputs(network, self.parameters, self._problem.x[rows], network.output)
+        x = self._problem.x[rows]
+        return outputs(network, self.parameters, x, network.output)[0]
 
 
 @contextmanager
@@ -135,5 +136,7 @@ def open_session(problem, parameters, n_jobs=None):
 def outputs(network, parameters, x, activation, n_jobs=None):
     """Predictions of a network, its output activation being the one named."""
     parameters = np.asarray(parameters, dtype=np.float64)
-    _, z = _forward(network, parameters, _dense(x).astype(np.float64))
-    return _activate(activation, z)
+    x = _dense(x).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        _, z = _forward(network, parameters, x)
+        return _activate(activation, z), bool(np.isfinite(x.sum()))

@@ -18,7 +18,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmlp.backends import Problem, get_backend
-from skmlp.estimators.inputs import canonical_x, is_valid, reject_masked, weigh
+from skmlp.estimators.inputs import canonical_x, is_canonical, reject_masked, weigh
 from skmlp.estimators.parameters import COMMON, STOCHASTIC_SOLVERS
 from skmlp.network import Network, initialise, joined, pack, views
 from skmlp.training import lbfgs, stochastic
@@ -379,20 +379,31 @@ class BaseMLP(BaseEstimator, ABC):
         """
         check_is_fitted(self)
         dtype = self.coefs_[0].dtype
-        if not is_valid(self, X, dtype):
+        validated = not is_canonical(self, X, dtype)
+        if validated:
             reject_masked(X=X)
-            X = validate_data(
-                self, X, accept_sparse=["csr", "csc"], dtype=dtype, reset=False
-            )
+            X = self._validate_for_prediction(X)
         sizes = (self.coefs_[0].shape[0], *(len(b) for b in self.intercepts_))
         names = (self.activation,) * (len(sizes) - 2)
         network = Network(sizes, names, None, self.out_activation_)
-        return get_backend(BACKEND).outputs(
+        outputs, finite = get_backend(BACKEND).outputs(
             network,
             joined(self.coefs_, self.intercepts_, dtype),
             canonical_x(X, dtype),
             activation or self.out_activation_,
             self.n_jobs,
+        )
+        if not (finite or validated):
+            self._validate_for_prediction(X)
+        return outputs
+
+    def _validate_for_prediction(self, X):
+        return validate_data(
+            self,
+            X,
+            accept_sparse=["csr", "csc"],
+            dtype=self.coefs_[0].dtype,
+            reset=False,
         )
 
     def __sklearn_tags__(self):

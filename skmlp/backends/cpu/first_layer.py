@@ -52,6 +52,10 @@ def multiply_range(x, lo, n, weights, out, out_offset, columns, multiply):
     """Rows lo <= i < lo + n of X times the first layer's weights, read in place."""
 
 
+def sum_range(x, lo, n):
+    """Sum of dense rows lo <= i < lo + n; zero for sparse rows."""
+
+
 def gather_gradient(x, rows, room, delta, slab, gradient, columns, add, multiply):
     """Gradient of weights' rows first <= i < last: those columns of X.T times delta.
 
@@ -129,6 +133,21 @@ def _multiply_range(x, lo, n, weights, out, out_offset, columns, multiply):
             )
 
     return sparse
+
+
+@jit.implement(sum_range)
+def _sum_range(x, lo, n):
+    if _is_sparse(x):
+        return lambda x, lo, n: 0.0
+
+    def dense(x, lo, n):
+        block = vector(x, lo * x.shape[1], n * x.shape[1])
+        total = x.dtype.type(0)
+        for e in range(block.shape[0]):
+            total += block[e]
+        return np.float64(total)
+
+    return dense
 
 
 @jit.inline

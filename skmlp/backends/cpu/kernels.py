@@ -19,6 +19,7 @@ from skmlp.backends.cpu.first_layer import (
     load_rows,
     multiply_range,
     multiply_rows,
+    sum_range,
 )
 from skmlp.backends.cpu.loops import (
     call_activation,
@@ -280,7 +281,7 @@ def differentiate(post, layers, data, room, parameters, span, result):
 
 
 @jit.kernel
-def predict(post, layers, x, rows, room, parameters, out):
+def predict(post, layers, x, rows, room, parameters, out, sums):
     """Outputs of rows, block by block.
 
     Parameters
@@ -291,6 +292,8 @@ def predict(post, layers, x, rows, room, parameters, out):
     room : tuple (outputs, block, multiply)
         outputs has a vector a member, large enough for two layers of a block.
     out : ndarray of shape (number of rows, outputs)
+    sums : ndarray of float64
+        Sum of a dense X by block, where all rows are asked for.
     """
     outputs, block, multiply = room
     scratch = outputs[post.member]
@@ -304,6 +307,7 @@ def predict(post, layers, x, rows, room, parameters, out):
         columns = layers.sizes[1]
         if rows.shape[0] == 0:
             multiply_range(x, lo, n, parameters, scratch, half, columns, multiply)
+            sums[item] = sum_range(x, lo, n)
         else:
             some = rows[lo : lo + n]
             load_rows(x, some, scratch, 0)

@@ -1,6 +1,7 @@
 """One fit on the CPU: binds arrays to kernels, keeps the threads, returns numbers."""
 
 import functools
+import math
 import time
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -230,7 +231,7 @@ class Session:
             (self._problem.x, rows),
             network.output,
             self._n_jobs,
-        )
+        )[0]
 
     def close(self):
         """End the threads."""
@@ -249,7 +250,10 @@ def open_session(problem, parameters, n_jobs):
 
 
 def _predict(network, parameters, source, activation, n_jobs):
-    """Predictions for some rows: `source` is X and row numbers, or X and none."""
+    """Predictions for some rows, and whether the sum of all of X is finite.
+
+    `source` is X and row numbers, or X and none; with numbers X is not summed.
+    """
     x, rows = source
     n_rows = x.shape[0] if rows is None else len(rows)
     dtype = parameters.dtype
@@ -263,15 +267,17 @@ def _predict(network, parameters, source, activation, n_jobs):
     room = (scratch, block, products.multiplier(dtype))
     layers = _predicting_layers(network, activation, dtype)
     numbers = _read_only(np.empty(0, dtype=np.int64) if rows is None else rows)
-    arguments = (layers, _kernel_x(x), numbers, room, parameters, out)
+    sums = np.zeros(n_blocks)
+    arguments = (layers, _kernel_x(x), numbers, room, parameters, out, sums)
     with Team(n_threads) as team:
         team.run(lambda post: kernels.predict(post, *arguments))
-    return out
+    return out, math.isfinite(sum(sums.tolist()))
 
 
 def outputs(network, parameters, x, activation, n_jobs):
     """Predictions of a network, its output activation being the one named.
 
-    The working memory belongs to the call, so that threads may predict at once.
+    With them, whether the sum of X is finite. The working memory belongs to the call,
+    so that threads may predict at once.
     """
     return _predict(network, parameters, (x, None), activation, n_jobs)
