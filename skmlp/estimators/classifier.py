@@ -1,10 +1,12 @@
 """The classifier: labels in, probabilities and labels out."""
 
+from numbers import Real
+
 import numpy as np
 from scipy.special import expit, log_softmax
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import column_or_1d
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import check_is_fitted
@@ -76,6 +78,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     _parameter_constraints: dict = {
         **BaseMLP._parameter_constraints,
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
+        "loss": [StrOptions({"log_loss"})],
+        "out_activation": [StrOptions({"auto"})],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
 
     def __init__(
@@ -83,6 +88,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         hidden_layer_sizes=(100,),
         activation="relu",
         *,
+        loss="log_loss",
         solver="adam",
         alpha=0.0001,
         batch_size="auto",
@@ -105,6 +111,22 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         n_iter_no_change=10,
         max_fun=15000,
         class_weight=None,
+        out_activation="auto",
+        label_smoothing=0.0,
+        weight_init="auto",
+        fit_intercept=True,
+        dropout=0.0,
+        input_noise=0.0,
+        normalization=None,
+        weight_decay=0.0,
+        max_norm=None,
+        max_grad_norm=None,
+        rho=0.9,
+        warmup=0.0,
+        decay_factor=0.1,
+        decay_epochs=10,
+        scoring=None,
+        max_time=None,
         n_jobs=None,
         dtype=None,
     ):
@@ -132,10 +154,27 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             epsilon=epsilon,
             n_iter_no_change=n_iter_no_change,
             max_fun=max_fun,
+            out_activation=out_activation,
+            label_smoothing=label_smoothing,
+            weight_init=weight_init,
+            fit_intercept=fit_intercept,
+            dropout=dropout,
+            input_noise=input_noise,
+            normalization=normalization,
+            weight_decay=weight_decay,
+            max_norm=max_norm,
+            max_grad_norm=max_grad_norm,
+            rho=rho,
+            warmup=warmup,
+            decay_factor=decay_factor,
+            decay_epochs=decay_epochs,
+            scoring=scoring,
+            max_time=max_time,
+            class_weight=class_weight,
             n_jobs=n_jobs,
             dtype=dtype,
+            loss=loss,
         )
-        self.class_weight = class_weight
 
     @available_if(lambda estimator: estimator._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)

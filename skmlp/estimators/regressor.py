@@ -1,10 +1,12 @@
 """The regressor: numbers in, numbers out."""
 
+from numbers import Real
+
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from skmlp.estimators.base import BaseMLP
@@ -62,6 +64,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     _parameter_constraints: dict = {
         **BaseMLP._parameter_constraints,
         "loss": [StrOptions({"squared_error", "poisson"})],
+        "out_activation": [StrOptions({"auto"})],
+        "quantile": [Interval(Real, 0, 1, closed="neither"), "array-like"],
+        "delta": [Interval(Real, 0, None, closed="neither")],
+        "power": [Interval(Real, 1, 2, closed="neither")],
     }
 
     def __init__(
@@ -91,6 +97,24 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         epsilon=1e-8,
         n_iter_no_change=10,
         max_fun=15000,
+        out_activation="auto",
+        quantile=0.5,
+        delta=1.0,
+        power=1.5,
+        weight_init="auto",
+        fit_intercept=True,
+        dropout=0.0,
+        input_noise=0.0,
+        normalization=None,
+        weight_decay=0.0,
+        max_norm=None,
+        max_grad_norm=None,
+        rho=0.9,
+        warmup=0.0,
+        decay_factor=0.1,
+        decay_epochs=10,
+        scoring=None,
+        max_time=None,
         n_jobs=None,
         dtype=None,
     ):
@@ -118,10 +142,28 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             epsilon=epsilon,
             n_iter_no_change=n_iter_no_change,
             max_fun=max_fun,
+            out_activation=out_activation,
+            quantile=quantile,
+            delta=delta,
+            power=power,
+            weight_init=weight_init,
+            fit_intercept=fit_intercept,
+            dropout=dropout,
+            input_noise=input_noise,
+            normalization=normalization,
+            weight_decay=weight_decay,
+            max_norm=max_norm,
+            max_grad_norm=max_grad_norm,
+            rho=rho,
+            warmup=warmup,
+            decay_factor=decay_factor,
+            decay_epochs=decay_epochs,
+            scoring=scoring,
+            max_time=max_time,
             n_jobs=n_jobs,
             dtype=dtype,
+            loss=loss,
         )
-        self.loss = loss
 
     @available_if(lambda estimator: estimator._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
