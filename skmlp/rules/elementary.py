@@ -11,6 +11,16 @@ import numpy as np
 from scipy import special
 
 
+def arctan(x):
+    """Inverse tangent of a scalar."""
+    return np.arctan(x)
+
+
+def erf(x):
+    """Error function of a scalar."""
+    return special.erf(x)
+
+
 def exp(x):
     """Exponential function of a scalar."""
     return np.exp(x)
@@ -19,6 +29,11 @@ def exp(x):
 def expit(x):
     """1 / (1 + exp(-x)) of a scalar, precise in both tails."""
     return special.expit(x)
+
+
+def expm1(x):
+    """exp(x) - 1 of a scalar, precise around zero."""
+    return np.expm1(x)
 
 
 def log(x):
