@@ -7,7 +7,7 @@ the reference and the tests are derived from the table.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from skmlp.rules.elementary import exp
+from skmlp.rules.elementary import exp, expit
 from skmlp.rules.elementary import tanh as _tanh
 
 
@@ -49,8 +49,7 @@ def identity_slope(a):
 
 def logistic(z):
     """1 / (1 + exp(-z)), precise in both tails."""
-    T = type(z)
-    return T(1) / (T(1) + exp(-z))
+    return expit(z)
 
 
 def logistic_slope(a):
