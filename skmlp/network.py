@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skmlp.rules.activations import ACTIVATIONS
-from skmlp.rules.losses import LOSSES
+from skmlp.rules.activations import Activation, activation_rule
+from skmlp.rules.losses import Loss
 
 
 class Network(NamedTuple):
@@ -22,19 +22,24 @@ class Network(NamedTuple):
     ----------
     sizes : tuple of int
         Units of every layer, from the features to the outputs; two at least.
-    activations : tuple of str
-        Activation of each hidden layer, ``len(sizes) - 2`` names.
-    loss : str or None
-        With `output` it names a row of `skmlp.rules.losses.LOSSES`; None for a
-        network that only predicts.
+    activations : tuple of str or Activation
+        Activation of each hidden layer, ``len(sizes) - 2`` of them.
+    loss : Loss or None
+        None for a network that only predicts.
     output : str
-        The output activation.
+        Name of the output activation.
+    loss_parameters : tuple of float, default=(0.0,)
+        What the loss's parameter is; without one, the share of label smoothing.
+    intercepts : bool, default=True
+        Whether biases are trained; else they stay as they are.
     """
 
     sizes: tuple[int, ...]
-    activations: tuple[str, ...]
-    loss: str | None
+    activations: tuple[str | Activation, ...]
+    loss: Loss | None
     output: str
+    loss_parameters: tuple[float, ...] = (0.0,)
+    intercepts: bool = True
 
     @property
     def shapes(self):
@@ -42,14 +47,17 @@ class Network(NamedTuple):
         return list(pairwise(self.sizes))
 
     @property
-    def loss_rule(self):
-        """The row of the table of losses; of a network that has a loss."""
-        return LOSSES[str(self.loss), self.output]
+    def target_columns(self):
+        """Columns of the target."""
+        loss = self.loss
+        if loss.labels or loss.outputs_per_target == 0:
+            return 1
+        return self.sizes[-1] // loss.outputs_per_target
 
     @property
-    def target_columns(self):
-        """Columns of the target: a class's number under softmax, else one an output."""
-        return 1 if self.output == "softmax" else self.sizes[-1]
+    def rules(self):
+        """Rows of the hidden layers' activations."""
+        return [activation_rule(activation) for activation in self.activations]
 
 
 class Layout(NamedTuple):
@@ -133,30 +141,3 @@ def _consecutive(parts, vector):
             return False
         address += part.nbytes
     return True
-
-
-def initialise(network, ranges, generator, dtype):
-    """Draw initial parameters.
-
-    Weights, then biases, layer by layer, from the uniform distribution of Glorot and
-    Bengio (2010); the order of the draws is scikit-learn's, so that a seed gives the
-    same network.
-
-    Parameters
-    ----------
-    network : Network
-    ranges : sequence of str
-        For each layer, the activation whose range its parameters are drawn from.
-    generator : numpy.random.RandomState
-    dtype : numpy dtype
-
-    Returns
-    -------
-    ndarray of shape (layout(network).size,)
-    """
-    vector = np.empty(layout(network).size, dtype=dtype)
-    for coef, intercept, name in zip(*views(network, vector), ranges, strict=True):
-        limit = np.sqrt(ACTIVATIONS[name].bound / sum(coef.shape))
-        coef[:] = generator.uniform(-limit, limit, coef.shape)
-        intercept[:] = generator.uniform(-limit, limit, intercept.shape)
-    return vector

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import log_softmax, softmax
 
 from skmlp.network import views
-from skmlp.rules.activations import ACTIVATIONS
+from skmlp.rules.activations import activation_rule
 from skmlp.rules.optimizers import OPTIMIZERS
 
 
@@ -24,35 +24,69 @@ def _dense(x):
     return x.toarray() if hasattr(x, "toarray") else np.asarray(x)
 
 
-def _activate(name, z):
-    return (
-        softmax(z, axis=1) if name == "softmax" else _apply(ACTIVATIONS[name].value, z)
-    )
+def _activate(activation, z):
+    if activation == "softmax":
+        return softmax(z, axis=1)
+    return _apply(activation_rule(activation).value, z)
+
+
+def _back_through(activation, z, a, delta):
+    """Gradient by z of a layer from that by its outputs a."""
+    if activation == "softmax":
+        return a * (delta - np.sum(delta * a, axis=1, keepdims=True))
+    row = activation_rule(activation)
+    return delta * _apply(row.slope, z if row.by_input else a)
 
 
 def _forward(network, parameters, x):
-    """Outputs of every hidden layer, x first, and the raw outputs of the last."""
+    """Inputs and outputs of every hidden layer, and the raw outputs of the last.
+
+    The first output is x, which has no input.
+    """
     coefs, intercepts = views(network, parameters)
-    layers = [x]
-    for coef, intercept, name in zip(
+    inputs, outputs = [None], [x]
+    for coef, intercept, activation in zip(
         coefs[:-1], intercepts[:-1], network.activations, strict=True
     ):
-        layers.append(_activate(name, layers[-1] @ coef + intercept))
-    return layers, layers[-1] @ coefs[-1] + intercepts[-1]
+        inputs.append(outputs[-1] @ coef + intercept)
+        outputs.append(_activate(activation, inputs[-1]))
+    return inputs, outputs, outputs[-1] @ coefs[-1] + intercepts[-1]
+
+
+def _softmax_loss(targets, z, smoothing):
+    shares = (np.arange(z.shape[1]) == targets) * (1.0 - smoothing)
+    shares += smoothing / z.shape[1]
+    return -np.sum(log_softmax(z, axis=1) * shares, axis=1), softmax(z, 1) - shares
 
 
 def _loss(network, targets, z):
     """Loss of every row and its gradient by the raw outputs."""
-    rule = network.loss_rule
-    if network.output == "softmax":
-        chosen = np.arange(z.shape[1]) == targets
-        return -np.sum(log_softmax(z, axis=1) * chosen, axis=1), softmax(z, 1) - chosen
-    return _apply(rule.value, targets, z).sum(axis=1), _apply(rule.slope, targets, z)
+    rule, parameters = network.loss, np.array(network.loss_parameters)
+    if rule.row is not None:
+        delta = np.empty_like(z)
+        rows = zip(targets, z, delta, strict=True)
+        return np.array([rule.row(*row, parameters) for row in rows]), delta
+    if rule.value is None:
+        return _softmax_loss(targets, z, parameters[0])
+    if rule.labels:
+        targets = (np.arange(z.shape[1]) == targets) * (1.0 - parameters[0])
+        targets += parameters[0] / z.shape[1]
+    elif rule.parameter is None:
+        targets = targets + parameters[0] * (0.5 - targets)
+    extra = () if rule.parameter is None else (parameters[0],)
+    u = z if rule.link is None else _apply(rule.link.value, z)
+    losses, delta = (
+        _apply(lambda y, v, r=r: r(y, v, *extra), targets, u)
+        for r in (rule.value, rule.slope)
+    )
+    if rule.link is not None:
+        delta = _back_through(rule.link, z, u, delta)
+    return losses.sum(axis=1), delta
 
 
 def _gradient(network, parameters, x, targets, weights):
     """Weighted sum of the rows' losses and its gradient, without the penalty."""
-    layers, z = _forward(network, parameters, x)
+    inputs, layers, z = _forward(network, parameters, x)
     losses, delta = _loss(network, targets, z)
     delta = delta * weights[:, None]
     gradient = np.empty_like(parameters)
@@ -60,10 +94,10 @@ def _gradient(network, parameters, x, targets, weights):
     coefs, _ = views(network, parameters)
     for i in reversed(range(len(coefs))):
         coef_gradients[i][:] = layers[i].T @ delta
-        intercept_gradients[i][:] = delta.sum(axis=0)
+        intercept_gradients[i][:] = delta.sum(axis=0) * network.intercepts
         if i > 0:
-            slope = ACTIVATIONS[network.activations[i - 1]].slope
-            delta = (delta @ coefs[i].T) * _apply(slope, layers[i])
+            activation = network.activations[i - 1]
+            delta = _back_through(activation, inputs[i], layers[i], delta @ coefs[i].T)
     return losses @ weights, gradient
 
 
@@ -138,5 +172,5 @@ def outputs(network, parameters, x, activation, n_jobs=None):
     parameters = np.asarray(parameters, dtype=np.float64)
     x = _dense(x).astype(np.float64)
     with np.errstate(invalid="ignore"):
-        _, z = _forward(network, parameters, x)
+        z = _forward(network, parameters, x)[-1]
         return _activate(activation, z), bool(np.isfinite(x.sum()))

@@ -18,9 +18,14 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmlp.backends import Problem, get_backend
+from skmlp.estimators.architecture import (
+    first_parameters,
+    hidden_activations,
+    hidden_sizes,
+)
 from skmlp.estimators.inputs import canonical_x, is_canonical, reject_masked, weigh
 from skmlp.estimators.parameters import COMMON, STOCHASTIC_SOLVERS
-from skmlp.network import Network, initialise, joined, pack, views
+from skmlp.network import Network, joined, pack, views
 from skmlp.training import lbfgs, stochastic
 from skmlp.training.optimizer import Optimizer, Recipe
 from skmlp.training.progress import Progress, Validation
@@ -56,7 +61,7 @@ class BaseMLP(BaseEstimator, ABC):
 
     @abstractmethod
     def _head(self, targets):
-        """Units, loss and output activation of the last layer."""
+        """Raw outputs, loss and the loss's parameters."""
 
     @abstractmethod
     def _stratify(self, targets):
@@ -124,8 +129,12 @@ class BaseMLP(BaseEstimator, ABC):
             parameters = self._current_parameters(network, sample.x.dtype)
             progress = copy.deepcopy(getattr(self, "_progress", Progress()))
         else:
-            ranges = [self.activation] * len(network.shapes)
-            parameters = initialise(network, ranges, generator, sample.x.dtype)
+            parameters = first_parameters(
+                network, self.weight_init, self.activation, generator, sample.x.dtype
+            )
+            if not self.fit_intercept:
+                for intercept in views(network, parameters)[1]:
+                    intercept[:] = 0
             progress = Progress()
             self._optimizer = None
         if self.solver in STOCHASTIC_SOLVERS:
@@ -172,20 +181,17 @@ class BaseMLP(BaseEstimator, ABC):
         weights, rows = weigh(sample_weight, class_weight, X, y, dtype)
         return Sample(canonical_x(X, dtype), self._targets(y, dtype), weights, rows)
 
-    def _hidden_sizes(self):
-        sizes = self.hidden_layer_sizes
-        sizes = list(sizes) if np.iterable(sizes) else [sizes]
-        if not all(isinstance(size, Integral) for size in sizes):
-            raise ValueError(f"hidden_layer_sizes must be integers, got {sizes}.")
-        if any(size <= 0 for size in sizes):
-            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
-        return [int(size) for size in sizes]
-
     def _network(self, sample):
-        hidden = self._hidden_sizes()
-        n_outputs, loss, output = self._head(sample.targets)
-        sizes = (sample.x.shape[1], *hidden, n_outputs)
-        return Network(sizes, (self.activation,) * len(hidden), loss, output)
+        hidden = hidden_sizes(self.hidden_layer_sizes)
+        n_outputs, loss, loss_parameters = self._head(sample.targets)
+        return Network(
+            sizes=(sample.x.shape[1], *hidden, n_outputs),
+            activations=hidden_activations(self.activation, len(hidden)),
+            loss=loss,
+            output=loss.output,
+            loss_parameters=loss_parameters,
+            intercepts=self.fit_intercept,
+        )
 
     def _current_parameters(self, network, dtype):
         """A copy of the fitted parameters, for a training that goes on from them."""
@@ -299,6 +305,7 @@ class BaseMLP(BaseEstimator, ABC):
         self.n_layers_ = len(network.sizes)
         self.n_outputs_ = network.sizes[-1]
         self.out_activation_ = network.output
+        self._activations = network.activations
 
     def _publish_progress(self, progress):
         """The fitted attributes that describe the course of the training."""
@@ -333,8 +340,7 @@ class BaseMLP(BaseEstimator, ABC):
             reject_masked(X=X)
             X = self._validate_for_prediction(X)
         sizes = (self.coefs_[0].shape[0], *(len(b) for b in self.intercepts_))
-        names = (self.activation,) * (len(sizes) - 2)
-        network = Network(sizes, names, None, self.out_activation_)
+        network = Network(sizes, self._activations, None, self.out_activation_)
         outputs, finite = get_backend(BACKEND).outputs(
             network,
             joined(self.coefs_, self.intercepts_, dtype),

@@ -3,7 +3,7 @@
 from numbers import Real
 
 import numpy as np
-from scipy.special import expit, log_softmax
+from scipy.special import expit, log_softmax, logsumexp
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -14,6 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.docs import with_shared_docs
 from skmlp.estimators.labels import Labels
+from skmlp.rules.checks import check_loss
+from skmlp.rules.losses import BINARY_LOSSES, Loss, classification_loss
 
 
 @with_shared_docs
@@ -78,8 +80,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     _parameter_constraints: dict = {
         **BaseMLP._parameter_constraints,
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
-        "loss": [StrOptions({"log_loss"})],
-        "out_activation": [StrOptions({"auto"})],
+        "loss": [StrOptions({name for name, _ in BINARY_LOSSES}), Loss],
+        "out_activation": [StrOptions({"auto", "identity", "logistic", "softmax"})],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
 
@@ -233,17 +235,29 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self._labels.encode(y, dtype)
 
     def _head(self, targets):
-        return self._labels.n_outputs, "log_loss", self._labels.output
+        several = self._labels.one_of_several
+        if isinstance(self.loss, Loss):
+            check_loss(self.loss)
+            loss = self.loss._replace(labels=several)
+        else:
+            loss = classification_loss(self.loss, self.out_activation, several)
+        if self.label_smoothing > 0 and loss.name != "log_loss":
+            raise ValueError(
+                f"label_smoothing={self.label_smoothing} needs loss='log_loss', got "
+                f"loss={self.loss!r}."
+            )
+        return self._labels.n_outputs, loss, (float(self.label_smoothing),)
 
     def _stratify(self, targets):
         if self._labels.multilabel:
             return None
-        if self._labels.output == "softmax":
+        if self._labels.one_of_several:
             return targets.ravel()
         return targets.astype(bool)
 
     def _validation_score(self, outputs, targets, weights):
-        numbers = self._labels.numbers(outputs, 0.5)
+        threshold = 0.0 if self._head(targets)[1].output == "identity" else 0.5
+        numbers = self._labels.numbers(outputs, threshold)
         correct = np.all(numbers == targets, axis=1)
         return float(np.average(correct, weights=weights))
 
@@ -278,8 +292,20 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         raw = self._outputs(X, "identity")
         return raw.ravel() if raw.shape[1] == 1 else raw
 
+    def _has_probabilities(self):
+        """Whether the loss is one of probabilities; else there is no such method."""
+        loss = self.loss if isinstance(self.loss, str) else self.loss.output
+        if loss in ("hinge", "squared_hinge", "identity"):
+            raise AttributeError(
+                f"probability estimates are not available for loss={self.loss!r}"
+            )
+        return True
+
+    @available_if(_has_probabilities)
     def predict_proba(self, X):
         """Probabilities of the classes.
+
+        Not available with ``loss='hinge'`` and ``'squared_hinge'``.
 
         Parameters
         ----------
@@ -302,8 +328,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             probabilities = expit(np.hstack([-raw, raw]))
         # Never zero, so that logarithms stay finite.
         smallest = np.finfo(probabilities.dtype).tiny
-        return np.maximum(probabilities, smallest, out=probabilities)
+        np.maximum(probabilities, smallest, out=probabilities)
+        if self._labels.one_of_several and self.out_activation_ == "logistic":
+            probabilities /= probabilities.sum(axis=1, keepdims=True)
+        return probabilities
 
+    @available_if(_has_probabilities)
     def predict_log_proba(self, X):
         """Logarithms of the probabilities, from the logits: exact in the tails.
 
@@ -325,6 +355,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             return np.zeros_like(raw)
         if raw.shape[1] == 1:
             return -np.logaddexp(0, np.hstack([raw, -raw]))
+        if self.out_activation_ == "logistic":
+            logarithms = -np.logaddexp(0, -raw)
+            return logarithms - logsumexp(logarithms, axis=1, keepdims=True)
         return log_softmax(raw, axis=1)
 
     def __sklearn_tags__(self):

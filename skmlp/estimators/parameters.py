@@ -8,7 +8,8 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
-from skmlp.rules.activations import hidden_activations
+from skmlp.initialisation import SCHEMES
+from skmlp.rules.activations import ACTIVATIONS, Activation
 from skmlp.training.schedules import SCHEDULES
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
@@ -18,7 +19,8 @@ COMMON = {
         "array-like",
         Interval(Integral, 1, None, closed="left"),
     ],
-    "activation": [StrOptions(hidden_activations())],
+    # A view of the table, for what is added to it at run time.
+    "activation": [StrOptions(ACTIVATIONS.keys()), Activation, "array-like"],
     "solver": [StrOptions({*STOCHASTIC_SOLVERS, "lbfgs"})],
     "alpha": [Interval(Real, 0, None, closed="left")],
     "batch_size": [
@@ -46,7 +48,7 @@ COMMON = {
         Options(Real, {np.inf}),
     ],
     "max_fun": [Interval(Integral, 1, None, closed="left")],
-    "weight_init": [StrOptions({"auto"}), list, tuple],
+    "weight_init": [StrOptions({"auto", *SCHEMES}), list, tuple],
     "fit_intercept": ["boolean"],
     "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
     "input_noise": [Interval(Real, 0, None, closed="left")],

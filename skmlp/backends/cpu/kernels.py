@@ -45,24 +45,27 @@ def _forward(layers, data, room, parameters, rows, lo):
     for layer in range(last + 1):
         columns = sizes[layer + 1]
         start = at[layer + 1] + lo * columns
+        keeps = layer < last and layers.keeps[layer] != 0
+        inputs = room.inputs if keeps else room.outputs
         if layer == 0:
             multiply_rows(
                 data.x, rows, room.outputs, at[0] + lo * sizes[0],
-                parameters, room.outputs, start, columns, room.multiply,
+                parameters, inputs, start, columns, room.multiply,
             )  # fmt: skip
         else:
             product(
                 room.multiply,
                 (room.outputs, at[layer] + lo * sizes[layer]),
                 (parameters, layers.weights[layer]),
-                (room.outputs, start),
+                (inputs, start),
                 (n, columns, sizes[layer]),
                 0,
             )
         if layer < last:
-            z = matrix(room.outputs, start, n, columns)
+            z = matrix(inputs, start, n, columns)
             bias = vector(parameters, layers.biases[layer], columns)
-            call_activation(layers.activations[layer], (z, bias))
+            out = matrix(room.outputs, start, n, columns)
+            call_activation(layers.activations[layer], (z, bias, out))
 
 
 @jit.inline
@@ -95,7 +98,11 @@ def _backward(layers, data, room, parameters, rows, lo, scale):
     delta = matrix(room.deltas, start, n, columns)
     bias = vector(parameters, layers.biases[last], columns)
     total = call_loss(
-        layers.loss, (z, bias, delta, data.targets, data.weights, rows, scale)
+        layers.loss,
+        (
+            *(z, bias, delta, data.targets, data.weights, rows, scale),
+            layers.loss_parameters,
+        ),
     )
     _sum_columns(delta, vector(room.sums, sums + layers.biases[last], columns))
     for layer in range(last, 0, -1):
@@ -110,8 +117,9 @@ def _backward(layers, data, room, parameters, rows, lo, scale):
             0,
         )
         delta = matrix(room.deltas, start, n, columns)
-        output = matrix(room.outputs, start, n, columns)
-        call_slope(layers.slopes[layer - 1], (delta, output))
+        source = room.inputs if layers.keeps[layer - 1] != 0 else room.outputs
+        known = matrix(source, start, n, columns)
+        call_slope(layers.slopes[layer - 1], (delta, known))
         out = vector(room.sums, sums + layers.biases[layer - 1], columns)
         _sum_columns(delta, out)
     return total
@@ -345,5 +353,5 @@ def _propagate(layers, parameters, scratch, half, n, multiply):
             here = half - here
         z = matrix(scratch, here, n, columns)
         bias = vector(parameters, layers.biases[layer], columns)
-        call_activation(layers.activations[layer], (z, bias))
+        call_activation(layers.activations[layer], (z, bias, z))
     return here

@@ -15,7 +15,7 @@ from skmlp.backends.cpu.pace import Pace
 from skmlp.backends.cpu.structures import Data, Layers, Room, Span, Step
 from skmlp.backends.cpu.team import Team
 from skmlp.network import layout, views
-from skmlp.rules.activations import ACTIVATIONS
+from skmlp.rules.activations import activation_rule
 from skmlp.rules.optimizers import OPTIMIZERS
 
 # Rows that the gradient over all rows works on at a time.
@@ -53,23 +53,29 @@ def _layers(network, dtype):
         sizes=np.array(network.sizes, dtype=np.int64),
         weights=np.array(places.weights, dtype=np.int64),
         biases=np.array(places.biases, dtype=np.int64),
-        activations=_hidden_loops(loops.activation, network, dtype),
-        slopes=np.zeros(0, dtype=np.int64),
+        activations=_addresses(loops.activation(row, dtype) for row in network.rules),
+        slopes=_addresses(()),
+        keeps=np.zeros(len(network.rules), dtype=np.int64),
         loss=0,
+        loss_parameters=np.zeros(1, dtype=dtype),
     )
 
 
-def _hidden_loops(kind, network, dtype):
-    """Addresses of one kind of loop for every hidden layer's activation."""
-    rows = [ACTIVATIONS[name] for name in network.activations]
-    return np.array([kind(row, dtype) for row in rows], dtype=np.int64)
+def _addresses(numbers):
+    return np.array([*numbers], dtype=np.int64)
 
 
 def _training_layers(network, dtype):
     """The network with all that a minibatch needs."""
+    rules = network.rules
     return _layers(network, dtype)._replace(
-        slopes=_hidden_loops(loops.slope, network, dtype),
-        loss=loops.loss(network.loss_rule, dtype),
+        activations=_addresses(
+            loops.activation(row, dtype, keeps=row.by_input) for row in rules
+        ),
+        slopes=_addresses(loops.slope(row, dtype) for row in rules),
+        keeps=np.array([row.by_input for row in rules], dtype=np.int64),
+        loss=loops.loss(network.loss, dtype),
+        loss_parameters=np.array(network.loss_parameters, dtype=dtype),
     )
 
 
@@ -77,7 +83,7 @@ def _training_layers(network, dtype):
 def _predicting_layers(network, output, dtype):
     """The network with an output activation."""
     layers = _layers(network, dtype)
-    last = loops.output(output, dtype)
+    last = loops.activation(activation_rule(output), dtype)
     return layers._replace(activations=np.append(layers.activations, last))
 
 
@@ -96,13 +102,17 @@ def _room(problem, batch_size, parameters):
         sizes[0] = 0  # sparse rows are read where they lie
     ends = np.cumsum([0] + [batch_size * units for units in sizes])
     block = plan.block_rows(sizes, batch_size, dtype.itemsize)
-    slabs = plan.slabs(network.shapes, batch_size, dtype.itemsize)
+    slabs = plan.slabs(
+        network.shapes, batch_size, dtype.itemsize, biases=network.intercepts
+    )
     places = layout(network)
     n_blocks = -(-batch_size // block)
     sums_size = places.size - places.biases[0]
+    keeps = any(row.by_input for row in network.rules)
     return Room(
         outputs=np.empty(ends[-1], dtype=dtype),
         deltas=np.empty(ends[-1], dtype=dtype),
+        inputs=np.empty(ends[-1] if keeps else 0, dtype=dtype),
         at=ends[:-1].astype(np.int64),
         gradient=np.zeros(places.size, dtype=dtype),
         losses=np.zeros(n_blocks),

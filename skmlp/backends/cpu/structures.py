@@ -22,8 +22,12 @@ class Layers(NamedTuple):
         Addresses of each hidden layer's activation; in `predict` also the output's.
     slopes : ndarray of int64
         Addresses of each hidden layer's slope.
+    keeps : ndarray of int64
+        1 for each hidden layer whose slope needs its inputs; else 0.
     loss : int
         Address of the loss.
+    loss_parameters : ndarray
+        At least one.
     """
 
     sizes: np.ndarray
@@ -31,7 +35,9 @@ class Layers(NamedTuple):
     biases: np.ndarray
     activations: np.ndarray
     slopes: np.ndarray
+    keeps: np.ndarray
     loss: int
+    loss_parameters: np.ndarray
 
 
 class Data(NamedTuple):
@@ -51,6 +57,8 @@ class Room(NamedTuple):
         Layer by layer the outputs of a batch; `at` has the offsets, the batch's rows
         of X first.
     deltas : ndarray like outputs
+    inputs : ndarray like outputs
+        Of the layers that keep theirs; empty if none does.
     at : ndarray of int64
     gradient : ndarray of shape (parameters,)
     losses, squares : ndarray of float64
@@ -71,6 +79,7 @@ class Room(NamedTuple):
 
     outputs: np.ndarray
     deltas: np.ndarray
+    inputs: np.ndarray
     at: np.ndarray
     gradient: np.ndarray
     losses: np.ndarray
