@@ -33,6 +33,28 @@ from skmlp.network import Network
 _MODULES = {"cpu": "skmlp.backends.cpu", "reference": "skmlp.backends.reference"}
 
 
+class Regularisation(NamedTuple):
+    """What is done to a network only while it is trained.
+
+    Attributes
+    ----------
+    dropout : tuple of float
+        Share of each hidden layer's outputs that is set to zero; empty for none.
+    input_noise : float
+        Standard deviation of what is added to X.
+    max_norm, max_grad_norm : float
+        Largest norm of a unit's incoming weights, and of the gradient; inf for none.
+    seed : int
+        Of dropout and noise.
+    """
+
+    dropout: tuple[float, ...] = ()
+    input_noise: float = 0.0
+    max_norm: float = float("inf")
+    max_grad_norm: float = float("inf")
+    seed: int = 0
+
+
 class Problem(NamedTuple):
     """What a session trains on, bound once a fit.
 
@@ -49,6 +71,7 @@ class Problem(NamedTuple):
         Numbers of the rows to train on.
     alpha : float
         Strength of the L2 penalty on the weights.
+    regularisation : Regularisation
     """
 
     network: Network
@@ -57,6 +80,7 @@ class Problem(NamedTuple):
     weights: np.ndarray | None
     rows: np.ndarray
     alpha: float
+    regularisation: Regularisation = Regularisation()
 
     @property
     def mean_weight(self):

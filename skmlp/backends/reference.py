@@ -5,6 +5,7 @@ rules are applied element by element, as they stand in their tables.
 """
 
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import log_softmax, softmax
@@ -12,6 +13,7 @@ from scipy.special import log_softmax, softmax
 from skmlp.network import views
 from skmlp.rules.activations import activation_rule
 from skmlp.rules.optimizers import OPTIMIZERS
+from skmlp.rules.randomness import key_of, normal_of, threshold_of, word_of
 
 
 def _apply(rule, *arrays):
@@ -38,19 +40,33 @@ def _back_through(activation, z, a, delta):
     return delta * _apply(row.slope, z if row.by_input else a)
 
 
-def _forward(network, parameters, x):
-    """Inputs and outputs of every hidden layer, and the raw outputs of the last.
+class Trace(NamedTuple):
+    """What a forward pass leaves behind, a list element for x and each hidden layer.
 
-    The first output is x, which has no input.
+    Attributes
+    ----------
+    inputs, activated, outputs : list of ndarray
+        Before the activation, after it, and with dropout. Of x the outputs alone.
+    z : ndarray
+        Raw outputs of the last layer.
     """
+
+    inputs: list
+    activated: list
+    outputs: list
+    z: np.ndarray
+
+
+def _forward(network, parameters, x, factors=None):
+    """Forward pass; `factors` are those of dropout, an array a hidden layer."""
     coefs, intercepts = views(network, parameters)
-    inputs, outputs = [None], [x]
-    for coef, intercept, activation in zip(
-        coefs[:-1], intercepts[:-1], network.activations, strict=True
-    ):
-        inputs.append(outputs[-1] @ coef + intercept)
-        outputs.append(_activate(activation, inputs[-1]))
-    return inputs, outputs, outputs[-1] @ coefs[-1] + intercepts[-1]
+    inputs, activated, outputs = [None], [x], [x]
+    for i, activation in enumerate(network.activations):
+        inputs.append(outputs[-1] @ coefs[i] + intercepts[i])
+        activated.append(_activate(activation, inputs[-1]))
+        outputs.append(activated[-1] * (1.0 if factors is None else factors[i]))
+    z = outputs[-1] @ coefs[-1] + intercepts[-1]
+    return Trace(inputs, activated, outputs, z)
 
 
 def _softmax_loss(targets, z, smoothing):
@@ -84,21 +100,58 @@ def _loss(network, targets, z):
     return losses.sum(axis=1), delta
 
 
-def _gradient(network, parameters, x, targets, weights):
+def _gradient(network, parameters, batch, factors=None):
     """Weighted sum of the rows' losses and its gradient, without the penalty."""
-    inputs, layers, z = _forward(network, parameters, x)
-    losses, delta = _loss(network, targets, z)
+    x, targets, weights = batch
+    trace = _forward(network, parameters, x, factors)
+    losses, delta = _loss(network, targets, trace.z)
     delta = delta * weights[:, None]
     gradient = np.empty_like(parameters)
     coef_gradients, intercept_gradients = views(network, gradient)
     coefs, _ = views(network, parameters)
     for i in reversed(range(len(coefs))):
-        coef_gradients[i][:] = layers[i].T @ delta
+        coef_gradients[i][:] = trace.outputs[i].T @ delta
         intercept_gradients[i][:] = delta.sum(axis=0) * network.intercepts
         if i > 0:
+            delta = delta @ coefs[i].T
+            if factors is not None:
+                delta = delta * factors[i - 1]
             activation = network.activations[i - 1]
-            delta = _back_through(activation, inputs[i], layers[i], delta @ coefs[i].T)
+            delta = _back_through(
+                activation, trace.inputs[i], trace.activated[i], delta
+            )
     return losses @ weights, gradient
+
+
+def _words(seed, step, layer, shape):
+    """The random words of a batch's outputs of a layer."""
+    with np.errstate(over="ignore"):
+        keys = [key_of(seed, step, layer, row) for row in range(shape[0])]
+        units = np.arange(shape[1], dtype=np.uint32)
+        return np.array([[word_of(key, unit) for unit in units] for key in keys])
+
+
+def _dropout_factors(network, dropout, seed, step, n):
+    """0 for units that are dropped, else one over the share that is kept."""
+    factors = []
+    for layer, rate in enumerate(dropout):
+        words = _words(seed, step, layer + 1, (n, network.sizes[layer + 1]))
+        factors.append((words >= threshold_of(rate)) / (1.0 - rate))
+    return factors
+
+
+def _noise(seed, step, shape):
+    """Standard normal numbers for a batch of X."""
+    words = _words(seed, step, 0, shape).ravel()
+    with np.errstate(over="ignore"):
+        return np.array([normal_of(word) for word in words]).reshape(shape)
+
+
+def _limit_norms(network, parameters, largest):
+    """Shrink the incoming weights of every unit to a Euclidean norm."""
+    for coef in views(network, parameters)[0]:
+        norms = np.linalg.norm(coef, axis=0)
+        coef *= np.minimum(1.0, largest / np.maximum(norms, np.finfo(float).tiny))
 
 
 def _weights_only(network, parameters):
@@ -115,20 +168,29 @@ class Session:
     def __init__(self, problem, parameters):
         self._problem = problem
         self.parameters = np.array(parameters, dtype=np.float64)
+        self._steps = 0
 
-    def _batch(self, parameters, rows, scale):
-        """Loss and gradient over some rows, the sum of their weights times `scale`."""
+    def _batch(self, parameters, rows, scale, step=None):
+        """Loss and gradient over some rows, the sum of their weights times `scale`.
+
+        With the number of a step, dropout and noise are those of that step.
+        """
         problem = self._problem
+        extras = problem.regularisation
         weights = (
             np.ones(len(rows)) if problem.weights is None else problem.weights[rows]
         )
-        loss, gradient = _gradient(
-            problem.network,
-            parameters,
-            _dense(problem.x[rows]).astype(np.float64),
-            problem.targets[rows].astype(np.float64),
-            weights * scale,
-        )
+        x = _dense(problem.x[rows]).astype(np.float64)
+        targets = problem.targets[rows].astype(np.float64)
+        factors = None
+        if step is not None and extras.dropout:
+            factors = _dropout_factors(
+                problem.network, extras.dropout, extras.seed, step, len(rows)
+            )
+        if step is not None and extras.input_noise > 0:
+            x += extras.input_noise * _noise(extras.seed, step, x.shape)
+        batch = (x, targets, weights * scale)
+        loss, gradient = _gradient(problem.network, parameters, batch, factors)
         penalised = _weights_only(problem.network, parameters)
         decay = problem.alpha / (problem.mean_weight * len(rows))
         return loss + 0.5 * decay * penalised @ penalised, gradient + decay * penalised
@@ -136,16 +198,23 @@ class Session:
     def train(self, optimizer, order, batch_size, span, rates, total):
         """Train on some batches of an epoch."""
         update = OPTIMIZERS[optimizer.name].update
+        extras = self._problem.regularisation
         for b, rate in zip(range(*span), rates, strict=True):
             rows = order[b * batch_size : (b + 1) * batch_size]
             scale = 1.0 / (self._problem.mean_weight * len(rows))
-            loss, gradient = self._batch(self.parameters, rows, scale)
+            loss, gradient = self._batch(self.parameters, rows, scale, self._steps)
+            self._steps += 1
             total += loss * len(rows)
+            norm = np.linalg.norm(gradient)
+            if norm > extras.max_grad_norm:
+                gradient *= extras.max_grad_norm / norm
             for i, g in enumerate(gradient):
                 slots = optimizer.slots[:, i]
                 self.parameters[i], *slots[:] = update(
                     self.parameters[i], g, *slots, rate, optimizer.hyper
                 )
+            if np.isfinite(extras.max_norm):
+                _limit_norms(self._problem.network, self.parameters, extras.max_norm)
         return total
 
     def loss_and_gradient(self, parameters):
@@ -172,5 +241,5 @@ def outputs(network, parameters, x, activation, n_jobs=None):
     parameters = np.asarray(parameters, dtype=np.float64)
     x = _dense(x).astype(np.float64)
     with np.errstate(invalid="ignore"):
-        z = _forward(network, parameters, x)[-1]
+        z = _forward(network, parameters, x).z
         return _activate(activation, z), bool(np.isfinite(x.sum()))

@@ -25,6 +25,7 @@ from skmlp.estimators.architecture import (
 )
 from skmlp.estimators.inputs import canonical_x, is_canonical, reject_masked, weigh
 from skmlp.estimators.parameters import COMMON, STOCHASTIC_SOLVERS
+from skmlp.estimators.regularising import regularisation
 from skmlp.network import Network, joined, pack, views
 from skmlp.training import lbfgs, stochastic
 from skmlp.training.optimizer import Optimizer, Recipe
@@ -142,7 +143,7 @@ class BaseMLP(BaseEstimator, ABC):
                 network, sample, parameters, progress, generator, incremental
             )
         else:
-            self._fit_lbfgs(network, sample, parameters, progress)
+            self._fit_lbfgs(network, sample, parameters, progress, generator)
         self._random_state = generator
         return self
 
@@ -219,7 +220,13 @@ class BaseMLP(BaseEstimator, ABC):
             rows, held_out = sample.rows, None
             progress.validation = None
         problem = Problem(
-            network, sample.x, sample.targets, sample.weights, rows, self.alpha
+            network,
+            sample.x,
+            sample.targets,
+            sample.weights,
+            rows,
+            self.alpha,
+            regularisation(self, network, sample.x, generator),
         )
         rules = self._rules(len(rows), incremental)
         backend = get_backend(BACKEND)
@@ -285,9 +292,15 @@ class BaseMLP(BaseEstimator, ABC):
             session.outputs(rows), sample.targets[rows], weights
         )
 
-    def _fit_lbfgs(self, network, sample, parameters, progress):
+    def _fit_lbfgs(self, network, sample, parameters, progress, generator):
         problem = Problem(
-            network, sample.x, sample.targets, sample.weights, sample.rows, self.alpha
+            network,
+            sample.x,
+            sample.targets,
+            sample.weights,
+            sample.rows,
+            self.alpha,
+            regularisation(self, network, sample.x, generator),
         )
         limits = lbfgs.Limits(self.max_iter, self.max_fun, self.tol, self.verbose)
         backend = get_backend(BACKEND)

@@ -13,7 +13,15 @@ the results do not depend on the number of threads.
 Kernels neither raise nor allocate: Python has allocated, and checks the results.
 """
 
+import numpy as np
+
 from skmlp import jit
+from skmlp.backends.cpu.extras import (
+    call_dropout,
+    call_limit,
+    call_noise,
+    call_penalise,
+)
 from skmlp.backends.cpu.first_layer import (
     gather_gradient,
     load_rows,
@@ -33,7 +41,15 @@ from skmlp.backends.cpu.team import meet, take
 
 
 @jit.inline
-def _forward(layers, data, room, parameters, rows, lo):
+def _drop(extras, source, out, layer, lo, step):
+    """Dropout of a block of a hidden layer's outputs, or of their gradient."""
+    keys = (extras.seed, step, layer + 1)
+    threshold, factor = extras.thresholds[layer], extras.factors[layer]
+    call_dropout(extras.dropout, (source, out, keys, lo, threshold, factor))
+
+
+@jit.inline
+def _forward(layers, data, room, extras, parameters, rows, lo, step):
     """Fill the outputs of a block of rows that begins at row `lo` of the batch.
 
     The last layer is left without bias and activation: they belong to the loss.
@@ -42,6 +58,10 @@ def _forward(layers, data, room, parameters, rows, lo):
     at, sizes = room.at, layers.sizes
     last = sizes.shape[0] - 2
     load_rows(data.x, rows, room.outputs, at[0] + lo * sizes[0])
+    if extras.noise != 0:
+        x = matrix(room.outputs, at[0] + lo * sizes[0], n, sizes[0])
+        deviation = parameters.dtype.type(extras.deviation)
+        call_noise(extras.noise, (x, (extras.seed, step, 0), lo, deviation))
     for layer in range(last + 1):
         columns = sizes[layer + 1]
         start = at[layer + 1] + lo * columns
@@ -66,6 +86,9 @@ def _forward(layers, data, room, parameters, rows, lo):
             bias = vector(parameters, layers.biases[layer], columns)
             out = matrix(room.outputs, start, n, columns)
             call_activation(layers.activations[layer], (z, bias, out))
+            if extras.dropout != 0:
+                source = out if layers.by_input[layer] != 0 else z
+                _drop(extras, source, out, layer, lo, step)
 
 
 @jit.inline
@@ -86,7 +109,7 @@ def _sum_columns(matrix, out):
 
 
 @jit.inline
-def _backward(layers, data, room, parameters, rows, lo, scale):
+def _backward(layers, data, room, extras, parameters, rows, lo, scale, step):
     """Loss of a block of rows; its deltas down to the first layer and their sums."""
     n = rows.shape[0]
     sums = lo // room.block * room.sums_size - layers.biases[0]
@@ -117,6 +140,8 @@ def _backward(layers, data, room, parameters, rows, lo, scale):
             0,
         )
         delta = matrix(room.deltas, start, n, columns)
+        if extras.dropout != 0:
+            _drop(extras, delta, delta, layer - 1, lo, step)
         source = room.inputs if layers.keeps[layer - 1] != 0 else room.outputs
         known = matrix(source, start, n, columns)
         call_slope(layers.slopes[layer - 1], (delta, known))
@@ -136,7 +161,7 @@ def _ask_for_targets(data, rows):
 
 
 @jit.inline
-def _rows_phase(post, layers, data, room, parameters, rows, scale):
+def _rows_phase(post, layers, data, room, extras, parameters, rows, scale, step):
     """Phase 1: forward and backward for every block of rows."""
     n_blocks = (rows.shape[0] + room.block - 1) // room.block
     item = take(post)
@@ -144,8 +169,10 @@ def _rows_phase(post, layers, data, room, parameters, rows, scale):
         lo = item * room.block
         block = rows[lo : min(lo + room.block, rows.shape[0])]
         _ask_for_targets(data, block)
-        _forward(layers, data, room, parameters, block, lo)
-        room.losses[item] = _backward(layers, data, room, parameters, block, lo, scale)
+        _forward(layers, data, room, extras, parameters, block, lo, step)
+        room.losses[item] = _backward(
+            layers, data, room, extras, parameters, block, lo, scale, step
+        )
         item = take(post)
     return n_blocks
 
@@ -165,17 +192,25 @@ def _bias_gradient(room, start, columns, n_rows, add):
 
 
 @jit.inline
+def _slab_range(slab, layers):
+    """Where a slab begins in the flat vectors, and its length."""
+    layer, first, last = slab[0], slab[1], slab[2]
+    columns = layers.sizes[layer + 1]
+    if first < 0:
+        return layers.biases[layer], columns
+    return layers.weights[layer] + first * columns, (last - first) * columns
+
+
+@jit.inline
 def _slab_gradient(slab, layers, data, room, rows, add):
-    """Gradient of one slab over the whole batch: where it begins and its length."""
+    """Gradient of one slab over the whole batch."""
     layer, first, last = slab[0], slab[1], slab[2]
     at, sizes = room.at, layers.sizes
     n = rows.shape[0]
     columns = sizes[layer + 1]
     if first < 0:
-        start = layers.biases[layer]
-        _bias_gradient(room, start, columns, n, add)
-        return start, columns
-    if layer == 0:
+        _bias_gradient(room, layers.biases[layer], columns, n, add)
+    elif layer == 0:
         gather_gradient(
             data.x, rows, room.outputs, (room.deltas, at[1]),
             (first, last, sizes[0]), room.gradient, columns, add, room.multiply,
@@ -189,35 +224,77 @@ def _slab_gradient(slab, layers, data, room, rows, add):
             (last - first, columns, n),
             add,
         )
-    return layers.weights[layer] + first * columns, (last - first) * columns
 
 
 @jit.inline
-def _slabs_phase(post, layers, data, room, parameters, rows, step, rate):
-    """Phase 2: gradient and optimizer step of every slab."""
+def _slabs_phase(post, layers, data, room, extras, parameters, rows, step, rate, pas):
+    """Gradient and optimizer step of every slab.
+
+    In one pass (0), or in two (1, 2) with a barrier between them for the norm of the
+    whole gradient.
+    """
     kind = parameters.dtype.type
     decay = kind(step.decay / rows.shape[0])
+    shrink = kind(1)
+    if pas == 2:
+        norm = np.sqrt(_sum(room.norms, room.slabs.shape[0]))
+        shrink = kind(min(1.0, extras.max_grad_norm / max(norm, 1e-300)))
     item = take(post)
     while item < room.slabs.shape[0]:
         slab = room.slabs[item]
-        start, size = _slab_gradient(slab, layers, data, room, rows, 0)
+        start, size = _slab_range(slab, layers)
+        if pas != 2:
+            _slab_gradient(slab, layers, data, room, rows, 0)
+        gradient = vector(room.gradient, start, size)
+        values = vector(parameters, start, size)
         penalised = slab[1] >= 0
-        squares = call_update(
-            step.update,
-            (
-                vector(parameters, start, size),
-                vector(room.gradient, start, size),
-                vector(step.slots[0], start, size),
-                vector(step.slots[-1], start, size),
-                kind(rate),
-                decay if penalised else kind(0),
-                step.hyper,
-            ),
-        )
-        room.squares[item] = squares if penalised else 0.0
-        if penalised and slab[0] > 0:
-            _renew_transposed(slab, layers, room, parameters, start)
+        own_decay = decay if penalised else kind(0)
+        if pas == 1:
+            norm = vector(room.norms, item, 1)
+            squares = call_penalise(
+                extras.penalise, (gradient, values, own_decay, norm)
+            )
+        else:
+            if pas == 2:
+                own_decay = kind(0)
+                for i in range(size):
+                    gradient[i] *= shrink
+            squares = call_update(
+                step.update,
+                (
+                    values,
+                    gradient,
+                    vector(step.slots[0], start, size),
+                    vector(step.slots[-1], start, size),
+                    kind(rate),
+                    own_decay,
+                    step.hyper,
+                ),
+            )
+            if penalised and slab[0] > 0:
+                whole = (slab[0], slab[1], slab[2])
+                _renew_transposed(whole, layers, room, parameters, start)
+        if pas != 2:
+            room.squares[item] = squares if penalised else 0.0
         item = take(post)
+
+
+@jit.inline
+def _limits_phase(post, layers, room, extras, parameters):
+    """Shrink weights to their largest norm, a layer an item."""
+    sizes = layers.sizes
+    largest = parameters.dtype.type(extras.max_norm)
+    layer = take(post)
+    while layer < sizes.shape[0] - 1:
+        fan_in, fan_out = sizes[layer], sizes[layer + 1]
+        start = layers.weights[layer]
+        weights = matrix(parameters, start, fan_in, fan_out)
+        # The gradient has been used up.
+        scratch = vector(room.gradient, start, fan_out)
+        call_limit(extras.limit, (weights, scratch, largest))
+        if layer > 0:
+            _renew_transposed((layer, 0, fan_in), layers, room, parameters, start)
+        layer = take(post)
 
 
 @jit.inline
@@ -239,7 +316,7 @@ def _sum(values, size):
 
 
 @jit.kernel
-def train(post, layers, data, room, parameters, step, span, result):
+def train(post, layers, data, room, extras, parameters, step, span, result):
     """Train on some batches of an epoch; adds their loss times their rows to result.
 
     The loss of a batch is that before its update, the L2 term included. result[0] is
@@ -251,21 +328,31 @@ def train(post, layers, data, room, parameters, step, span, result):
     for b in range(span.first, span.last):
         rows = span.order[b * span.batch : min((b + 1) * span.batch, n)]
         scale = parameters.dtype.type(span.weight / rows.shape[0])
-        n_blocks = _rows_phase(post, layers, data, room, parameters, rows, scale)
+        n_blocks = _rows_phase(
+            post, layers, data, room, extras, parameters, rows, scale, span.steps + b
+        )
         if not meet(post):
             return
         if post.member == 0:
             result[0] += rows.shape[0] * _sum(room.losses, n_blocks)
         rate = step.rates[b - span.first]
-        _slabs_phase(post, layers, data, room, parameters, rows, step, rate)
-        if not meet(post):
-            return
+        first_pass = 0 if extras.penalise == 0 else 1
+        for pas in range(first_pass, 2 * first_pass + 1):
+            _slabs_phase(
+                post, layers, data, room, extras, parameters, rows, step, rate, pas
+            )
+            if not meet(post):
+                return
+        if extras.limit != 0:
+            _limits_phase(post, layers, room, extras, parameters)
+            if not meet(post):
+                return
         if post.member == 0:
             result[0] += half_decay * _sum(room.squares, room.slabs.shape[0])
 
 
 @jit.kernel
-def differentiate(post, layers, data, room, parameters, span, result):
+def differentiate(post, layers, data, room, extras, parameters, span, result):
     """Loss and gradient over batches of an order, without the penalty.
 
     The batches only bound the memory: the sums run over all of them, into
@@ -275,7 +362,9 @@ def differentiate(post, layers, data, room, parameters, span, result):
     scale = parameters.dtype.type(span.weight / n)
     for b in range(span.first, span.last):
         rows = span.order[b * span.batch : min((b + 1) * span.batch, n)]
-        n_blocks = _rows_phase(post, layers, data, room, parameters, rows, scale)
+        n_blocks = _rows_phase(
+            post, layers, data, room, extras, parameters, rows, scale, 0
+        )
         if not meet(post):
             return
         if post.member == 0:

@@ -265,7 +265,7 @@ def _two_slot_update(update):
     return loop
 
 
-class _Kinds:
+class Kinds:
     """The array and scalar types of the loops' arguments in one dtype."""
 
     def __init__(self, dtype):
@@ -277,18 +277,22 @@ class _Kinds:
         self.rows = types.Array(types.int64, 1, "C", readonly=True)
 
     def activation(self):
+        """Z, bias, out."""
         return types.int64(self.matrix, self.vector, self.matrix)
 
     def slope(self):
+        """Delta, source."""
         return types.int64(self.matrix, self.matrix)
 
     def loss(self):
+        """Z, bias, delta, targets, weights, rows, scale, parameters."""
         return types.float64(
             *(self.matrix, self.vector, self.matrix, self.given_matrix),
             *(self.given_vector, self.rows, self.scalar, self.vector),
         )
 
     def update(self):
+        """P, g, slots, rate, decay, hyperparameters."""
         return types.float64(*(self.vector,) * 4, self.scalar, self.scalar, self.vector)
 
 
@@ -296,7 +300,9 @@ class _Kinds:
 _ALIVE: list = []
 
 
-def _address(function, key, signature):
+@functools.cache
+def address_of(function, key, signature):
+    """Address of a compiled loop, which stays valid."""
     dispatcher, address = jit.loop(function, signature, key)
     _ALIVE.append(dispatcher)
     return address
@@ -307,7 +313,7 @@ def _from_rules(make, rules, signature):
     own = all(rule.__module__.startswith("skmlp.") for rule in rules)
     names = ",".join(rule.__qualname__ for rule in rules)
     key = f"{__name__}.{make.__name__}({names})" if own else None
-    return _address(make(*[jit.rule(rule) for rule in rules]), key, signature)
+    return address_of(make(*[jit.rule(rule) for rule in rules]), key, signature)
 
 
 @functools.cache
@@ -321,9 +327,9 @@ def activation(row, dtype, *, keeps=False):
     keeps : bool, default=False
         Whether z + bias stays in z; else `out` is z.
     """
-    signature = _Kinds(dtype).activation()
+    signature = Kinds(dtype).activation()
     if row.value is None:
-        return _address(_softmax, f"{__name__}._softmax", signature)
+        return address_of(_softmax, f"{__name__}._softmax", signature)
     make = _keeping_loop if keeps else _activation_loop
     return _from_rules(make, (row.value,), signature)
 
@@ -331,20 +337,20 @@ def activation(row, dtype, *, keeps=False):
 @functools.cache
 def slope(row, dtype):
     """Address of ``delta *= slope(source)`` for a row of the activations."""
-    signature = _Kinds(dtype).slope()
+    signature = Kinds(dtype).slope()
     if row.slope is None:
-        return _address(_softmax_slope, f"{__name__}._softmax_slope", signature)
+        return address_of(_softmax_slope, f"{__name__}._softmax_slope", signature)
     return _from_rules(_slope_loop, (row.slope,), signature)
 
 
 @functools.cache
 def loss(row, dtype):
     """Address of a loss's loop: sums the loss, leaves the gradient by z in delta."""
-    signature = _Kinds(dtype).loss()
+    signature = Kinds(dtype).loss()
     if row.row is not None:
         return _from_rules(_loss_by_rows, (row.row,), signature)
     if row.value is None:
-        return _address(_softmax_loss, f"{__name__}._softmax_loss", signature)
+        return address_of(_softmax_loss, f"{__name__}._softmax_loss", signature)
     link = row.link or ACTIVATIONS["identity"]
     target = _number if row.parameter else _smoothed
     target = _membership if row.labels else target
@@ -363,4 +369,4 @@ def loss(row, dtype):
 def update(row, dtype):
     """Address of an optimizer's loop; it returns the sum of the squares of p before."""
     make = _one_slot_update if row.slots == 1 else _two_slot_update
-    return _from_rules(make, (row.update,), _Kinds(dtype).update())
+    return _from_rules(make, (row.update,), Kinds(dtype).update())

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from skmlp.backends.cpu import kernels, loops, plan, products
+from skmlp.backends.cpu.extras import extras_of
 from skmlp.backends.cpu.first_layer import SparseRows
 from skmlp.backends.cpu.pace import Pace
 from skmlp.backends.cpu.structures import Data, Layers, Room, Span, Step
@@ -55,6 +56,7 @@ def _layers(network, dtype):
         biases=np.array(places.biases, dtype=np.int64),
         activations=_addresses(loops.activation(row, dtype) for row in network.rules),
         slopes=_addresses(()),
+        by_input=np.zeros(len(network.rules), dtype=np.int64),
         keeps=np.zeros(len(network.rules), dtype=np.int64),
         loss=0,
         loss_parameters=np.zeros(1, dtype=dtype),
@@ -65,15 +67,17 @@ def _addresses(numbers):
     return np.array([*numbers], dtype=np.int64)
 
 
-def _training_layers(network, dtype):
+def _training_layers(network, dtype, drops):
     """The network with all that a minibatch needs."""
     rules = network.rules
+    by_input = np.array([row.by_input for row in rules], dtype=np.int64)
     return _layers(network, dtype)._replace(
         activations=_addresses(
             loops.activation(row, dtype, keeps=row.by_input) for row in rules
         ),
         slopes=_addresses(loops.slope(row, dtype) for row in rules),
-        keeps=np.array([row.by_input for row in rules], dtype=np.int64),
+        by_input=by_input,
+        keeps=np.ones_like(by_input) if drops else by_input,
         loss=loops.loss(network.loss, dtype),
         loss_parameters=np.array(network.loss_parameters, dtype=dtype),
     )
@@ -108,7 +112,7 @@ def _room(problem, batch_size, parameters):
     places = layout(network)
     n_blocks = -(-batch_size // block)
     sums_size = places.size - places.biases[0]
-    keeps = any(row.by_input for row in network.rules)
+    keeps = problem.regularisation.dropout or any(row.by_input for row in network.rules)
     return Room(
         outputs=np.empty(ends[-1], dtype=dtype),
         deltas=np.empty(ends[-1], dtype=dtype),
@@ -117,6 +121,7 @@ def _room(problem, batch_size, parameters):
         gradient=np.zeros(places.size, dtype=dtype),
         losses=np.zeros(n_blocks),
         squares=np.zeros(len(slabs)),
+        norms=np.zeros(len(slabs)),
         sums=np.empty(n_blocks * sums_size, dtype=dtype),
         sums_size=sums_size,
         slabs=slabs,
@@ -157,7 +162,12 @@ class Session:
             _kernel_x(problem.x), _read_only(problem.targets), _read_only(weights)
         )
         self._weight = 1.0 / problem.mean_weight
-        self._layers = _training_layers(problem.network, self._dtype)
+        extras = extras_of(problem.regularisation, self._dtype)
+        self._extras = extras
+        self._layers = _training_layers(
+            problem.network, self._dtype, extras.dropout != 0
+        )
+        self._steps = 0
         self._places: dict[int, _Place] = {}
 
     def _place(self, batch_size):
@@ -180,9 +190,17 @@ class Session:
             hyper=np.array(optimizer.hyper, dtype=self._dtype),
             decay=self._problem.alpha * self._weight,
         )
-        batches = Span(_read_only(order), batch_size, span[0], span[1], self._weight)
+        batches = Span(
+            order=_read_only(order),
+            batch=batch_size,
+            first=span[0],
+            last=span[1],
+            weight=self._weight,
+            steps=self._steps - span[0],
+        )
+        self._steps += span[1] - span[0]
         result = np.array([total])
-        arguments = (self._layers, self._data, room, self.parameters)
+        arguments = (self._layers, self._data, room, self._extras, self.parameters)
 
         def work(post, part):
             rates = step.rates[part.first - span[0] :]
@@ -200,12 +218,12 @@ class Session:
         place = self._place(batch_size)
         room = place.room
         n_batches = -(-len(rows) // batch_size)
-        span = Span(_read_only(rows), batch_size, 0, n_batches, self._weight)
+        span = Span(_read_only(rows), batch_size, 0, n_batches, self._weight, 0)
         values = np.ascontiguousarray(parameters, dtype=self._dtype)
         result = np.zeros(1)
         room.gradient[:] = 0
         room.transposed[:] = _transposed(self._problem.network, values)
-        arguments = (self._layers, self._data, room, values)
+        arguments = (self._layers, self._data, room, self._extras, values)
         self._run(
             place,
             span,

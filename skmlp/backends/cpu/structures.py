@@ -22,8 +22,11 @@ class Layers(NamedTuple):
         Addresses of each hidden layer's activation; in `predict` also the output's.
     slopes : ndarray of int64
         Addresses of each hidden layer's slope.
+    by_input : ndarray of int64
+        1 for each hidden layer whose slope is a function of its inputs; else 0.
     keeps : ndarray of int64
-        1 for each hidden layer whose slope needs its inputs; else 0.
+        1 for each hidden layer whose inputs, or its outputs before dropout, are kept
+        in `Room.inputs` for the slope; else 0.
     loss : int
         Address of the loss.
     loss_parameters : ndarray
@@ -35,6 +38,7 @@ class Layers(NamedTuple):
     biases: np.ndarray
     activations: np.ndarray
     slopes: np.ndarray
+    by_input: np.ndarray
     keeps: np.ndarray
     loss: int
     loss_parameters: np.ndarray
@@ -63,6 +67,8 @@ class Room(NamedTuple):
     gradient : ndarray of shape (parameters,)
     losses, squares : ndarray of float64
         Partial sums by row block and by slab.
+    norms : ndarray of float64
+        Sums of the squares of the gradient, by slab.
     sums : ndarray of shape (row blocks * sums_size,)
         Sums of the deltas of all layers, by row block.
     sums_size : int
@@ -84,6 +90,7 @@ class Room(NamedTuple):
     gradient: np.ndarray
     losses: np.ndarray
     squares: np.ndarray
+    norms: np.ndarray
     sums: np.ndarray
     sums_size: int
     slabs: np.ndarray
@@ -125,6 +132,8 @@ class Span(NamedTuple):
     first, last : int
     weight : float
         One over the mean weight of the training rows.
+    steps : int
+        Steps before the batch of number 0.
     """
 
     order: np.ndarray
@@ -132,3 +141,4 @@ class Span(NamedTuple):
     first: int
     last: int
     weight: float
+    steps: int
