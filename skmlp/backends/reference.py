@@ -13,7 +13,13 @@ from scipy.special import log_softmax, softmax
 from skmlp.network import views
 from skmlp.rules.activations import activation_rule
 from skmlp.rules.optimizers import OPTIMIZERS
-from skmlp.rules.randomness import key_of, normal_of, threshold_of, word_of
+from skmlp.rules.randomness import (
+    is_kept,
+    key_of,
+    normal_of,
+    threshold_of,
+    word_of,
+)
 
 
 def _apply(rule, *arrays):
@@ -123,27 +129,27 @@ def _gradient(network, parameters, batch, factors=None):
     return losses @ weights, gradient
 
 
-def _words(seed, step, layer, shape):
-    """The random words of a batch's outputs of a layer."""
-    with np.errstate(over="ignore"):
-        keys = [key_of(seed, step, layer, row) for row in range(shape[0])]
-        units = np.arange(shape[1], dtype=np.uint32)
-        return np.array([[word_of(key, unit) for unit in units] for key in keys])
+def _numbers(shape):
+    """The numbers of a batch's elements, as words."""
+    return np.arange(np.prod(shape), dtype=np.uint32)
 
 
 def _dropout_factors(network, dropout, seed, step, n):
     """0 for units that are dropped, else one over the share that is kept."""
     factors = []
     for layer, rate in enumerate(dropout):
-        words = _words(seed, step, layer + 1, (n, network.sizes[layer + 1]))
-        factors.append((words >= threshold_of(rate)) / (1.0 - rate))
+        shape = (n, network.sizes[layer + 1])
+        with np.errstate(over="ignore"):
+            key = key_of(seed, step, layer + 1)
+            kept = is_kept(key, _numbers(shape), threshold_of(rate))
+        factors.append(kept.reshape(shape) / (1.0 - rate))
     return factors
 
 
 def _noise(seed, step, shape):
     """Standard normal numbers for a batch of X."""
-    words = _words(seed, step, 0, shape).ravel()
     with np.errstate(over="ignore"):
+        words = word_of(key_of(seed, step, 0), _numbers(shape))
         return np.array([normal_of(word) for word in words]).reshape(shape)
 
 

@@ -12,34 +12,45 @@ products. In Python the wrap-around of products has to be allowed by the caller.
 import numpy as np
 
 
-def mix(word):
-    """A word that looks random, for any word."""
+def mix_upper(word):
+    """A word whose upper half looks random, for any word."""
     U = np.uint32
     word = U(word ^ (word >> U(16)))
     word = U(word * U(0x7FEB352D))
     word = U(word ^ (word >> U(15)))
-    word = U(word * U(0x846CA68B))
-    return U(word ^ (word >> U(16)))
+    return U(word * U(0x846CA68B))
 
 
-def key_of(seed, step, layer, row):
-    """The key of a row of a layer's outputs in one step; arguments are integers."""
+def mix(word):
+    """A word that looks random, for any word."""
+    word = mix_upper(word)
+    return np.uint32(word ^ (word >> np.uint32(16)))
+
+
+def key_of(seed, step, layer):
+    """The key of a layer in one step; arguments are integers."""
     U = np.uint32
     word = mix(U(seed & 0xFFFFFFFF))
     word = mix(U(word ^ U(step & 0xFFFFFFFF)))
-    word = mix(U(word ^ U(layer & 0xFFFFFFFF)))
-    return mix(U(word ^ U(row & 0xFFFFFFFF)))
+    return mix(U(word ^ U(layer & 0xFFFFFFFF)))
 
 
-def word_of(key, unit):
-    """The random word of a unit, whose number is an unsigned word."""
+def _place(key, number):
     U = np.uint32
-    return mix(U(key + U(unit * U(0x9E3779B9))))
+    return U(key + U(number * U(0x9E3779B9)))
 
 
-def is_kept(key, unit, threshold):
-    """Whether dropout keeps a unit; it drops the share ``threshold / 2**32``."""
-    return word_of(key, unit) >= threshold
+def word_of(key, number):
+    """The random word of an element, by its number in the batch (unsigned word)."""
+    return mix(_place(key, number))
+
+
+def is_kept(key, number, threshold):
+    """Whether dropout keeps an element; it drops the share ``threshold / 2**32``.
+
+    The upper half of a word decides, to within 2^-16.
+    """
+    return mix_upper(_place(key, number)) >= threshold
 
 
 def threshold_of(rate):
@@ -55,4 +66,4 @@ def normal_of(word):
     return np.sqrt(-2.0 * np.log(u)) * np.cos(6.283185307179586 * v)
 
 
-HELPERS = (mix, key_of, word_of, is_kept, normal_of)
+HELPERS = (mix_upper, mix, key_of, _place, word_of, is_kept, normal_of)

@@ -12,10 +12,17 @@ from numba import types
 
 from skmlp import jit
 from skmlp.backends.cpu.loops import Kinds, address_of
+from skmlp.backends.cpu.memory import flat
 from skmlp.rules import randomness
-from skmlp.rules.randomness import is_kept, key_of, normal_of, threshold_of, word_of
+from skmlp.rules.randomness import (
+    is_kept,
+    key_of,
+    normal_of,
+    threshold_of,
+    word_of,
+)
 
-call_dropout = jit.caller(types.int64)
+call_drop = jit.caller(types.int64)
 call_noise = jit.caller(types.int64)
 call_penalise = jit.caller(types.float64)
 call_limit = jit.caller(types.int64)
@@ -30,8 +37,8 @@ class Extras(NamedTuple):
     Attributes
     ----------
     seed : int
-    dropout : int
-        Address of `_dropout`.
+    drop, drop_to : int
+        Addresses of dropout.
     thresholds : ndarray of uint32
         Of each hidden layer's dropout.
     factors : ndarray
@@ -49,7 +56,8 @@ class Extras(NamedTuple):
     """
 
     seed: int
-    dropout: int
+    drop: int
+    drop_to: int
     thresholds: np.ndarray
     factors: np.ndarray
     noise: int
@@ -60,25 +68,38 @@ class Extras(NamedTuple):
     max_norm: float
 
 
-def _dropout(source, out, keys, first_row, threshold, factor):
-    """Out = source times the factor where a unit is kept, else zero."""
-    seed, step, layer = keys
-    zero = source[0, 0] * 0
-    for i in range(source.shape[0]):
-        key = key_of(seed, step, layer, first_row + i)
-        for j in range(source.shape[1]):
-            kept = is_kept(key, np.uint32(j), threshold)
-            out[i, j] = source[i, j] * factor if kept else zero
+def _drop(values, keys, first_row, threshold, factor):
+    """Multiply by the factor what is kept, the rest by zero."""
+    key = key_of(keys[0], keys[1], keys[2])
+    zero = factor * 0
+    block = flat(values)
+    first = np.uint32(first_row * values.shape[1])
+    for e in range(block.shape[0]):
+        kept = is_kept(key, np.uint32(first + np.uint32(e)), threshold)
+        block[e] *= factor if kept else zero
+    return 0
+
+
+def _drop_to(source, out, keys, first_row, threshold, factor):
+    """As `_drop`, from memory to other memory."""
+    key = key_of(keys[0], keys[1], keys[2])
+    zero = factor * 0
+    block, target = flat(source), flat(out)
+    first = np.uint32(first_row * source.shape[1])
+    for e in range(block.shape[0]):
+        kept = is_kept(key, np.uint32(first + np.uint32(e)), threshold)
+        target[e] = block[e] * (factor if kept else zero)
     return 0
 
 
 def _noise(x, keys, first_row, deviation):
     """Add normal noise to a block of X."""
-    seed, step, layer = keys
-    for i in range(x.shape[0]):
-        key = key_of(seed, step, layer, first_row + i)
-        for j in range(x.shape[1]):
-            x[i, j] += deviation * normal_of(word_of(key, np.uint32(j)))
+    key = key_of(keys[0], keys[1], keys[2])
+    block = flat(x)
+    first = np.uint32(first_row * x.shape[1])
+    for e in range(block.shape[0]):
+        word = word_of(key, np.uint32(first + np.uint32(e)))
+        block[e] += deviation * normal_of(word)
     return 0
 
 
@@ -116,9 +137,11 @@ def _signatures(dtype):
     kinds = Kinds(dtype)
     keys = types.UniTuple(types.int64, 3)
     scalar, vector, matrix = kinds.scalar, kinds.vector, kinds.matrix
+    drops = (keys, types.int64, types.uint32, scalar)
     double = types.Array(types.float64, 1, "C")
     return {
-        _dropout: types.int64(matrix, matrix, keys, types.int64, types.uint32, scalar),
+        _drop: types.int64(matrix, *drops),
+        _drop_to: types.int64(matrix, matrix, *drops),
         _noise: types.int64(matrix, keys, types.int64, scalar),
         _penalise: types.float64(vector, vector, scalar, double),
         _limit_columns: types.int64(matrix, vector, scalar),
@@ -145,9 +168,11 @@ def extras_of(regularisation, dtype):
         return address_of(function, name, _signatures(dtype)[function])
 
     rates = np.array(regularisation.dropout, dtype=np.float64)
+    drops = bool(np.any(rates > 0))
     return Extras(
         seed=regularisation.seed,
-        dropout=address(_dropout, bool(np.any(rates > 0))),
+        drop=address(_drop, drops),
+        drop_to=address(_drop_to, drops),
         thresholds=np.array([threshold_of(rate) for rate in rates], dtype=np.uint32),
         factors=(1.0 / (1.0 - rates)).astype(dtype),
         noise=address(_noise, regularisation.input_noise > 0),

@@ -17,7 +17,7 @@ import numpy as np
 
 from skmlp import jit
 from skmlp.backends.cpu.extras import (
-    call_dropout,
+    call_drop,
     call_limit,
     call_noise,
     call_penalise,
@@ -41,11 +41,10 @@ from skmlp.backends.cpu.team import meet, take
 
 
 @jit.inline
-def _drop(extras, source, out, layer, lo, step):
-    """Dropout of a block of a hidden layer's outputs, or of their gradient."""
+def _dropout_arguments(extras, layer, lo, step):
+    """What dropout of a block of a hidden layer's outputs is told."""
     keys = (extras.seed, step, layer + 1)
-    threshold, factor = extras.thresholds[layer], extras.factors[layer]
-    call_dropout(extras.dropout, (source, out, keys, lo, threshold, factor))
+    return keys, lo, extras.thresholds[layer], extras.factors[layer]
 
 
 @jit.inline
@@ -86,9 +85,12 @@ def _forward(layers, data, room, extras, parameters, rows, lo, step):
             bias = vector(parameters, layers.biases[layer], columns)
             out = matrix(room.outputs, start, n, columns)
             call_activation(layers.activations[layer], (z, bias, out))
-            if extras.dropout != 0:
-                source = out if layers.by_input[layer] != 0 else z
-                _drop(extras, source, out, layer, lo, step)
+            if extras.drop != 0:
+                how = _dropout_arguments(extras, layer, lo, step)
+                if layers.by_input[layer] != 0:
+                    call_drop(extras.drop, (out, *how))
+                else:
+                    call_drop(extras.drop_to, (z, out, *how))
 
 
 @jit.inline
@@ -140,8 +142,9 @@ def _backward(layers, data, room, extras, parameters, rows, lo, scale, step):
             0,
         )
         delta = matrix(room.deltas, start, n, columns)
-        if extras.dropout != 0:
-            _drop(extras, delta, delta, layer - 1, lo, step)
+        if extras.drop != 0:
+            how = _dropout_arguments(extras, layer - 1, lo, step)
+            call_drop(extras.drop, (delta, *how))
         source = room.inputs if layers.keeps[layer - 1] != 0 else room.outputs
         known = matrix(source, start, n, columns)
         call_slope(layers.slopes[layer - 1], (delta, known))

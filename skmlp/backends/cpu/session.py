@@ -164,9 +164,7 @@ class Session:
         self._weight = 1.0 / problem.mean_weight
         extras = extras_of(problem.regularisation, self._dtype)
         self._extras = extras
-        self._layers = _training_layers(
-            problem.network, self._dtype, extras.dropout != 0
-        )
+        self._layers = _training_layers(problem.network, self._dtype, extras.drop != 0)
         self._steps = 0
         self._places: dict[int, _Place] = {}
 
