@@ -102,15 +102,17 @@ class Session:
     def train(self, optimizer, order, batch_size, span, rates, total):
         """Train on some batches of an epoch."""
         update = OPTIMIZERS[optimizer.name].update
-        for b, rate in zip(range(*span), rates, strict=True):
+        for b, (shrink, *c) in zip(range(*span), rates, strict=True):
             rows = order[b * batch_size : (b + 1) * batch_size]
             scale = 1.0 / (self._problem.mean_weight * len(rows))
             loss, gradient = self._batch(self.parameters, rows, scale)
             total += loss * len(rows)
+            shrinking = _weights_only(self._problem.network, self.parameters)
+            self.parameters -= shrink * shrinking
             for i, g in enumerate(gradient):
                 slots = optimizer.slots[:, i]
                 self.parameters[i], *slots[:] = update(
-                    self.parameters[i], g, *slots, rate, optimizer.hyper
+                    self.parameters[i], g, *slots, c, optimizer.hyper
                 )
         return total
 

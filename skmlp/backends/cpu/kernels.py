@@ -185,9 +185,10 @@ def _slab_gradient(slab, layers, data, room, rows, add):
 
 
 @jit.inline
-def _slabs_phase(post, layers, data, room, parameters, rows, step, rate):
-    """Phase 2: gradient and optimizer step of every slab."""
+def _slabs_phase(post, layers, data, room, parameters, rows, step, number):
+    """Phase 2: gradient and optimizer step, by its number, of every slab."""
     kind = parameters.dtype.type
+    slots = step.slots
     decay = kind(step.decay / rows.shape[0])
     item = take(post)
     while item < room.slabs.shape[0]:
@@ -199,9 +200,11 @@ def _slabs_phase(post, layers, data, room, parameters, rows, step, rate):
             (
                 vector(parameters, start, size),
                 vector(room.gradient, start, size),
-                vector(step.slots[0], start, size),
-                vector(step.slots[-1], start, size),
-                kind(rate),
+                vector(slots[0], start, size),
+                vector(slots[min(1, slots.shape[0] - 1)], start, size),
+                vector(slots[slots.shape[0] - 1], start, size),
+                step.coefficients[number],
+                step.shrinks[number] if penalised else kind(0),
                 decay if penalised else kind(0),
                 step.hyper,
             ),
@@ -248,8 +251,8 @@ def train(post, layers, data, room, parameters, step, span, result):
             return
         if post.member == 0:
             result[0] += rows.shape[0] * _sum(room.losses, n_blocks)
-        rate = step.rates[b - span.first]
-        _slabs_phase(post, layers, data, room, parameters, rows, step, rate)
+        number = b - span.first
+        _slabs_phase(post, layers, data, room, parameters, rows, step, number)
         if not meet(post):
             return
         if post.member == 0:

@@ -156,29 +156,57 @@ def _softmax_loss(z, bias, delta, targets, weights, rows, scale):
 
 
 def _one_slot_update(update):
-    def loop(p, g, first, second, rate, decay, hyper):
+    def loop(p, g, first, second, third, coefficients, shrink, decay, hyper):
+        c = (coefficients[0], coefficients[1], coefficients[2])
         h = (hyper[0], hyper[1], hyper[2])
-        squares = type(rate)(0)
+        squares = type(shrink)(0)
         for i in range(p.shape[0]):
             squares += p[i] * p[i]
-            p[i], first[i] = update(p[i], g[i] + decay * p[i], first[i], rate, h)
+            p[i], first[i] = update(
+                p[i] - shrink * p[i], g[i] + decay * p[i], first[i], c, h
+            )
         return np.float64(squares)
 
     return loop
 
 
 def _two_slot_update(update):
-    def loop(p, g, first, second, rate, decay, hyper):
+    def loop(p, g, first, second, third, coefficients, shrink, decay, hyper):
+        c = (coefficients[0], coefficients[1], coefficients[2])
         h = (hyper[0], hyper[1], hyper[2])
-        squares = type(rate)(0)
+        squares = type(shrink)(0)
         for i in range(p.shape[0]):
             squares += p[i] * p[i]
             p[i], first[i], second[i] = update(
-                p[i], g[i] + decay * p[i], first[i], second[i], rate, h
+                p[i] - shrink * p[i], g[i] + decay * p[i], first[i], second[i], c, h
             )
         return np.float64(squares)
 
     return loop
+
+
+def _three_slot_update(update):
+    def loop(p, g, first, second, third, coefficients, shrink, decay, hyper):
+        c = (coefficients[0], coefficients[1], coefficients[2])
+        h = (hyper[0], hyper[1], hyper[2])
+        squares = type(shrink)(0)
+        for i in range(p.shape[0]):
+            squares += p[i] * p[i]
+            p[i], first[i], second[i], third[i] = update(
+                p[i] - shrink * p[i],
+                g[i] + decay * p[i],
+                first[i],
+                second[i],
+                third[i],
+                c,
+                h,
+            )
+        return np.float64(squares)
+
+    return loop
+
+
+_UPDATE_LOOPS = {1: _one_slot_update, 2: _two_slot_update, 3: _three_slot_update}
 
 
 class _Kinds:
@@ -205,7 +233,7 @@ class _Kinds:
         )
 
     def update(self):
-        return types.float64(*(self.vector,) * 4, self.scalar, self.scalar, self.vector)
+        return types.float64(*(self.vector,) * 6, self.scalar, self.scalar, self.vector)
 
 
 # Loops live as long as the process: their addresses are in the hands of kernels.
@@ -258,5 +286,5 @@ def loss(row, dtype):
 @functools.cache
 def update(row, dtype):
     """Address of an optimizer's loop; it returns the sum of the squares of p before."""
-    make = _one_slot_update if row.slots == 1 else _two_slot_update
-    return _from_rules(make, (row.update,), _Kinds(dtype).update())
+    signature = _Kinds(dtype).update()
+    return _from_rules(_UPDATE_LOOPS[row.slots], (row.update,), signature)
