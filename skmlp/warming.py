@@ -10,15 +10,15 @@ import numpy as np
 from sklearn.utils._param_validation import StrOptions, validate_params
 
 from skmlp.estimators import MLPClassifier, MLPRegressor
+from skmlp.estimators.parameters import SOLVERS
 
 _DTYPES = ("float32", "float64")
-_SOLVERS = ("adam", "sgd", "lbfgs")
 
 
 @validate_params(
     {
         "dtype": [StrOptions(set(_DTYPES)), None],
-        "solver": [StrOptions(set(_SOLVERS)), None],
+        "solver": [StrOptions(SOLVERS), None],
     },
     prefer_skip_nested_validation=True,
 )
@@ -33,8 +33,8 @@ def warmup(*, dtype=None, solver=None):
     ----------
     dtype : {'float32', 'float64'}, default=None
         Precision to compile for; None for both.
-    solver : {'adam', 'sgd', 'lbfgs'}, default=None
-        Solver to compile for; None for all.
+    solver : str, default=None
+        Solver of the estimators to compile for; None for all.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def warmup(*, dtype=None, solver=None):
     x = np.arange(12.0).reshape(6, 2)
     targets = np.array([0, 1, 0, 1, 0, 1]), np.array([0, 1, 2, 0, 1, 2])
     dtypes = _DTYPES if dtype is None else (dtype,)
-    solvers = _SOLVERS if solver is None else (solver,)
+    solvers = SOLVERS if solver is None else (solver,)
     for kind, name in product(dtypes, solvers):
         settings = {
             "hidden_layer_sizes": (2,),

@@ -6,19 +6,20 @@ and storage, for every number of threads to the bit.
 """
 
 from itertools import product
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
+from skmlp import MLPRegressor
 from skmlp.backends import Problem, cpu, get_backend, reference
 from skmlp.backends.cpu import plan
 from skmlp.network import Network, initialise, layout, views
 from skmlp.rules.activations import hidden_activations
 from skmlp.rules.losses import LOSSES
 from skmlp.rules.optimizers import OPTIMIZERS
+from skmlp.training.optimizer import Optimizer, make_recipe
 
 N_ROWS, N_FEATURES = 67, 7
 HIDDEN = sorted(hidden_activations())
@@ -55,22 +56,27 @@ def make_parameters(network, dtype=np.float64):
 
 
 def make_optimizer(name, size, dtype=np.float64):
-    hyper = (0.1, 0.01, 1e-8) if name == "adam" else (0.9, 0.0, 0.0)
-    slots = np.zeros((OPTIMIZERS[name].slots, size), dtype=dtype)
-    return SimpleNamespace(name=name, slots=slots, hyper=hyper)
+    # Rates that change from step to step, and weights that decay visibly.
+    settings = MLPRegressor(
+        solver=name,
+        learning_rate="exponential",
+        learning_rate_init=0.02,
+        decay_epochs=3,
+        weight_decay=0.5,
+        beta_2=0.99,
+    )
+    return Optimizer(make_recipe(settings), size, dtype)
 
 
 def train(backend, problem, parameters, optimizer, *, batch_size=16, n_jobs=None):
     """Parameters and losses, slice by slice, of one epoch in a scrambled order."""
     order = np.random.default_rng(1).permutation(problem.rows)
     n_batches = -(-len(order) // batch_size)
-    rates = np.linspace(0.02, 0.01, n_batches)
     steps = []
     with backend.open_session(problem, parameters, n_jobs) as session:
-        for first, last in [(0, 1), (1, n_batches)]:
-            loss = session.train(
-                optimizer, order, batch_size, (first, last), rates[first:last], 0.0
-            )
+        for span in [(0, 1), (1, n_batches)]:
+            rates = optimizer.rates(span, n_batches)
+            loss = session.train(optimizer, order, batch_size, span, rates, 0.0)
             steps.append((loss, np.array(session.parameters)))
     return steps
 
@@ -117,19 +123,52 @@ def test_gradient_by_finite_differences(backend, pair, activation, weighted, is_
 @pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])
 @pytest.mark.parametrize("weighted", [False, True], ids=["uniform", "weighted"])
 @pytest.mark.parametrize("depth", range(4))
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("pair", PAIRS, ids="-".join)
-def test_training_equals_the_reference(pair, optimizer, depth, weighted, is_sparse):
+def test_training_equals_the_reference(pair, depth, weighted, is_sparse):
     # Each depth and pair meets other activations; all of them are met.
     names = [HIDDEN[(PAIRS.index(pair) + i) % len(HIDDEN)] for i in range(depth)]
     network = make_network(pair, names)
     problem = make_problem(network, weighted=weighted, is_sparse=is_sparse)
     parameters = make_parameters(network)
     expected, got = (
-        train(backend, problem, parameters, make_optimizer(optimizer, parameters.size))
+        train(backend, problem, parameters, make_optimizer("adam", parameters.size))
         for backend in (reference, cpu)
     )
     assert_same_steps(got, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [(np.float32, 1e-3), (np.float64, 1e-9)])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_equals_the_reference(name, dtype, rtol):
+    network = make_network(("squared_error", "identity"), ["tanh", "logistic"])
+    parameters = make_parameters(network)
+    double, single = (make_optimizer(name, parameters.size, d) for d in (float, dtype))
+    problem = make_problem(network, weighted=True)
+    expected = train(reference, problem, parameters, double)
+    problem = make_problem(network, weighted=True, dtype=dtype)
+    got = train(cpu, problem, parameters.astype(dtype), single)
+    assert_same_steps(got, expected, rtol)
+    for mine, theirs in zip(single.slots, double.slots, strict=True):
+        atol = rtol * np.abs(theirs).max()
+        assert_allclose(mine, theirs, rtol=rtol, atol=atol)
+
+
+@pytest.mark.parametrize("backend", [reference, cpu], ids=["reference", "cpu"])
+def test_weights_decay_before_the_step_and_biases_do_not(backend):
+    network = make_network(("squared_error", "identity"), ["tanh"])
+    problem = make_problem(network)
+    parameters = make_parameters(network)
+    moved = []
+    for share in (0.0, 0.25):
+        optimizer = make_optimizer("sgd", parameters.size)
+        with backend.open_session(problem, parameters, 1) as session:
+            rates = np.array([[share, 0.1, 0.0, 0.0]])
+            session.train(optimizer, problem.rows, 20, (0, 1), rates, 0.0)
+            moved.append(np.array(session.parameters))
+    n_weights = layout(network).biases[0]
+    expected = np.zeros(parameters.size)
+    expected[:n_weights] = 0.25 * parameters[:n_weights]
+    assert_allclose(moved[0] - moved[1], expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("activation", HIDDEN)
@@ -215,9 +254,10 @@ def test_minibatch_gradients_are_unbiased():
     moves = []
     for b in range(6):
         optimizer = make_optimizer("sgd", parameters.size)
-        optimizer.hyper = (0.0, 0.0, 0.0)
+        optimizer.hyper = (0.0, 1.0, 0.0)
+        rates = np.array([[0.0, 1.0, 0.0, 0.0]])
         with cpu.open_session(problem, parameters, 1) as session:
-            session.train(optimizer, problem.rows, 10, (b, b + 1), np.ones(1), 0.0)
+            session.train(optimizer, problem.rows, 10, (b, b + 1), rates, 0.0)
             moves.append(parameters - session.parameters)
     # A batch's penalty is that of its own rows, as in scikit-learn.
     n_weights = layout(network).biases[0]

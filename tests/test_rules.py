@@ -20,7 +20,6 @@ from skmlp.backends.cpu import loops  # noqa: F401 - teaches compiled code the r
 from skmlp.rules import elementary, polynomials
 from skmlp.rules.activations import ACTIVATIONS
 from skmlp.rules.losses import LOSSES
-from skmlp.rules.optimizers import OPTIMIZERS
 
 DTYPES = [np.float32, np.float64]
 SCALAR_LOSSES = [row for row in LOSSES.values() if row.value is not None]
@@ -189,7 +188,6 @@ def test_the_best_constant_is_the_mean(pair, statistic):
 def test_the_names_in_a_table_are_its_rows():
     assert all(name == row.name for name, row in ACTIVATIONS.items())
     assert all(pair == (row.name, row.output) for pair, row in LOSSES.items())
-    assert all(name == row.name for name, row in OPTIMIZERS.items())
 
 
 class Elementary(NamedTuple):
@@ -322,42 +320,3 @@ def test_square_roots_keep_the_dtype(dtype):
     kernel(dtype(2))
     (compilation,) = kernel.overloads.values()
     assert compilation.signature.return_type == from_dtype(np.dtype(dtype))
-
-
-def run_optimizer(name, gradients, rate, hyper):
-    """Parameters after each step, the rule applied as the reference applies it."""
-    row = OPTIMIZERS[name]
-    p, slots, path = 1.0, [0.0] * row.slots, []
-    for step, g in enumerate(gradients, start=1):
-        corrected = rate * row.correction(np.array([float(step)]), hyper)[0]
-        p, *slots = row.update(p, g, *slots, corrected, hyper)
-        path.append(p)
-    return np.array(path)
-
-
-def test_adam_is_the_published_algorithm():
-    gradients = np.random.default_rng(0).normal(size=30)
-    beta_1, beta_2, epsilon, rate = 0.9, 0.999, 1e-8, 0.01
-    m = v = 0.0
-    p, path = 1.0, []
-    for t, g in enumerate(gradients, start=1):
-        m = beta_1 * m + (1 - beta_1) * g
-        v = beta_2 * v + (1 - beta_2) * g**2
-        step = rate * np.sqrt(1 - beta_2**t) / (1 - beta_1**t)
-        p -= step * m / (np.sqrt(v) + epsilon)
-        path.append(p)
-    hyper = (1 - beta_1, 1 - beta_2, epsilon)
-    assert_allclose(run_optimizer("adam", gradients, rate, hyper), path, rtol=1e-12)
-
-
-def test_momentum_and_nesterov():
-    gradients = np.random.default_rng(1).normal(size=30)
-    momentum, rate = 0.8, 0.1
-    velocity, plain, ahead = 0.0, [1.0], [1.0]
-    for g in gradients:
-        velocity = momentum * velocity - rate * g
-        plain.append(plain[-1] + velocity)
-        ahead.append(ahead[-1] + momentum * velocity - rate * g)
-    hyper = (momentum, 0.0, 0.0)
-    assert_allclose(run_optimizer("sgd", gradients, rate, hyper), plain[1:])
-    assert_allclose(run_optimizer("nesterov", gradients, rate, hyper), ahead[1:])

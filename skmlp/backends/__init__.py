@@ -11,7 +11,8 @@ module with two functions:
     - ``train(optimizer, order, batch_size, span, rates, total)``: trains on batches
       span[0] <= b < span[1] of the row numbers in `order`, and returns `total` plus
       those batches' rows times loss (before the update, with the L2 term), added one
-      after the other;
+      after the other. Of each batch `rates` has the share by which weights shrink
+      before their update, and the coefficients of the optimizer's rule;
     - ``loss_and_gradient(parameters)``: float, and a float64 vector, over the rows of
       ``problem.rows``;
     - ``outputs(rows)``: what the current parameters predict for some rows.

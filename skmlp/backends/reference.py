@@ -205,7 +205,7 @@ class Session:
         """Train on some batches of an epoch."""
         update = OPTIMIZERS[optimizer.name].update
         extras = self._problem.regularisation
-        for b, rate in zip(range(*span), rates, strict=True):
+        for b, (shrink, *c) in zip(range(*span), rates, strict=True):
             rows = order[b * batch_size : (b + 1) * batch_size]
             scale = 1.0 / (self._problem.mean_weight * len(rows))
             loss, gradient = self._batch(self.parameters, rows, scale, self._steps)
@@ -214,10 +214,12 @@ class Session:
             norm = np.linalg.norm(gradient)
             if norm > extras.max_grad_norm:
                 gradient *= extras.max_grad_norm / norm
+            shrinking = _weights_only(self._problem.network, self.parameters)
+            self.parameters -= shrink * shrinking
             for i, g in enumerate(gradient):
                 slots = optimizer.slots[:, i]
                 self.parameters[i], *slots[:] = update(
-                    self.parameters[i], g, *slots, rate, optimizer.hyper
+                    self.parameters[i], g, *slots, c, optimizer.hyper
                 )
             if np.isfinite(extras.max_norm):
                 _limit_norms(self._problem.network, self.parameters, extras.max_norm)

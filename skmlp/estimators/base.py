@@ -28,8 +28,9 @@ from skmlp.estimators.parameters import COMMON, STOCHASTIC_SOLVERS
 from skmlp.estimators.regularising import regularisation
 from skmlp.network import Network, joined, pack, views
 from skmlp.training import lbfgs, stochastic
-from skmlp.training.optimizer import Optimizer, Recipe
+from skmlp.training.optimizer import Optimizer, make_recipe
 from skmlp.training.progress import Progress, Validation
+from skmlp.training.schedules import SCHEDULES
 
 BACKEND = "cpu"
 
@@ -50,7 +51,7 @@ class BaseMLP(BaseEstimator, ABC):
 
     @abstractmethod
     def __init__(self, **parameters):
-        vars(self).update(parameters)
+        self.__dict__.update(parameters)
 
     @abstractmethod
     def _validate_y(self, y, first):
@@ -119,10 +120,24 @@ class BaseMLP(BaseEstimator, ABC):
             )
         return True
 
+    def _check_optimizer(self, incremental):
+        """Refuse what the solver, or this call, would have to leave undone."""
+        if incremental and SCHEDULES[self.learning_rate].ends:
+            raise ValueError(
+                f"partial_fit does not support learning_rate={self.learning_rate!r}, "
+                "which ends with the last epoch: partial_fit does not know the last."
+            )
+        if self.weight_decay > 0 and self.solver not in STOCHASTIC_SOLVERS:
+            raise ValueError(
+                f"weight_decay > 0 needs a stochastic solver, not {self.solver!r}: "
+                "there the L2 penalty alpha does the same."
+            )
+
     def _fit(self, X, y, sample_weight, *, incremental):
         goes_on = hasattr(self, "coefs_") and (self.warm_start or incremental)
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
+        self._check_optimizer(incremental)
         sample = self._validate(X, y, sample_weight, first=not goes_on)
         generator = self._generator(incremental)
         network = self._network(sample)
@@ -209,8 +224,9 @@ class BaseMLP(BaseEstimator, ABC):
         self, network, sample, parameters, progress, generator, incremental
     ):
         optimizer = getattr(self, "_optimizer", None) if incremental else None
-        if optimizer is None:
-            optimizer = Optimizer(self._recipe(), parameters.size, parameters.dtype)
+        # One whose schedule has come to its end has no rate left to go on with.
+        if optimizer is None or optimizer.ends:
+            optimizer = Optimizer(make_recipe(self), parameters.size, parameters.dtype)
         else:
             optimizer = optimizer.copy(parameters.dtype)
         if self.early_stopping:
@@ -240,15 +256,6 @@ class BaseMLP(BaseEstimator, ABC):
         self._optimizer = optimizer
         self._publish(network, parameters)
         self._publish_progress(progress)
-
-    def _recipe(self):
-        if self.solver == "adam":
-            hyper = (1.0 - self.beta_1, 1.0 - self.beta_2, self.epsilon)
-            return Recipe("adam", hyper, "constant", self.learning_rate_init, 0.0)
-        name = "nesterov" if self.nesterovs_momentum else "sgd"
-        hyper = (self.momentum, 0.0, 0.0)
-        initial_rate = self.learning_rate_init
-        return Recipe(name, hyper, self.learning_rate, initial_rate, self.power_t)
 
     def _rules(self, n_rows, incremental):
         if self.batch_size == "auto":

@@ -1,10 +1,38 @@
 """The parts of the two estimators' docstrings that are the same.
 
 Two near-equal copies drift apart; so the common parameters and attributes stand here
-once and are set into both docstrings when the classes are made.
+once and are set into both docstrings when the classes are made. What tables of rules
+say of their rows is set in, too: a row added to a table is documented by its summary.
 """
 
 import inspect
+import textwrap
+
+from skmlp.estimators.parameters import SOLVERS
+from skmlp.rules.optimizers import OPTIMIZERS
+from skmlp.training.schedules import SCHEDULES
+
+_WIDTH = 84
+
+
+def _choice(names):
+    """Names as the type of a parameter."""
+    return "{" + ", ".join(map(repr, names)) + "}"
+
+
+def _items(table):
+    """A list of a table's rows with their summaries, but for the end of the last."""
+    return ";\n".join(
+        textwrap.fill(
+            f"- {row.name!r}: {row.summary}",
+            _WIDTH,
+            initial_indent="    ",
+            subsequent_indent="      ",
+            break_on_hyphens=False,
+        )
+        for row in table.values()
+    )
+
 
 _PARAMETERS = """
 hidden_layer_sizes : array-like of shape (n_layers - 2,), default=(100,)
@@ -18,12 +46,13 @@ activation : {'identity', 'logistic', 'tanh', 'relu'}, default='relu'
     - 'tanh', f(z) = tanh(z);
     - 'relu', f(z) = max(0, z).
 
-solver : {'lbfgs', 'sgd', 'adam'}, default='adam'
-    How the weights are found.
+solver : <solvers>, default='adam'
+    How the weights are found. Each solver uses the parameters named with it.
 
-    - 'lbfgs' is a quasi-Newton method on the whole data set; good on small ones;
-    - 'sgd' is stochastic gradient descent with momentum;
-    - 'adam' is the stochastic method of Kingma and Ba (2014).
+<optimizers>;
+    - 'lbfgs': a quasi-Newton method on the whole data set; good on small ones.
+
+    All but 'lbfgs' are stochastic: they train on minibatches, for epochs.
 
 alpha : float, default=0.0001
     Strength of the L2 penalty on the weights, not on the intercepts. The penalty
@@ -31,27 +60,29 @@ alpha : float, default=0.0001
     the sample weights, when it is added to the loss.
 
 batch_size : int or 'auto', default='auto'
-    Rows of a minibatch of 'sgd' and 'adam'. 'auto' is ``min(200, n_samples)``.
+    Rows of a minibatch of the stochastic solvers. 'auto' is ``min(200, n_samples)``.
 
-learning_rate : {'constant', 'invscaling', 'adaptive'}, default='constant'
-    Schedule of the learning rate of 'sgd'.
+learning_rate : <schedules>, default='constant'
+    Schedule of the learning rate of the stochastic solvers.
 
-    - 'constant' stays at ``learning_rate_init``;
-    - 'invscaling' is ``learning_rate_init / (t + 1) ** power_t`` after t samples;
-    - 'adaptive' divides the rate by 5 whenever the training would otherwise stop,
-      until it is 1e-6.
+<schedule items>.
+
+    With 'invscaling' and 'adaptive' the rate of 'adam' is constant, as in
+    scikit-learn. 'cosine' and 'one_cycle' have an end: the training takes all
+    ``max_iter`` epochs, ``tol`` does not stop it before, though early stopping does,
+    and ``partial_fit``, which knows no last epoch, refuses them.
 
 learning_rate_init : float, default=0.001
-    The initial learning rate of 'sgd' and 'adam'.
+    The initial learning rate of the stochastic solvers; the highest of 'one_cycle'.
 
 power_t : float, default=0.5
     Exponent of 'invscaling'.
 
 max_iter : int, default=200
-    Largest number of epochs of 'sgd' and 'adam', of iterations of 'lbfgs'.
+    Largest number of epochs of the stochastic solvers, of iterations of 'lbfgs'.
 
 shuffle : bool, default=True
-    Whether to shuffle the samples in each epoch of 'sgd' and 'adam'.
+    Whether to shuffle the samples in each epoch of the stochastic solvers.
 
 random_state : int, RandomState instance or None, default=None
     Determines the initial weights, the split for early stopping and the shuffling.
@@ -84,13 +115,13 @@ validation_fraction : float, default=0.1
     Share of the training data that early stopping sets aside.
 
 beta_1 : float, default=0.9
-    Decay rate of the first moments of 'adam', in [0, 1).
+    Decay rate of the first moments of 'adam' and its relatives, in [0, 1).
 
 beta_2 : float, default=0.999
-    Decay rate of the second moments of 'adam', in [0, 1).
+    Decay rate of the second moments of 'adam' and its relatives, in [0, 1).
 
 epsilon : float, default=1e-8
-    Added to the root of the second moments of 'adam'.
+    Added to what the adaptive solvers divide by.
 
 n_iter_no_change : int or inf, default=10
     Epochs without improvement that are tolerated.
@@ -100,6 +131,27 @@ max_fun : int, default=15000
 """
 
 _OWN_PARAMETERS = """
+weight_decay : float, default=0.0
+    Decoupled decay of the weights, not of the intercepts (Loshchilov and Hutter,
+    2019): before each step of a stochastic solver every weight loses the scheduled
+    learning rate times ``weight_decay`` of itself. Other than ``alpha`` it is no part
+    of the loss, and adaptive solvers do not rescale it: 'adam' with ``alpha=0`` and
+    some weight decay is AdamW. 'lbfgs' refuses it.
+
+rho : float, default=0.9
+    Decay rate of the running mean squares of 'rmsprop' and 'adadelta', in [0, 1).
+
+warmup : float, default=0.0
+    Epochs, or a fraction of one, in which the learning rate of a stochastic solver
+    rises from 0, step by step and linearly. What the schedule does by steps begins
+    after it: 'cosine' and 'one_cycle' take the epochs that are left.
+
+decay_factor : float, default=0.1
+    Factor of the schedules 'exponential', 'step' and 'plateau', in (0, 1).
+
+decay_epochs : int, default=10
+    Epochs of the schedules 'exponential', 'step' and 'plateau' to each factor.
+
 n_jobs : int, default=None
     Threads of one fit and of predictions; the results are the same for every number.
     None stands for all that joblib, the CPU affinity and ``NUMBA_NUM_THREADS`` allow,
@@ -156,14 +208,40 @@ out_activation_ : str
 """
 
 _REFERENCES = """
+Chen, X. et al. (2023). Symbolic discovery of optimization algorithms. NeurIPS.
+
+Dozat, T. (2016). Incorporating Nesterov momentum into Adam. ICLR workshop.
+
+Duchi, J., Hazan, E. and Singer, Y. (2011). Adaptive subgradient methods for online
+learning and stochastic optimization. JMLR.
+
 Glorot, X. and Bengio, Y. (2010). Understanding the difficulty of training deep
 feedforward neural networks. AISTATS.
 
 Kingma, D. P. and Ba, J. (2014). Adam: a method for stochastic optimization.
 arXiv:1412.6980.
 
+Loshchilov, I. and Hutter, F. (2017). SGDR: stochastic gradient descent with warm
+restarts. ICLR.
+
+Loshchilov, I. and Hutter, F. (2019). Decoupled weight decay regularization. ICLR.
+
+Polyak, B. T. (1964). Some methods of speeding up the convergence of iteration
+methods. USSR Computational Mathematics and Mathematical Physics.
+
+Reddi, S. J., Kale, S. and Kumar, S. (2018). On the convergence of Adam and beyond.
+ICLR.
+
+Smith, L. N. and Topin, N. (2018). Super-convergence: very fast training of neural
+networks using large learning rates. arXiv:1708.07120.
+
 Sutskever, I., Martens, J., Dahl, G. and Hinton, G. (2013). On the importance of
 initialization and momentum in deep learning. ICML.
+
+Tieleman, T. and Hinton, G. (2012). Lecture 6.5: RMSProp. Coursera, neural networks for
+machine learning.
+
+Zeiler, M. D. (2012). ADADELTA: an adaptive learning rate method. arXiv:1212.5701.
 """
 
 _PARTS = {
@@ -172,6 +250,12 @@ _PARTS = {
     "    {attributes}": _ATTRIBUTES,
     "    {references}": _REFERENCES,
 }
+_LISTS = {
+    "<solvers>": _choice(SOLVERS),
+    "<optimizers>": _items(OPTIMIZERS),
+    "<schedules>": _choice(SCHEDULES),
+    "<schedule items>": _items(SCHEDULES),
+}
 
 
 def with_shared_docs(estimator):
@@ -179,6 +263,8 @@ def with_shared_docs(estimator):
     if estimator.__doc__ is None:  # python -OO
         return estimator
     for place, text in _PARTS.items():
+        for name, made in _LISTS.items():
+            text = text.replace(name, made)
         lines = inspect.cleandoc(text).splitlines()
         block = "\n".join(f"    {line}" if line else "" for line in lines)
         estimator.__doc__ = estimator.__doc__.replace(place, block)

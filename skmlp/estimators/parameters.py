@@ -1,18 +1,23 @@
 """Which values the parameters of both estimators may take.
 
-Those that name a rule are read off the rules' tables.
+Those that name a rule are read off the rules' tables; solvers and schedules at every
+look, so that a row added to a table is allowed at once.
 """
 
+from collections import ChainMap
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from skmlp.initialisation import SCHEMES
 from skmlp.rules.activations import ACTIVATIONS, Activation
+from skmlp.rules.optimizers import OPTIMIZERS
 from skmlp.training.schedules import SCHEDULES
 
-STOCHASTIC_SOLVERS = ("sgd", "adam")
+STOCHASTIC_SOLVERS = OPTIMIZERS.keys()
+SOLVERS = ChainMap[str, Any](OPTIMIZERS, {"lbfgs": None}).keys()
 
 COMMON = {
     "hidden_layer_sizes": [
@@ -21,13 +26,13 @@ COMMON = {
     ],
     # A view of the table, for what is added to it at run time.
     "activation": [StrOptions(ACTIVATIONS.keys()), Activation, "array-like"],
-    "solver": [StrOptions({*STOCHASTIC_SOLVERS, "lbfgs"})],
+    "solver": [StrOptions(SOLVERS)],
     "alpha": [Interval(Real, 0, None, closed="left")],
     "batch_size": [
         StrOptions({"auto"}),
         Interval(Integral, 1, None, closed="left"),
     ],
-    "learning_rate": [StrOptions(set(SCHEDULES))],
+    "learning_rate": [StrOptions(SCHEDULES.keys())],
     "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
     "power_t": [Interval(Real, 0, None, closed="left")],
     "max_iter": [Interval(Integral, 1, None, closed="left")],

@@ -1,15 +1,31 @@
 """Optimizer steps: one row an optimizer, a scalar rule that updates one parameter.
 
 A rule takes the parameter, its gradient, the optimizer's slots for it (velocity,
-moments), the step's rate and the hyperparameters, and returns the new parameter and
-slots. What depends on the step's number alone (Adam's bias correction) is a factor
-on the rate, computed once a step outside the loops.
+moments), the step's coefficients and the hyperparameters, and returns the new parameter
+and slots. What depends on the step's number alone (bias corrections, schedules of the
+momentum) is in the coefficients, computed once a step outside the loops.
+
+A row is all there is to an optimizer: the values of `solver`, its documentation, the
+kernels, the reference and the tests are derived from the table. Decoupled weight decay
+and schedules of the learning rate are no part of it: they work alike with every row.
+
+Decay rates come in as their complements, since in single precision 1 - 0.999 has lost
+five digits.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+
+# NAdam's momentum rises to beta_1 by this schedule (Dozat, 2016, section 3.2).
+_NADAM_BASE, _NADAM_PACE = 0.96, 0.004
+
+
+def the_rate(t, rates, h):
+    """The learning rate as the only coefficient."""
+    return (rates,)
 
 
 class Optimizer(NamedTuple):
@@ -18,63 +34,238 @@ class Optimizer(NamedTuple):
     Attributes
     ----------
     name : str
-        What the training selects it by.
+        The value of the parameter `solver`.
+    summary : str
+        What the documentation of `solver` says of it, in a line.
     slots : int
-        Number of vectors of state, 1 or 2, each of the parameters' shape.
+        Number of vectors of state, 1 to 3, each of the parameters' shape.
     update : callable
-        ``update(p, g, *slots, rate, h)`` to ``(p, *slots)``, on scalars; h is a tuple
-        of three hyperparameters of the same dtype.
-    correction : callable
-        ``correction(t, h)``, factor on the learning rate at steps t (float64 array,
-        counted from 1).
+        ``update(p, g, *slots, c, h)`` to ``(p, *slots)``, on scalars of one dtype; c
+        and h are tuples of three, filled up with zeros.
+    hyper : callable
+        ``hyper(settings)``, up to three hyperparameters h, from an object that has the
+        estimators' parameters as attributes.
+    coefficients : callable
+        ``coefficients(t, rates, h)``, up to three coefficients c as float64 arrays, for
+        steps t (float64 array, counted from 1, ascending) and their learning rates.
+    start : float
+        What the slots begin with.
+    ignores_old_schedules : bool
+        Whether 'invscaling' and 'adaptive' leave its rate alone.
     """
 
     name: str
+    summary: str
     slots: int
     update: Callable
-    correction: Callable
+    hyper: Callable
+    coefficients: Callable = the_rate
+    start: float = 0.0
+    ignores_old_schedules: bool = False
 
 
-def sgd(p, g, velocity, rate, h):
-    """Gradient descent with momentum h[0] (Polyak, 1964)."""
-    velocity = h[0] * velocity - rate * g
-    return p + velocity, velocity
+def sgd(p, g, velocity, c, h):
+    """Gradient descent with momentum h[0] (Polyak, 1964), or Nesterov's.
+
+    Nesterov's is a step from the point ahead (Sutskever et al., 2013). h[1] and h[2]
+    are how much of the velocity and of the gradient the step takes: 1 and 0 for plain
+    momentum, the momentum and 1 for Nesterov's.
+    """
+    velocity = h[0] * velocity - c[0] * g
+    return p + (h[1] * velocity - h[2] * (c[0] * g)), velocity
 
 
-def nesterov(p, g, velocity, rate, h):
-    """Nesterov's momentum h[0], a step from the point ahead (Sutskever, 2013)."""
-    velocity = h[0] * velocity - rate * g
-    return p + (h[0] * velocity - rate * g), velocity
+def sgd_hyper(settings):
+    """Momentum, and what makes it Nesterov's or not."""
+    momentum = settings.momentum
+    return (momentum, momentum, 1.0) if settings.nesterovs_momentum else (momentum, 1.0)
 
 
-def adam(p, g, m, v, rate, h):
-    """Adam (Kingma and Ba, 2014): 1 - beta_1, 1 - beta_2, and epsilon.
+def adam(p, g, m, v, c, h):
+    """Adam: a method for stochastic optimization (Kingma and Ba, 2014).
 
-    The complements of the decay rates come in, since in single precision 1 - 0.999
-    has lost five digits. Epsilon is added before the bias correction, as in the
-    paper's last remark of section 2 and in scikit-learn, not as in its algorithm 1.
+    h is 1 - beta_1, 1 - beta_2, and epsilon, which is added before the bias correction,
+    as in the paper's last remark of section 2 and in scikit-learn, not as in its
+    algorithm 1.
     """
     T = type(p)
     m = m + h[0] * (g - m)
     v = v + h[1] * (g * g - v)
-    return p - rate * m / (T(np.sqrt(v)) + h[2]), m, v
+    return p - c[0] * m / (T(np.sqrt(v)) + h[2]), m, v
 
 
-def no_correction(t, h):
-    """One at every step."""
-    return np.ones_like(t)
+def adam_hyper(settings):
+    """Complements of the moments' decay rates, and epsilon."""
+    return 1.0 - settings.beta_1, 1.0 - settings.beta_2, settings.epsilon
 
 
-def adam_correction(t, h):
-    """Bias correction of both moments: sqrt(1 - beta_2^t) / (1 - beta_1^t)."""
-    return np.sqrt(1.0 - (1.0 - h[1]) ** t) / (1.0 - (1.0 - h[0]) ** t)
+def adam_coefficients(t, rates, h):
+    """Rates with the bias correction: sqrt(1 - beta_2^t) / (1 - beta_1^t)."""
+    correction = np.sqrt(1.0 - (1.0 - h[1]) ** t) / (1.0 - (1.0 - h[0]) ** t)
+    return (rates * correction,)
+
+
+def amsgrad(p, g, m, v, largest, c, h):
+    """On the convergence of Adam and beyond (Reddi, Kale and Kumar, 2018).
+
+    Adam as it stands above, epsilon included, but for the largest second moment so far
+    in place of the last. That one is not bias-corrected before it is compared, as in
+    the paper and in PyTorch.
+    """
+    T = type(p)
+    m = m + h[0] * (g - m)
+    v = v + h[1] * (g * g - v)
+    # A moment that is nan must not lose the comparison: the error would be hidden.
+    largest = largest if largest > v else v
+    return p - c[0] * m / (T(np.sqrt(largest)) + h[2]), m, v, largest
+
+
+def nadam(p, g, m, v, c, h):
+    """Incorporating Nesterov momentum into Adam (Dozat, 2016).
+
+    c is the share of the gradient, that of the first moment, and the bias correction
+    of the second moment's root, to which epsilon is then added, as in PyTorch.
+    """
+    T = type(p)
+    m = m + h[0] * (g - m)
+    v = v + h[1] * (g * g - v)
+    return p - (c[0] * g + c[1] * m) / (c[2] * T(np.sqrt(v)) + h[2]), m, v
+
+
+def nadam_coefficients(t, rates, h):
+    """Bias-corrected shares by the momentum's schedule, which goes up to beta_1."""
+    beta_1 = 1.0 - h[0]
+    product = _momentum_products(t, beta_1)
+    momentum, following = _nadam_momentum(t, beta_1), _nadam_momentum(t + 1, beta_1)
+    return (
+        rates * (1.0 - momentum) / (1.0 - product),
+        rates * following / (1.0 - product * following),
+        1.0 / np.sqrt(1.0 - (1.0 - h[1]) ** t),
+    )
+
+
+def _nadam_momentum(t, beta_1):
+    return beta_1 * (1.0 - 0.5 * _NADAM_BASE ** (t * _NADAM_PACE))
+
+
+def _momentum_products(t, beta_1):
+    """Products of the momenta of all steps up to t.
+
+    They are wanted as 1 - product, so those below 2^-53 are all the same: a long
+    training need not multiply from its beginning at every call.
+    """
+    vanished = -53 * math.log(2) / math.log(max(beta_1, 1e-300))
+    n = 1 + int(min(t[-1], vanished))
+    products = np.cumprod(_nadam_momentum(np.arange(1.0, n + 1.0), beta_1))
+    return products[np.minimum(t.astype(np.int64), n) - 1]
+
+
+def rmsprop(p, g, v, c, h):
+    """RMSProp (Tieleman and Hinton, 2012, lecture 6.5 of Coursera's neural networks).
+
+    h is 1 - rho and epsilon, which is added to the root, as in PyTorch.
+    """
+    v = v + h[0] * (g * g - v)
+    return p - c[0] * g / (type(p)(np.sqrt(v)) + h[1]), v
+
+
+def rho_hyper(settings):
+    """Complement of rho, and epsilon."""
+    return 1.0 - settings.rho, settings.epsilon
+
+
+def adagrad(p, g, total, c, h):
+    """Adaptive subgradient methods (Duchi, Hazan and Singer, 2011); h[0] is epsilon."""
+    total = total + g * g
+    return p - c[0] * g / (type(p)(np.sqrt(total)) + h[0]), total
+
+
+def adadelta(p, g, v, moved, c, h):
+    """ADADELTA: an adaptive learning rate method (Zeiler, 2012).
+
+    h is 1 - rho and epsilon. The quotient of the two roots is the root of the quotient,
+    which costs half.
+    """
+    v = v + h[0] * (g * g - v)
+    move = type(p)(np.sqrt((moved + h[1]) / (v + h[1]))) * g
+    return p - c[0] * move, v, moved + h[0] * (move * move - moved)
+
+
+def lion(p, g, m, c, h):
+    """Symbolic discovery of optimization algorithms (Chen et al., 2023).
+
+    h is 1 - beta_1, by which the step's direction is mixed, and 1 - beta_2, by which
+    the moment is. Only the direction's sign counts; that of nan is nan.
+    """
+    T = type(p)
+    direction = m + h[0] * (g - m)
+    sign = T(1) if direction > T(0) else (T(-1) if direction < T(0) else direction)
+    return p - c[0] * sign, m + h[1] * (g - m)
 
 
 OPTIMIZERS = {
     row.name: row
     for row in (
-        Optimizer("sgd", 1, sgd, no_correction),
-        Optimizer("nesterov", 1, nesterov, no_correction),
-        Optimizer("adam", 2, adam, adam_correction),
+        Optimizer(
+            "sgd",
+            "gradient descent with `momentum` (Polyak, 1964), by default Nesterov's",
+            1,
+            sgd,
+            sgd_hyper,
+        ),
+        Optimizer(
+            "adam",
+            "running moments, by `beta_1`, `beta_2`, `epsilon` (Kingma and Ba, 2014)",
+            2,
+            adam,
+            adam_hyper,
+            adam_coefficients,
+            ignores_old_schedules=True,
+        ),
+        Optimizer(
+            "amsgrad",
+            "'adam' by the largest second moment so far (Reddi et al., 2018)",
+            3,
+            amsgrad,
+            adam_hyper,
+            adam_coefficients,
+        ),
+        Optimizer(
+            "nadam",
+            "'adam' with Nesterov's momentum (Dozat, 2016)",
+            2,
+            nadam,
+            adam_hyper,
+            nadam_coefficients,
+        ),
+        Optimizer(
+            "rmsprop",
+            "running mean square by `rho`, `epsilon` (Tieleman and Hinton, 2012)",
+            1,
+            rmsprop,
+            rho_hyper,
+        ),
+        Optimizer(
+            "adagrad",
+            "all squares so far, and `epsilon` (Duchi et al., 2011)",
+            1,
+            adagrad,
+            lambda settings: (settings.epsilon,),
+        ),
+        Optimizer(
+            "adadelta",
+            "`rho`, `epsilon`, and ``learning_rate_init=1`` at best (Zeiler, 2012)",
+            2,
+            adadelta,
+            rho_hyper,
+        ),
+        Optimizer(
+            "lion",
+            "steps of one size, by `beta_1` and, at best, ``beta_2=0.99`` (Chen et al.,"
+            " 2023)",
+            1,
+            lion,
+            lambda settings: (1.0 - settings.beta_1, 1.0 - settings.beta_2),
+        ),
     )
 }

@@ -1,54 +1,211 @@
-"""Learning-rate schedules between epochs: one row a schedule.
+"""Schedules of the learning rate: one row a schedule.
 
-The three are scikit-learn's, quirks included: 'invscaling' counts samples, not steps.
+A schedule is a factor by which the steps' rates differ within a training, known ahead
+(`factor`), or a rate that is changed between epochs by what has happened
+(`after_epoch`, `on_plateau`). 'constant', 'invscaling' and 'adaptive' are
+scikit-learn's, quirks included: 'invscaling' counts samples, not steps.
+
+The values of the parameter `learning_rate`, its documentation and the tests are
+derived from the table.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+
 _SMALLEST_RATE = 1e-6
+# Beyond four digits less the weights no longer move visibly.
+_SMALLEST_SHARE = 1e-4
+# PyTorch's defaults of one cycle: its rise, first and last rate.
+_RISE, _FIRST, _LAST = 0.3, 1 / 25, 1 / 25 / 1e4
+
+
+class Clock(NamedTuple):
+    """When some steps are taken, counted from the end of the warmup.
+
+    Attributes
+    ----------
+    epochs : ndarray of float64
+        Epochs before each step, with fractions.
+    per_epoch : int
+        Steps of an epoch.
+    end : float
+        Epochs before the end of the training.
+    """
+
+    epochs: np.ndarray
+    per_epoch: int
+    end: float
+
+
+def constantly(clock, settings):
+    """No difference between steps."""
+    return np.ones_like(clock.epochs)
+
+
+def unchanged(rate, settings, samples_seen):
+    """The same rate as before."""
+    return rate
+
+
+def stop(rate, settings):
+    """No rate to go on with."""
+
+
+def as_asked(n_iter_no_change, rate, settings):
+    """As many epochs as the parameter says."""
+    return n_iter_no_change
 
 
 class Schedule(NamedTuple):
-    """One schedule.
+    """One schedule; `settings` have the estimators' parameters as attributes.
 
     Attributes
     ----------
     name : str
+        The value of the parameter `learning_rate`.
+    summary : str
+        What the documentation of `learning_rate` says of it.
+    factor : callable
+        ``factor(clock, settings)``, by which the rates of a clock's steps differ.
     after_epoch : callable
-        ``after_epoch(rate, initial_rate, samples_seen, power)``, the next epoch's
-        learning rate.
+        ``after_epoch(rate, settings, samples_seen)``, the next epoch's rate.
     on_plateau : callable
-        ``on_plateau(rate)``, the learning rate to go on with where the training no
+        ``on_plateau(rate, settings)``, the rate to go on with where the training no
         longer improves, or None to stop.
+    patience : callable
+        ``patience(n_iter_no_change, rate, settings)``, the epochs without improvement
+        after which `on_plateau` is asked.
+    ends : bool
+        Whether the rate goes to zero by the last epoch: the training then takes all
+        its epochs, unless there is a validation score to stop it, and `partial_fit`,
+        which knows no last epoch, refuses it.
+    old : bool
+        Whether scikit-learn has it, whose 'adam' ignores it.
     """
 
     name: str
-    after_epoch: Callable
-    on_plateau: Callable
+    summary: str
+    factor: Callable = constantly
+    after_epoch: Callable = unchanged
+    on_plateau: Callable = stop
+    patience: Callable = as_asked
+    ends: bool = False
+    old: bool = False
 
 
-def _unchanged(rate, initial_rate, samples_seen, power):
-    return rate
+def inverse_scaling(rate, settings, samples_seen):
+    """A power of the number of samples."""
+    return settings.learning_rate_init / (samples_seen + 1) ** settings.power_t
 
 
-def _inverse_scaling(rate, initial_rate, samples_seen, power):
-    return initial_rate / (samples_seen + 1) ** power
-
-
-def _stop(rate):
-    return None
-
-
-def _divide_by_five(rate):
+def divide_by_five(rate, settings):
+    """A fifth, down to the smallest."""
     return None if rate <= _SMALLEST_RATE else rate / 5.0
+
+
+def cosine(clock, settings):
+    """SGDR: stochastic gradient descent with warm restarts, but for the restarts.
+
+    Loshchilov and Hutter (2017).
+    """
+    return _half_wave(1.0, 0.0, clock.epochs / clock.end)
+
+
+def one_cycle(clock, settings):
+    """Super-convergence (Smith and Topin, 2018), in PyTorch's form with two phases.
+
+    A phase ends with a step, not after it: hence the ones that are subtracted.
+    """
+    step = clock.epochs * clock.per_epoch
+    total = clock.end * clock.per_epoch
+    top = _RISE * total - 1.0
+    fall = _half_wave(1.0, _LAST, (step - top) / (total - 1.0 - top))
+    if top <= 0.0:
+        return fall
+    return np.where(step <= top, _half_wave(_FIRST, 1.0, step / top), fall)
+
+
+def _half_wave(first, last, share):
+    """From first to last as the share goes from 0 to 1, level at both ends."""
+    return last + (first - last) * (1.0 + np.cos(np.pi * np.clip(share, 0, 1))) / 2.0
+
+
+def exponential(clock, settings):
+    """The decay factor once per decay epochs, smoothly."""
+    return settings.decay_factor ** (clock.epochs / settings.decay_epochs)
+
+
+def step(clock, settings):
+    """The decay factor once per decay epochs, at once."""
+    # A fractional warmup must not leave the last digit of an epoch behind.
+    whole = np.floor(clock.epochs / settings.decay_epochs + 1e-9)
+    return settings.decay_factor**whole
+
+
+def lower(rate, settings):
+    """The decay factor, down to the smallest share of the initial rate."""
+    smallest = _SMALLEST_SHARE * settings.learning_rate_init
+    return None if rate <= smallest else max(smallest, rate * settings.decay_factor)
+
+
+def decay_epochs_first(n_iter_no_change, rate, settings):
+    """The decay epochs as long as the rate can be lowered."""
+    if lower(rate, settings) is None:
+        return n_iter_no_change
+    return settings.decay_epochs - 1
 
 
 SCHEDULES = {
     row.name: row
     for row in (
-        Schedule("constant", _unchanged, _stop),
-        Schedule("invscaling", _inverse_scaling, _stop),
-        Schedule("adaptive", _unchanged, _divide_by_five),
+        Schedule("constant", "``learning_rate_init`` throughout", old=True),
+        Schedule(
+            "invscaling",
+            "``learning_rate_init / (t + 1) ** power_t`` after t samples",
+            after_epoch=inverse_scaling,
+            old=True,
+        ),
+        Schedule(
+            "adaptive",
+            "divided by 5 whenever the training would otherwise stop, until it is 1e-6",
+            on_plateau=divide_by_five,
+            old=True,
+        ),
+        Schedule(
+            "cosine",
+            "half a cosine, to 0 after ``max_iter`` epochs (Loshchilov and Hutter,"
+            " 2017)",
+            factor=cosine,
+            ends=True,
+        ),
+        Schedule(
+            "one_cycle",
+            "up from a 25th to ``learning_rate_init`` in 30 % of ``max_iter`` epochs,"
+            " then down to 4e-6 of it, both by half a cosine (Smith and Topin, 2018);"
+            " the momentum stays",
+            factor=one_cycle,
+            ends=True,
+        ),
+        Schedule(
+            "exponential",
+            "times ``decay_factor`` in ``decay_epochs`` epochs, a little at each step",
+            factor=exponential,
+        ),
+        Schedule(
+            "step",
+            "times ``decay_factor`` at once, every ``decay_epochs`` epochs",
+            factor=step,
+        ),
+        Schedule(
+            "plateau",
+            "times ``decay_factor`` when neither loss nor validation score, whichever"
+            " decides when to stop, has improved by ``tol`` for ``decay_epochs``"
+            " epochs, down to 1e-4 of ``learning_rate_init``; only then does"
+            " ``n_iter_no_change`` count",
+            on_plateau=lower,
+            patience=decay_epochs_first,
+        ),
     )
 }

@@ -52,7 +52,7 @@ class _Slices:
         while first < n_batches:
             last = min(first + self._size, n_batches)
             start = time.perf_counter()
-            rates = optimizer.rates(last - first)
+            rates = optimizer.rates((first, last), n_batches)
             total = session.train(
                 optimizer, order, batch_size, (first, last), rates, total
             )
@@ -111,11 +111,13 @@ def _run_epochs(session, optimizer, progress, rules, rows, generator, score):
         loss = slices.train_epoch(session, optimizer, order, rules.batch_size)
         _record(session, progress, rules, loss, len(rows), score)
         optimizer.end_epoch(progress.samples_seen)
-        if progress.no_improvement_count > rules.n_iter_no_change:
-            if optimizer.stops_on_plateau(rules.verbose, _reason(rules, score)):
+        patience = optimizer.patience(rules.n_iter_no_change, scored=score is not None)
+        if progress.no_improvement_count > patience:
+            reason = _reason(rules, patience, score)
+            if optimizer.stops_on_plateau(rules.verbose, reason):
                 return
             progress.no_improvement_count = 0
-    if not rules.incremental:
+    if not (rules.incremental or optimizer.ends):
         warnings.warn(
             f"Stochastic Optimizer: Maximum iterations ({rules.max_iter}) reached and "
             "the optimization hasn't converged yet.",
@@ -142,9 +144,9 @@ def _record(session, progress, rules, loss, n_rows, score):
         print(f"Validation score: {validation_score:f}")
 
 
-def _reason(rules, score):
+def _reason(rules, patience, score):
     what = "Training loss" if score is None else "Validation score"
     return (
         f"{what} did not improve more than tol={rules.tol:f} for "
-        f"{rules.n_iter_no_change} consecutive epochs."
+        f"{patience} consecutive epochs."
     )

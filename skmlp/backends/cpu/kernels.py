@@ -230,13 +230,14 @@ def _slab_gradient(slab, layers, data, room, rows, add):
 
 
 @jit.inline
-def _slabs_phase(post, layers, data, room, extras, parameters, rows, step, rate, pas):
-    """Gradient and optimizer step of every slab.
+def _slabs_phase(post, layers, data, room, extras, parameters, rows, step, number, pas):
+    """Phase 2: gradient and optimizer step, by its number, of every slab.
 
     In one pass (0), or in two (1, 2) with a barrier between them for the norm of the
     whole gradient.
     """
     kind = parameters.dtype.type
+    slots = step.slots
     decay = kind(step.decay / rows.shape[0])
     shrink = kind(1)
     if pas == 2:
@@ -267,9 +268,11 @@ def _slabs_phase(post, layers, data, room, extras, parameters, rows, step, rate,
                 (
                     values,
                     gradient,
-                    vector(step.slots[0], start, size),
-                    vector(step.slots[-1], start, size),
-                    kind(rate),
+                    vector(slots[0], start, size),
+                    vector(slots[min(1, slots.shape[0] - 1)], start, size),
+                    vector(slots[slots.shape[0] - 1], start, size),
+                    step.coefficients[number],
+                    step.shrinks[number] if penalised else kind(0),
                     own_decay,
                     step.hyper,
                 ),
@@ -338,11 +341,11 @@ def train(post, layers, data, room, extras, parameters, step, span, result):
             return
         if post.member == 0:
             result[0] += rows.shape[0] * _sum(room.losses, n_blocks)
-        rate = step.rates[b - span.first]
+        number = b - span.first
         first_pass = 0 if extras.penalise == 0 else 1
         for pas in range(first_pass, 2 * first_pass + 1):
             _slabs_phase(
-                post, layers, data, room, extras, parameters, rows, step, rate, pas
+                post, layers, data, room, extras, parameters, rows, step, number, pas
             )
             if not meet(post):
                 return

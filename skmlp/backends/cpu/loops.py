@@ -240,29 +240,57 @@ def _smooth(chosen, z, delta, w, smoothing):
 
 
 def _one_slot_update(update):
-    def loop(p, g, first, second, rate, decay, hyper):
+    def loop(p, g, first, second, third, coefficients, shrink, decay, hyper):
+        c = (coefficients[0], coefficients[1], coefficients[2])
         h = (hyper[0], hyper[1], hyper[2])
-        squares = type(rate)(0)
+        squares = type(shrink)(0)
         for i in range(p.shape[0]):
             squares += p[i] * p[i]
-            p[i], first[i] = update(p[i], g[i] + decay * p[i], first[i], rate, h)
+            p[i], first[i] = update(
+                p[i] - shrink * p[i], g[i] + decay * p[i], first[i], c, h
+            )
         return np.float64(squares)
 
     return loop
 
 
 def _two_slot_update(update):
-    def loop(p, g, first, second, rate, decay, hyper):
+    def loop(p, g, first, second, third, coefficients, shrink, decay, hyper):
+        c = (coefficients[0], coefficients[1], coefficients[2])
         h = (hyper[0], hyper[1], hyper[2])
-        squares = type(rate)(0)
+        squares = type(shrink)(0)
         for i in range(p.shape[0]):
             squares += p[i] * p[i]
             p[i], first[i], second[i] = update(
-                p[i], g[i] + decay * p[i], first[i], second[i], rate, h
+                p[i] - shrink * p[i], g[i] + decay * p[i], first[i], second[i], c, h
             )
         return np.float64(squares)
 
     return loop
+
+
+def _three_slot_update(update):
+    def loop(p, g, first, second, third, coefficients, shrink, decay, hyper):
+        c = (coefficients[0], coefficients[1], coefficients[2])
+        h = (hyper[0], hyper[1], hyper[2])
+        squares = type(shrink)(0)
+        for i in range(p.shape[0]):
+            squares += p[i] * p[i]
+            p[i], first[i], second[i], third[i] = update(
+                p[i] - shrink * p[i],
+                g[i] + decay * p[i],
+                first[i],
+                second[i],
+                third[i],
+                c,
+                h,
+            )
+        return np.float64(squares)
+
+    return loop
+
+
+_UPDATE_LOOPS = {1: _one_slot_update, 2: _two_slot_update, 3: _three_slot_update}
 
 
 class Kinds:
@@ -292,8 +320,8 @@ class Kinds:
         )
 
     def update(self):
-        """P, g, slots, rate, decay, hyperparameters."""
-        return types.float64(*(self.vector,) * 4, self.scalar, self.scalar, self.vector)
+        """P, g, slots, coefficients, shrink, decay, hyperparameters."""
+        return types.float64(*(self.vector,) * 6, self.scalar, self.scalar, self.vector)
 
 
 # Loops live as long as the process: their addresses are in the hands of kernels.
@@ -368,5 +396,5 @@ def loss(row, dtype):
 @functools.cache
 def update(row, dtype):
     """Address of an optimizer's loop; it returns the sum of the squares of p before."""
-    make = _one_slot_update if row.slots == 1 else _two_slot_update
-    return _from_rules(make, (row.update,), Kinds(dtype).update())
+    signature = Kinds(dtype).update()
+    return _from_rules(_UPDATE_LOOPS[row.slots], (row.update,), signature)

@@ -184,7 +184,8 @@ class Session:
         step = Step(
             update=loops.update(OPTIMIZERS[optimizer.name], self._dtype),
             slots=optimizer.slots,
-            rates=np.ascontiguousarray(rates, dtype=np.float64),
+            shrinks=rates[:, 0].astype(self._dtype),
+            coefficients=rates[:, 1:].astype(self._dtype, order="C"),
             hyper=np.array(optimizer.hyper, dtype=self._dtype),
             decay=self._problem.alpha * self._weight,
         )
@@ -201,10 +202,11 @@ class Session:
         arguments = (self._layers, self._data, room, self._extras, self.parameters)
 
         def work(post, part):
-            rates = step.rates[part.first - span[0] :]
-            return kernels.train(
-                post, *arguments, step._replace(rates=rates), part, result
+            first = part.first - span[0]
+            rest = step._replace(
+                shrinks=step.shrinks[first:], coefficients=step.coefficients[first:]
             )
+            return kernels.train(post, *arguments, rest, part, result)
 
         self._run(place, batches, work)
         return float(result[0])

@@ -105,9 +105,11 @@ class Step(NamedTuple):
     Attributes
     ----------
     update : int
-    slots : ndarray of shape (1 or 2, parameters)
-    rates : ndarray of float64
-        Learning rate of each batch of the span.
+    slots : ndarray of shape (1 to 3, parameters)
+    shrinks : ndarray of shape (batches of the span,)
+        Share by which the weights shrink before each batch's update.
+    coefficients : ndarray of shape (batches of the span, 3)
+        The rule's, for each batch.
     hyper : ndarray of shape (3,)
     decay : float
         L2 penalty over the mean weight of the training rows.
@@ -115,7 +117,8 @@ class Step(NamedTuple):
 
     update: int
     slots: np.ndarray
-    rates: np.ndarray
+    shrinks: np.ndarray
+    coefficients: np.ndarray
     hyper: np.ndarray
     decay: float
 
