@@ -5,6 +5,6 @@
 matrices, `team` the threads, `plan` how work is cut, and `session` what training sees.
 """
 
-from skmlp.backends.cpu.session import open_session, outputs
+from skmlp.backends.cpu.session import assess, open_session, outputs
 
-__all__ = ["open_session", "outputs"]
+__all__ = ["assess", "open_session", "outputs"]

@@ -27,7 +27,7 @@ from skmlp.backends.cpu.loops import (
     call_slope,
     call_update,
 )
-from skmlp.backends.cpu.memory import matrix, prefetch, vector
+from skmlp.backends.cpu.memory import flat, matrix, prefetch, vector
 from skmlp.backends.cpu.products import product, product_of_transposed, transpose
 from skmlp.backends.cpu.team import meet, take
 
@@ -347,3 +347,44 @@ def _propagate(layers, parameters, scratch, half, n, multiply):
         bias = vector(parameters, layers.biases[layer], columns)
         call_activation(layers.activations[layer], (z, bias))
     return here
+
+
+@jit.kernel
+def assess(loops, raw, data, bias, scratch, predictions, result):
+    """Sum of the weighted losses of raw outputs, and their predictions.
+
+    The loops add a bias, overwrite what they are given and leave a gradient: so they
+    get zeros and a block's scratch.
+
+    Parameters
+    ----------
+    loops : tuple (output, loss)
+        Addresses of the output activation and of the loss.
+    raw : ndarray of shape (rows, outputs)
+    data : tuple (targets, weights, rows)
+        With all the rows' numbers, in their order.
+    bias : ndarray of zeros of shape (outputs,)
+    scratch : tuple of 2 ndarray of the size of a block
+    predictions : ndarray of shape (rows, outputs)
+        Filled.
+    result : ndarray of shape (1,)
+        The sum is added to it.
+    """
+    targets, weights, rows = data
+    n_rows, columns = raw.shape
+    block = scratch[0].shape[0] // columns
+    for lo in range(0, n_rows, block):
+        n = min(block, n_rows - lo)
+        z = matrix(scratch[0], 0, n, columns)
+        delta = matrix(scratch[1], 0, n, columns)
+        out = matrix(flat(predictions), lo * columns, n, columns)
+        for i in range(n):
+            for j in range(columns):
+                z[i, j] = raw[lo + i, j]
+                out[i, j] = raw[lo + i, j]
+        call_activation(loops[0], (out, bias))
+        some = rows[lo : lo + n]
+        scale = raw.dtype.type(1)
+        result[0] += call_loss(
+            loops[1], (z, bias, delta, targets, weights, some, scale)
+        )

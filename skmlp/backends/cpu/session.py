@@ -222,16 +222,12 @@ class Session:
             place.pace.record(size, n_batches, time.perf_counter() - start)
             first += n_batches
 
-    def outputs(self, rows):
-        """Predictions for some rows with the current parameters."""
+    def outputs(self, x, rows):
+        """Raw outputs for some rows, or for all, with the current parameters."""
         network = self._problem.network
-        return _predict(
-            network,
-            self.parameters,
-            (self._problem.x, rows),
-            network.output,
-            self._n_jobs,
-        )[0]
+        return _predict(network, self.parameters, (x, rows), "identity", self._n_jobs)[
+            0
+        ]
 
     def close(self):
         """End the threads."""
@@ -281,3 +277,27 @@ def outputs(network, parameters, x, activation, n_jobs):
     so that threads may predict at once.
     """
     return _predict(network, parameters, (x, None), activation, n_jobs)
+
+
+def assess(network, raw, targets, weights):
+    """Mean loss of raw outputs, and the predictions that they stand for."""
+    n_rows, columns = raw.shape
+    dtype = raw.dtype
+    if weights is None:
+        weights = np.zeros(0, dtype=dtype)
+        total_weight = float(n_rows)
+    else:
+        total_weight = float(weights.sum(dtype=np.float64))
+    block = min(_SWEEP_ROWS, n_rows)
+    predictions = np.empty_like(raw)
+    total = np.zeros(1)
+    kernels.assess(
+        (loops.output(network.output, dtype), loops.loss(network.loss_rule, dtype)),
+        _read_only(raw),
+        (_read_only(targets), _read_only(weights), _read_only(np.arange(n_rows))),
+        np.zeros(columns, dtype=dtype),
+        (np.empty(block * columns, dtype=dtype), np.empty(block * columns, dtype)),
+        predictions,
+        total,
+    )
+    return float(total[0]) / total_weight, predictions
