@@ -492,8 +492,9 @@ def test_errors_of_scorers_name_them(scoring, message):
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(ValueError, match="no_such_score"):
-        fitted("binary", scoring="no_such_score")
+    # Also where nothing would be scored.
+    with pytest.raises(ValueError, match=r"'scoring' parameter .*'no_such_score'"):
+        model("binary", scoring="no_such_score").fit(X, data("binary")[0])
 
 
 def test_outputs_that_are_not_finite_score_nan():
