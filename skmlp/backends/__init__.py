@@ -2,7 +2,7 @@
 
 Training knows a backend by the functions and the session described here and by
 nothing else; estimators and training never ask which one they have. A backend is a
-module with two functions:
+module with three functions:
 
 ``open_session(problem, dtype, n_jobs)``
     A context manager, for the length of a fit, with
@@ -15,13 +15,18 @@ module with two functions:
       before their update, and the coefficients of the optimizer's rule;
     - ``loss_and_gradient(parameters)``: float, and a float64 vector, over the rows of
       ``problem.rows``;
-    - ``outputs(rows)``: what the current parameters predict for some rows.
+    - ``outputs(x, rows)``: raw outputs of the current parameters for some rows of an
+      X like that of the problem, None standing for all of them.
 
 ``outputs(network, parameters, x, activation, n_jobs)``
     Array of shape (rows, outputs) of the network's predictions: `activation` is the
     name of the output activation, "identity" for the raw outputs. And whether the sum
     of a dense x was finite, found on the way: where it was not, x may hold infinities
     or nan.
+
+``assess(network, raw, targets, weights)``
+    What raw outputs are worth: their rows' mean loss, weighted and without the L2
+    term, and the predictions that they stand for.
 """
 
 import importlib

@@ -231,11 +231,10 @@ class Session:
         scale = 1.0 / (self._problem.mean_weight * len(rows))
         return self._batch(np.asarray(parameters), rows, scale)
 
-    def outputs(self, rows):
-        """Predictions for some rows with the current parameters."""
-        network = self._problem.network
-        x = self._problem.x[rows]
-        return outputs(network, self.parameters, x, network.output)[0]
+    def outputs(self, x, rows):
+        """Raw outputs for some rows, or for all, with the current parameters."""
+        x = x if rows is None else x[rows]
+        return outputs(self._problem.network, self.parameters, x, "identity")[0]
 
 
 @contextmanager
@@ -251,3 +250,10 @@ def outputs(network, parameters, x, activation, n_jobs=None):
     with np.errstate(invalid="ignore"):
         z = _forward(network, parameters, x).z
         return _activate(activation, z), bool(np.isfinite(x.sum()))
+
+
+def assess(network, raw, targets, weights):
+    """Mean loss of raw outputs, and the predictions that they stand for."""
+    losses, _ = _loss(network, targets.astype(np.float64), raw)
+    loss = float(np.average(losses, weights=weights))
+    return loss, _activate(network.output, raw)

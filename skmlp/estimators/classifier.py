@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.docs import with_shared_docs
 from skmlp.estimators.labels import Labels
+from skmlp.estimators.validation import Given
 from skmlp.rules.checks import check_loss
 from skmlp.rules.losses import BINARY_LOSSES, Loss, classification_loss
 
@@ -180,7 +181,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     @available_if(lambda estimator: estimator._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None, classes=None):
+    def partial_fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        classes=None,
+        *,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
         """Train for one more epoch on the given data.
 
         Parameters
@@ -193,6 +204,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             Non-negative weights. Rows of weight zero take no part.
         classes : array-like of shape (n_classes,), default=None
             All classes that any call will bring; needed in the first call.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Validation data: loss and score on them are recorded. The training never
+            stops by itself: ``no_improvement_count_`` counts over the calls, by the
+            score with ``early_stopping``, which keeps the best parameters, too.
+        y_val : array-like of shape (n_val,) or (n_val, n_labels), default=None
+            Their class labels.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights.
 
         Returns
         -------
@@ -218,7 +237,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             if _check_partial_fit_first_call(self, classes):
                 self._labels = Labels.of(y, self.classes_)
                 self._labels.check_among(self.classes_)
-            return self._fit(X, y, sample_weight, incremental=True)
+            given = Given(X_val, y_val, sample_weight_val)
+            return self._fit(X, y, sample_weight, given, incremental=True)
 
     def _validate_y(self, y, first):
         if y.ndim == 2 and y.shape[1] == 1:
@@ -229,6 +249,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         else:
             self._labels = Labels.of(y)
             self.classes_ = self._labels.classes
+        return y
+
+    def _validate_y_val(self, y):
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        # Unlike a warm start's labels, these need not be all that there are.
+        self._labels.check_known(y, warm_start=False)
         return y
 
     def _targets(self, y, dtype):

@@ -109,10 +109,12 @@ nesterovs_momentum : bool, default=True
 early_stopping : bool, default=False
     Whether to set ``validation_fraction`` of the training data aside, to stop when
     the score on them no longer improves, and to keep the best parameters. The split
-    is stratified by class, except for a multilabel target.
+    is stratified by class, except for a multilabel target. With ``X_val`` passed to
+    ``fit`` nothing is set aside: the score is that of ``X_val``, also with 'lbfgs',
+    which makes no split of its own.
 
 validation_fraction : float, default=0.1
-    Share of the training data that early stopping sets aside.
+    Share of the training data that early stopping sets aside; without ``X_val``.
 
 beta_1 : float, default=0.9
     Decay rate of the first moments of 'adam' and its relatives, in [0, 1).
@@ -151,6 +153,26 @@ decay_factor : float, default=0.1
 
 decay_epochs : int, default=10
     Epochs of the schedules 'exponential', 'step' and 'plateau' to each factor.
+scoring : str, callable or None, default=None
+    What held-out data are scored by, where there are any: with ``early_stopping`` or
+    ``X_val``.
+
+    - None: accuracy, R² in regression;
+    - 'loss': minus ``validation_loss_curve_``;
+    - a name of `sklearn.metrics.get_scorer_names`;
+    - ``scorer(estimator, X, y)``, which returns a number, the higher the better, and
+      gets ``sample_weight`` if it takes them and there are any.
+
+    A scorer is asked once an epoch, with an estimator that predicts by the parameters
+    of that epoch, and the validated data. Epochs whose outputs are not finite score
+    nan.
+
+max_time : float, default=None
+    Seconds that a call of ``fit`` or ``partial_fit`` may train. When they are over
+    the training ends, within about a tenth of a second ('lbfgs': after the
+    iteration), with a `ConvergenceWarning`, and keeps what it has reached: the last
+    epoch of ``loss_curve_`` may be one of fewer rows. Compiling, where that is still
+    needed, takes its part of the time.
 
 n_jobs : int, default=None
     Threads of one fit and of predictions; the results are the same for every number.
@@ -167,17 +189,39 @@ loss_ : float
     The loss of the last epoch, the L2 term included.
 
 best_loss_ : float or None
-    The lowest loss of an epoch; None with early stopping.
+    The lowest loss of an epoch; None with early stopping; not set by 'lbfgs'.
 
 loss_curve_ : list of float
     The loss of each epoch; not set by 'lbfgs'.
 
 validation_scores_ : list of float or None
-    With early stopping, the score of each epoch on the data set aside: accuracy, or
-    R².
+    With early stopping or ``X_val``, the score of each epoch on the held-out data, by
+    ``scoring``.
 
 best_validation_score_ : float or None
     The highest of ``validation_scores_``.
+
+validation_loss_curve_ : list of float or None
+    The loss of each epoch on the held-out data: the mean over their rows, weighted as
+    they are, at the end of the epoch and without the L2 term.
+
+history_ : dict of lists of float
+    The course of the training, an element an epoch: 'loss', 'learning_rate' (the last
+    of the epoch), 'seconds' (since the beginning, scoring included) and with held-out
+    data 'validation_loss' and 'validation_score', nan for epochs of earlier calls
+    that had none. As ``loss_curve_`` it goes on with ``warm_start`` and
+    ``partial_fit``. With 'lbfgs' the iterations of the last call, without learning
+    rates.
+
+no_improvement_count_ : int
+    Epochs without improvement at the end, by the validation score with early
+    stopping, else by the loss; not set by 'lbfgs'. ``partial_fit`` counts on from
+    call to call, so that a loop can end when it exceeds ``n_iter_no_change``.
+
+best_coefs_, best_intercepts_ : list of ndarray
+    The parameters of ``best_validation_score_``; only set by ``partial_fit`` with
+    ``early_stopping`` and ``X_val``, since ``fit`` leaves the best in ``coefs_`` and
+    ``intercepts_``.
 
 t_ : int
     Number of training samples seen by the solver.

@@ -9,6 +9,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from skmlp.initialisation import SCHEMES
@@ -65,7 +66,7 @@ COMMON = {
     "warmup": [Interval(Real, 0, None, closed="left")],
     "decay_factor": [Interval(Real, 0, 1, closed="neither")],
     "decay_epochs": [Interval(Integral, 1, None, closed="left")],
-    "scoring": [str, callable, None],
+    "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
     "max_time": [Interval(Real, 0, None, closed="neither"), None],
     "n_jobs": [
         Interval(Integral, 1, None, closed="left"),

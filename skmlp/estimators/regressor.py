@@ -11,6 +11,7 @@ from sklearn.utils.metaestimators import available_if
 
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.docs import with_shared_docs
+from skmlp.estimators.validation import Given
 from skmlp.rules.checks import check_loss
 from skmlp.rules.losses import (
     LINKS,
@@ -174,7 +175,16 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     @available_if(lambda estimator: estimator._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
         """Train for one more epoch on the given data.
 
         Parameters
@@ -185,6 +195,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             Target values.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights. Rows of weight zero take no part.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Validation data: loss and score on them are recorded. The training never
+            stops by itself: ``no_improvement_count_`` counts over the calls, by the
+            score with ``early_stopping``, which keeps the best parameters, too.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+            Their target values.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights.
 
         Returns
         -------
@@ -198,7 +216,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             The estimator is then as it was before.
         """
         with self._unchanged_on_failure():
-            return self._fit(X, y, sample_weight, incremental=True)
+            given = Given(X_val, y_val, sample_weight_val)
+            return self._fit(X, y, sample_weight, given, incremental=True)
 
     def _validate_y(self, y, first):
         if y.ndim == 2 and y.shape[1] == 1:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from skmlp.backends.cpu import kernels, loops, plan, products
+from skmlp.backends.cpu import kernels, loops, plan, prediction, products
 from skmlp.backends.cpu.extras import extras_of
 from skmlp.backends.cpu.first_layer import SparseRows
 from skmlp.backends.cpu.pace import Pace
@@ -250,16 +250,12 @@ class Session:
             place.pace.record(size, n_batches, time.perf_counter() - start)
             first += n_batches
 
-    def outputs(self, rows):
-        """Predictions for some rows with the current parameters."""
+    def outputs(self, x, rows):
+        """Raw outputs for some rows, or for all, with the current parameters."""
         network = self._problem.network
-        return _predict(
-            network,
-            self.parameters,
-            (self._problem.x, rows),
-            network.output,
-            self._n_jobs,
-        )[0]
+        return _predict(network, self.parameters, (x, rows), "identity", self._n_jobs)[
+            0
+        ]
 
     def close(self):
         """End the threads."""
@@ -298,7 +294,7 @@ def _predict(network, parameters, source, activation, n_jobs):
     sums = np.zeros(n_blocks)
     arguments = (layers, _kernel_x(x), numbers, room, parameters, out, sums)
     with Team(n_threads) as team:
-        team.run(lambda post: kernels.predict(post, *arguments))
+        team.run(lambda post: prediction.predict(post, *arguments))
     return out, math.isfinite(sum(sums.tolist()))
 
 
@@ -309,3 +305,31 @@ def outputs(network, parameters, x, activation, n_jobs):
     so that threads may predict at once.
     """
     return _predict(network, parameters, (x, None), activation, n_jobs)
+
+
+def assess(network, raw, targets, weights):
+    """Mean loss of raw outputs, and the predictions that they stand for."""
+    n_rows, columns = raw.shape
+    dtype = raw.dtype
+    if weights is None:
+        weights = np.zeros(0, dtype=dtype)
+        total_weight = float(n_rows)
+    else:
+        total_weight = float(weights.sum(dtype=np.float64))
+    block = min(_SWEEP_ROWS, n_rows)
+    predictions = np.empty_like(raw)
+    total = np.zeros(1)
+    prediction.assess(
+        (
+            loops.activation(activation_rule(network.output), dtype),
+            loops.loss(network.loss, dtype),
+        ),
+        _read_only(raw),
+        (_read_only(targets), _read_only(weights), _read_only(np.arange(n_rows))),
+        np.zeros(columns, dtype=dtype),
+        (np.empty(block * columns, dtype=dtype), np.empty(block * columns, dtype)),
+        predictions,
+        np.array(network.loss_parameters, dtype=dtype),
+        total,
+    )
+    return float(total[0]) / total_weight, predictions
