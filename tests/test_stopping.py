@@ -31,7 +31,7 @@ from sklearn.preprocessing import StandardScaler
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.backends import cpu, reference
 from skmlp.network import Network
-from skmlp.rules.losses import LOSSES
+from skmlp.rules.losses import MULTICLASS_LOSSES, all_losses
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 N_TRAIN = 120
@@ -124,15 +124,20 @@ def test_each_epoch_is_measured(task, weights):
     assert bits(estimator) == bits(then)
 
 
-@pytest.mark.parametrize("pair", sorted(LOSSES), ids="-".join)
+@pytest.mark.parametrize(
+    "loss", all_losses(), ids=lambda row: f"{row.name}-{row.output}-{row.labels}"
+)
 @pytest.mark.parametrize("weighted", [False, True], ids=["uniform", "weighted"])
 @pytest.mark.parametrize("n_rows", [3, 2500])
-def test_assess_equals_the_reference(pair, weighted, n_rows):
+def test_assess_equals_the_reference(loss, weighted, n_rows):
     rng = np.random.default_rng(1)
-    network = Network((2, 3), (), *pair)
-    raw = rng.normal(scale=3.0, size=(n_rows, 3))
+    levels = (0.2, 0.4, 0.6, 0.8)
+    network = Network((2, 4), (), loss, loss.output, levels)
+    raw = rng.normal(scale=3.0, size=(n_rows, 4))
     shape = (n_rows, network.target_columns)
-    targets = rng.integers(0, 2, shape).astype(float)
+    targets = (
+        rng.integers(0 if loss.closed else 1, 2 if loss.closed else 3, shape) * 1.0
+    )
     weights = rng.uniform(0.1, 2.0, n_rows) if weighted else None
     before = raw.copy()
     (expected, theirs), (loss, ours) = (
@@ -144,7 +149,7 @@ def test_assess_equals_the_reference(pair, weighted, n_rows):
 
 
 def test_the_loss_is_stable_where_probabilities_are_rounded():
-    network = Network((2, 3), (), "log_loss", "softmax")
+    network = Network((2, 3), (), MULTICLASS_LOSSES["log_loss", "softmax"], "softmax")
     raw = np.array([[0.0, 800.0, -800.0]])
     loss, _ = cpu.assess(network, raw, np.array([[2.0]]), None)
     assert loss == 1600.0

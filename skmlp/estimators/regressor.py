@@ -231,12 +231,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         above = loss.low <= y if loss.closed else loss.low < y
         if np.all(above & (y <= loss.high)):
             return
-        least = f"y {'>=' if loss.closed else '>'} {loss.low:g}"
-        needed = least if np.isinf(loss.high) else f"{least} and y <= {loss.high:g}"
-        raise ValueError(
-            f"loss={loss.name!r} with out_activation={loss.output!r} needs {needed}, "
-            f"but the smallest y is {np.min(y)} and the largest is {np.max(y)}."
-        )
+        needed = f"y {'>=' if loss.closed else '>'} {loss.low:g}"
+        found = f"the smallest y is {np.min(y)}"
+        if np.isfinite(loss.high):
+            needed += f" and y <= {loss.high:g}"
+            found += f" and the largest {np.max(y)}"
+        own = self.out_activation == "auto"
+        output = "" if own else f" with out_activation={self.out_activation!r}"
+        raise ValueError(f"loss={loss.name!r}{output} needs {needed}, but {found}.")
 
     def _loss(self):
         """The row of the loss, from the parameters."""
