@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.datasets import make_classification
 
 from skmlp import MLPClassifier, MLPRegressor
-from skmlp.backends.cpu import kernels, plan
+from skmlp.backends.cpu import kernels, plan, prediction
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
