@@ -48,7 +48,7 @@ class Extras(NamedTuple):
     deviation : float
         Of the noise.
     penalise : int
-        Address of `_penalise`, where the gradient's norm is limited.
+        Address of `_penalise`, where any norm is limited.
     max_grad_norm : float
     limit : int
         Address of `_limit_columns`, where norms of weights are limited.
@@ -169,6 +169,8 @@ def extras_of(regularisation, dtype):
 
     rates = np.array(regularisation.dropout, dtype=np.float64)
     drops = bool(np.any(rates > 0))
+    limits = (regularisation.max_grad_norm, regularisation.max_norm)
+    limited = bool(np.isfinite(limits).any())
     return Extras(
         seed=regularisation.seed,
         drop=address(_drop, drops),
@@ -177,7 +179,7 @@ def extras_of(regularisation, dtype):
         factors=(1.0 / (1.0 - rates)).astype(dtype),
         noise=address(_noise, regularisation.input_noise > 0),
         deviation=regularisation.input_noise,
-        penalise=address(_penalise, np.isfinite(regularisation.max_grad_norm)),
+        penalise=address(_penalise, limited),
         max_grad_norm=regularisation.max_grad_norm,
         limit=address(_limit_columns, np.isfinite(regularisation.max_norm)),
         max_norm=regularisation.max_norm,

@@ -13,14 +13,10 @@ the results do not depend on the number of threads.
 Kernels neither raise nor allocate: Python has allocated, and checks the results.
 """
 
-import numpy as np
-
 from skmlp import jit
 from skmlp.backends.cpu.extras import (
     call_drop,
-    call_limit,
     call_noise,
-    call_penalise,
 )
 from skmlp.backends.cpu.first_layer import (
     gather_gradient,
@@ -162,7 +158,7 @@ def _ask_for_targets(data, rows):
 
 
 @jit.inline
-def _rows_phase(post, layers, data, room, extras, parameters, rows, scale, step):
+def rows_phase(post, layers, data, room, extras, parameters, rows, scale, step):
     """Phase 1: forward and backward for every block of rows."""
     n_blocks = (rows.shape[0] + room.block - 1) // room.block
     item = take(post)
@@ -193,7 +189,7 @@ def _bias_gradient(room, start, columns, n_rows, add):
 
 
 @jit.inline
-def _slab_range(slab, layers):
+def slab_range(slab, layers):
     """Where a slab begins in the flat vectors, and its length."""
     layer, first, last = slab[0], slab[1], slab[2]
     columns = layers.sizes[layer + 1]
@@ -203,7 +199,7 @@ def _slab_range(slab, layers):
 
 
 @jit.inline
-def _slab_gradient(slab, layers, data, room, rows, add):
+def slab_gradient(slab, layers, data, room, rows, add):
     """Gradient of one slab over the whole batch."""
     layer, first, last = slab[0], slab[1], slab[2]
     at, sizes = room.at, layers.sizes
@@ -228,91 +224,60 @@ def _slab_gradient(slab, layers, data, room, rows, add):
 
 
 @jit.inline
-def _slabs_phase(post, layers, data, room, extras, parameters, rows, step, number, pas):
-    """Phase 2: gradient and optimizer step, by its number, of every slab.
-
-    In one pass (0), or in two (1, 2) with a barrier between them for the norm of the
-    whole gradient.
-    """
+def _slabs_phase(post, layers, data, room, parameters, rows, step, number):
+    """Phase 2: gradient and optimizer step, by its number, of every slab."""
     kind = parameters.dtype.type
-    slots = step.slots
     decay = kind(step.decay / rows.shape[0])
-    shrink = kind(1)
-    if pas == 2:
-        norm = np.sqrt(_sum(room.norms, room.slabs.shape[0]))
-        shrink = kind(min(1.0, extras.max_grad_norm / max(norm, 1e-300)))
     item = take(post)
     while item < room.slabs.shape[0]:
         slab = room.slabs[item]
-        start, size = _slab_range(slab, layers)
-        if pas != 2:
-            _slab_gradient(slab, layers, data, room, rows, 0)
-        gradient = vector(room.gradient, start, size)
-        values = vector(parameters, start, size)
         penalised = slab[1] >= 0
+        slab_gradient(slab, layers, data, room, rows, 0)
         own_decay = decay if penalised else kind(0)
-        if pas == 1:
-            norm = vector(room.norms, item, 1)
-            squares = call_penalise(
-                extras.penalise, (gradient, values, own_decay, norm)
-            )
-        else:
-            if pas == 2:
-                own_decay = kind(0)
-                for i in range(size):
-                    gradient[i] *= shrink
-            squares = call_update(
-                step.update,
-                (
-                    values,
-                    gradient,
-                    vector(slots[0], start, size),
-                    vector(slots[min(1, slots.shape[0] - 1)], start, size),
-                    vector(slots[slots.shape[0] - 1], start, size),
-                    step.coefficients[number],
-                    step.shrinks[number] if penalised else kind(0),
-                    own_decay,
-                    step.hyper,
-                ),
-            )
-            if penalised and slab[0] > 0:
-                whole = (slab[0], slab[1], slab[2])
-                _renew_transposed(whole, layers, room, parameters, start)
-        if pas != 2:
-            room.squares[item] = squares if penalised else 0.0
+        squares = update_slab(slab, layers, room, parameters, step, number, own_decay)
+        room.squares[item] = squares if penalised else 0.0
         item = take(post)
 
 
 @jit.inline
-def _limits_phase(post, layers, room, extras, parameters):
-    """Shrink weights to their largest norm, a layer an item."""
-    sizes = layers.sizes
-    largest = parameters.dtype.type(extras.max_norm)
-    layer = take(post)
-    while layer < sizes.shape[0] - 1:
-        fan_in, fan_out = sizes[layer], sizes[layer + 1]
-        start = layers.weights[layer]
-        weights = matrix(parameters, start, fan_in, fan_out)
-        # The gradient has been used up.
-        scratch = vector(room.gradient, start, fan_out)
-        call_limit(extras.limit, (weights, scratch, largest))
-        if layer > 0:
-            _renew_transposed((layer, 0, fan_in), layers, room, parameters, start)
-        layer = take(post)
+def update_slab(slab, layers, room, parameters, step, number, decay):
+    """The optimizer's step on a slab; the sum of the squares of what it was."""
+    kind = parameters.dtype.type
+    slots = step.slots
+    start, size = slab_range(slab, layers)
+    penalised = slab[1] >= 0
+    squares = call_update(
+        step.update,
+        (
+            vector(parameters, start, size),
+            vector(room.gradient, start, size),
+            vector(slots[0], start, size),
+            vector(slots[min(1, slots.shape[0] - 1)], start, size),
+            vector(slots[slots.shape[0] - 1], start, size),
+            step.coefficients[number],
+            step.shrinks[number] if penalised else kind(0),
+            decay,
+            step.hyper,
+        ),
+    )
+    if penalised and slab[0] > 0:
+        renew_transposed(slab[0], slab[1], slab[2], layers, room, parameters)
+    return squares
 
 
 @jit.inline
-def _renew_transposed(slab, layers, room, parameters, start):
-    """Copy a slab that has changed to the transposed weights."""
-    layer, first, last = slab[0], slab[1], slab[2]
+def renew_transposed(layer, first, last, layers, room, parameters):
+    """Copy rows of a layer's weights that have changed to the transposed weights."""
     fan_in, fan_out = layers.sizes[layer], layers.sizes[layer + 1]
+    start = layers.weights[layer] + first * fan_out
     offset = layers.weights[layer] - layers.weights[1] + first
     sizes = (last - first, fan_out, fan_in)
     transpose(parameters, start, room.transposed, offset, sizes)
 
 
 @jit.inline
-def _sum(values, size):
+def sum_of(values, size):
+    """Sum of the first elements, in their order."""
     total = 0.0
     for i in range(size):
         total += values[i]
@@ -332,27 +297,19 @@ def train(post, layers, data, room, extras, parameters, step, span, result):
     for b in range(span.first, span.last):
         rows = span.order[b * span.batch : min((b + 1) * span.batch, n)]
         scale = parameters.dtype.type(span.weight / rows.shape[0])
-        n_blocks = _rows_phase(
+        n_blocks = rows_phase(
             post, layers, data, room, extras, parameters, rows, scale, span.steps + b
         )
         if not meet(post):
             return
         if post.member == 0:
-            result[0] += rows.shape[0] * _sum(room.losses, n_blocks)
+            result[0] += rows.shape[0] * sum_of(room.losses, n_blocks)
         number = b - span.first
-        first_pass = 0 if extras.penalise == 0 else 1
-        for pas in range(first_pass, 2 * first_pass + 1):
-            _slabs_phase(
-                post, layers, data, room, extras, parameters, rows, step, number, pas
-            )
-            if not meet(post):
-                return
-        if extras.limit != 0:
-            _limits_phase(post, layers, room, extras, parameters)
-            if not meet(post):
-                return
+        _slabs_phase(post, layers, data, room, parameters, rows, step, number)
+        if not meet(post):
+            return
         if post.member == 0:
-            result[0] += half_decay * _sum(room.squares, room.slabs.shape[0])
+            result[0] += half_decay * sum_of(room.squares, room.slabs.shape[0])
 
 
 @jit.kernel
@@ -366,16 +323,16 @@ def differentiate(post, layers, data, room, extras, parameters, span, result):
     scale = parameters.dtype.type(span.weight / n)
     for b in range(span.first, span.last):
         rows = span.order[b * span.batch : min((b + 1) * span.batch, n)]
-        n_blocks = _rows_phase(
+        n_blocks = rows_phase(
             post, layers, data, room, extras, parameters, rows, scale, 0
         )
         if not meet(post):
             return
         if post.member == 0:
-            result[0] += _sum(room.losses, n_blocks)
+            result[0] += sum_of(room.losses, n_blocks)
         item = take(post)
         while item < room.slabs.shape[0]:
-            _slab_gradient(room.slabs[item], layers, data, room, rows, 1)
+            slab_gradient(room.slabs[item], layers, data, room, rows, 1)
             item = take(post)
         if not meet(post):
             return

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from skmlp.backends.cpu import kernels, loops, plan, prediction, products
+from skmlp.backends.cpu import kernels, limits, loops, plan, prediction, products
 from skmlp.backends.cpu.extras import extras_of
 from skmlp.backends.cpu.first_layer import SparseRows
 from skmlp.backends.cpu.pace import Pace
@@ -200,13 +200,14 @@ class Session:
         self._steps += span[1] - span[0]
         result = np.array([total])
         arguments = (self._layers, self._data, room, self._extras, self.parameters)
+        train = limits.train_limited if self._extras.penalise else kernels.train
 
         def work(post, part):
             first = part.first - span[0]
             rest = step._replace(
                 shrinks=step.shrinks[first:], coefficients=step.coefficients[first:]
             )
-            return kernels.train(post, *arguments, rest, part, result)
+            return train(post, *arguments, rest, part, result)
 
         self._run(place, batches, work)
         return float(result[0])
