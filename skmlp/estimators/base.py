@@ -49,7 +49,7 @@ class BaseMLP(BaseEstimator, ABC):
 
     @abstractmethod
     def __init__(self, **parameters):
-        vars(self).update(parameters)
+        self.__dict__.update(parameters)
 
     @abstractmethod
     def _validate_y(self, y, first):
@@ -132,11 +132,11 @@ class BaseMLP(BaseEstimator, ABC):
             parameters = first_parameters(
                 network, self.weight_init, self.activation, generator, sample.x.dtype
             )
-            if not self.fit_intercept:
-                for intercept in views(network, parameters)[1]:
-                    intercept[:] = 0
             progress = Progress()
             self._optimizer = None
+        if not self.fit_intercept:
+            for intercept in views(network, parameters)[1]:
+                intercept[:] = 0
         if self.solver in STOCHASTIC_SOLVERS:
             self._fit_stochastic(
                 network, sample, parameters, progress, generator, incremental
