@@ -50,6 +50,8 @@ class Network(NamedTuple):
     def target_columns(self):
         """Columns of the target."""
         loss = self.loss
+        if loss is None:
+            raise ValueError("A network that only predicts has no targets.")
         if loss.labels or loss.outputs_per_target == 0:
             return 1
         return self.sizes[-1] // loss.outputs_per_target

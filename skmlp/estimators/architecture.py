@@ -54,7 +54,7 @@ def hidden_activations(activation, n_hidden):
     for layer in given:
         if isinstance(layer, Activation):
             check_activation(layer)
-        elif layer not in ACTIVATIONS:
+        elif not isinstance(layer, str) or layer not in ACTIVATIONS:
             raise ValueError(
                 f"activation must be among {sorted(ACTIVATIONS)}, got {layer!r}."
             )
@@ -85,27 +85,30 @@ def first_parameters(network, weight_init, activation, generator, dtype):
     """
     if not isinstance(weight_init, str):
         return _given(network, weight_init, dtype)
-    if isinstance(activation, str | Activation):
-        last = activation
-    else:
-        last = activation[-1] if len(activation) else "identity"
+    one = isinstance(activation, str | Activation)
+    last = activation if one else ("identity", *network.activations)[-1]
     schemes = schemes_of(network, weight_init, last)
     return initialise(network, schemes, generator, dtype)
 
 
 def _given(network, weight_init, dtype):
     """A copy of arrays to start from, once their shapes are right."""
-    if len(weight_init) != 2:
+    if len(weight_init) != 2 or not all(np.iterable(part) for part in weight_init):
         raise ValueError(
             "weight_init must be 'auto', the name of a scheme "
-            f"({', '.join(sorted(SCHEMES))}) or a pair (coefs, intercepts), got "
-            f"{len(weight_init)} elements."
+            f"({', '.join(sorted(SCHEMES))}) or a pair of lists of arrays (coefs, "
+            f"intercepts), got {type(weight_init).__name__} of {len(weight_init)} "
+            "elements."
         )
-    found = [[np.shape(array) for array in arrays] for arrays in weight_init]
+    coefs, intercepts = weight_init
+    found = [[np.shape(array) for array in arrays] for arrays in (coefs, intercepts)]
     wanted = [network.shapes, [(units,) for units in network.sizes[1:]]]
     if found != wanted:
         raise ValueError(
             f"weight_init has coefs and intercepts of shapes {found}, but the network "
             f"has {wanted}."
         )
-    return pack(*weight_init, dtype)
+    parameters = pack(coefs, intercepts, dtype)
+    if not np.isfinite(parameters).all():
+        raise ValueError("weight_init has elements that are not finite.")
+    return parameters

@@ -174,11 +174,11 @@ class BaseMLP(BaseEstimator, ABC):
             parameters = first_parameters(
                 network, self.weight_init, self.activation, generator, sample.x.dtype
             )
-            if not self.fit_intercept:
-                for intercept in views(network, parameters)[1]:
-                    intercept[:] = 0
             progress = Progress()
             self._optimizer = None
+        if not self.fit_intercept:
+            for intercept in views(network, parameters)[1]:
+                intercept[:] = 0
         if self.solver in STOCHASTIC_SOLVERS:
             self._fit_stochastic(
                 network, sample, held_out, parameters, progress, generator, incremental

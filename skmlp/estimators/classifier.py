@@ -3,7 +3,7 @@
 from numbers import Real
 
 import numpy as np
-from scipy.special import expit, log_softmax, logsumexp
+from scipy.special import expit, log_softmax
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -17,6 +17,9 @@ from skmlp.estimators.labels import Labels
 from skmlp.estimators.validation import Given
 from skmlp.rules.checks import check_loss
 from skmlp.rules.losses import BINARY_LOSSES, Loss, classification_loss
+
+# Losses whose outputs are no probabilities.
+_MARGINS = ("hinge", "squared_hinge")
 
 
 @with_shared_docs
@@ -91,7 +94,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         hidden_layer_sizes=(100,),
         activation="relu",
         *,
-        loss="log_loss",
         solver="adam",
         alpha=0.0001,
         batch_size="auto",
@@ -114,6 +116,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         n_iter_no_change=10,
         max_fun=15000,
         class_weight=None,
+        loss="log_loss",
         out_activation="auto",
         label_smoothing=0.0,
         weight_init="auto",
@@ -265,10 +268,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         several = self._labels.one_of_several
         if isinstance(self.loss, Loss):
             check_loss(self.loss)
-            loss = self.loss._replace(labels=several)
-        else:
-            loss = classification_loss(self.loss, self.out_activation, several)
-        if self.label_smoothing > 0 and loss.name != "log_loss":
+        loss = classification_loss(self.loss, self.out_activation, several)
+        if self.label_smoothing > 0 and self.loss != "log_loss":
             raise ValueError(
                 f"label_smoothing={self.label_smoothing} needs loss='log_loss', got "
                 f"loss={self.loss!r}."
@@ -321,10 +322,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _has_probabilities(self):
         """Whether the loss is one of probabilities; else there is no such method."""
-        loss = self.loss if isinstance(self.loss, str) else self.loss.output
-        if loss in ("hinge", "squared_hinge", "identity"):
+        named = isinstance(self.loss, str)
+        kind = self.loss if named else getattr(self.loss, "output", None)
+        # Of a fitted network its own output counts, whatever was set afterwards.
+        if getattr(self, "out_activation_", kind) in (*_MARGINS, "identity"):
             raise AttributeError(
-                f"probability estimates are not available for loss={self.loss!r}"
+                f"probability estimates are not available for loss={self.loss!r}, "
+                "whose outputs are margins: use decision_function, or loss='log_loss'."
             )
         return True
 
@@ -346,7 +350,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         check_is_fitted(self)
         if self._labels.multilabel or len(self.classes_) > 2:
-            probabilities = self._outputs(X)
+            if self._labels.one_of_several and self.out_activation_ == "logistic":
+                probabilities = np.exp(self.predict_log_proba(X))
+            else:
+                probabilities = self._outputs(X)
         else:
             raw = self._outputs(X, "identity")
             if len(self.classes_) == 1:
@@ -355,10 +362,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             probabilities = expit(np.hstack([-raw, raw]))
         # Never zero, so that logarithms stay finite.
         smallest = np.finfo(probabilities.dtype).tiny
-        np.maximum(probabilities, smallest, out=probabilities)
-        if self._labels.one_of_several and self.out_activation_ == "logistic":
-            probabilities /= probabilities.sum(axis=1, keepdims=True)
-        return probabilities
+        return np.maximum(probabilities, smallest, out=probabilities)
 
     @available_if(_has_probabilities)
     def predict_log_proba(self, X):
@@ -383,8 +387,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if raw.shape[1] == 1:
             return -np.logaddexp(0, np.hstack([raw, -raw]))
         if self.out_activation_ == "logistic":
-            logarithms = -np.logaddexp(0, -raw)
-            return logarithms - logsumexp(logarithms, axis=1, keepdims=True)
+            return log_softmax(-np.logaddexp(0, -raw), axis=1)
         return log_softmax(raw, axis=1)
 
     def __sklearn_tags__(self):

@@ -222,11 +222,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _validate_y(self, y, first):
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        self._check_range(y)
         return y
 
     def _check_range(self, y):
-        """Refuse targets that the loss's distribution cannot have."""
+        """Refuse targets that the loss's distribution cannot have.
+
+        They are those in the precision of the training: a tiny one may be zero there.
+        """
         loss = self._loss()
         above = loss.low <= y if loss.closed else loss.low < y
         if np.all(above & (y <= loss.high)):
@@ -244,7 +246,6 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """The row of the loss, from the parameters."""
         if isinstance(self.loss, Loss):
             check_loss(self.loss)
-            return self.loss
         if self.loss == "quantile" and np.iterable(self.quantile):
             if self.out_activation not in ("auto", "identity"):
                 raise ValueError(
@@ -255,7 +256,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return regression_loss(self.loss, self.out_activation)
 
     def _targets(self, y, dtype):
-        return np.ascontiguousarray(y.reshape(len(y), -1), dtype=dtype)
+        targets = np.ascontiguousarray(y.reshape(len(y), -1), dtype=dtype)
+        self._check_range(targets)
+        return targets
 
     def _head(self, targets):
         loss = self._loss()
@@ -264,6 +267,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             levels = self._levels(columns)
             return len(levels), loss, levels
         parameter = getattr(self, loss.parameter) if loss.parameter else 0.0
+        if np.iterable(parameter):
+            raise ValueError(f"{loss.parameter} must be one number for this loss.")
         return columns * loss.outputs_per_target, loss, (float(parameter),)
 
     def _levels(self, columns):
@@ -287,21 +292,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _validation_score(self, outputs, targets, weights):
         if not np.isfinite(outputs).all():
             return np.nan
-        return self._score(targets, self._decode(outputs), weights)
+        per_target = self._loss().outputs_per_target
+        levels = self._levels(1) if per_target == 0 else None
+        return _score(targets, _decoded(outputs, per_target), weights, levels)
 
-    def _score(self, y, predicted, weights):
-        """R², or for several quantiles the mean D² of their pinball losses."""
-        if self._loss() is not QUANTILES:
-            return r2_score(y, predicted, sample_weight=weights)
-        levels = self._levels(1)
-        return float(
-            np.mean(
-                [
-                    d2_pinball_score(y, column, sample_weight=weights, alpha=level)
-                    for level, column in zip(levels, predicted.T, strict=True)
-                ]
-            )
-        )
+    def _publish(self, network, parameters):
+        super()._publish(network, parameters)
+        # What the outputs mean stays, whatever the parameters are set to afterwards.
+        self._outputs_per_target = network.loss.outputs_per_target
+        self._quantiles = network.loss_parameters if network.loss is QUANTILES else None
 
     def score(self, X, y, sample_weight=None):
         """Coefficient of determination R² of the predictions.
@@ -320,15 +319,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         float
             One at best.
         """
-        return self._score(y, self.predict(X), sample_weight)
-
-    def _decode(self, outputs):
-        """Predictions from the network's outputs."""
-        loss = self._loss()
-        if loss is QUANTILES:
-            steps = np.logaddexp(0, outputs[:, 1:])
-            return np.cumsum(np.hstack([outputs[:, :1], steps]), axis=1)
-        return outputs[:, : outputs.shape[1] // loss.outputs_per_target]
+        predicted = self.predict(X)
+        return _score(y, predicted, sample_weight, self._quantiles)
 
     def predict(self, X, return_std=False):
         """Predict target values.
@@ -353,13 +345,34 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             If `return_std` is asked for of another loss.
         """
         outputs = self._outputs(X)
-        predicted = self._decode(outputs)
+        predicted = _decoded(outputs, self._outputs_per_target)
         predicted = predicted.ravel() if predicted.shape[1] == 1 else predicted
         if not return_std:
             return predicted
-        if self.loss != "gaussian_nll":
+        if self._outputs_per_target != 2:
             raise ValueError(
-                f"return_std=True needs loss='gaussian_nll', got loss={self.loss!r}."
+                "return_std=True needs a model that was trained with "
+                "loss='gaussian_nll'."
             )
         raw = outputs[:, outputs.shape[1] // 2 :].reshape(predicted.shape)
         return predicted, np.sqrt(np.logaddexp(0, raw) + 1e-6)
+
+
+def _decoded(outputs, per_target):
+    """Predictions from a network's outputs, of which a target may have several."""
+    if per_target == 0:
+        steps = np.logaddexp(0, outputs[:, 1:])
+        return np.cumsum(np.hstack([outputs[:, :1], steps]), axis=1)
+    return outputs[:, : outputs.shape[1] // per_target]
+
+
+def _score(y, predicted, weights, levels):
+    """R², or for several quantiles the mean D² of their pinball losses."""
+    if levels is None:
+        return r2_score(y, predicted, sample_weight=weights)
+    columns = predicted.reshape(-1, len(levels)).T
+    scores = [
+        d2_pinball_score(y, column, sample_weight=weights, alpha=level)
+        for level, column in zip(levels, columns, strict=True)
+    ]
+    return float(np.mean(scores))

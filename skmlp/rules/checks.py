@@ -67,12 +67,26 @@ def check_loss(row):
     what = f"loss {row.name!r}"
     if row.value is None or row.slope is None:
         raise ValueError(f"{what} needs both a value and a slope.")
-    low, high = max(row.low, -2.0), min(row.high, 2.0)
+    if row.row is not None or row.link is not None or row.outputs_per_target != 1:
+        raise ValueError(
+            f"{what} is one of your own, which has a value and a slope for a single "
+            "output: row, link and outputs_per_target are not supported."
+        )
     z = np.tile(_POINTS, 3)
-    y = np.repeat(np.linspace(low, high, 5)[1:-1], len(_POINTS))
-    below, _, above = (_called(row.value, what, y, z + h) for h in _steps())
-    slopes = _called(row.slope, f"the slope of {what}", y, z)
+    y = np.repeat(_targets(row.low, row.high), len(_POINTS))
+    # A parameter may be anything; the middle of (0, 1) suits most.
+    p = () if row.parameter is None else (np.full(len(z), 0.5),)
+    below, _, above = (_called(row.value, what, y, z + h, *p) for h in _steps())
+    slopes = _called(row.slope, f"the slope of {what}", y, z, *p)
     _compare(what, (below, above), slopes)
+
+
+def _targets(low, high):
+    """Three targets strictly within a range that may be unbounded."""
+    if np.isinf(low):
+        low = -2.0 if np.isinf(high) else high - 4.0
+    high = low + 4.0 if np.isinf(high) else high
+    return np.linspace(low, high, 5)[1:-1]
 
 
 def _steps():

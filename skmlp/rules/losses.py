@@ -13,12 +13,14 @@ classifiers use, is written once by each backend instead (no rule at all).
 from collections.abc import Callable
 from typing import NamedTuple
 
+from skmlp.rules import coupled
 from skmlp.rules.activations import (
+    ACTIVATIONS,
+    OUTPUT_ONLY,
     Activation,
     activation_rule,
     logistic,
     logistic_slope,
-    softplus,
 )
 from skmlp.rules.elementary import exp, log, log1p, tanh
 
@@ -103,19 +105,7 @@ def absolute_error(y, z):
 def absolute_error_slope(y, z):
     """Sign of z - y; zero where it is zero."""
     T = type(z)
-    return T(-1) if z < y else (T(0) if z == y else T(1))
-
-
-def quantile(y, z, p):
-    """Pinball loss of level p: p (y - z), or (1 - p) (z - y) where z > y."""
-    T = type(z)
-    return p * (y - z) if z < y else (T(1) - p) * (z - y)
-
-
-def quantile_slope(y, z, p):
-    """-p below y, 1 - p above."""
-    T = type(z)
-    return -p if z < y else (T(0) if z == y else T(1) - p)
+    return T(-1) if z < y else (T(1) if z > y else z - y)
 
 
 def huber(y, z, p):
@@ -169,14 +159,16 @@ def tweedie(y, z, p):
     """Half the Tweedie deviance of power 1 < p < 2 and of the mean exp(z)."""
     T = type(z)
     a, b = T(1) - p, T(2) - p
-    entropy = exp(b * log(y)) / (a * b) if y > T(0) else T(0)
-    return entropy - y * exp(a * z) / a + exp(b * z) / b
+    # Zero times an exponential that overflows is no number.
+    of_y = exp(b * log(y)) / (a * b) - y * exp(a * z) / a if y > T(0) else T(0)
+    return of_y + exp(b * z) / b
 
 
 def tweedie_slope(y, z, p):
     """exp((2 - p) z) - y exp((1 - p) z)."""
     T = type(z)
-    return exp((T(2) - p) * z) - y * exp((T(1) - p) * z)
+    of_y = y * exp((T(1) - p) * z) if y > T(0) else T(0)
+    return exp((T(2) - p) * z) - of_y
 
 
 def log_loss(y, z):
@@ -203,7 +195,8 @@ def hinge_slope(y, z):
     """-t where the margin is not kept."""
     T = type(z)
     t = T(2) * y - T(1)
-    return T(0) if t * z >= T(1) else -t
+    reached = t * z
+    return -t if reached < T(1) else (T(0) if reached >= T(1) else reached)
 
 
 def squared_hinge(y, z):
@@ -229,105 +222,6 @@ def squared_error_of_probability_slope(y, z):
     return (a - y) * logistic_slope(a)
 
 
-def gaussian_nll(y, z, delta, p):
-    """Negative log-likelihood of normal distributions, but for log(2 pi) / 2.
-
-    The first half of z are the means, the second half raw variances, through softplus.
-    Nix and Weigend (1994).
-    """
-    T = type(z[0])
-    n = y.shape[0]
-    total = T(0)
-    for j in range(n):
-        r = z[j] - y[j]
-        inverse = T(1) / (softplus(z[n + j]) + T(1e-6))
-        squares = r * r * inverse
-        total += T(0.5) * (squares - log(inverse))
-        delta[j] = r * inverse
-        delta[n + j] = T(0.5) * inverse * (T(1) - squares) * logistic(z[n + j])
-    return total
-
-
-def quantiles(y, z, delta, p):
-    """Pinball losses of the levels p, ascending, of quantiles that cannot cross.
-
-    The first output is the lowest quantile, each other one adds its softplus.
-    """
-    T = type(z[0])
-    total = T(0)
-    q = z[0]
-    for k in range(z.shape[0]):
-        if k > 0:
-            q += softplus(z[k])
-        total += quantile(y[0], q, p[k])
-        delta[k] = quantile_slope(y[0], q, p[k])
-    above = T(0)
-    for k in range(z.shape[0] - 1, -1, -1):
-        above += delta[k]
-        delta[k] = above * logistic(z[k]) if k > 0 else above
-    return total
-
-
-def _largest_other(z, own):
-    """Number of the largest output but one's own."""
-    best = 1 if own == 0 else 0
-    for j in range(z.shape[0]):
-        if j != own and z[j] > z[best]:
-            best = j
-    return best
-
-
-def crammer_singer(y, z, delta, p):
-    """max(0, 1 + the largest other output - that of the class).
-
-    Crammer and Singer (2001).
-    """
-    T = type(z[0])
-    own = int(y[0])
-    other = _largest_other(z, own)
-    margin = T(1) + z[other] - z[own]
-    for j in range(z.shape[0]):
-        delta[j] = T(0)
-    if margin <= T(0):
-        return T(0)
-    delta[other] = T(1)
-    delta[own] = T(-1)
-    return margin
-
-
-def squared_crammer_singer(y, z, delta, p):
-    """The square of `crammer_singer`."""
-    margin = crammer_singer(y, z, delta, p)
-    for j in range(z.shape[0]):
-        delta[j] *= type(z[0])(2) * margin
-    return margin * margin
-
-
-def brier(y, z, delta, p):
-    """Half the squared error of the probabilities softmax(z). Brier (1950)."""
-    T = type(z[0])
-    own = int(y[0])
-    largest = z[0]
-    for j in range(z.shape[0]):
-        largest = z[j] if z[j] > largest else largest
-    total = T(0)
-    for j in range(z.shape[0]):
-        delta[j] = exp(z[j] - largest)
-        total += delta[j]
-    loss, mean = T(0), T(0)
-    for j in range(z.shape[0]):
-        a = delta[j] / total
-        error = a - T(1) if j == own else a
-        loss += T(0.5) * error * error
-        mean += a * error
-        delta[j] = a
-    for j in range(z.shape[0]):
-        a = delta[j]
-        error = a - T(1) if j == own else a
-        delta[j] = a * (error - mean)
-    return loss
-
-
 def _table(*rows):
     return {(row.name, row.output): row for row in rows}
 
@@ -342,7 +236,8 @@ REGRESSION_LOSSES = _table(
         about="the absolute error, of the median",
     ),
     Loss(
-        "quantile", "identity", quantile, quantile_slope, parameter="quantile",
+        "quantile", "identity", coupled.quantile, coupled.quantile_slope,
+        parameter="quantile",
         about="the pinball loss of the conditional quantile ``quantile`` (Koenker and "
         "Bassett, 1978); several at once do not cross",
     ),
@@ -355,7 +250,7 @@ REGRESSION_LOSSES = _table(
         about="log(cosh(error)): squared for small errors, absolute for large ones",
     ),
     Loss(
-        "gaussian_nll", "identity", row=gaussian_nll, outputs_per_target=2,
+        "gaussian_nll", "identity", row=coupled.gaussian_nll, outputs_per_target=2,
         about="the negative log-likelihood of a normal distribution of which mean and "
         "variance are learnt (Nix and Weigend, 1994)",
     ),
@@ -374,11 +269,8 @@ REGRESSION_LOSSES = _table(
     ),
 )  # fmt: skip
 
-# What rules call, beside elementary functions and other rules.
-HELPERS = (_largest_other,)
-
 # The several quantiles of 'quantile'.
-QUANTILES = Loss("quantiles", "identity", row=quantiles, outputs_per_target=0)
+QUANTILES = Loss("quantiles", "identity", row=coupled.quantiles, outputs_per_target=0)
 
 # One class against another, labels that do not exclude each other, and one class
 # against all the others.
@@ -404,9 +296,9 @@ BINARY_LOSSES = _table(
 
 MULTICLASS_LOSSES = _table(
     Loss("log_loss", "softmax", labels=True),
-    Loss("hinge", "identity", row=crammer_singer, labels=True),
-    Loss("squared_hinge", "identity", row=squared_crammer_singer, labels=True),
-    Loss("squared_error", "softmax", row=brier, labels=True),
+    Loss("hinge", "identity", row=coupled.crammer_singer, labels=True),
+    Loss("squared_hinge", "identity", row=coupled.squared_crammer_singer, labels=True),
+    Loss("squared_error", "softmax", row=coupled.brier, labels=True),
     *(
         row._replace(labels=True)
         for row in BINARY_LOSSES.values()
@@ -416,15 +308,20 @@ MULTICLASS_LOSSES = _table(
 
 
 LINKED_RANGES = {"logistic": (0.0, 1.0), "tanh": (-1.0, 1.0)}
+# What the parameter of a regression's loss may be called.
+_PARAMETERS = tuple(
+    row.parameter for row in REGRESSION_LOSSES.values() if row.parameter is not None
+)
+_BINARY_OUTPUTS = ("identity", "logistic")
 
 
-def regression_loss(name, output="auto"):
+def regression_loss(loss, output="auto"):
     """The row of a regression's loss behind some output activation.
 
     Parameters
     ----------
-    name : str
-        Name of a row of `REGRESSION_LOSSES`.
+    loss : str or Loss
+        Name of a row of `REGRESSION_LOSSES`, or a loss of one's own.
     output : str, default='auto'
         'auto' is the loss's own.
 
@@ -437,13 +334,17 @@ def regression_loss(name, output="auto"):
     ValueError
         If the two do not go together; the message says what would.
     """
-    row = next(row for row in REGRESSION_LOSSES.values() if row.name == name)
+    rows = REGRESSION_LOSSES.values()
+    own = isinstance(loss, Loss)
+    row = loss if own else next(row for row in rows if row.name == loss)
+    if own:
+        _check_parts(row, (*ACTIVATIONS, *OUTPUT_ONLY), _PARAMETERS)
     if output in ("auto", row.output):
         return row
     if row.output != "identity" or row.value is None:
         raise ValueError(
-            f"out_activation={output!r} does not go with loss={name!r}, whose own is "
-            f"{row.output!r}: use that or 'auto'."
+            f"out_activation={output!r} does not go with loss={row.name!r}, whose own "
+            f"is {row.output!r}: use that or 'auto'."
         )
     return linked(row, output)
 
@@ -452,15 +353,32 @@ def linked(row, output):
     """A loss of the identity, by scalar rules, behind another output activation."""
     low, high = LINKED_RANGES.get(output, (row.low, row.high))
     link = activation_rule(output)
-    return row._replace(output=output, link=link, low=low, high=high)
+    return row._replace(
+        output=output, link=link, low=max(low, row.low), high=min(high, row.high)
+    )
 
 
-def classification_loss(name, output, multiclass):
+def _check_parts(row, outputs, parameters):
+    """Refuse what no estimator of the kind would know of a loss of one's own."""
+    if row.output not in outputs:
+        raise ValueError(
+            f"loss {row.name!r} has output={row.output!r}, which must be one of "
+            f"{', '.join(map(repr, outputs))} here."
+        )
+    if row.parameter is not None and row.parameter not in parameters:
+        names = " or ".join(map(repr, parameters)) if parameters else "None"
+        raise ValueError(
+            f"loss {row.name!r} has parameter={row.parameter!r}, which must be {names} "
+            "here."
+        )
+
+
+def classification_loss(loss, output, multiclass):
     """The row of a classifier's loss behind some output activation.
 
     Parameters
     ----------
-    name : str
+    loss : str or Loss
         The parameter ``loss``.
     output : str
         'auto' or the name of an output activation.
@@ -477,16 +395,21 @@ def classification_loss(name, output, multiclass):
     ValueError
         If they do not go together; the message says what would.
     """
-    table = MULTICLASS_LOSSES if multiclass else BINARY_LOSSES
-    found = [row for row in table.values() if row.name == name]
+    if isinstance(loss, Loss):
+        outputs = ("identity", "logistic", "softmax") if multiclass else _BINARY_OUTPUTS
+        _check_parts(loss, outputs, ())
+        found = [loss._replace(labels=multiclass)]
+    else:
+        table = MULTICLASS_LOSSES if multiclass else BINARY_LOSSES
+        found = [row for row in table.values() if row.name == loss]
     for row in found:
         if output in ("auto", row.output):
             return row
     names = " or ".join(repr(row.output) for row in found)
     kind = "several classes" if multiclass else "two classes or labels"
     raise ValueError(
-        f"out_activation={output!r} does not go with loss={name!r} for {kind}: use "
-        f"{names} or 'auto'."
+        f"out_activation={output!r} does not go with loss={found[0].name!r} for "
+        f"{kind}: use {names} or 'auto'."
     )
 
 

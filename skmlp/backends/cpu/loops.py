@@ -17,7 +17,7 @@ from skmlp.backends.cpu.memory import (
     reinterpret_as_float,
     reinterpret_as_integer,
 )
-from skmlp.rules import activations, losses, polynomials
+from skmlp.rules import activations, coupled, polynomials
 from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
 from skmlp.rules.elementary import exp, log
 from skmlp.rules.losses import all_losses
@@ -38,7 +38,7 @@ def _rules_of_tables():
     for row in OPTIMIZERS.values():
         yield row.update
     yield from activations.HELPERS
-    yield from losses.HELPERS
+    yield from coupled.HELPERS
 
 
 def _teach_rules():

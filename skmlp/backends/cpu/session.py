@@ -290,7 +290,9 @@ def _predict(network, parameters, source, activation, n_jobs):
     out = np.empty((n_rows, network.sizes[-1]), dtype=dtype)
     scratch = np.empty((n_threads, 2 * block * width), dtype=dtype)
     room = (scratch, block, products.multiplier(dtype))
-    layers = _predicting_layers(network, activation, dtype)
+    # By rows, not names: the row that a name stands for may have been exchanged.
+    by_rows = network._replace(activations=tuple(network.rules), loss=None)
+    layers = _predicting_layers(by_rows, activation, dtype)
     numbers = _read_only(np.empty(0, dtype=np.int64) if rows is None else rows)
     sums = np.zeros(n_blocks)
     arguments = (layers, _kernel_x(x), numbers, room, parameters, out, sums)
