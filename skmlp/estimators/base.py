@@ -24,6 +24,7 @@ from skmlp.estimators.architecture import (
     hidden_sizes,
 )
 from skmlp.estimators.inputs import canonical_x, is_canonical, reject_masked, weigh
+from skmlp.estimators.inside import HiddenActivations, warn_of_dead_units
 from skmlp.estimators.parameters import COMMON, STOCHASTIC_SOLVERS
 from skmlp.network import Network, joined, pack, views
 from skmlp.training import lbfgs, stochastic
@@ -42,7 +43,7 @@ class Sample(NamedTuple):
     rows: np.ndarray
 
 
-class BaseMLP(BaseEstimator, ABC):
+class BaseMLP(HiddenActivations, BaseEstimator, ABC):
     """Base of the estimators; `MLPClassifier` documents the parameters."""
 
     _parameter_constraints: dict = COMMON
@@ -143,6 +144,8 @@ class BaseMLP(BaseEstimator, ABC):
             )
         else:
             self._fit_lbfgs(network, sample, parameters, progress)
+        if not incremental:
+            warn_of_dead_units(self, network, sample, get_backend(BACKEND).outputs)
         self._random_state = generator
         return self
 
