@@ -266,7 +266,7 @@ class _Tally:
     def __init__(self, activation):
         self.activation = activation
         self.alive = np.zeros(1, dtype=bool)
-        self.centre = None
+        self.centre = 0.0
         self.weight = self.saturated = self.shifted = self.squares = self.slopes = 0.0
         self.gradient_weight = self.gradients = 0.0
 
@@ -275,7 +275,8 @@ class _Tally:
         slope = np.abs(get_backend("reference").slope(self.activation, z, a))
         self.alive = self.alive | (slope != 0).any(axis=0)
         # Squares of deviations from any number near the mean do not cancel.
-        self.centre = np.mean(a) if self.centre is None else self.centre
+        if self.weight == 0:
+            self.centre = float(np.mean(a))
         deviations = a - self.centre
         self.weight += a.shape[1] * weights.sum()
         self.shifted += weights @ deviations.sum(axis=1)

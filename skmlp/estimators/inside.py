@@ -8,6 +8,7 @@ import copy
 import functools
 import warnings
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -56,12 +57,12 @@ class HiddenActivations:
         (150, 5)
         """
         check_is_fitted(self)
-        depth = _number(layer, len(self._activations))
-        cut = copy.copy(self)
-        cut.coefs_ = self.coefs_[: depth + 1]
-        cut.intercepts_ = self.intercepts_[: depth + 1]
-        cut._activations = self._activations[:depth]
-        cut.out_activation_ = self._activations[depth]
+        cut: Any = copy.copy(self)
+        depth = _number(layer, len(cut._activations))
+        cut.coefs_ = cut.coefs_[: depth + 1]
+        cut.intercepts_ = cut.intercepts_[: depth + 1]
+        cut.out_activation_ = cut._activations[depth]
+        cut._activations = cut._activations[:depth]
         return cut._outputs(X)
 
 
