@@ -5,6 +5,7 @@ first fit, so that a script which only loads a model or builds a parameter grid
 does not pay for it.
 """
 
+from skmlp.diagnosis import diagnose
 from skmlp.estimators import MLPClassifier, MLPRegressor
 from skmlp.rules.activations import Activation
 from skmlp.rules.losses import Loss
@@ -18,5 +19,6 @@ __all__ = [
     "MLPClassifier",
     "MLPRegressor",
     "__version__",
+    "diagnose",
     "warmup",
 ]

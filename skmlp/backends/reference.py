@@ -257,3 +257,44 @@ def assess(network, raw, targets, weights):
     losses, _ = _loss(network, targets.astype(np.float64), raw)
     loss = float(np.average(losses, weights=weights))
     return loss, _activate(network.output, raw)
+
+
+def slope(activation, z, a):
+    """By how much each unit's output changes with its own input.
+
+    Of softmax that is the diagonal of its derivative.
+
+    Parameters
+    ----------
+    activation : str or Activation
+    z, a : ndarray of shape (n_samples, units)
+        Inputs and outputs of a layer.
+    """
+    if activation == "softmax":
+        return a * (1.0 - a)
+    return _back_through(activation, z, a, np.ones_like(a))
+
+
+def trace(network, parameters, x, targets=None):
+    """What happens in every layer for some rows, for a look inside.
+
+    Returns
+    -------
+    inputs, outputs : list of ndarray of shape (n_samples, units)
+        Of each hidden layer.
+    deltas : list of ndarray of shape (n_samples, units) or None
+        Gradient of each row's loss by the inputs of each layer, the output layer being
+        the last; None without targets.
+    """
+    coefs, _ = views(network, parameters)
+    found = _forward(network, parameters, _dense(x).astype(np.float64))
+    inputs, layers = found.inputs, found.activated
+    if targets is None:
+        return inputs[1:], layers[1:], None
+    deltas = [_loss(network, targets.astype(np.float64), found.z)[1]]
+    for i in reversed(range(1, len(coefs))):
+        delta = deltas[0] @ coefs[i].T
+        deltas.insert(
+            0, _back_through(network.activations[i - 1], inputs[i], layers[i], delta)
+        )
+    return inputs[1:], layers[1:], deltas

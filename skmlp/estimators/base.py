@@ -5,7 +5,6 @@ wrong before, the estimator is what it was.
 """
 
 import copy
-import warnings
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from numbers import Integral
@@ -22,6 +21,7 @@ from skmlp.estimators.architecture import (
     hidden_activations,
     hidden_sizes,
 )
+from skmlp.estimators.course import check_course, rules_of
 from skmlp.estimators.inputs import (
     Sample,
     canonical_x,
@@ -29,6 +29,7 @@ from skmlp.estimators.inputs import (
     reject_masked,
     weigh,
 )
+from skmlp.estimators.inside import HiddenActivations, warn_of_dead_units
 from skmlp.estimators.parameters import COMMON, STOCHASTIC_SOLVERS
 from skmlp.estimators.regularising import regularisation
 from skmlp.estimators.validation import Given, Judge, check_complete, checked
@@ -36,12 +37,11 @@ from skmlp.network import Network, joined, pack, views
 from skmlp.training import lbfgs, stochastic
 from skmlp.training.optimizer import Optimizer, make_recipe
 from skmlp.training.progress import Progress, Validation
-from skmlp.training.schedules import SCHEDULES
 
 BACKEND = "cpu"
 
 
-class BaseMLP(BaseEstimator, ABC):
+class BaseMLP(HiddenActivations, BaseEstimator, ABC):
     """Base of the estimators; `MLPClassifier` documents the parameters."""
 
     _parameter_constraints: dict = COMMON
@@ -141,19 +141,6 @@ class BaseMLP(BaseEstimator, ABC):
             )
         return True
 
-    def _check_optimizer(self, incremental):
-        """Refuse what the solver, or this call, would have to leave undone."""
-        if incremental and SCHEDULES[self.learning_rate].ends:
-            raise ValueError(
-                f"partial_fit does not support learning_rate={self.learning_rate!r}, "
-                "which ends with the last epoch: partial_fit does not know the last."
-            )
-        if self.weight_decay > 0 and self.solver not in STOCHASTIC_SOLVERS:
-            raise ValueError(
-                f"weight_decay > 0 needs a stochastic solver, not {self.solver!r}: "
-                "there the L2 penalty alpha does the same."
-            )
-
     def _fit(self, X, y, sample_weight, given, *, incremental):
         goes_on = hasattr(self, "coefs_") and (self.warm_start or incremental)
         check_complete(given)
@@ -162,7 +149,7 @@ class BaseMLP(BaseEstimator, ABC):
                 "partial_fit does not support early_stopping=True without X_val and "
                 "y_val"
             )
-        self._check_optimizer(incremental)
+        check_course(self, incremental)
         sample = self._validate(X, y, sample_weight, first=not goes_on)
         held_out = checked(self, given, sample)
         generator = self._generator(incremental)
@@ -185,6 +172,8 @@ class BaseMLP(BaseEstimator, ABC):
             )
         else:
             self._fit_lbfgs(network, sample, held_out, parameters, progress, generator)
+        if not incremental:
+            warn_of_dead_units(self, network, sample, get_backend(BACKEND).outputs)
         self._random_state = generator
         return self
 
@@ -271,7 +260,7 @@ class BaseMLP(BaseEstimator, ABC):
             self.alpha,
             regularisation(self, network, sample.x, generator),
         )
-        rules = self._rules(len(rows), incremental)
+        rules = rules_of(self, len(rows), incremental)
         backend = get_backend(BACKEND)
         with backend.open_session(problem, parameters, self.n_jobs) as session:
             judge = held_out and Judge(self, network, backend, session, held_out)
@@ -282,28 +271,6 @@ class BaseMLP(BaseEstimator, ABC):
         self._publish(network, parameters)
         self._publish_progress(progress)
         self._publish_validation(network, progress.validation, incremental)
-
-    def _rules(self, n_rows, incremental):
-        if self.batch_size == "auto":
-            batch_size = min(200, n_rows)
-        else:
-            if self.batch_size > n_rows:
-                warnings.warn(
-                    "Got `batch_size` less than 1 or larger than sample size. It is "
-                    "going to be clipped",
-                    stacklevel=5,
-                )
-            batch_size = int(min(self.batch_size, n_rows))
-        return stochastic.Rules(
-            batch_size,
-            self.max_iter,
-            self.shuffle,
-            self.tol,
-            self.n_iter_no_change,
-            self.verbose,
-            incremental,
-            self.max_time,
-        )
 
     def _validation(self, before, held_out, parameters):
         """What goes on with an earlier call's scores, or begins; None without data."""
