@@ -14,7 +14,8 @@ module with two functions:
       after the other;
     - ``loss_and_gradient(parameters)``: float, and a float64 vector, over the rows of
       ``problem.rows``;
-    - ``outputs(rows)``: what the current parameters predict for some rows.
+    - ``outputs(rows)``: what the current parameters predict for some rows, with the
+      running statistics of a network that is normalised over minibatches.
 
 ``outputs(network, parameters, x, activation, n_jobs)``
     Array of shape (rows, outputs) of the network's predictions: `activation` is the

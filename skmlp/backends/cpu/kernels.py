@@ -1,4 +1,4 @@
-"""The kernels: minibatch training, the gradient over all rows, and outputs.
+"""The kernels: minibatch training, and the gradient over all rows.
 
 Every member of a team runs the same kernel (see `team`). A minibatch has two phases,
 each a set of numbered items, with a barrier after each:
@@ -25,9 +25,7 @@ from skmlp.backends.cpu.extras import (
 from skmlp.backends.cpu.first_layer import (
     gather_gradient,
     load_rows,
-    multiply_range,
     multiply_rows,
-    sum_range,
 )
 from skmlp.backends.cpu.loops import (
     call_activation,
@@ -36,6 +34,7 @@ from skmlp.backends.cpu.loops import (
     call_update,
 )
 from skmlp.backends.cpu.memory import matrix, prefetch, vector
+from skmlp.backends.cpu.normalising import call_back, call_norm
 from skmlp.backends.cpu.products import product, product_of_transposed, transpose
 from skmlp.backends.cpu.team import meet, take
 
@@ -45,6 +44,19 @@ def _dropout_arguments(extras, layer, lo, step):
     """What dropout of a block of a hidden layer's outputs is told."""
     keys = (extras.seed, step, layer + 1)
     return keys, lo, extras.thresholds[layer], extras.factors[layer]
+
+
+@jit.inline
+def _norm(layers, room, parameters, layer, lo, n):
+    """Scales of a hidden layer, and where a block's normalised inputs are kept."""
+    columns = layers.sizes[layer + 1]
+    place = room.at[layer + 1] + lo * columns
+    batch = room.inverses.shape[0] // layers.sizes.shape[0]
+    return (
+        vector(parameters, layers.scales[layer], columns),
+        matrix(room.normed, place, n, columns),
+        vector(room.inverses, layer * batch + lo, n),
+    )
 
 
 @jit.inline
@@ -82,6 +94,10 @@ def _forward(layers, data, room, extras, parameters, rows, lo, step):
             )
         if layer < last:
             z = matrix(inputs, start, n, columns)
+            if layers.norm != 0:
+                call_norm(
+                    layers.norm, (z, *_norm(layers, room, parameters, layer, lo, n))
+                )
             bias = vector(parameters, layers.biases[layer], columns)
             out = matrix(room.outputs, start, n, columns)
             call_activation(layers.activations[layer], (z, bias, out))
@@ -150,6 +166,10 @@ def _backward(layers, data, room, extras, parameters, rows, lo, scale, step):
         call_slope(layers.slopes[layer - 1], (delta, known))
         out = vector(room.sums, sums + layers.biases[layer - 1], columns)
         _sum_columns(delta, out)
+        if layers.norm_back != 0:
+            known = _norm(layers, room, parameters, layer - 1, lo, n)
+            out = vector(room.sums, sums + layers.scales[layer - 1], columns)
+            call_back(layers.norm_back, (delta, *known, out))
     return total
 
 
@@ -199,6 +219,8 @@ def _slab_range(slab, layers):
     """Where a slab begins in the flat vectors, and its length."""
     layer, first, last = slab[0], slab[1], slab[2]
     columns = layers.sizes[layer + 1]
+    if first == -2:
+        return layers.scales[layer], columns
     if first < 0:
         return layers.biases[layer], columns
     return layers.weights[layer] + first * columns, (last - first) * columns
@@ -212,7 +234,7 @@ def _slab_gradient(slab, layers, data, room, rows, add):
     n = rows.shape[0]
     columns = sizes[layer + 1]
     if first < 0:
-        _bias_gradient(room, layers.biases[layer], columns, n, add)
+        _bias_gradient(room, _slab_range(slab, layers)[0], columns, n, add)
     elif layer == 0:
         gather_gradient(
             data.x, rows, room.outputs, (room.deltas, at[1]),
@@ -378,72 +400,3 @@ def differentiate(post, layers, data, room, extras, parameters, span, result):
             item = take(post)
         if not meet(post):
             return
-
-
-@jit.kernel
-def predict(post, layers, x, rows, room, parameters, out, sums):
-    """Outputs of rows, block by block.
-
-    Parameters
-    ----------
-    x : ndarray or SparseRows
-    rows : ndarray of int64
-        Numbers of the rows; empty for all of them in their order.
-    room : tuple (outputs, block, multiply)
-        outputs has a vector a member, large enough for two layers of a block.
-    out : ndarray of shape (number of rows, outputs)
-    sums : ndarray of float64
-        Sum of a dense X by block, where all rows are asked for.
-    """
-    outputs, block, multiply = room
-    scratch = outputs[post.member]
-    n_rows = out.shape[0]
-    n_blocks = (n_rows + block - 1) // block
-    item = take(post)
-    while item < n_blocks:
-        lo = item * block
-        n = min(block, n_rows - lo)
-        half = scratch.shape[0] // 2
-        columns = layers.sizes[1]
-        if rows.shape[0] == 0:
-            multiply_range(x, lo, n, parameters, scratch, half, columns, multiply)
-            sums[item] = sum_range(x, lo, n)
-        else:
-            some = rows[lo : lo + n]
-            load_rows(x, some, scratch, 0)
-            multiply_rows(
-                x, some, scratch, 0, parameters, scratch, half, columns, multiply
-            )
-        end = _propagate(layers, parameters, scratch, half, n, multiply)
-        columns = out.shape[1]
-        result = matrix(scratch, end, n, columns)
-        for i in range(n):
-            for j in range(columns):
-                out[lo + i, j] = result[i, j]
-        item = take(post)
-
-
-@jit.inline
-def _propagate(layers, parameters, scratch, half, n, multiply):
-    """From the first layer's products to the outputs; where in `scratch` they lie.
-
-    A layer's outputs are in one half of the scratch, the next layer's in the other.
-    """
-    sizes = layers.sizes
-    here = half
-    for layer in range(sizes.shape[0] - 1):
-        columns = sizes[layer + 1]
-        if layer > 0:
-            product(
-                multiply,
-                (scratch, here),
-                (parameters, layers.weights[layer]),
-                (scratch, half - here),
-                (n, columns, sizes[layer]),
-                0,
-            )
-            here = half - here
-        z = matrix(scratch, here, n, columns)
-        bias = vector(parameters, layers.biases[layer], columns)
-        call_activation(layers.activations[layer], (z, bias, z))
-    return here

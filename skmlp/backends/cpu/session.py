@@ -9,13 +9,14 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from skmlp.backends.cpu import kernels, loops, plan, products
+from skmlp.backends.cpu import kernels, loops, plan, prediction, products
 from skmlp.backends.cpu.extras import extras_of
 from skmlp.backends.cpu.first_layer import SparseRows
+from skmlp.backends.cpu.normalising import layer_loops
 from skmlp.backends.cpu.pace import Pace
 from skmlp.backends.cpu.structures import Data, Layers, Room, Span, Step
 from skmlp.backends.cpu.team import Team
-from skmlp.network import layout, views
+from skmlp.network import folded, layout, views
 from skmlp.rules.activations import activation_rule
 from skmlp.rules.optimizers import OPTIMIZERS
 
@@ -50,6 +51,8 @@ def _row_work(network, x):
 def _layers(network, dtype):
     """The network for the kernels, but for the loops that they call."""
     places = layout(network)
+    normalises = network.normalization == "layer"
+    norm, in_place, back = layer_loops(dtype) if normalises else (0, 0, 0)
     return Layers(
         sizes=np.array(network.sizes, dtype=np.int64),
         weights=np.array(places.weights, dtype=np.int64),
@@ -60,6 +63,10 @@ def _layers(network, dtype):
         keeps=np.zeros(len(network.rules), dtype=np.int64),
         loss=0,
         loss_parameters=np.zeros(1, dtype=dtype),
+        scales=_addresses(places.scales),
+        norm=norm,
+        norm_in_place=in_place,
+        norm_back=back,
     )
 
 
@@ -106,24 +113,29 @@ def _room(problem, batch_size, parameters):
         sizes[0] = 0  # sparse rows are read where they lie
     ends = np.cumsum([0] + [batch_size * units for units in sizes])
     block = plan.block_rows(sizes, batch_size, dtype.itemsize)
+    normalises = network.normalization is not None
     slabs = plan.slabs(
-        network.shapes, batch_size, dtype.itemsize, biases=network.intercepts
+        *(network.shapes, batch_size, dtype.itemsize),
+        biases=network.intercepts,
+        scales=normalises,
     )
     places = layout(network)
     n_blocks = -(-batch_size // block)
-    sums_size = places.size - places.biases[0]
+    sums_size = places.trained - places.biases[0]
     keeps = problem.regularisation.dropout or any(row.by_input for row in network.rules)
     return Room(
         outputs=np.empty(ends[-1], dtype=dtype),
         deltas=np.empty(ends[-1], dtype=dtype),
         inputs=np.empty(ends[-1] if keeps else 0, dtype=dtype),
         at=ends[:-1].astype(np.int64),
-        gradient=np.zeros(places.size, dtype=dtype),
+        gradient=np.zeros(places.trained, dtype=dtype),
         losses=np.zeros(n_blocks),
         squares=np.zeros(len(slabs)),
         norms=np.zeros(len(slabs)),
         sums=np.empty(n_blocks * sums_size, dtype=dtype),
         sums_size=sums_size,
+        normed=np.empty(ends[-1] if normalises else 0, dtype=dtype),
+        inverses=np.empty(batch_size * len(sizes), dtype=dtype),
         slabs=slabs,
         block=block,
         multiply=products.multiplier(dtype),
@@ -151,6 +163,8 @@ class Session:
     """
 
     def __init__(self, problem, parameters, n_jobs):
+        if problem.network.normalization == "batch":
+            raise ValueError("normalization='batch' is not available.")
         self.parameters = parameters
         self._problem = problem
         self._n_jobs = n_jobs
@@ -281,6 +295,7 @@ def _predict(network, parameters, source, activation, n_jobs):
     `source` is X and row numbers, or X and none; with numbers X is not summed.
     """
     x, rows = source
+    network, parameters = folded(network, parameters)
     n_rows = x.shape[0] if rows is None else len(rows)
     dtype = parameters.dtype
     width = max(network.sizes[1:] if sparse.issparse(x) else network.sizes)
@@ -296,7 +311,7 @@ def _predict(network, parameters, source, activation, n_jobs):
     sums = np.zeros(n_blocks)
     arguments = (layers, _kernel_x(x), numbers, room, parameters, out, sums)
     with Team(n_threads) as team:
-        team.run(lambda post: kernels.predict(post, *arguments))
+        team.run(lambda post: prediction.predict(post, *arguments))
     return out, math.isfinite(sum(sums.tolist()))
 
 
