@@ -10,6 +10,11 @@ import numpy as np
 from scipy import sparse
 
 from skmlp.backends.cpu import kernels, loops, plan, prediction, products
+from skmlp.backends.cpu.batch_norm import (
+    BatchNorm,
+    batch_norm_of,
+    train_batch_norm,
+)
 from skmlp.backends.cpu.extras import extras_of
 from skmlp.backends.cpu.first_layer import SparseRows
 from skmlp.backends.cpu.normalising import layer_loops
@@ -147,6 +152,7 @@ class _Place(NamedTuple):
     """Where batches of one size are worked on."""
 
     room: Room
+    norm: BatchNorm | None
     team: Team
     pace: Pace
 
@@ -163,8 +169,6 @@ class Session:
     """
 
     def __init__(self, problem, parameters, n_jobs):
-        if problem.network.normalization == "batch":
-            raise ValueError("normalization='batch' is not available.")
         self.parameters = parameters
         self._problem = problem
         self._n_jobs = n_jobs
@@ -188,7 +192,12 @@ class Session:
             work = batch_size * _row_work(self._problem.network, self._problem.x)
             team = Team(plan.threads_for(work, self._n_jobs))
             room = _room(self._problem, batch_size, self.parameters)
-            self._places[batch_size] = _Place(room, team, Pace(team.size))
+            network = self._problem.network
+            norm = None
+            if network.normalization == "batch":
+                units = sum(network.sizes[1:-1])
+                norm = batch_norm_of(layout(network), room, units, self._dtype)
+            self._places[batch_size] = _Place(room, norm, team, Pace(team.size))
         return self._places[batch_size]
 
     def train(self, optimizer, order, batch_size, span, rates, total):
@@ -212,12 +221,17 @@ class Session:
         )
         self._steps += span[1] - span[0]
         result = np.array([total])
-        arguments = (self._layers, self._data, room, self._extras, self.parameters)
+        arguments = (self._layers, self._data, room, self._extras)
+        kernel = kernels.train
+        if place.norm is not None:
+            kernel = train_batch_norm
+            arguments = (*arguments, place.norm)
 
         def work(post, part):
             rates = step.rates[part.first - span[0] :]
-            return kernels.train(
-                post, *arguments, step._replace(rates=rates), part, result
+            return kernel(
+                *(post, *arguments, self.parameters),
+                *(step._replace(rates=rates), part, result),
             )
 
         self._run(place, batches, work)
@@ -225,6 +239,8 @@ class Session:
 
     def loss_and_gradient(self, parameters):
         """Loss and gradient over all training rows, the penalty included."""
+        if self._problem.network.normalization == "batch":
+            raise ValueError("A sweep over all rows has no statistics of minibatches.")
         rows = self._problem.rows
         batch_size = min(_SWEEP_ROWS, len(rows))
         place = self._place(batch_size)
