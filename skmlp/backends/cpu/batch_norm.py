@@ -105,6 +105,7 @@ def _back(delta, normed, factor, mean, share):
 
 @functools.cache
 def _loops(dtype):
+    """Addresses of the loops above, in the order of the fields."""
     kinds = Kinds(dtype)
     a, v = kinds.matrix, kinds.vector
     signatures = {
@@ -123,10 +124,12 @@ def batch_norm_of(places, room, n_hidden_units, dtype):
     """What the kernel needs beside the layers, for a network's layout and a room."""
     n_blocks = room.losses.shape[0]
     return BatchNorm(
-        *_loops(dtype),
-        np.array(places.means, dtype=np.int64),
-        np.array(places.variances, dtype=np.int64),
-        np.zeros(n_blocks * _VECTORS * n_hidden_units, dtype=dtype),
+        **dict(
+            zip(("moments", "apply", "products", "back"), _loops(dtype), strict=True)
+        ),
+        means=np.array(places.means, dtype=np.int64),
+        variances=np.array(places.variances, dtype=np.int64),
+        parts=np.zeros(n_blocks * _VECTORS * n_hidden_units, dtype=dtype),
     )
 
 

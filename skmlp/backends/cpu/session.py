@@ -221,7 +221,7 @@ class Session:
         )
         self._steps += span[1] - span[0]
         result = np.array([total])
-        arguments = (self._layers, self._data, room, self._extras)
+        arguments: tuple = (self._layers, self._data, room, self._extras)
         kernel = kernels.train
         if place.norm is not None:
             kernel = train_batch_norm
