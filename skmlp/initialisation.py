@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skmlp.network import layout, views
+from skmlp.network import first_norms, layout, views
 from skmlp.rules.activations import activation_rule
 
 
@@ -136,7 +136,7 @@ def initialise(network, schemes, generator, dtype):
     -------
     ndarray of shape (layout(network).size,)
     """
-    vector = np.zeros(layout(network).size, dtype=dtype)
+    vector = first_norms(network, np.zeros(layout(network).size, dtype=dtype))
     for coef, intercept, scheme in zip(*views(network, vector), schemes, strict=True):
         coef[:] = scheme.draw(generator, *coef.shape, coef.shape)
         if scheme.biases:

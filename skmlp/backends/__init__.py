@@ -16,7 +16,8 @@ module with three functions:
     - ``loss_and_gradient(parameters)``: float, and a float64 vector, over the rows of
       ``problem.rows``;
     - ``outputs(x, rows)``: raw outputs of the current parameters for some rows of an
-      X like that of the problem, None standing for all of them.
+      X like that of the problem, None standing for all of them, with the running
+      statistics of a network that is normalised over minibatches.
 
 ``outputs(network, parameters, x, activation, n_jobs)``
     Array of shape (rows, outputs) of the network's predictions: `activation` is the

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import log_softmax, softmax
 
-from skmlp.network import views
+from skmlp.network import layout, norms, views
 from skmlp.rules.activations import activation_rule
+from skmlp.rules.normalization import EPSILON, MOMENTUM
 from skmlp.rules.optimizers import OPTIMIZERS
 from skmlp.rules.randomness import (
     is_kept,
@@ -46,6 +47,55 @@ def _back_through(activation, z, a, delta):
     return delta * _apply(row.slope, z if row.by_input else a)
 
 
+class Normed(NamedTuple):
+    """A hidden layer's inputs, normalised.
+
+    Attributes
+    ----------
+    values : ndarray
+        Of mean zero and variance one, before they are scaled.
+    inverse : ndarray
+        What the differences from the mean were multiplied by.
+    mean, variance : ndarray or None
+        Of the layer's inputs; None where they were given.
+    """
+
+    values: np.ndarray
+    inverse: np.ndarray
+    mean: np.ndarray | None = None
+    variance: np.ndarray | None = None
+
+
+def _axis(network):
+    """What a hidden layer's inputs are normalised over: rows or units."""
+    return 0 if network.normalization == "batch" else 1
+
+
+def _normalise(network, running, z, training):
+    """Normalise a hidden layer's inputs; `running` are its running statistics.
+
+    These stand in for a batch's own in predictions, and for a batch of one row, whose
+    variance would be zero.
+    """
+    if network.normalization == "batch" and (not training or len(z) == 1):
+        mean, variance = running
+        inverse = 1.0 / np.sqrt(variance + EPSILON)
+        return Normed((z - mean) * inverse, inverse)
+    mean = z.mean(axis=_axis(network), keepdims=True)
+    variance = z.var(axis=_axis(network), keepdims=True)
+    inverse = 1.0 / np.sqrt(variance + EPSILON)
+    return Normed((z - mean) * inverse, inverse, mean, variance)
+
+
+def _back_through_norm(network, normed, delta):
+    """Gradient by a layer's inputs from that by its normalised inputs."""
+    if normed.mean is not None:
+        axis = _axis(network)
+        share = (delta * normed.values).mean(axis=axis, keepdims=True)
+        delta = delta - delta.mean(axis=axis, keepdims=True) - normed.values * share
+    return delta * normed.inverse
+
+
 class Trace(NamedTuple):
     """What a forward pass leaves behind, a list element for x and each hidden layer.
 
@@ -53,6 +103,7 @@ class Trace(NamedTuple):
     ----------
     inputs, activated, outputs : list of ndarray
         Before the activation, after it, and with dropout. Of x the outputs alone.
+    normed : list of Normed or None
     z : ndarray
         Raw outputs of the last layer.
     """
@@ -60,19 +111,27 @@ class Trace(NamedTuple):
     inputs: list
     activated: list
     outputs: list
+    normed: list
     z: np.ndarray
 
 
-def _forward(network, parameters, x, factors=None):
+def _forward(network, parameters, x, factors=None, *, training=False):
     """Forward pass; `factors` are those of dropout, an array a hidden layer."""
     coefs, intercepts = views(network, parameters)
+    scales, *statistics = norms(network, parameters)
+    running: list = list(zip(*statistics, strict=True)) or [None] * len(coefs)
     inputs, activated, outputs = [None], [x], [x]
+    normed: list = [None]
     for i, activation in enumerate(network.activations):
-        inputs.append(outputs[-1] @ coefs[i] + intercepts[i])
+        z = outputs[-1] @ coefs[i]
+        if network.normalization is not None:
+            normed.append(_normalise(network, running[i], z, training))
+            z = normed[-1].values * scales[i]
+        inputs.append(z + intercepts[i])
         activated.append(_activate(activation, inputs[-1]))
         outputs.append(activated[-1] * (1.0 if factors is None else factors[i]))
     z = outputs[-1] @ coefs[-1] + intercepts[-1]
-    return Trace(inputs, activated, outputs, z)
+    return Trace(inputs, activated, outputs, normed, z)
 
 
 def _softmax_loss(targets, z, smoothing):
@@ -107,17 +166,23 @@ def _loss(network, targets, z):
 
 
 def _gradient(network, parameters, batch, factors=None):
-    """Weighted sum of the rows' losses and its gradient, without the penalty."""
+    """Weighted sum of the rows' losses, its gradient without the penalty, the trace."""
     x, targets, weights = batch
-    trace = _forward(network, parameters, x, factors)
+    trace = _forward(network, parameters, x, factors, training=True)
     losses, delta = _loss(network, targets, trace.z)
     delta = delta * weights[:, None]
-    gradient = np.empty_like(parameters)
+    gradient = np.zeros_like(parameters)
     coef_gradients, intercept_gradients = views(network, gradient)
+    scale_gradients = norms(network, gradient).scales
     coefs, _ = views(network, parameters)
     for i in reversed(range(len(coefs))):
-        coef_gradients[i][:] = trace.outputs[i].T @ delta
         intercept_gradients[i][:] = delta.sum(axis=0) * network.intercepts
+        if i < len(scale_gradients):
+            normed = trace.normed[i + 1]
+            scale_gradients[i][:] = (delta * normed.values).sum(axis=0)
+            scaled = delta * norms(network, parameters).scales[i]
+            delta = _back_through_norm(network, normed, scaled)
+        coef_gradients[i][:] = trace.outputs[i].T @ delta
         if i > 0:
             delta = delta @ coefs[i].T
             if factors is not None:
@@ -126,7 +191,17 @@ def _gradient(network, parameters, batch, factors=None):
             delta = _back_through(
                 activation, trace.inputs[i], trace.activated[i], delta
             )
-    return losses @ weights, gradient
+    return losses @ weights, gradient, trace
+
+
+def _track(network, parameters, trace, n):
+    """Add a batch's statistics to the running ones, the variance without its bias."""
+    if network.normalization != "batch" or n == 1:
+        return
+    _, means, variances = norms(network, parameters)
+    for normed, mean, variance in zip(trace.normed[1:], means, variances, strict=True):
+        mean += MOMENTUM * (normed.mean[0] - mean)
+        variance += MOMENTUM * (normed.variance[0] * n / (n - 1) - variance)
 
 
 def _numbers(shape):
@@ -161,10 +236,9 @@ def _limit_norms(network, parameters, largest):
 
 
 def _weights_only(network, parameters):
-    """The parameters with the biases, which are not penalised, set to zero."""
+    """The parameters with all that is not penalised set to zero."""
     penalised = parameters.copy()
-    for intercept in views(network, penalised)[1]:
-        intercept[:] = 0
+    penalised[layout(network).biases[0] :] = 0
     return penalised
 
 
@@ -177,7 +251,7 @@ class Session:
         self._steps = 0
 
     def _batch(self, parameters, rows, scale, step=None):
-        """Loss and gradient over some rows, the sum of their weights times `scale`.
+        """Loss, gradient and trace of some rows, weights times `scale`.
 
         With the number of a step, dropout and noise are those of that step.
         """
@@ -196,40 +270,44 @@ class Session:
         if step is not None and extras.input_noise > 0:
             x += extras.input_noise * _noise(extras.seed, step, x.shape)
         batch = (x, targets, weights * scale)
-        loss, gradient = _gradient(problem.network, parameters, batch, factors)
+        loss, gradient, trace = _gradient(problem.network, parameters, batch, factors)
         penalised = _weights_only(problem.network, parameters)
         decay = problem.alpha / (problem.mean_weight * len(rows))
-        return loss + 0.5 * decay * penalised @ penalised, gradient + decay * penalised
+        loss += 0.5 * decay * penalised @ penalised
+        return loss, gradient + decay * penalised, trace
 
     def train(self, optimizer, order, batch_size, span, rates, total):
         """Train on some batches of an epoch."""
         update = OPTIMIZERS[optimizer.name].update
-        extras = self._problem.regularisation
+        network, extras = self._problem.network, self._problem.regularisation
+        n_trained = layout(network).trained
         for b, (shrink, *c) in zip(range(*span), rates, strict=True):
             rows = order[b * batch_size : (b + 1) * batch_size]
             scale = 1.0 / (self._problem.mean_weight * len(rows))
-            loss, gradient = self._batch(self.parameters, rows, scale, self._steps)
+            found = self._batch(self.parameters, rows, scale, self._steps)
+            loss, gradient, trace = found
             self._steps += 1
+            _track(network, self.parameters, trace, len(rows))
             total += loss * len(rows)
             norm = np.linalg.norm(gradient)
             if norm > extras.max_grad_norm:
                 gradient *= extras.max_grad_norm / norm
-            shrinking = _weights_only(self._problem.network, self.parameters)
+            shrinking = _weights_only(network, self.parameters)
             self.parameters -= shrink * shrinking
-            for i, g in enumerate(gradient):
+            for i, g in enumerate(gradient[:n_trained]):
                 slots = optimizer.slots[:, i]
                 self.parameters[i], *slots[:] = update(
                     self.parameters[i], g, *slots, c, optimizer.hyper
                 )
             if np.isfinite(extras.max_norm):
-                _limit_norms(self._problem.network, self.parameters, extras.max_norm)
+                _limit_norms(network, self.parameters, extras.max_norm)
         return total
 
     def loss_and_gradient(self, parameters):
         """Loss and gradient over all training rows, the penalty included."""
         rows = self._problem.rows
         scale = 1.0 / (self._problem.mean_weight * len(rows))
-        return self._batch(np.asarray(parameters), rows, scale)
+        return self._batch(np.asarray(parameters), rows, scale)[:2]
 
     def outputs(self, x, rows):
         """Raw outputs for some rows, or for all, with the current parameters."""

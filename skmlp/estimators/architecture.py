@@ -8,7 +8,7 @@ from numbers import Integral
 import numpy as np
 
 from skmlp.initialisation import SCHEMES, initialise, schemes_of
-from skmlp.network import pack
+from skmlp.network import first_norms, layout, views
 from skmlp.rules.activations import ACTIVATIONS, Activation
 from skmlp.rules.checks import check_activation
 
@@ -108,7 +108,10 @@ def _given(network, weight_init, dtype):
             f"weight_init has coefs and intercepts of shapes {found}, but the network "
             f"has {wanted}."
         )
-    parameters = pack(coefs, intercepts, dtype)
-    if not np.isfinite(parameters).all():
+    vector = first_norms(network, np.empty(layout(network).size, dtype=dtype))
+    for parts, given in zip(views(network, vector), (coefs, intercepts), strict=True):
+        for part, array in zip(parts, given, strict=True):
+            part[:] = array
+    if not np.isfinite(vector).all():
         raise ValueError("weight_init has elements that are not finite.")
-    return parameters
+    return vector

@@ -33,7 +33,7 @@ from skmlp.estimators.inside import HiddenActivations, warn_of_dead_units
 from skmlp.estimators.parameters import COMMON, STOCHASTIC_SOLVERS
 from skmlp.estimators.regularising import regularisation
 from skmlp.estimators.validation import Given, Judge, check_complete, checked
-from skmlp.network import Network, joined, pack, views
+from skmlp.network import Network, Norms, joined, norms, pack, views
 from skmlp.training import lbfgs, stochastic
 from skmlp.training.optimizer import Optimizer, make_recipe
 from skmlp.training.progress import Progress, Validation
@@ -222,6 +222,7 @@ class BaseMLP(HiddenActivations, BaseEstimator, ABC):
             output=loss.output,
             loss_parameters=loss_parameters,
             intercepts=self.fit_intercept,
+            normalization=self.normalization if hidden else None,
         )
 
     def _current_parameters(self, network, dtype):
@@ -233,7 +234,26 @@ class BaseMLP(HiddenActivations, BaseEstimator, ABC):
                 f"and data now ask for {network.shapes}: with warm_start or "
                 "partial_fit hidden_layer_sizes and the targets' columns must stay."
             )
-        return pack(self.coefs_, self.intercepts_, dtype)
+        found = self._normalization()
+        if found != network.normalization:
+            raise ValueError(
+                f"The fitted network has normalization={found!r}, but now it is "
+                f"{network.normalization!r}: with warm_start or partial_fit it must "
+                "stay."
+            )
+        return pack(self.coefs_, self.intercepts_, dtype, self._norms().parts)
+
+    def _norms(self):
+        """Scales and running statistics of the fitted network."""
+        names = ("norm_scales_", "norm_means_", "norm_variances_")
+        return Norms(*(getattr(self, name, None) or [] for name in names))
+
+    def _normalization(self):
+        """Which normalisation the fitted network has; not what the parameter says."""
+        fitted = self._norms()
+        if fitted.means:
+            return "batch"
+        return "layer" if fitted.scales else None
 
     def _fit_stochastic(
         self, network, sample, held_out, parameters, progress, generator, incremental
@@ -340,6 +360,10 @@ class BaseMLP(HiddenActivations, BaseEstimator, ABC):
     def _publish(self, network, parameters):
         """The fitted attributes that describe the network."""
         self.coefs_, self.intercepts_ = views(network, parameters)
+        fitted = norms(network, parameters)
+        self.norm_scales_ = fitted.scales or None
+        self.norm_means_ = fitted.means or None
+        self.norm_variances_ = fitted.variances or None
         self.n_layers_ = len(network.sizes)
         self.n_outputs_ = network.sizes[-1]
         self.out_activation_ = network.output
@@ -388,10 +412,13 @@ class BaseMLP(HiddenActivations, BaseEstimator, ABC):
             reject_masked(X=X)
             X = self._validate_for_prediction(X)
         sizes = (self.coefs_[0].shape[0], *(len(b) for b in self.intercepts_))
-        network = Network(sizes, self._activations, None, self.out_activation_)
+        network = Network(
+            *(sizes, self._activations, None, self.out_activation_),
+            normalization=self._normalization(),
+        )
         outputs, finite = get_backend(BACKEND).outputs(
             network,
-            joined(self.coefs_, self.intercepts_, dtype),
+            joined(self.coefs_, self.intercepts_, dtype, self._norms().parts),
             canonical_x(X, dtype),
             activation or self.out_activation_,
             self.n_jobs,

@@ -173,6 +173,18 @@ max_time : float, default=None
     iteration), with a `ConvergenceWarning`, and keeps what it has reached: the last
     epoch of ``loss_curve_`` may be one of fewer rows. Compiling, where that is still
     needed, takes its part of the time.
+normalization : {'batch', 'layer'}, default=None
+    Normalisation of the inputs of each hidden layer's activation to mean zero and
+    variance one, after which they are multiplied by a trained scale, which no penalty
+    shrinks, and the intercept is added.
+
+    - 'layer' takes mean and variance over the units of a row (Ba et al., 2016), in
+      training and in predictions alike;
+    - 'batch' takes them over the rows of a minibatch (Ioffe and Szegedy, 2015), not
+      weighted by ``sample_weight``. Predictions, and scores of early stopping, take
+      running means and unbiased variances, to which each minibatch adds a tenth; so
+      does a minibatch of a single row, which has no variance of its own, and which
+      adds nothing to them. Not available for 'lbfgs'.
 
 n_jobs : int, default=None
     Threads of one fit and of predictions; the results are the same for every number.
@@ -232,6 +244,17 @@ coefs_ : list of ndarray of shape (fan_in, fan_out)
 intercepts_ : list of ndarray of shape (fan_out,)
     The biases of each layer.
 
+norm_scales_ : list of ndarray of shape (n_units,) or None
+    With ``normalization`` the trained scale of each unit, by hidden layer: its inputs
+    z become ``scale * (z - mean) / sqrt(variance + 1e-5) + intercept``.
+
+norm_means_ : list of ndarray of shape (n_units,) or None
+    With ``normalization='batch'`` the running means of each hidden layer's inputs,
+    which stand for those of a minibatch in predictions.
+
+norm_variances_ : list of ndarray of shape (n_units,) or None
+    As ``norm_means_``, the running variances, of the minibatches' unbiased ones.
+
 n_features_in_ : int
     Number of features seen during fit.
 
@@ -252,6 +275,9 @@ out_activation_ : str
 """
 
 _REFERENCES = """
+Ba, J. L., Kiros, J. R. and Hinton, G. E. (2016). Layer normalization.
+arXiv:1607.06450.
+
 Chen, X. et al. (2023). Symbolic discovery of optimization algorithms. NeurIPS.
 
 Dozat, T. (2016). Incorporating Nesterov momentum into Adam. ICLR workshop.
@@ -261,6 +287,9 @@ learning and stochastic optimization. JMLR.
 
 Glorot, X. and Bengio, Y. (2010). Understanding the difficulty of training deep
 feedforward neural networks. AISTATS.
+
+Ioffe, S. and Szegedy, C. (2015). Batch normalization: accelerating deep network
+training by reducing internal covariate shift. ICML.
 
 Kingma, D. P. and Ba, J. (2014). Adam: a method for stochastic optimization.
 arXiv:1412.6980.

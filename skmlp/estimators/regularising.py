@@ -12,8 +12,8 @@ def regularisation(estimator, network, x, generator):
     Parameters
     ----------
     estimator : BaseMLP
-        For its parameters ``dropout``, ``input_noise``, ``max_norm``,
-        ``max_grad_norm`` and ``solver``.
+        For its parameters ``dropout``, ``input_noise``, ``normalization``,
+        ``max_norm``, ``max_grad_norm`` and ``solver``.
     network : Network
     x : canonical X
     generator : numpy.random.RandomState
@@ -68,8 +68,12 @@ def _rates(dropout, n_hidden):
 
 
 def _refuse_with_lbfgs(estimator, rates):
-    """L-BFGS needs the same loss at every call, and no steps but its own."""
+    """L-BFGS needs the same loss at every call, and no steps but its own.
+
+    Statistics of minibatches are those of steps: a sweep over all rows has none.
+    """
     given = {
+        "normalization": estimator.normalization == "batch",
         "dropout": any(rates),
         "input_noise": estimator.input_noise > 0,
         "max_norm": estimator.max_norm is not None,

@@ -19,6 +19,7 @@ from skmlp.backends.cpu.extras import (
     call_noise,
 )
 from skmlp.backends.cpu.first_layer import (
+    ask_for_targets,
     gather_gradient,
     load_rows,
     multiply_rows,
@@ -29,7 +30,8 @@ from skmlp.backends.cpu.loops import (
     call_slope,
     call_update,
 )
-from skmlp.backends.cpu.memory import matrix, prefetch, vector
+from skmlp.backends.cpu.memory import matrix, vector
+from skmlp.backends.cpu.normalising import call_back, call_norm
 from skmlp.backends.cpu.products import product, product_of_transposed, transpose
 from skmlp.backends.cpu.team import meet, take
 
@@ -42,49 +44,89 @@ def _dropout_arguments(extras, layer, lo, step):
 
 
 @jit.inline
+def _norm(layers, room, parameters, layer, lo, n):
+    """Scales of a hidden layer, and where a block's normalised inputs are kept."""
+    columns = layers.sizes[layer + 1]
+    place = room.at[layer + 1] + lo * columns
+    batch = room.inverses.shape[0] // layers.sizes.shape[0]
+    return (
+        vector(parameters, layers.scales[layer], columns),
+        matrix(room.normed, place, n, columns),
+        vector(room.inverses, layer * batch + lo, n),
+    )
+
+
+@jit.inline
+def load_block(layers, data, room, extras, parameters, rows, lo, step):
+    """Fill a block's rows of X, with noise where there is any."""
+    n = rows.shape[0]
+    at, sizes = room.at, layers.sizes
+    load_rows(data.x, rows, room.outputs, at[0] + lo * sizes[0])
+    if extras.noise != 0:
+        x = matrix(room.outputs, at[0] + lo * sizes[0], n, sizes[0])
+        deviation = parameters.dtype.type(extras.deviation)
+        call_noise(extras.noise, (x, (extras.seed, step, 0), lo, deviation))
+
+
+@jit.inline
+def multiply_layer(layers, data, room, parameters, rows, lo, layer):
+    """Products of a block with a layer's weights, without bias and activation."""
+    n = rows.shape[0]
+    at, sizes = room.at, layers.sizes
+    last = sizes.shape[0] - 2
+    columns = sizes[layer + 1]
+    start = at[layer + 1] + lo * columns
+    keeps = layer < last and layers.keeps[layer] != 0
+    inputs = room.inputs if keeps else room.outputs
+    if layer == 0:
+        multiply_rows(
+            data.x, rows, room.outputs, at[0] + lo * sizes[0],
+            parameters, inputs, start, columns, room.multiply,
+        )  # fmt: skip
+    else:
+        product(
+            room.multiply,
+            (room.outputs, at[layer] + lo * sizes[layer]),
+            (parameters, layers.weights[layer]),
+            (inputs, start),
+            (n, columns, sizes[layer]),
+            0,
+        )
+
+
+@jit.inline
+def activate_layer(layers, room, extras, parameters, n, lo, layer, step):
+    """Outputs of a block of a hidden layer from its inputs."""
+    columns = layers.sizes[layer + 1]
+    start = room.at[layer + 1] + lo * columns
+    inputs = room.inputs if layers.keeps[layer] != 0 else room.outputs
+    z = matrix(inputs, start, n, columns)
+    if layers.norm != 0:
+        call_norm(layers.norm, (z, *_norm(layers, room, parameters, layer, lo, n)))
+    bias = vector(parameters, layers.biases[layer], columns)
+    out = matrix(room.outputs, start, n, columns)
+    call_activation(layers.activations[layer], (z, bias, out))
+    if extras.drop != 0:
+        how = _dropout_arguments(extras, layer, lo, step)
+        if layers.by_input[layer] != 0:
+            call_drop(extras.drop, (out, *how))
+        else:
+            call_drop(extras.drop_to, (z, out, *how))
+
+
+@jit.inline
 def _forward(layers, data, room, extras, parameters, rows, lo, step):
     """Fill the outputs of a block of rows that begins at row `lo` of the batch.
 
     The last layer is left without bias and activation: they belong to the loss.
     """
     n = rows.shape[0]
-    at, sizes = room.at, layers.sizes
-    last = sizes.shape[0] - 2
-    load_rows(data.x, rows, room.outputs, at[0] + lo * sizes[0])
-    if extras.noise != 0:
-        x = matrix(room.outputs, at[0] + lo * sizes[0], n, sizes[0])
-        deviation = parameters.dtype.type(extras.deviation)
-        call_noise(extras.noise, (x, (extras.seed, step, 0), lo, deviation))
+    last = layers.sizes.shape[0] - 2
+    load_block(layers, data, room, extras, parameters, rows, lo, step)
     for layer in range(last + 1):
-        columns = sizes[layer + 1]
-        start = at[layer + 1] + lo * columns
-        keeps = layer < last and layers.keeps[layer] != 0
-        inputs = room.inputs if keeps else room.outputs
-        if layer == 0:
-            multiply_rows(
-                data.x, rows, room.outputs, at[0] + lo * sizes[0],
-                parameters, inputs, start, columns, room.multiply,
-            )  # fmt: skip
-        else:
-            product(
-                room.multiply,
-                (room.outputs, at[layer] + lo * sizes[layer]),
-                (parameters, layers.weights[layer]),
-                (inputs, start),
-                (n, columns, sizes[layer]),
-                0,
-            )
+        multiply_layer(layers, data, room, parameters, rows, lo, layer)
         if layer < last:
-            z = matrix(inputs, start, n, columns)
-            bias = vector(parameters, layers.biases[layer], columns)
-            out = matrix(room.outputs, start, n, columns)
-            call_activation(layers.activations[layer], (z, bias, out))
-            if extras.drop != 0:
-                how = _dropout_arguments(extras, layer, lo, step)
-                if layers.by_input[layer] != 0:
-                    call_drop(extras.drop, (out, *how))
-                else:
-                    call_drop(extras.drop_to, (z, out, *how))
+            activate_layer(layers, room, extras, parameters, n, lo, layer, step)
 
 
 @jit.inline
@@ -105,8 +147,8 @@ def _sum_columns(matrix, out):
 
 
 @jit.inline
-def _backward(layers, data, room, extras, parameters, rows, lo, scale, step):
-    """Loss of a block of rows; its deltas down to the first layer and their sums."""
+def loss_of_block(layers, data, room, parameters, rows, lo, scale):
+    """Loss of a block of rows; the last layer's deltas and their sums."""
     n = rows.shape[0]
     sums = lo // room.block * room.sums_size - layers.biases[0]
     at, sizes = room.at, layers.sizes
@@ -124,37 +166,50 @@ def _backward(layers, data, room, extras, parameters, rows, lo, scale, step):
         ),
     )
     _sum_columns(delta, vector(room.sums, sums + layers.biases[last], columns))
-    for layer in range(last, 0, -1):
-        columns = sizes[layer]
-        start = at[layer] + lo * columns
-        product(
-            room.multiply,
-            (room.deltas, at[layer + 1] + lo * sizes[layer + 1]),
-            (room.transposed, layers.weights[layer] - layers.weights[1]),
-            (room.deltas, start),
-            (n, columns, sizes[layer + 1]),
-            0,
-        )
-        delta = matrix(room.deltas, start, n, columns)
-        if extras.drop != 0:
-            how = _dropout_arguments(extras, layer - 1, lo, step)
-            call_drop(extras.drop, (delta, *how))
-        source = room.inputs if layers.keeps[layer - 1] != 0 else room.outputs
-        known = matrix(source, start, n, columns)
-        call_slope(layers.slopes[layer - 1], (delta, known))
-        out = vector(room.sums, sums + layers.biases[layer - 1], columns)
-        _sum_columns(delta, out)
     return total
 
 
 @jit.inline
-def _ask_for_targets(data, rows):
-    """Have the targets in the cache by the time that the loss needs them."""
-    width = data.targets.shape[1]
-    for i in range(rows.shape[0]):
-        prefetch(data.targets, rows[i] * width)
-        if data.weights.shape[0] > 0:
-            prefetch(data.weights, rows[i])
+def back_to_layer(layers, room, extras, n, lo, layer, step):
+    """Deltas of a block and their sums, from a layer to the hidden one before it."""
+    sums = lo // room.block * room.sums_size - layers.biases[0]
+    at, sizes = room.at, layers.sizes
+    columns = sizes[layer]
+    start = at[layer] + lo * columns
+    product(
+        room.multiply,
+        (room.deltas, at[layer + 1] + lo * sizes[layer + 1]),
+        (room.transposed, layers.weights[layer] - layers.weights[1]),
+        (room.deltas, start),
+        (n, columns, sizes[layer + 1]),
+        0,
+    )
+    delta = matrix(room.deltas, start, n, columns)
+    if extras.drop != 0:
+        how = _dropout_arguments(extras, layer - 1, lo, step)
+        call_drop(extras.drop, (delta, *how))
+    source = room.inputs if layers.keeps[layer - 1] != 0 else room.outputs
+    known = matrix(source, start, n, columns)
+    call_slope(layers.slopes[layer - 1], (delta, known))
+    out = vector(room.sums, sums + layers.biases[layer - 1], columns)
+    _sum_columns(delta, out)
+
+
+@jit.inline
+def _backward(layers, data, room, extras, parameters, rows, lo, scale, step):
+    """Loss of a block of rows; its deltas down to the first layer and their sums."""
+    n = rows.shape[0]
+    sums = lo // room.block * room.sums_size - layers.biases[0]
+    total = loss_of_block(layers, data, room, parameters, rows, lo, scale)
+    for layer in range(layers.sizes.shape[0] - 2, 0, -1):
+        back_to_layer(layers, room, extras, n, lo, layer, step)
+        if layers.norm_back != 0:
+            known = _norm(layers, room, parameters, layer - 1, lo, n)
+            columns = layers.sizes[layer]
+            delta = matrix(room.deltas, room.at[layer] + lo * columns, n, columns)
+            out = vector(room.sums, sums + layers.scales[layer - 1], columns)
+            call_back(layers.norm_back, (delta, *known, out))
+    return total
 
 
 @jit.inline
@@ -165,7 +220,7 @@ def rows_phase(post, layers, data, room, extras, parameters, rows, scale, step):
     while item < n_blocks:
         lo = item * room.block
         block = rows[lo : min(lo + room.block, rows.shape[0])]
-        _ask_for_targets(data, block)
+        ask_for_targets(data, block)
         _forward(layers, data, room, extras, parameters, block, lo, step)
         room.losses[item] = _backward(
             layers, data, room, extras, parameters, block, lo, scale, step
@@ -193,6 +248,8 @@ def slab_range(slab, layers):
     """Where a slab begins in the flat vectors, and its length."""
     layer, first, last = slab[0], slab[1], slab[2]
     columns = layers.sizes[layer + 1]
+    if first == -2:
+        return layers.scales[layer], columns
     if first < 0:
         return layers.biases[layer], columns
     return layers.weights[layer] + first * columns, (last - first) * columns
@@ -206,7 +263,7 @@ def slab_gradient(slab, layers, data, room, rows, add):
     n = rows.shape[0]
     columns = sizes[layer + 1]
     if first < 0:
-        _bias_gradient(room, layers.biases[layer], columns, n, add)
+        _bias_gradient(room, slab_range(slab, layers)[0], columns, n, add)
     elif layer == 0:
         gather_gradient(
             data.x, rows, room.outputs, (room.deltas, at[1]),
@@ -284,6 +341,20 @@ def sum_of(values, size):
     return total
 
 
+@jit.inline
+def finish_batch(post, layers, data, room, parameters, rows, step, number, result):
+    """Phase 2 of a minibatch, and its loss; false when the work was called off."""
+    n_blocks = (rows.shape[0] + room.block - 1) // room.block
+    if post.member == 0:
+        result[0] += rows.shape[0] * sum_of(room.losses, n_blocks)
+    _slabs_phase(post, layers, data, room, parameters, rows, step, number)
+    if not meet(post):
+        return False
+    if post.member == 0:
+        result[0] += 0.5 * step.decay * sum_of(room.squares, room.slabs.shape[0])
+    return True
+
+
 @jit.kernel
 def train(post, layers, data, room, extras, parameters, step, span, result):
     """Train on some batches of an epoch; adds their loss times their rows to result.
@@ -293,23 +364,19 @@ def train(post, layers, data, room, extras, parameters, step, span, result):
     calls, its bits are the same.
     """
     n = span.order.shape[0]
-    half_decay = 0.5 * step.decay
     for b in range(span.first, span.last):
         rows = span.order[b * span.batch : min((b + 1) * span.batch, n)]
         scale = parameters.dtype.type(span.weight / rows.shape[0])
-        n_blocks = rows_phase(
+        rows_phase(
             post, layers, data, room, extras, parameters, rows, scale, span.steps + b
         )
         if not meet(post):
             return
-        if post.member == 0:
-            result[0] += rows.shape[0] * sum_of(room.losses, n_blocks)
         number = b - span.first
-        _slabs_phase(post, layers, data, room, parameters, rows, step, number)
-        if not meet(post):
+        if not finish_batch(
+            post, layers, data, room, parameters, rows, step, number, result
+        ):
             return
-        if post.member == 0:
-            result[0] += half_decay * sum_of(room.squares, room.slabs.shape[0])
 
 
 @jit.kernel

@@ -82,30 +82,42 @@ def _weights_phase(post, layers, room, extras, parameters):
         layer = take(post)
 
 
+@jit.inline
+def finish_limited(
+    post, layers, data, room, extras, parameters, rows, step, number, result
+):
+    """As `kernels.finish_batch`, with limits of norms."""
+    n_blocks = (rows.shape[0] + room.block - 1) // room.block
+    if post.member == 0:
+        result[0] += rows.shape[0] * sum_of(room.losses, n_blocks)
+    _gradient_phase(post, layers, data, room, extras, parameters, rows, step)
+    if not meet(post):
+        return False
+    _update_phase(post, layers, room, extras, parameters, step, number)
+    if not meet(post):
+        return False
+    if post.member == 0:
+        result[0] += 0.5 * step.decay * sum_of(room.squares, room.slabs.shape[0])
+    if extras.limit != 0:
+        _weights_phase(post, layers, room, extras, parameters)
+        return meet(post)
+    return True
+
+
 @jit.kernel
 def train_limited(post, layers, data, room, extras, parameters, step, span, result):
     """As `kernels.train`, with limits of norms."""
     n = span.order.shape[0]
-    half_decay = 0.5 * step.decay
     for b in range(span.first, span.last):
         rows = span.order[b * span.batch : min((b + 1) * span.batch, n)]
         scale = parameters.dtype.type(span.weight / rows.shape[0])
-        n_blocks = rows_phase(
+        rows_phase(
             post, layers, data, room, extras, parameters, rows, scale, span.steps + b
         )
         if not meet(post):
             return
-        if post.member == 0:
-            result[0] += rows.shape[0] * sum_of(room.losses, n_blocks)
-        _gradient_phase(post, layers, data, room, extras, parameters, rows, step)
-        if not meet(post):
+        number = b - span.first
+        if not finish_limited(
+            post, layers, data, room, extras, parameters, rows, step, number, result
+        ):
             return
-        _update_phase(post, layers, room, extras, parameters, step, b - span.first)
-        if not meet(post):
-            return
-        if post.member == 0:
-            result[0] += half_decay * sum_of(room.squares, room.slabs.shape[0])
-        if extras.limit != 0:
-            _weights_phase(post, layers, room, extras, parameters)
-            if not meet(post):
-                return

@@ -13,6 +13,7 @@ from skmlp.backends.cpu.first_layer import (
 )
 from skmlp.backends.cpu.loops import call_activation, call_loss
 from skmlp.backends.cpu.memory import flat, matrix, vector
+from skmlp.backends.cpu.normalising import call_norm
 from skmlp.backends.cpu.products import product
 from skmlp.backends.cpu.team import take
 
@@ -81,6 +82,9 @@ def _propagate(layers, parameters, scratch, half, n, multiply):
             )
             here = half - here
         z = matrix(scratch, here, n, columns)
+        if layers.norm_in_place != 0 and layer < sizes.shape[0] - 2:
+            scale = vector(parameters, layers.scales[layer], columns)
+            call_norm(layers.norm_in_place, (z, scale))
         bias = vector(parameters, layers.biases[layer], columns)
         call_activation(layers.activations[layer], (z, bias, z))
     return here

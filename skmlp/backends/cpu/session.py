@@ -10,12 +10,18 @@ import numpy as np
 from scipy import sparse
 
 from skmlp.backends.cpu import kernels, limits, loops, plan, prediction, products
+from skmlp.backends.cpu.batch_norm import (
+    BatchNorm,
+    batch_norm_of,
+    train_batch_norm,
+)
 from skmlp.backends.cpu.extras import extras_of
 from skmlp.backends.cpu.first_layer import SparseRows
+from skmlp.backends.cpu.normalising import layer_loops
 from skmlp.backends.cpu.pace import Pace
 from skmlp.backends.cpu.structures import Data, Layers, Room, Span, Step
 from skmlp.backends.cpu.team import Team
-from skmlp.network import layout, views
+from skmlp.network import folded, layout, views
 from skmlp.rules.activations import activation_rule
 from skmlp.rules.optimizers import OPTIMIZERS
 
@@ -50,6 +56,8 @@ def _row_work(network, x):
 def _layers(network, dtype):
     """The network for the kernels, but for the loops that they call."""
     places = layout(network)
+    normalises = network.normalization == "layer"
+    norm, in_place, back = layer_loops(dtype) if normalises else (0, 0, 0)
     return Layers(
         sizes=np.array(network.sizes, dtype=np.int64),
         weights=np.array(places.weights, dtype=np.int64),
@@ -60,6 +68,10 @@ def _layers(network, dtype):
         keeps=np.zeros(len(network.rules), dtype=np.int64),
         loss=0,
         loss_parameters=np.zeros(1, dtype=dtype),
+        scales=_addresses(places.scales),
+        norm=norm,
+        norm_in_place=in_place,
+        norm_back=back,
     )
 
 
@@ -106,24 +118,29 @@ def _room(problem, batch_size, parameters):
         sizes[0] = 0  # sparse rows are read where they lie
     ends = np.cumsum([0] + [batch_size * units for units in sizes])
     block = plan.block_rows(sizes, batch_size, dtype.itemsize)
+    normalises = network.normalization is not None
     slabs = plan.slabs(
-        network.shapes, batch_size, dtype.itemsize, biases=network.intercepts
+        *(network.shapes, batch_size, dtype.itemsize),
+        biases=network.intercepts,
+        scales=normalises,
     )
     places = layout(network)
     n_blocks = -(-batch_size // block)
-    sums_size = places.size - places.biases[0]
+    sums_size = places.trained - places.biases[0]
     keeps = problem.regularisation.dropout or any(row.by_input for row in network.rules)
     return Room(
         outputs=np.empty(ends[-1], dtype=dtype),
         deltas=np.empty(ends[-1], dtype=dtype),
         inputs=np.empty(ends[-1] if keeps else 0, dtype=dtype),
         at=ends[:-1].astype(np.int64),
-        gradient=np.zeros(places.size, dtype=dtype),
+        gradient=np.zeros(places.trained, dtype=dtype),
         losses=np.zeros(n_blocks),
         squares=np.zeros(len(slabs)),
         norms=np.zeros(len(slabs)),
         sums=np.empty(n_blocks * sums_size, dtype=dtype),
         sums_size=sums_size,
+        normed=np.empty(ends[-1] if normalises else 0, dtype=dtype),
+        inverses=np.empty(batch_size * len(sizes), dtype=dtype),
         slabs=slabs,
         block=block,
         multiply=products.multiplier(dtype),
@@ -135,6 +152,7 @@ class _Place(NamedTuple):
     """Where batches of one size are worked on."""
 
     room: Room
+    norm: BatchNorm | None
     team: Team
     pace: Pace
 
@@ -174,7 +192,12 @@ class Session:
             work = batch_size * _row_work(self._problem.network, self._problem.x)
             team = Team(plan.threads_for(work, self._n_jobs))
             room = _room(self._problem, batch_size, self.parameters)
-            self._places[batch_size] = _Place(room, team, Pace(team.size))
+            network = self._problem.network
+            norm = None
+            if network.normalization == "batch":
+                units = sum(network.sizes[1:-1])
+                norm = batch_norm_of(layout(network), room, units, self._dtype)
+            self._places[batch_size] = _Place(room, norm, team, Pace(team.size))
         return self._places[batch_size]
 
     def train(self, optimizer, order, batch_size, span, rates, total):
@@ -199,21 +222,26 @@ class Session:
         )
         self._steps += span[1] - span[0]
         result = np.array([total])
-        arguments = (self._layers, self._data, room, self._extras, self.parameters)
-        train = limits.train_limited if self._extras.penalise else kernels.train
+        arguments: tuple = (self._layers, self._data, room, self._extras)
+        kernel = limits.train_limited if self._extras.penalise else kernels.train
+        if place.norm is not None:
+            kernel = train_batch_norm
+            arguments = (*arguments, place.norm)
 
         def work(post, part):
             first = part.first - span[0]
             rest = step._replace(
                 shrinks=step.shrinks[first:], coefficients=step.coefficients[first:]
             )
-            return train(post, *arguments, rest, part, result)
+            return kernel(post, *arguments, self.parameters, rest, part, result)
 
         self._run(place, batches, work)
         return float(result[0])
 
     def loss_and_gradient(self, parameters):
         """Loss and gradient over all training rows, the penalty included."""
+        if self._problem.network.normalization == "batch":
+            raise ValueError("A sweep over all rows has no statistics of minibatches.")
         rows = self._problem.rows
         batch_size = min(_SWEEP_ROWS, len(rows))
         place = self._place(batch_size)
@@ -280,6 +308,7 @@ def _predict(network, parameters, source, activation, n_jobs):
     `source` is X and row numbers, or X and none; with numbers X is not summed.
     """
     x, rows = source
+    network, parameters = folded(network, parameters)
     n_rows = x.shape[0] if rows is None else len(rows)
     dtype = parameters.dtype
     width = max(network.sizes[1:] if sparse.issparse(x) else network.sizes)

@@ -31,6 +31,10 @@ class Layers(NamedTuple):
         Address of the loss.
     loss_parameters : ndarray
         At least one.
+    scales : ndarray of int64
+        Offsets of the hidden layers' scales.
+    norm, norm_in_place, norm_back : int
+        Addresses of the loops that normalise rows; 0 where there are none.
     """
 
     sizes: np.ndarray
@@ -42,6 +46,10 @@ class Layers(NamedTuple):
     keeps: np.ndarray
     loss: int
     loss_parameters: np.ndarray
+    scales: np.ndarray
+    norm: int
+    norm_in_place: int
+    norm_back: int
 
 
 class Data(NamedTuple):
@@ -72,9 +80,14 @@ class Room(NamedTuple):
     sums : ndarray of shape (row blocks * sums_size,)
         Sums of the deltas of all layers, by row block.
     sums_size : int
-        Number of biases.
+        Number of biases and scales.
+    normed : ndarray like outputs
+        Normalised inputs of the hidden layers; empty if they are not.
+    inverses : ndarray
+        What each row of each layer was multiplied by in normalising it.
     slabs : ndarray of int64 of shape (slabs, 3)
-        Layer, first and last row of its weights; first = -1 for its biases.
+        Layer, first and last row of its weights; first = -1 for its biases, -2 for its
+        scales.
     block : int
         Rows of a block.
     multiply : int
@@ -93,6 +106,8 @@ class Room(NamedTuple):
     norms: np.ndarray
     sums: np.ndarray
     sums_size: int
+    normed: np.ndarray
+    inverses: np.ndarray
     slabs: np.ndarray
     block: int
     multiply: int
