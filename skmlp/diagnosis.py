@@ -198,7 +198,8 @@ def diagnose(model, X, y=None, sample_weight=None):
     check_is_fitted(model)
     x, targets, weights, rows = _checked(model, X, y, sample_weight)
     network = _network(model, targets)
-    parameters = pack(model.coefs_, model.intercepts_, np.float64)
+    norms = model._norms().parts
+    parameters = pack(model.coefs_, model.intercepts_, np.float64, norms)
     tallies = [_Tally(activation) for activation in network.activations]
     outputs = _Tally("identity")
     trace = get_backend("reference").trace
@@ -233,7 +234,10 @@ def _checked(model, X, y, sample_weight):
 def _network(model, targets):
     """The fitted network, with the model's loss where there are targets."""
     sizes = (model.coefs_[0].shape[0], *(len(b) for b in model.intercepts_))
-    network = Network(sizes, model._activations, None, model.out_activation_)
+    network = Network(
+        *(sizes, model._activations, None, model.out_activation_),
+        normalization=model._normalization(),
+    )
     if targets is None:
         return network
     n_outputs, loss, loss_parameters = model._head(targets)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import log_softmax, softmax
 
-from skmlp.network import layout, norms, views
+from skmlp.network import folded, layout, norms, views
 from skmlp.rules.activations import activation_rule
 from skmlp.rules.normalization import EPSILON, MOMENTUM
 from skmlp.rules.optimizers import OPTIMIZERS
@@ -364,14 +364,19 @@ def trace(network, parameters, x, targets=None):
         Gradient of each row's loss by the inputs of each layer, the output layer being
         the last; None without targets.
     """
+    network, parameters = folded(network, parameters)
     coefs, _ = views(network, parameters)
+    scales = norms(network, parameters).scales
     found = _forward(network, parameters, _dense(x).astype(np.float64))
     inputs, layers = found.inputs, found.activated
     if targets is None:
         return inputs[1:], layers[1:], None
     deltas = [_loss(network, targets.astype(np.float64), found.z)[1]]
     for i in reversed(range(1, len(coefs))):
-        delta = deltas[0] @ coefs[i].T
+        delta = deltas[0]
+        if i < len(scales):
+            delta = _back_through_norm(network, found.normed[i + 1], delta * scales[i])
+        delta = delta @ coefs[i].T
         deltas.insert(
             0, _back_through(network.activations[i - 1], inputs[i], layers[i], delta)
         )

@@ -1,7 +1,7 @@
 """What hidden layers make of data: as features, and a warning when that is nothing.
 
-A network that is cut after a hidden layer is a network: the backends compute it like
-any other, the layer's activation being the output's.
+A network that is cut after a hidden layer, with an identity for its output layer, is a
+network: the backends compute it like any other.
 """
 
 import copy
@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmlp.estimators.inputs import canonical_x
 from skmlp.exceptions import DeadUnitsWarning
-from skmlp.network import pack
+from skmlp.network import Norms, pack
 from skmlp.rules.activations import activation_rule
 
 # Below this number of rows a healthy unit may well be silent on all of them.
@@ -59,11 +59,20 @@ class HiddenActivations:
         check_is_fitted(self)
         cut: Any = copy.copy(self)
         depth = _number(layer, len(cut._activations))
-        cut.coefs_ = cut.coefs_[: depth + 1]
-        cut.intercepts_ = cut.intercepts_[: depth + 1]
-        cut.out_activation_ = cut._activations[depth]
-        cut._activations = cut._activations[:depth]
+        cut.coefs_, cut.intercepts_, kept = _cut(self, depth)
+        cut._norms = lambda: kept
+        cut.out_activation_ = "identity"
+        cut._activations = cut._activations[: depth + 1]
         return cut._outputs(X)
+
+
+def _cut(model, depth):
+    """Weights, biases and norms up to a hidden layer, and an identity after it."""
+    units, dtype = len(model.intercepts_[depth]), model.coefs_[0].dtype
+    coefs = [*model.coefs_[: depth + 1], np.eye(units, dtype=dtype)]
+    intercepts = [*model.intercepts_[: depth + 1], np.zeros(units, dtype=dtype)]
+    norms = Norms(*(part[: depth + 1] for part in model._norms()))
+    return coefs, intercepts, norms
 
 
 def _number(layer, n_hidden):
@@ -127,15 +136,15 @@ def _may_die(rule):
 
 def _layer_outputs(model, network, layer, outputs, x):
     """Outputs of a hidden layer for canonical x."""
-    activation = network.activations[layer]
     cut = network._replace(
-        sizes=network.sizes[: layer + 2],
-        activations=network.activations[:layer],
+        sizes=(*network.sizes[: layer + 2], network.sizes[layer + 1]),
+        activations=network.activations[: layer + 1],
         loss=None,
-        output=activation,
+        output="identity",
     )
-    parts = model.coefs_[: layer + 1], model.intercepts_[: layer + 1]
-    return outputs(cut, pack(*parts, x.dtype), x, activation, 1)[0]
+    coefs, intercepts, norms = _cut(model, layer)
+    parameters = pack(coefs, intercepts, x.dtype, norms.parts)
+    return outputs(cut, parameters, x, "identity", 1)[0]
 
 
 def _dead_share(run, sample):
