@@ -1,22 +1,48 @@
 """The parts of the two estimators' docstrings that are the same.
 
 Two near-equal copies drift apart; so the common parameters and attributes stand here
-once and are set into both docstrings when the classes are made.
+once and are set into both docstrings when the classes are made. What tables of rules
+say of their rows is set in, too: a row added to a table is documented by its `about`.
 """
 
 import inspect
+import textwrap
+
+from skmlp.initialisation import SCHEMES
+from skmlp.rules.activations import ACTIVATIONS
+from skmlp.rules.losses import (
+    BINARY_LOSSES,
+    LINKS,
+    REGRESSION_LOSSES,
+)
+
+_LINE = 84
+
+
+def _rows(rows):
+    """A list of rows of a table, by what each says about itself."""
+    return ";\n".join(
+        textwrap.fill(
+            f"- {row.name!r}: {row.about}",
+            _LINE,
+            initial_indent="    ",
+            subsequent_indent="      ",
+            break_on_hyphens=False,
+        )
+        for row in rows
+    )
+
 
 _PARAMETERS = """
 hidden_layer_sizes : array-like of shape (n_layers - 2,), default=(100,)
     Units of each hidden layer. Empty for a linear model.
 
-activation : {'identity', 'logistic', 'tanh', 'relu'}, default='relu'
-    Activation function of the hidden layers.
+activation : str, Activation or list of them, default='relu'
+    Activation function of the hidden layers: one for all, or a list of one for each.
 
-    - 'identity', f(z) = z, a linear bottleneck;
-    - 'logistic', f(z) = 1 / (1 + exp(-z));
-    - 'tanh', f(z) = tanh(z);
-    - 'relu', f(z) = max(0, z).
+<activation rows>.
+
+    A function of one's own is an `skmlp.Activation`.
 
 solver : {'lbfgs', 'sgd', 'adam'}, default='adam'
     How the weights are found.
@@ -100,6 +126,44 @@ max_fun : int, default=15000
 """
 
 _OWN_PARAMETERS = """
+weight_init : str or tuple (coefs, intercepts), default='auto'
+    How the initial weights are drawn. 'auto' draws those of each layer as its
+    activation needs them, which for scikit-learn's activations is as scikit-learn
+    does; the output layer takes the way of the last of ``activation``. A name is the
+    way of all layers. Biases begin with zero unless noted.
+
+<scheme rows>.
+
+    A pair of lists of arrays, shaped like ``coefs_`` and ``intercepts_``, is itself
+    the start.
+
+fit_intercept : bool, default=True
+    Whether the layers have biases. Without, those of all layers are zero.
+
+dropout : float or array-like of shape (n_layers - 2,), default=0.0
+    Share of a hidden layer's outputs that are set to zero at random in training, row
+    by row, the others being divided by the share that is left (Srivastava et al.,
+    2014); one rate for all hidden layers or one for each, in [0, 1). Predictions use
+    all outputs.
+
+input_noise : float, default=0.0
+    Standard deviation of the normal noise that is added to X in training, anew in
+    each epoch; for dense X.
+
+normalization : {'batch', 'layer'} or None, default=None
+    Normalises what goes into the activation of every hidden layer to mean 0 and
+    variance 1, and lets it learn a scale and a shift: 'batch' by unit over the rows
+    of a minibatch, predictions by running means of the training (Ioffe and Szegedy,
+    2015); 'layer' by row over the units (Ba et al., 2016).
+
+max_norm : float or None, default=None
+    Largest Euclidean norm of the weights that go into a unit; after each step those
+    of a larger norm are scaled down to it (Srivastava et al., 2014).
+
+max_grad_norm : float or None, default=None
+    Largest Euclidean norm of the gradient by all parameters together; one of a larger
+    norm is scaled down to it before the step (Pascanu et al., 2013).
+
 n_jobs : int, default=None
     Threads of one fit and of predictions; the results are the same for every number.
     None stands for all that joblib, the CPU affinity and ``NUMBA_NUM_THREADS`` allow,
@@ -156,21 +220,102 @@ out_activation_ : str
 """
 
 _REFERENCES = """
+Ba, J. L., Kiros, J. R. and Hinton, G. E. (2016). Layer normalization.
+arXiv:1607.06450.
+
 Glorot, X. and Bengio, Y. (2010). Understanding the difficulty of training deep
 feedforward neural networks. AISTATS.
 
+Ioffe, S. and Szegedy, C. (2015). Batch normalization: accelerating deep network
+training by reducing internal covariate shift. ICML.
+
 Kingma, D. P. and Ba, J. (2014). Adam: a method for stochastic optimization.
 arXiv:1412.6980.
+
+Pascanu, R., Mikolov, T. and Bengio, Y. (2013). On the difficulty of training
+recurrent neural networks. ICML.
+
+Srivastava, N., Hinton, G., Krizhevsky, A., Sutskever, I. and Salakhutdinov, R.
+(2014). Dropout: a simple way to prevent neural networks from overfitting. JMLR.
 
 Sutskever, I., Martens, J., Dahl, G. and Hinton, G. (2013). On the importance of
 initialization and momentum in deep learning. ICML.
 """
 
+_CLASSIFIER_LOSS = """
+loss : str or Loss, default='log_loss'
+    What is minimised.
+
+<binary loss rows>.
+
+    With more than two classes, one to a sample, they are the cross-entropy of all
+    classes' probabilities, the hinge loss of Crammer and Singer (2001), its square,
+    and half the squared error summed over the classes. With 'hinge' and
+    'squared_hinge' there are no probabilities, but a ``decision_function``. A loss of
+    one's own is an `skmlp.Loss`, summed over the outputs.
+"""
+
+_CLASSIFIER_OUTPUT = """
+out_activation : {'auto', 'logistic', 'softmax', 'identity'}, default='auto'
+    How raw outputs become probabilities. 'auto' is what belongs to target and loss:
+    'softmax' where each sample has one of several classes, 'logistic' for two classes
+    and for labels that do not exclude each other, 'identity' for the hinge losses.
+    'logistic' with several classes trains each class against all others;
+    ``predict_proba`` then divides by the sum.
+
+label_smoothing : float, default=0.0
+    Share of the target that is spread evenly over all classes, in [0, 1), for
+    ``loss='log_loss'``: with K classes the target of the true one is
+    ``1 - label_smoothing * (1 - 1 / K)`` (Szegedy et al., 2016).
+"""
+
+_REGRESSOR_LOSS = """
+loss : str or Loss, default='squared_error'
+    What is minimised, summed over the targets.
+
+<regression loss rows>.
+
+    'poisson', 'gamma' and 'tweedie' predict by the exponential function and refuse
+    targets out of their range. A loss of one's own is an `skmlp.Loss`.
+"""
+
+_REGRESSOR_OUTPUT = """
+out_activation : str, default='auto'
+    What turns raw outputs into predictions: 'auto', 'identity',
+    <links>. 'auto' is the loss's own: 'exp' for
+    'poisson', 'gamma' and 'tweedie', else the identity. Losses whose own is the
+    identity may have any other, so that predictions are not negative ('relu'),
+    positive ('softplus', 'exp'), in (0, 1) ('logistic') or in (-1, 1) ('tanh');
+    'gaussian_nll' and several quantiles may not.
+
+quantile : float or ascending list of floats, default=0.5
+    Level of ``loss='quantile'``, in (0, 1). Several levels for a single target are
+    learnt by one network, which predicts a column for each, ascending in every row.
+
+delta : float, default=1.0
+    Error beyond which ``loss='huber'`` is absolute, in units of the target.
+
+power : float, default=1.5
+    Power of ``loss='tweedie'``, in (1, 2): the variance grows with that power of
+    the mean.
+"""
+
 _PARTS = {
+    "    {classifier_loss}": _CLASSIFIER_LOSS,
+    "    {classifier_output}": _CLASSIFIER_OUTPUT,
+    "    {regressor_loss}": _REGRESSOR_LOSS,
+    "    {regressor_output}": _REGRESSOR_OUTPUT,
     "    {parameters}": _PARAMETERS,
     "    {own_parameters}": _OWN_PARAMETERS,
     "    {attributes}": _ATTRIBUTES,
     "    {references}": _REFERENCES,
+}
+_TABLES = {
+    "<activation rows>": _rows(ACTIVATIONS.values()),
+    "<scheme rows>": _rows(SCHEMES.values()),
+    "<binary loss rows>": _rows(BINARY_LOSSES.values()),
+    "<regression loss rows>": _rows(REGRESSION_LOSSES.values()),
+    "<links>": ", ".join(map(repr, LINKS)),
 }
 
 
@@ -179,6 +324,8 @@ def with_shared_docs(estimator):
     if estimator.__doc__ is None:  # python -OO
         return estimator
     for place, text in _PARTS.items():
+        for name, made in _TABLES.items():
+            text = text.replace(name, made)
         lines = inspect.cleandoc(text).splitlines()
         block = "\n".join(f"    {line}" if line else "" for line in lines)
         estimator.__doc__ = estimator.__doc__.replace(place, block)
