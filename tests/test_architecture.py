@@ -21,6 +21,7 @@ FLOORS = [
     ["skmlp.estimators"],
     ["skmlp.training"],
     ["skmlp.backends"],
+    ["skmlp.initialisation"],
     ["skmlp.network"],
     ["skmlp.rules"],
     ["skmlp.jit"],
