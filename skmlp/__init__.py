@@ -5,9 +5,20 @@ first fit, so that a script which only loads a model or builds a parameter grid
 does not pay for it.
 """
 
+from skmlp.diagnosis import diagnose
 from skmlp.estimators import MLPClassifier, MLPRegressor
+from skmlp.rules.activations import Activation
+from skmlp.rules.losses import Loss
 from skmlp.warming import warmup
 
 __version__ = "0.1.0"
 
-__all__ = ["MLPClassifier", "MLPRegressor", "__version__", "warmup"]
+__all__ = [
+    "Activation",
+    "Loss",
+    "MLPClassifier",
+    "MLPRegressor",
+    "__version__",
+    "diagnose",
+    "warmup",
+]

@@ -4,6 +4,11 @@ All parameters live in one flat vector, first every layer's weights (fan_in rows
 fan_out, C order), then every layer's biases: the order in which scikit-learn packs
 them. One vector means one optimizer loop, one compiled kernel for every architecture,
 and L-BFGS for free; `coefs_` and `intercepts_` are views on it.
+
+Where the hidden layers are normalised, their scales follow, and after those the running
+means and variances. The latter are not trained, but they belong to the parameters that
+were best on validation data, go on with a training that goes on, and diverge with it:
+in the vector all of that holds without a word anywhere else.
 """
 
 from itertools import pairwise
@@ -11,8 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skmlp.rules.activations import ACTIVATIONS
-from skmlp.rules.losses import LOSSES
+from skmlp.rules.activations import Activation, activation_rule
+from skmlp.rules.losses import Loss
+from skmlp.rules.normalization import EPSILON
 
 
 class Network(NamedTuple):
@@ -22,19 +28,29 @@ class Network(NamedTuple):
     ----------
     sizes : tuple of int
         Units of every layer, from the features to the outputs; two at least.
-    activations : tuple of str
-        Activation of each hidden layer, ``len(sizes) - 2`` names.
-    loss : str or None
-        With `output` it names a row of `skmlp.rules.losses.LOSSES`; None for a
-        network that only predicts.
+    activations : tuple of str or Activation
+        Activation of each hidden layer, ``len(sizes) - 2`` of them.
+    loss : Loss or None
+        None for a network that only predicts.
     output : str
-        The output activation.
+        Name of the output activation.
+    loss_parameters : tuple of float, default=(0.0,)
+        What the loss's parameter is; without one, the share of label smoothing.
+    intercepts : bool, default=True
+        Whether biases are trained; else they stay as they are.
+    normalization : {'batch', 'layer'} or None, default=None
+        What the inputs of the hidden layers' activations are normalised over: the rows
+        of a minibatch (Ioffe and Szegedy, 2015) or the units of a layer (Ba et al.,
+        2016). The biases are added, and the scales multiplied, after it.
     """
 
     sizes: tuple[int, ...]
-    activations: tuple[str, ...]
-    loss: str | None
+    activations: tuple[str | Activation, ...]
+    loss: Loss | None
     output: str
+    loss_parameters: tuple[float, ...] = (0.0,)
+    intercepts: bool = True
+    normalization: str | None = None
 
     @property
     def shapes(self):
@@ -42,14 +58,19 @@ class Network(NamedTuple):
         return list(pairwise(self.sizes))
 
     @property
-    def loss_rule(self):
-        """The row of the table of losses; of a network that has a loss."""
-        return LOSSES[str(self.loss), self.output]
+    def target_columns(self):
+        """Columns of the target."""
+        loss = self.loss
+        if loss is None:
+            raise ValueError("A network that only predicts has no targets.")
+        if loss.labels or loss.outputs_per_target == 0:
+            return 1
+        return self.sizes[-1] // loss.outputs_per_target
 
     @property
-    def target_columns(self):
-        """Columns of the target: a class's number under softmax, else one an output."""
-        return 1 if self.output == "softmax" else self.sizes[-1]
+    def rules(self):
+        """Rows of the hidden layers' activations."""
+        return [activation_rule(activation) for activation in self.activations]
 
 
 class Layout(NamedTuple):
@@ -61,19 +82,43 @@ class Layout(NamedTuple):
         First element of each layer's weights and biases.
     size : int
         Length of the vector.
+    scales, means, variances : list of int
+        First element of each hidden layer's scales and running statistics; empty in a
+        network without them.
+    trained : int
+        Number of elements that an optimizer changes, from the beginning.
     """
 
     weights: list[int]
     biases: list[int]
     size: int
+    scales: list[int]
+    means: list[int]
+    variances: list[int]
+    trained: int
+
+
+# Vectors of each hidden layer, by normalisation: the first are its scales.
+_VECTORS = {None: 0, "layer": 1, "batch": 3}
 
 
 def layout(network):
     """Layout of the parameters of a network."""
-    ends = np.cumsum([0] + [i * o for i, o in network.shapes] + list(network.sizes[1:]))
     n_layers = len(network.shapes)
-    starts = ends.tolist()
-    return Layout(starts[:n_layers], starts[n_layers:-1], starts[-1])
+    hidden = list(network.sizes[1:-1])
+    n_vectors = _VECTORS[network.normalization]
+    lengths = [fan_in * fan_out for fan_in, fan_out in network.shapes]
+    lengths += [*network.sizes[1:], *(hidden * n_vectors)]
+    ends = np.cumsum([0, *lengths]).tolist()
+    weights, biases, rest = np.split(ends[:-1], [n_layers, 2 * n_layers])
+    found, means, variances = (
+        rest[i * len(hidden) : (i + 1) * len(hidden)].tolist() for i in range(3)
+    )
+    trained = 2 * n_layers + (len(hidden) if n_vectors else 0)
+    return Layout(
+        *(weights.tolist(), biases.tolist(), ends[-1]),
+        *(found, means, variances, ends[trained]),
+    )
 
 
 def views(network, vector):
@@ -96,14 +141,84 @@ def views(network, vector):
     return coefs, intercepts
 
 
-def pack(coefs, intercepts, dtype):
-    """A new flat vector that holds the given weights and biases."""
-    parts = [np.asarray(part).ravel() for part in (*coefs, *intercepts)]
+class Norms(NamedTuple):
+    """Each hidden layer's scales and running statistics; empty where there are none."""
+
+    scales: list[np.ndarray]
+    means: list[np.ndarray]
+    variances: list[np.ndarray]
+
+    @property
+    def parts(self):
+        """All of them in the order of the flat vector."""
+        return [*self.scales, *self.means, *self.variances]
+
+
+def norms(network, vector):
+    """Scales and running statistics as views on a flat vector.
+
+    Returns
+    -------
+    Norms
+    """
+    places = layout(network)
+    return Norms(
+        *(
+            [
+                vector[start : start + units]
+                for start, units in zip(starts, network.sizes[1:-1], strict=False)
+            ]
+            for starts in (places.scales, places.means, places.variances)
+        )
+    )
+
+
+def scales(network, vector):
+    """Each hidden layer's scales as views on a flat vector."""
+    return norms(network, vector).scales
+
+
+def first_norms(network, vector):
+    """Set scales and variances to one, means to zero; returns the vector."""
+    first = norms(network, vector)
+    for part in (*first.scales, *first.variances):
+        part[:] = 1
+    for part in first.means:
+        part[:] = 0
+    return vector
+
+
+def folded(network, vector):
+    """The network that predicts, with the running statistics in its weights.
+
+    Returns
+    -------
+    network : Network
+        Without normalisation over minibatches.
+    vector : ndarray
+        Its parameters; the given one where there is nothing to fold.
+    """
+    if network.normalization != "batch":
+        return network, vector
+    plain = network._replace(normalization=None)
+    out = vector[: layout(plain).size].copy()
+    coefs, intercepts = views(plain, out)
+    hidden = zip(*norms(network, vector), coefs, intercepts, strict=False)
+    for scale, mean, variance, coef, intercept in hidden:
+        slope = scale / np.sqrt(variance.astype(np.float64) + EPSILON)
+        coef *= slope
+        intercept -= mean * slope
+    return plain, out
+
+
+def pack(coefs, intercepts, dtype, norms=()):
+    """A new flat vector that holds the given weights, biases and `Norms.parts`."""
+    parts = [np.asarray(part).ravel() for part in (*coefs, *intercepts, *norms)]
     return np.concatenate(parts).astype(dtype, copy=False)
 
 
-def joined(coefs, intercepts, dtype):
-    """The flat vector of some weights and biases, without a copy where they share it.
+def joined(coefs, intercepts, dtype, norms=()):
+    """The flat vector of some arrays as in `pack`, without a copy where they share it.
 
     Returns
     -------
@@ -111,7 +226,7 @@ def joined(coefs, intercepts, dtype):
         Only to be read: it may be the vector that `coefs` are views on.
     """
     vector = getattr(coefs[0], "base", None)
-    parts = (*coefs, *intercepts)
+    parts = (*coefs, *intercepts, *norms)
     if (
         isinstance(vector, np.ndarray)
         and vector.dtype == dtype
@@ -120,7 +235,7 @@ def joined(coefs, intercepts, dtype):
         and _consecutive(parts, vector)
     ):
         return vector
-    return pack(coefs, intercepts, dtype)
+    return pack(coefs, intercepts, dtype, norms)
 
 
 def _consecutive(parts, vector):
@@ -133,30 +248,3 @@ def _consecutive(parts, vector):
             return False
         address += part.nbytes
     return True
-
-
-def initialise(network, ranges, generator, dtype):
-    """Draw initial parameters.
-
-    Weights, then biases, layer by layer, from the uniform distribution of Glorot and
-    Bengio (2010); the order of the draws is scikit-learn's, so that a seed gives the
-    same network.
-
-    Parameters
-    ----------
-    network : Network
-    ranges : sequence of str
-        For each layer, the activation whose range its parameters are drawn from.
-    generator : numpy.random.RandomState
-    dtype : numpy dtype
-
-    Returns
-    -------
-    ndarray of shape (layout(network).size,)
-    """
-    vector = np.empty(layout(network).size, dtype=dtype)
-    for coef, intercept, name in zip(*views(network, vector), ranges, strict=True):
-        limit = np.sqrt(ACTIVATIONS[name].bound / sum(coef.shape))
-        coef[:] = generator.uniform(-limit, limit, coef.shape)
-        intercept[:] = generator.uniform(-limit, limit, intercept.shape)
-    return vector

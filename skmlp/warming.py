@@ -61,6 +61,8 @@ def warmup(*, dtype=None, solver=None):
             "n_jobs": 1,
         }
         for y in targets:
-            MLPClassifier(**settings).fit(x, y).predict_proba(x)
+            fitted = MLPClassifier(**settings).fit(x, y, X_val=x, y_val=y)
+            fitted.predict_proba(x)
         for loss in ("squared_error", "poisson"):
-            MLPRegressor(loss, **settings).fit(x, targets[0]).predict(x)
+            y = targets[0]
+            MLPRegressor(loss, **settings).fit(x, y, X_val=x, y_val=y).predict(x)

@@ -17,14 +17,15 @@ PACKAGE = Path(skmlp.__file__).parent
 # and from its own subpackage.
 FLOORS = [
     ["skmlp.__init__"],
-    ["skmlp.warming"],
+    ["skmlp.warming", "skmlp.diagnosis"],
     ["skmlp.estimators"],
     ["skmlp.training"],
     ["skmlp.backends"],
+    ["skmlp.initialisation"],
     ["skmlp.network"],
     ["skmlp.rules"],
     ["skmlp.jit"],
-    ["skmlp.kernel_cache", "skmlp.inner_compiler"],
+    ["skmlp.kernel_cache", "skmlp.inner_compiler", "skmlp.exceptions"],
 ]
 COMPILED = (
     "skmlp.backends.cpu",

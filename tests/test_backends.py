@@ -200,9 +200,11 @@ def test_outputs_equal_the_reference(pair, is_sparse):
         assert_allclose(got, expected, rtol=1e-10, atol=1e-12)
     rows = np.array([3, 1, 60, 3])
     with cpu.open_session(problem, parameters, 1) as session:
-        some = session.outputs(rows)
-    whole, _ = cpu.outputs(network, parameters, problem.x, network.output, 1)
+        some = session.outputs(problem.x, rows)
+        every = session.outputs(problem.x, None)
+    whole, _ = cpu.outputs(network, parameters, problem.x, "identity", 1)
     assert_allclose(some, whole[rows], rtol=1e-12)
+    assert_array_equal(every, whole)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

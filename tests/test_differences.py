@@ -14,6 +14,8 @@ import joblib
 import numpy as np
 import pytest
 from sklearn import neural_network
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.class_weight import compute_sample_weight
 
 import skmlp
@@ -357,6 +359,69 @@ def test_warm_start_survives_another_way_to_train(data, before, after):
     assert ours.n_iter_ == 4
     assert (ours.validation_scores_ is not None) == ours.early_stopping
     assert not same(first, copies(ours))
+
+
+# Validation data
+
+
+def test_validation_data_can_be_passed(data):
+    X, y, numbers = data
+    for theirs in (SkClassifier, SkRegressor):
+        with pytest.raises(TypeError, match="X_val"):
+            theirs().fit(X, y, X_val=X, y_val=y)
+        with pytest.raises(TypeError, match="scoring"):
+            theirs(scoring="loss")
+    given = {"X_val": X[40:], "y_val": numbers[40:]}
+    calls = []
+
+    def never_better(estimator, X, y):
+        calls.append(X)
+        return 0.0
+
+    stopping = {"early_stopping": True, "n_iter_no_change": 1, "scoring": never_better}
+    for solver in ("adam", "lbfgs"):
+        ours = OurRegressor(solver=solver, **SMALL)
+        plain = clone(ours).fit(X[:40], numbers[:40])
+        recorded = clone(ours).fit(X[:40], numbers[:40], **given)
+        assert same(copies(plain), copies(recorded))
+        assert plain.validation_scores_ is None
+        assert len(recorded.validation_scores_) == plain.n_iter_ == 4
+        # The first score is the best, and the next two are more than is tolerated.
+        assert (
+            ours.set_params(**stopping).fit(X[:40], numbers[:40], **given).n_iter_ == 3
+        )
+        assert ours.validation_scores_ == [0.0] * 3
+    assert all(np.shares_memory(seen, X) for seen in calls)
+
+
+def test_partial_fit_tells_when_to_stop(data):
+    X, y, _ = data
+    parameters = {**SMALL, "early_stopping": True, "tol": 1e9}
+    theirs, ours = SkClassifier(**parameters), OurClassifier(**parameters)
+    for model in (theirs, ours):
+        with pytest.raises(ValueError, match="does not support early_stopping=True"):
+            model.partial_fit(X, y, classes=[0, 1])
+    counts = []
+    for _ in range(3):
+        ours.partial_fit(X, y, classes=[0, 1], X_val=X, y_val=y)
+        counts.append(ours.no_improvement_count_)
+    assert counts == [0, 1, 2]
+    assert len(ours.validation_scores_) == 3
+    best = int(np.argmax(ours.validation_scores_))
+    epochs = OurClassifier(**SMALL)
+    for _ in range(best + 1):
+        epochs.partial_fit(X, y, classes=[0, 1])
+    assert same([*ours.best_coefs_, *ours.best_intercepts_], copies(epochs))
+
+
+def test_time_can_be_limited(data):
+    X, _, y = data
+    with pytest.raises(TypeError, match="max_time"):
+        SkRegressor(max_time=1.0)
+    endless = {**SMALL, "max_iter": 10**9, "n_iter_no_change": np.inf}
+    with pytest.warns(ConvergenceWarning, match="Maximum time"):
+        ours = OurRegressor(max_time=0.05, **endless).fit(X, y)
+    assert ours.n_iter_ >= 1
 
 
 # partial_fit and warm_start

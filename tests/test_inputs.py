@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.datasets import make_classification
 
 from skmlp import MLPClassifier, MLPRegressor
-from skmlp.backends.cpu import kernels, plan
+from skmlp.backends.cpu import kernels, plan, prediction
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -338,7 +338,7 @@ def test_one_compilation_a_dtype():
     """What layouts would otherwise cost: one more compilation each."""
     assert_same_network(model(), X, X)
     assert_same_network(model(), sparse.csr_array(X_SPARSE), sparse.csr_array(X_SPARSE))
-    entry_points = (kernels.train, kernels.predict, kernels.differentiate)
+    entry_points = (kernels.train, prediction.predict, kernels.differentiate)
     before = [len(kernel.signatures) for kernel in entry_points]
     for form in DENSE_FORMS.values():
         model().fit(form(X), Y).predict(form(X))

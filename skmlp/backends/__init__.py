@@ -2,7 +2,7 @@
 
 Training knows a backend by the functions and the session described here and by
 nothing else; estimators and training never ask which one they have. A backend is a
-module with two functions:
+module with three functions:
 
 ``open_session(problem, dtype, n_jobs)``
     A context manager, for the length of a fit, with
@@ -15,13 +15,19 @@ module with two functions:
       before their update, and the coefficients of the optimizer's rule;
     - ``loss_and_gradient(parameters)``: float, and a float64 vector, over the rows of
       ``problem.rows``;
-    - ``outputs(rows)``: what the current parameters predict for some rows.
+    - ``outputs(x, rows)``: raw outputs of the current parameters for some rows of an
+      X like that of the problem, None standing for all of them, with the running
+      statistics of a network that is normalised over minibatches.
 
 ``outputs(network, parameters, x, activation, n_jobs)``
     Array of shape (rows, outputs) of the network's predictions: `activation` is the
     name of the output activation, "identity" for the raw outputs. And whether the sum
     of a dense x was finite, found on the way: where it was not, x may hold infinities
     or nan.
+
+``assess(network, raw, targets, weights)``
+    What raw outputs are worth: their rows' mean loss, weighted and without the L2
+    term, and the predictions that they stand for.
 """
 
 import importlib
@@ -32,6 +38,28 @@ import numpy as np
 from skmlp.network import Network
 
 _MODULES = {"cpu": "skmlp.backends.cpu", "reference": "skmlp.backends.reference"}
+
+
+class Regularisation(NamedTuple):
+    """What is done to a network only while it is trained.
+
+    Attributes
+    ----------
+    dropout : tuple of float
+        Share of each hidden layer's outputs that is set to zero; empty for none.
+    input_noise : float
+        Standard deviation of what is added to X.
+    max_norm, max_grad_norm : float
+        Largest norm of a unit's incoming weights, and of the gradient; inf for none.
+    seed : int
+        Of dropout and noise.
+    """
+
+    dropout: tuple[float, ...] = ()
+    input_noise: float = 0.0
+    max_norm: float = float("inf")
+    max_grad_norm: float = float("inf")
+    seed: int = 0
 
 
 class Problem(NamedTuple):
@@ -50,6 +78,7 @@ class Problem(NamedTuple):
         Numbers of the rows to train on.
     alpha : float
         Strength of the L2 penalty on the weights.
+    regularisation : Regularisation
     """
 
     network: Network
@@ -58,6 +87,7 @@ class Problem(NamedTuple):
     weights: np.ndarray | None
     rows: np.ndarray
     alpha: float
+    regularisation: Regularisation = Regularisation()
 
     @property
     def mean_weight(self):

@@ -5,11 +5,9 @@ wrong before, the estimator is what it was.
 """
 
 import copy
-import warnings
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from numbers import Integral
-from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context, is_regressor
@@ -18,27 +16,32 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmlp.backends import Problem, get_backend
-from skmlp.estimators.inputs import canonical_x, is_canonical, reject_masked, weigh
+from skmlp.estimators.architecture import (
+    first_parameters,
+    hidden_activations,
+    hidden_sizes,
+)
+from skmlp.estimators.course import check_course, rules_of
+from skmlp.estimators.inputs import (
+    Sample,
+    canonical_x,
+    is_canonical,
+    reject_masked,
+    weigh,
+)
+from skmlp.estimators.inside import HiddenActivations, warn_of_dead_units
 from skmlp.estimators.parameters import COMMON, STOCHASTIC_SOLVERS
-from skmlp.network import Network, initialise, joined, pack, views
+from skmlp.estimators.regularising import regularisation
+from skmlp.estimators.validation import Given, Judge, check_complete, checked
+from skmlp.network import Network, Norms, joined, norms, pack, views
 from skmlp.training import lbfgs, stochastic
 from skmlp.training.optimizer import Optimizer, make_recipe
 from skmlp.training.progress import Progress, Validation
-from skmlp.training.schedules import SCHEDULES
 
 BACKEND = "cpu"
 
 
-class Sample(NamedTuple):
-    """Validated training data: canonical X, targets, weights, rows that take part."""
-
-    x: object
-    targets: np.ndarray
-    weights: np.ndarray | None
-    rows: np.ndarray
-
-
-class BaseMLP(BaseEstimator, ABC):
+class BaseMLP(HiddenActivations, BaseEstimator, ABC):
     """Base of the estimators; `MLPClassifier` documents the parameters."""
 
     _parameter_constraints: dict = COMMON
@@ -57,7 +60,7 @@ class BaseMLP(BaseEstimator, ABC):
 
     @abstractmethod
     def _head(self, targets):
-        """Units, loss and output activation of the last layer."""
+        """Raw outputs, loss and the loss's parameters."""
 
     @abstractmethod
     def _stratify(self, targets):
@@ -67,8 +70,21 @@ class BaseMLP(BaseEstimator, ABC):
     def _validation_score(self, outputs, targets, weights):
         """Score of the network's outputs."""
 
+    def _validate_y_val(self, y):
+        """`_validate_y` of validation data, of which nothing is kept."""
+        return self._validate_y(y, first=False)
+
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
         """Train on X and y.
 
         Parameters
@@ -81,6 +97,16 @@ class BaseMLP(BaseEstimator, ABC):
             Class labels, or numbers in regression.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights. Rows of weight zero take no part.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Validation data: loss and score on them are recorded every epoch. With
+            ``early_stopping`` they take the place of the split, else they have no
+            influence on the training. In a `Pipeline`, ``transform_input=["X_val"]``
+            transforms them like X.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+            Their labels or numbers.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights, to which ``class_weight`` adds nothing. Rows of weight zero
+            take no part.
 
         Returns
         -------
@@ -94,7 +120,8 @@ class BaseMLP(BaseEstimator, ABC):
             The estimator is then as it was before.
         """
         with self._unchanged_on_failure():
-            return self._fit(X, y, sample_weight, incremental=False)
+            given = Given(X_val, y_val, sample_weight_val)
+            return self._fit(X, y, sample_weight, given, incremental=False)
 
     @contextmanager
     def _unchanged_on_failure(self):
@@ -114,41 +141,39 @@ class BaseMLP(BaseEstimator, ABC):
             )
         return True
 
-    def _check_optimizer(self, incremental):
-        """Refuse what the solver, or this call, would have to leave undone."""
-        if incremental and SCHEDULES[self.learning_rate].ends:
-            raise ValueError(
-                f"partial_fit does not support learning_rate={self.learning_rate!r}, "
-                "which ends with the last epoch: partial_fit does not know the last."
-            )
-        if self.weight_decay > 0 and self.solver not in STOCHASTIC_SOLVERS:
-            raise ValueError(
-                f"weight_decay > 0 needs a stochastic solver, not {self.solver!r}: "
-                "there the L2 penalty alpha does the same."
-            )
-
-    def _fit(self, X, y, sample_weight, *, incremental):
+    def _fit(self, X, y, sample_weight, given, *, incremental):
         goes_on = hasattr(self, "coefs_") and (self.warm_start or incremental)
-        if incremental and self.early_stopping:
-            raise ValueError("partial_fit does not support early_stopping=True")
-        self._check_optimizer(incremental)
+        check_complete(given)
+        if incremental and self.early_stopping and given.X_val is None:
+            raise ValueError(
+                "partial_fit does not support early_stopping=True without X_val and "
+                "y_val"
+            )
+        check_course(self, incremental)
         sample = self._validate(X, y, sample_weight, first=not goes_on)
+        held_out = checked(self, given, sample)
         generator = self._generator(incremental)
         network = self._network(sample)
         if goes_on:
             parameters = self._current_parameters(network, sample.x.dtype)
             progress = copy.deepcopy(getattr(self, "_progress", Progress()))
         else:
-            ranges = [self.activation] * len(network.shapes)
-            parameters = initialise(network, ranges, generator, sample.x.dtype)
+            parameters = first_parameters(
+                network, self.weight_init, self.activation, generator, sample.x.dtype
+            )
             progress = Progress()
             self._optimizer = None
+        if not self.fit_intercept:
+            for intercept in views(network, parameters)[1]:
+                intercept[:] = 0
         if self.solver in STOCHASTIC_SOLVERS:
             self._fit_stochastic(
-                network, sample, parameters, progress, generator, incremental
+                network, sample, held_out, parameters, progress, generator, incremental
             )
         else:
-            self._fit_lbfgs(network, sample, parameters, progress)
+            self._fit_lbfgs(network, sample, held_out, parameters, progress, generator)
+        if not incremental:
+            warn_of_dead_units(self, network, sample, get_backend(BACKEND).outputs)
         self._random_state = generator
         return self
 
@@ -185,22 +210,20 @@ class BaseMLP(BaseEstimator, ABC):
         dtype = X.dtype
         class_weight = getattr(self, "class_weight", None)
         weights, rows = weigh(sample_weight, class_weight, X, y, dtype)
-        return Sample(canonical_x(X, dtype), self._targets(y, dtype), weights, rows)
-
-    def _hidden_sizes(self):
-        sizes = self.hidden_layer_sizes
-        sizes = list(sizes) if np.iterable(sizes) else [sizes]
-        if not all(isinstance(size, Integral) for size in sizes):
-            raise ValueError(f"hidden_layer_sizes must be integers, got {sizes}.")
-        if any(size <= 0 for size in sizes):
-            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
-        return [int(size) for size in sizes]
+        return Sample(canonical_x(X, dtype), y, self._targets(y, dtype), weights, rows)
 
     def _network(self, sample):
-        hidden = self._hidden_sizes()
-        n_outputs, loss, output = self._head(sample.targets)
-        sizes = (sample.x.shape[1], *hidden, n_outputs)
-        return Network(sizes, (self.activation,) * len(hidden), loss, output)
+        hidden = hidden_sizes(self.hidden_layer_sizes)
+        n_outputs, loss, loss_parameters = self._head(sample.targets)
+        return Network(
+            sizes=(sample.x.shape[1], *hidden, n_outputs),
+            activations=hidden_activations(self.activation, len(hidden)),
+            loss=loss,
+            output=loss.output,
+            loss_parameters=loss_parameters,
+            intercepts=self.fit_intercept,
+            normalization=self.normalization if hidden else None,
+        )
 
     def _current_parameters(self, network, dtype):
         """A copy of the fitted parameters, for a training that goes on from them."""
@@ -211,10 +234,29 @@ class BaseMLP(BaseEstimator, ABC):
                 f"and data now ask for {network.shapes}: with warm_start or "
                 "partial_fit hidden_layer_sizes and the targets' columns must stay."
             )
-        return pack(self.coefs_, self.intercepts_, dtype)
+        found = self._normalization()
+        if found != network.normalization:
+            raise ValueError(
+                f"The fitted network has normalization={found!r}, but now it is "
+                f"{network.normalization!r}: with warm_start or partial_fit it must "
+                "stay."
+            )
+        return pack(self.coefs_, self.intercepts_, dtype, self._norms().parts)
+
+    def _norms(self):
+        """Scales and running statistics of the fitted network."""
+        names = ("norm_scales_", "norm_means_", "norm_variances_")
+        return Norms(*(getattr(self, name, None) or [] for name in names))
+
+    def _normalization(self):
+        """Which normalisation the fitted network has; not what the parameter says."""
+        fitted = self._norms()
+        if fitted.means:
+            return "batch"
+        return "layer" if fitted.scales else None
 
     def _fit_stochastic(
-        self, network, sample, parameters, progress, generator, incremental
+        self, network, sample, held_out, parameters, progress, generator, incremental
     ):
         optimizer = getattr(self, "_optimizer", None) if incremental else None
         # One whose schedule has come to its end has no rate left to go on with.
@@ -222,48 +264,47 @@ class BaseMLP(BaseEstimator, ABC):
             optimizer = Optimizer(make_recipe(self), parameters.size, parameters.dtype)
         else:
             optimizer = optimizer.copy(parameters.dtype)
-        if self.early_stopping:
-            rows, held_out = self._split(sample, generator)
-            progress.validation = progress.validation or Validation(parameters)
-        else:
-            rows, held_out = sample.rows, None
-            progress.validation = None
-        problem = Problem(
-            network, sample.x, sample.targets, sample.weights, rows, self.alpha
+        progress.validation = self._validation(
+            progress.validation, held_out, parameters
         )
-        rules = self._rules(len(rows), incremental)
+        rows = sample.rows
+        if self.early_stopping and held_out is None:
+            rows, others = self._split(sample, generator)
+            held_out = sample._replace(rows=others)
+        problem = Problem(
+            network,
+            sample.x,
+            sample.targets,
+            sample.weights,
+            rows,
+            self.alpha,
+            regularisation(self, network, sample.x, generator),
+        )
+        rules = rules_of(self, len(rows), incremental)
         backend = get_backend(BACKEND)
         with backend.open_session(problem, parameters, self.n_jobs) as session:
-            score = None
-            if held_out is not None:
-                score = lambda: self._score_rows(session, sample, held_out)  # noqa: E731
+            judge = held_out and Judge(self, network, backend, session, held_out)
             parameters = stochastic.train(
-                session, optimizer, progress, rules, rows, generator, score
+                session, optimizer, progress, rules, rows, generator, judge
             )
         self._optimizer = optimizer
         self._publish(network, parameters)
         self._publish_progress(progress)
+        self._publish_validation(network, progress.validation, incremental)
 
-    def _rules(self, n_rows, incremental):
-        if self.batch_size == "auto":
-            batch_size = min(200, n_rows)
-        else:
-            if self.batch_size > n_rows:
-                warnings.warn(
-                    "Got `batch_size` less than 1 or larger than sample size. It is "
-                    "going to be clipped",
-                    stacklevel=5,
-                )
-            batch_size = int(min(self.batch_size, n_rows))
-        return stochastic.Rules(
-            batch_size,
-            self.max_iter,
-            self.shuffle,
-            self.tol,
-            self.n_iter_no_change,
-            self.verbose,
-            incremental,
-        )
+    def _validation(self, before, held_out, parameters):
+        """What goes on with an earlier call's scores, or begins; None without data."""
+        if held_out is None and not self.early_stopping:
+            return None
+        data = "the split" if held_out is None else "X_val"
+        measure = f"{self.scoring!r} of {data}"
+        if (
+            before is not None
+            and before.measure == measure
+            and before.decides == self.early_stopping
+        ):
+            return before
+        return Validation(measure, parameters if self.early_stopping else None)
 
     def _split(self, sample, generator):
         """Rows to train on and rows to judge by, for early stopping."""
@@ -280,32 +321,53 @@ class BaseMLP(BaseEstimator, ABC):
             )
         return train, held_out
 
-    def _score_rows(self, session, sample, rows):
-        weights = None if sample.weights is None else sample.weights[rows]
-        return self._validation_score(
-            session.outputs(rows), sample.targets[rows], weights
-        )
-
-    def _fit_lbfgs(self, network, sample, parameters, progress):
+    def _fit_lbfgs(self, network, sample, held_out, parameters, progress, generator):
         problem = Problem(
-            network, sample.x, sample.targets, sample.weights, sample.rows, self.alpha
+            network,
+            sample.x,
+            sample.targets,
+            sample.weights,
+            sample.rows,
+            self.alpha,
+            regularisation(self, network, sample.x, generator),
         )
-        limits = lbfgs.Limits(self.max_iter, self.max_fun, self.tol, self.verbose)
+        limits = lbfgs.Limits(
+            self.max_iter,
+            self.max_fun,
+            self.tol,
+            self.n_iter_no_change,
+            self.max_time,
+            self.verbose,
+        )
+        # Iterations are no epochs: the curves of stochastic solvers go on without.
+        course = Progress()
+        if held_out is not None:
+            course.validation = self._validation(None, held_out, parameters)
         backend = get_backend(BACKEND)
         with backend.open_session(problem, parameters, self.n_jobs) as session:
-            found, loss, n_iter = lbfgs.minimise(session, parameters, limits)
+            judge = held_out and Judge(self, network, backend, session, held_out)
+            found, loss, n_iter = lbfgs.minimise(
+                session, parameters, course, limits, judge
+            )
         self._publish(network, found.astype(parameters.dtype, copy=False))
         self.loss_ = loss
         self.n_iter_ = n_iter
         self.t_ = progress.samples_seen
+        self.history_ = course.history()
+        self._publish_validation(network, course.validation, incremental=False)
         self._progress = progress
 
     def _publish(self, network, parameters):
         """The fitted attributes that describe the network."""
         self.coefs_, self.intercepts_ = views(network, parameters)
+        fitted = norms(network, parameters)
+        self.norm_scales_ = fitted.scales or None
+        self.norm_means_ = fitted.means or None
+        self.norm_variances_ = fitted.variances or None
         self.n_layers_ = len(network.sizes)
         self.n_outputs_ = network.sizes[-1]
         self.out_activation_ = network.output
+        self._activations = network.activations
 
     def _publish_progress(self, progress):
         """The fitted attributes that describe the course of the training."""
@@ -313,12 +375,22 @@ class BaseMLP(BaseEstimator, ABC):
         self.t_ = progress.samples_seen
         self.loss_curve_ = progress.loss_curve
         self.loss_ = progress.loss_curve[-1] if progress.loss_curve else np.inf
-        seen = progress.validation
-        self.best_loss_ = progress.best_loss if seen is None else None
-        self.validation_scores_ = None if seen is None else seen.scores
-        self.best_validation_score_ = None if seen is None else seen.best_score
+        self.best_loss_ = None if progress.judged_by_score else progress.best_loss
+        self.history_ = progress.history()
+        self.no_improvement_count_ = progress.no_improvement_count
         self._progress = progress
         self._no_improvement_count = progress.no_improvement_count
+
+    def _publish_validation(self, network, seen, incremental):
+        """The fitted attributes that describe the scores on held-out data."""
+        for name in ("best_coefs_", "best_intercepts_"):
+            self.__dict__.pop(name, None)
+        if incremental and seen is not None and seen.decides:
+            best = views(network, seen.best_parameters)
+            self.best_coefs_, self.best_intercepts_ = best
+        self.validation_loss_curve_ = None if seen is None else seen.losses
+        self.validation_scores_ = None if seen is None else seen.scores
+        self.best_validation_score_ = None if seen is None else seen.best_score
 
     def _outputs(self, X, activation=None):
         """Outputs of the network for X, through an output activation.
@@ -340,11 +412,13 @@ class BaseMLP(BaseEstimator, ABC):
             reject_masked(X=X)
             X = self._validate_for_prediction(X)
         sizes = (self.coefs_[0].shape[0], *(len(b) for b in self.intercepts_))
-        names = (self.activation,) * (len(sizes) - 2)
-        network = Network(sizes, names, None, self.out_activation_)
+        network = Network(
+            *(sizes, self._activations, None, self.out_activation_),
+            normalization=self._normalization(),
+        )
         outputs, finite = get_backend(BACKEND).outputs(
             network,
-            joined(self.coefs_, self.intercepts_, dtype),
+            joined(self.coefs_, self.intercepts_, dtype, self._norms().parts),
             canonical_x(X, dtype),
             activation or self.out_activation_,
             self.n_jobs,

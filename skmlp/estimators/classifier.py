@@ -14,6 +14,12 @@ from sklearn.utils.validation import check_is_fitted
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.docs import with_shared_docs
 from skmlp.estimators.labels import Labels
+from skmlp.estimators.validation import Given
+from skmlp.rules.checks import check_loss
+from skmlp.rules.losses import BINARY_LOSSES, Loss, classification_loss
+
+# Losses whose outputs are no probabilities.
+_MARGINS = ("hinge", "squared_hinge")
 
 
 @with_shared_docs
@@ -78,8 +84,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     _parameter_constraints: dict = {
         **BaseMLP._parameter_constraints,
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
-        "loss": [StrOptions({"log_loss"})],
-        "out_activation": [StrOptions({"auto"})],
+        "loss": [StrOptions({name for name, _ in BINARY_LOSSES}), Loss],
+        "out_activation": [StrOptions({"auto", "identity", "logistic", "softmax"})],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
 
@@ -88,7 +94,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         hidden_layer_sizes=(100,),
         activation="relu",
         *,
-        loss="log_loss",
         solver="adam",
         alpha=0.0001,
         batch_size="auto",
@@ -111,6 +116,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         n_iter_no_change=10,
         max_fun=15000,
         class_weight=None,
+        loss="log_loss",
         out_activation="auto",
         label_smoothing=0.0,
         weight_init="auto",
@@ -178,7 +184,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     @available_if(lambda estimator: estimator._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None, classes=None):
+    def partial_fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        classes=None,
+        *,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
         """Train for one more epoch on the given data.
 
         Parameters
@@ -191,6 +207,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             Non-negative weights. Rows of weight zero take no part.
         classes : array-like of shape (n_classes,), default=None
             All classes that any call will bring; needed in the first call.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Validation data: loss and score on them are recorded. The training never
+            stops by itself: ``no_improvement_count_`` counts over the calls, by the
+            score with ``early_stopping``, which keeps the best parameters, too.
+        y_val : array-like of shape (n_val,) or (n_val, n_labels), default=None
+            Their class labels.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights.
 
         Returns
         -------
@@ -216,7 +240,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             if _check_partial_fit_first_call(self, classes):
                 self._labels = Labels.of(y, self.classes_)
                 self._labels.check_among(self.classes_)
-            return self._fit(X, y, sample_weight, incremental=True)
+            given = Given(X_val, y_val, sample_weight_val)
+            return self._fit(X, y, sample_weight, given, incremental=True)
 
     def _validate_y(self, y, first):
         if y.ndim == 2 and y.shape[1] == 1:
@@ -229,21 +254,38 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             self.classes_ = self._labels.classes
         return y
 
+    def _validate_y_val(self, y):
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        # Unlike a warm start's labels, these need not be all that there are.
+        self._labels.check_known(y, warm_start=False)
+        return y
+
     def _targets(self, y, dtype):
         return self._labels.encode(y, dtype)
 
     def _head(self, targets):
-        return self._labels.n_outputs, "log_loss", self._labels.output
+        several = self._labels.one_of_several
+        if isinstance(self.loss, Loss):
+            check_loss(self.loss)
+        loss = classification_loss(self.loss, self.out_activation, several)
+        if self.label_smoothing > 0 and self.loss != "log_loss":
+            raise ValueError(
+                f"label_smoothing={self.label_smoothing} needs loss='log_loss', got "
+                f"loss={self.loss!r}."
+            )
+        return self._labels.n_outputs, loss, (float(self.label_smoothing),)
 
     def _stratify(self, targets):
         if self._labels.multilabel:
             return None
-        if self._labels.output == "softmax":
+        if self._labels.one_of_several:
             return targets.ravel()
         return targets.astype(bool)
 
     def _validation_score(self, outputs, targets, weights):
-        numbers = self._labels.numbers(outputs, 0.5)
+        threshold = 0.0 if self._head(targets)[1].output == "identity" else 0.5
+        numbers = self._labels.numbers(outputs, threshold)
         correct = np.all(numbers == targets, axis=1)
         return float(np.average(correct, weights=weights))
 
@@ -278,8 +320,23 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         raw = self._outputs(X, "identity")
         return raw.ravel() if raw.shape[1] == 1 else raw
 
+    def _has_probabilities(self):
+        """Whether the loss is one of probabilities; else there is no such method."""
+        named = isinstance(self.loss, str)
+        kind = self.loss if named else getattr(self.loss, "output", None)
+        # Of a fitted network its own output counts, whatever was set afterwards.
+        if getattr(self, "out_activation_", kind) in (*_MARGINS, "identity"):
+            raise AttributeError(
+                f"probability estimates are not available for loss={self.loss!r}, "
+                "whose outputs are margins: use decision_function, or loss='log_loss'."
+            )
+        return True
+
+    @available_if(_has_probabilities)
     def predict_proba(self, X):
         """Probabilities of the classes.
+
+        Not available with ``loss='hinge'`` and ``'squared_hinge'``.
 
         Parameters
         ----------
@@ -293,7 +350,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         check_is_fitted(self)
         if self._labels.multilabel or len(self.classes_) > 2:
-            probabilities = self._outputs(X)
+            if self._labels.one_of_several and self.out_activation_ == "logistic":
+                probabilities = np.exp(self.predict_log_proba(X))
+            else:
+                probabilities = self._outputs(X)
         else:
             raw = self._outputs(X, "identity")
             if len(self.classes_) == 1:
@@ -304,6 +364,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         smallest = np.finfo(probabilities.dtype).tiny
         return np.maximum(probabilities, smallest, out=probabilities)
 
+    @available_if(_has_probabilities)
     def predict_log_proba(self, X):
         """Logarithms of the probabilities, from the logits: exact in the tails.
 
@@ -325,6 +386,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             return np.zeros_like(raw)
         if raw.shape[1] == 1:
             return -np.logaddexp(0, np.hstack([raw, -raw]))
+        if self.out_activation_ == "logistic":
+            return log_softmax(-np.logaddexp(0, -raw), axis=1)
         return log_softmax(raw, axis=1)
 
     def __sklearn_tags__(self):

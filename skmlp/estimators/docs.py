@@ -109,10 +109,12 @@ nesterovs_momentum : bool, default=True
 early_stopping : bool, default=False
     Whether to set ``validation_fraction`` of the training data aside, to stop when
     the score on them no longer improves, and to keep the best parameters. The split
-    is stratified by class, except for a multilabel target.
+    is stratified by class, except for a multilabel target. With ``X_val`` passed to
+    ``fit`` nothing is set aside: the score is that of ``X_val``, also with 'lbfgs',
+    which makes no split of its own.
 
 validation_fraction : float, default=0.1
-    Share of the training data that early stopping sets aside.
+    Share of the training data that early stopping sets aside; without ``X_val``.
 
 beta_1 : float, default=0.9
     Decay rate of the first moments of 'adam' and its relatives, in [0, 1).
@@ -151,6 +153,38 @@ decay_factor : float, default=0.1
 
 decay_epochs : int, default=10
     Epochs of the schedules 'exponential', 'step' and 'plateau' to each factor.
+scoring : str, callable or None, default=None
+    What held-out data are scored by, where there are any: with ``early_stopping`` or
+    ``X_val``.
+
+    - None: accuracy, R² in regression;
+    - 'loss': minus ``validation_loss_curve_``;
+    - a name of `sklearn.metrics.get_scorer_names`;
+    - ``scorer(estimator, X, y)``, which returns a number, the higher the better, and
+      gets ``sample_weight`` if it takes them and there are any.
+
+    A scorer is asked once an epoch, with an estimator that predicts by the parameters
+    of that epoch, and the validated data. Epochs whose outputs are not finite score
+    nan.
+
+max_time : float, default=None
+    Seconds that a call of ``fit`` or ``partial_fit`` may train. When they are over
+    the training ends, within about a tenth of a second ('lbfgs': after the
+    iteration), with a `ConvergenceWarning`, and keeps what it has reached: the last
+    epoch of ``loss_curve_`` may be one of fewer rows. Compiling, where that is still
+    needed, takes its part of the time.
+normalization : {'batch', 'layer'}, default=None
+    Normalisation of the inputs of each hidden layer's activation to mean zero and
+    variance one, after which they are multiplied by a trained scale, which no penalty
+    shrinks, and the intercept is added.
+
+    - 'layer' takes mean and variance over the units of a row (Ba et al., 2016), in
+      training and in predictions alike;
+    - 'batch' takes them over the rows of a minibatch (Ioffe and Szegedy, 2015), not
+      weighted by ``sample_weight``. Predictions, and scores of early stopping, take
+      running means and unbiased variances, to which each minibatch adds a tenth; so
+      does a minibatch of a single row, which has no variance of its own, and which
+      adds nothing to them. Not available for 'lbfgs'.
 
 n_jobs : int, default=None
     Threads of one fit and of predictions; the results are the same for every number.
@@ -167,17 +201,39 @@ loss_ : float
     The loss of the last epoch, the L2 term included.
 
 best_loss_ : float or None
-    The lowest loss of an epoch; None with early stopping.
+    The lowest loss of an epoch; None with early stopping; not set by 'lbfgs'.
 
 loss_curve_ : list of float
     The loss of each epoch; not set by 'lbfgs'.
 
 validation_scores_ : list of float or None
-    With early stopping, the score of each epoch on the data set aside: accuracy, or
-    R².
+    With early stopping or ``X_val``, the score of each epoch on the held-out data, by
+    ``scoring``.
 
 best_validation_score_ : float or None
     The highest of ``validation_scores_``.
+
+validation_loss_curve_ : list of float or None
+    The loss of each epoch on the held-out data: the mean over their rows, weighted as
+    they are, at the end of the epoch and without the L2 term.
+
+history_ : dict of lists of float
+    The course of the training, an element an epoch: 'loss', 'learning_rate' (the last
+    of the epoch), 'seconds' (since the beginning, scoring included) and with held-out
+    data 'validation_loss' and 'validation_score', nan for epochs of earlier calls
+    that had none. As ``loss_curve_`` it goes on with ``warm_start`` and
+    ``partial_fit``. With 'lbfgs' the iterations of the last call, without learning
+    rates.
+
+no_improvement_count_ : int
+    Epochs without improvement at the end, by the validation score with early
+    stopping, else by the loss; not set by 'lbfgs'. ``partial_fit`` counts on from
+    call to call, so that a loop can end when it exceeds ``n_iter_no_change``.
+
+best_coefs_, best_intercepts_ : list of ndarray
+    The parameters of ``best_validation_score_``; only set by ``partial_fit`` with
+    ``early_stopping`` and ``X_val``, since ``fit`` leaves the best in ``coefs_`` and
+    ``intercepts_``.
 
 t_ : int
     Number of training samples seen by the solver.
@@ -187,6 +243,17 @@ coefs_ : list of ndarray of shape (fan_in, fan_out)
 
 intercepts_ : list of ndarray of shape (fan_out,)
     The biases of each layer.
+
+norm_scales_ : list of ndarray of shape (n_units,) or None
+    With ``normalization`` the trained scale of each unit, by hidden layer: its inputs
+    z become ``scale * (z - mean) / sqrt(variance + 1e-5) + intercept``.
+
+norm_means_ : list of ndarray of shape (n_units,) or None
+    With ``normalization='batch'`` the running means of each hidden layer's inputs,
+    which stand for those of a minibatch in predictions.
+
+norm_variances_ : list of ndarray of shape (n_units,) or None
+    As ``norm_means_``, the running variances, of the minibatches' unbiased ones.
 
 n_features_in_ : int
     Number of features seen during fit.
@@ -208,6 +275,9 @@ out_activation_ : str
 """
 
 _REFERENCES = """
+Ba, J. L., Kiros, J. R. and Hinton, G. E. (2016). Layer normalization.
+arXiv:1607.06450.
+
 Chen, X. et al. (2023). Symbolic discovery of optimization algorithms. NeurIPS.
 
 Dozat, T. (2016). Incorporating Nesterov momentum into Adam. ICLR workshop.
@@ -217,6 +287,9 @@ learning and stochastic optimization. JMLR.
 
 Glorot, X. and Bengio, Y. (2010). Understanding the difficulty of training deep
 feedforward neural networks. AISTATS.
+
+Ioffe, S. and Szegedy, C. (2015). Batch normalization: accelerating deep network
+training by reducing internal covariate shift. ICML.
 
 Kingma, D. P. and Ba, J. (2014). Adam: a method for stochastic optimization.
 arXiv:1412.6980.

@@ -5,12 +5,37 @@ arrays would each compile anew. An X that is C-contiguous and of the right dtype
 never copied.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy import sparse
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import _check_sample_weight
 
 _INT32_MAX = np.iinfo(np.int32).max
+
+
+class Sample(NamedTuple):
+    """Validated data.
+
+    Attributes
+    ----------
+    x : ndarray or scipy.sparse CSR
+        Canonical (see `canonical_x`).
+    y : ndarray or scipy.sparse CSR
+        As the user knows it.
+    targets : ndarray of shape (n_samples, n_columns)
+        As the network knows it.
+    weights : ndarray of shape (n_samples,) or None
+    rows : ndarray of int64 or None
+        Numbers of the rows that take part; None for all.
+    """
+
+    x: object
+    y: object
+    targets: np.ndarray
+    weights: np.ndarray | None
+    rows: np.ndarray | None
 
 
 def reject_masked(**arrays):

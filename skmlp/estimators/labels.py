@@ -58,9 +58,9 @@ class Labels:
         return n_classes if self.multilabel or n_classes > 2 else 1
 
     @property
-    def output(self):
-        """Name of the output activation."""
-        return "logistic" if self.multilabel or self.n_outputs == 1 else "softmax"
+    def one_of_several(self):
+        """Whether a sample belongs to one of more than two classes."""
+        return not self.multilabel and len(self.classes) > 2
 
     def check_known(self, y, warm_start):
         """Refuse classes that were not there when the network was made.
@@ -129,7 +129,7 @@ class Labels:
         threshold : float
             Above which a single output means the second class, or the label.
         """
-        if self.output == "softmax":
+        if self.one_of_several:
             return outputs.argmax(axis=1).reshape(-1, 1)
         if len(self.classes) == 1 and not self.multilabel:
             return np.zeros(outputs.shape, dtype=np.intp)

@@ -9,9 +9,11 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
-from skmlp.rules.activations import hidden_activations
+from skmlp.initialisation import SCHEMES
+from skmlp.rules.activations import ACTIVATIONS, Activation
 from skmlp.rules.optimizers import OPTIMIZERS
 from skmlp.training.schedules import SCHEDULES
 
@@ -23,7 +25,8 @@ COMMON = {
         "array-like",
         Interval(Integral, 1, None, closed="left"),
     ],
-    "activation": [StrOptions(hidden_activations())],
+    # A view of the table, for what is added to it at run time.
+    "activation": [StrOptions(ACTIVATIONS.keys()), Activation, "array-like"],
     "solver": [StrOptions(SOLVERS)],
     "alpha": [Interval(Real, 0, None, closed="left")],
     "batch_size": [
@@ -51,7 +54,7 @@ COMMON = {
         Options(Real, {np.inf}),
     ],
     "max_fun": [Interval(Integral, 1, None, closed="left")],
-    "weight_init": [StrOptions({"auto"}), list, tuple],
+    "weight_init": [StrOptions({"auto", *SCHEMES}), list, tuple],
     "fit_intercept": ["boolean"],
     "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
     "input_noise": [Interval(Real, 0, None, closed="left")],
@@ -63,7 +66,7 @@ COMMON = {
     "warmup": [Interval(Real, 0, None, closed="left")],
     "decay_factor": [Interval(Real, 0, 1, closed="neither")],
     "decay_epochs": [Interval(Integral, 1, None, closed="left")],
-    "scoring": [str, callable, None],
+    "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
     "max_time": [Interval(Real, 0, None, closed="neither"), None],
     "n_jobs": [
         Interval(Integral, 1, None, closed="left"),

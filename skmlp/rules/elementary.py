@@ -1,16 +1,39 @@
-"""exp, log, log1p and tanh as the rules know them.
+"""The elementary functions that the rules are written in.
 
-In Python they are NumPy's, which makes the reference backend independent of any
-approximation of ours. Compiled code replaces each of them by the vectorisable
-version in `skmlp.rules.polynomials`; the tests hold one against the other.
+In Python they are NumPy's and SciPy's, which makes the reference backend independent
+of any approximation of ours. Compiled code replaces each of them by the vectorisable
+version in `skmlp.rules.polynomials`; the tests hold one against the other. A square
+root needs no entry: ``np.sqrt`` compiles to the processor's instruction and keeps
+the dtype.
 """
 
 import numpy as np
+from scipy import special
+
+
+def arctan(x):
+    """Inverse tangent of a scalar."""
+    return np.arctan(x)
+
+
+def erf(x):
+    """Error function of a scalar."""
+    return special.erf(x)
 
 
 def exp(x):
     """Exponential function of a scalar."""
     return np.exp(x)
+
+
+def expit(x):
+    """1 / (1 + exp(-x)) of a scalar, precise in both tails."""
+    return special.expit(x)
+
+
+def expm1(x):
+    """exp(x) - 1 of a scalar, precise around zero."""
+    return np.expm1(x)
 
 
 def log(x):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from sklearn.exceptions import ConvergenceWarning
 
+from skmlp.training.clock import Clock
 from skmlp.training.finite import check_finite
 
 # Ctrl-C waits for the running call of the backend, so that call is kept this short.
@@ -26,6 +27,8 @@ class Rules(NamedTuple):
     verbose : bool or int
     incremental : bool
         A call of `partial_fit`: one epoch.
+    max_time : float or None
+        Seconds after which the training ends.
     """
 
     batch_size: int
@@ -35,21 +38,23 @@ class Rules(NamedTuple):
     n_iter_no_change: float
     verbose: bool | int
     incremental: bool
+    max_time: float | None
 
 
 class _Slices:
     """Cuts epochs into calls of the backend that take about `_SLICE_SECONDS`."""
 
-    def __init__(self):
+    def __init__(self, clock):
+        self._clock = clock
         # Nothing is known yet of how long a batch takes.
         self._size = 1
 
     def train_epoch(self, session, optimizer, order, batch_size):
-        """One epoch; returns the mean loss over its rows."""
+        """One epoch, or what there is time for: the rows' mean loss, their number."""
         n_batches = -(-len(order) // batch_size)
         total = 0.0
         first = 0
-        while first < n_batches:
+        while first < n_batches and (first == 0 or self._clock.left > 0):
             last = min(first + self._size, n_batches)
             start = time.perf_counter()
             rates = optimizer.rates((first, last), n_batches)
@@ -57,12 +62,14 @@ class _Slices:
                 optimizer, order, batch_size, (first, last), rates, total
             )
             seconds = time.perf_counter() - start
-            self._size = max(1, int((last - first) * _SLICE_SECONDS / seconds))
+            budget = max(0.0, min(_SLICE_SECONDS, self._clock.left))
+            self._size = max(1, int((last - first) * budget / seconds))
             first = last
-        return total / len(order)
+        n_rows = min(first * batch_size, len(order))
+        return total / n_rows, n_rows
 
 
-def train(session, optimizer, progress, rules, rows, generator, score=None):
+def train(session, optimizer, progress, rules, rows, generator, measure=None):
     """Train until the loss or the validation score stops improving.
 
     Parameters
@@ -70,20 +77,22 @@ def train(session, optimizer, progress, rules, rows, generator, score=None):
     session : a backend's session
     optimizer : skmlp.training.optimizer.Optimizer
     progress : skmlp.training.progress.Progress
-        Filled in as the training goes; with `score` it has a `validation`.
+        Filled in as the training goes; with `measure` it has a `validation`, which
+        says whether the training stops by the score or by the loss.
     rules : Rules
     rows : ndarray of int64
         Rows to train on.
     generator : numpy.random.RandomState
         Shuffles.
-    score : callable, optional
-        ``score()`` is the validation score of the session's current parameters; with
-        it the training stops by the score, not by the loss.
+    measure : callable, optional
+        ``measure()`` gives loss and score of the held-out data with the session's
+        current parameters.
 
     Returns
     -------
     ndarray
-        The parameters: the last, or those of the best validation score.
+        The parameters: the last, or those of the best validation score where that
+        decides; but the last where the calls are incremental, for the next to go on.
 
     Raises
     ------
@@ -91,16 +100,17 @@ def train(session, optimizer, progress, rules, rows, generator, score=None):
         If the parameters are no longer finite at the end of an epoch.
     """
     try:
-        _run_epochs(session, optimizer, progress, rules, rows, generator, score)
+        _run_epochs(session, optimizer, progress, rules, rows, generator, measure)
     except KeyboardInterrupt:
         warnings.warn("Training interrupted by user.", stacklevel=2)
-    if score is not None:
+    if progress.judged_by_score and not rules.incremental:
         return progress.validation.best_parameters
     return session.parameters
 
 
-def _run_epochs(session, optimizer, progress, rules, rows, generator, score):
-    slices = _Slices()
+def _run_epochs(session, optimizer, progress, rules, rows, generator, measure):
+    clock = Clock(rules.max_time, progress.seconds[-1] if progress.seconds else 0.0)
+    slices = _Slices(clock)
     order = rows.copy()
     progress.n_epochs = 0
     for _ in range(1 if rules.incremental else rules.max_iter):
@@ -108,44 +118,50 @@ def _run_epochs(session, optimizer, progress, rules, rows, generator, score):
             # In place, so cumulative: the orders and the random numbers are those of
             # scikit-learn, which permutes the last epoch's order.
             generator.shuffle(order)
-        loss = slices.train_epoch(session, optimizer, order, rules.batch_size)
-        _record(session, progress, rules, loss, len(rows), score)
+        loss, n_rows = slices.train_epoch(session, optimizer, order, rules.batch_size)
+        _record(session, progress, rules, loss, measure)
+        progress.learning_rates.append(optimizer.learning_rate)
+        progress.seconds.append(clock.seconds)
+        progress.samples_seen += n_rows
         optimizer.end_epoch(progress.samples_seen)
-        patience = optimizer.patience(rules.n_iter_no_change, scored=score is not None)
+        by_score = progress.judged_by_score
+        patience = optimizer.patience(rules.n_iter_no_change, scored=by_score)
         if progress.no_improvement_count > patience:
-            reason = _reason(rules, patience, score)
-            if optimizer.stops_on_plateau(rules.verbose, reason):
+            message = _reason(rules, patience, by_score)
+            if optimizer.stops_on_plateau(rules.verbose, message):
                 return
             progress.no_improvement_count = 0
+        if clock.left <= 0:
+            _warn_of_end(f"time ({rules.max_time} s)")
+            return
     if not (rules.incremental or optimizer.ends):
-        warnings.warn(
-            f"Stochastic Optimizer: Maximum iterations ({rules.max_iter}) reached and "
-            "the optimization hasn't converged yet.",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
+        _warn_of_end(f"iterations ({rules.max_iter})")
 
 
-def _record(session, progress, rules, loss, n_rows, score):
+def _warn_of_end(limit):
+    warnings.warn(
+        f"Stochastic Optimizer: Maximum {limit} reached and the optimization hasn't "
+        "converged yet.",
+        ConvergenceWarning,
+        stacklevel=3,
+    )
+
+
+def _record(session, progress, rules, loss, measure):
+    if not progress.judged_by_score:
+        check_finite(session.parameters)
+    # Measured before anything is recorded: a Ctrl-C meanwhile leaves whole epochs.
+    measured = None if measure is None else measure()
     progress.n_epochs += 1
-    progress.samples_seen += n_rows
-    progress.loss_curve.append(loss)
+    progress.judge(loss, measured, rules.tol, session.parameters)
     if rules.verbose:
         print(f"Iteration {progress.n_epochs}, loss = {loss:.8f}")
-    if score is None:
-        check_finite(session.parameters)
-        progress.judge_loss(rules.tol)
-        return
-    validation_score = score()
-    progress.judge_score(
-        progress.validation, validation_score, rules.tol, session.parameters
-    )
-    if rules.verbose:
-        print(f"Validation score: {validation_score:f}")
+        if measured is not None:
+            print(f"Validation score: {measured[1]:f}")
 
 
-def _reason(rules, patience, score):
-    what = "Training loss" if score is None else "Validation score"
+def _reason(rules, patience, by_score):
+    what = "Validation score" if by_score else "Training loss"
     return (
         f"{what} did not improve more than tol={rules.tol:f} for "
         f"{patience} consecutive epochs."

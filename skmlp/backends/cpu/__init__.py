@@ -1,10 +1,12 @@
-"""The CPU backend: a team of threads over Numba kernels and single-threaded BLAS.
+"""The CPU backend: a team of threads over Numba kernels.
 
-`kernels` holds the loops over minibatches, `loops` the rules' loops over blocks,
-`first_layer` what differs between dense and sparse X, `products` the products of
-matrices, `team` the threads, `plan` how work is cut, and `session` what training sees.
+`kernels` holds the loops over minibatches, `prediction` those over rows to predict,
+`loops` the rules' loops over blocks and `extras` those of regularisation,
+`first_layer` what differs between dense and sparse X, `products` and `tiles` the
+products of matrices, `team` the threads and `pace` their number, `plan` how work is
+cut, and `session` what training sees.
 """
 
-from skmlp.backends.cpu.session import open_session, outputs
+from skmlp.backends.cpu.session import assess, open_session, outputs
 
-__all__ = ["open_session", "outputs"]
+__all__ = ["assess", "open_session", "outputs"]

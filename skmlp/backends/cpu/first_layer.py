@@ -64,6 +64,16 @@ def gather_gradient(x, rows, room, delta, slab, gradient, columns, add, multiply
     """
 
 
+@jit.inline
+def ask_for_targets(data, rows):
+    """Have the targets in the cache by the time that the loss needs them."""
+    width = data.targets.shape[1]
+    for i in range(rows.shape[0]):
+        prefetch(data.targets, rows[i] * width)
+        if data.weights.shape[0] > 0:
+            prefetch(data.weights, rows[i])
+
+
 @jit.implement(load_rows)
 def _load_rows(x, rows, room, offset):
     if _is_sparse(x):

@@ -1,4 +1,4 @@
-"""The kernels: minibatch training, the gradient over all rows, and outputs.
+"""The kernels: minibatch training, and the gradient over all rows.
 
 Every member of a team runs the same kernel (see `team`). A minibatch has two phases,
 each a set of numbered items, with a barrier after each:
@@ -14,12 +14,15 @@ Kernels neither raise nor allocate: Python has allocated, and checks the results
 """
 
 from skmlp import jit
+from skmlp.backends.cpu.extras import (
+    call_drop,
+    call_noise,
+)
 from skmlp.backends.cpu.first_layer import (
+    ask_for_targets,
     gather_gradient,
     load_rows,
-    multiply_range,
     multiply_rows,
-    sum_range,
 )
 from skmlp.backends.cpu.loops import (
     call_activation,
@@ -27,42 +30,103 @@ from skmlp.backends.cpu.loops import (
     call_slope,
     call_update,
 )
-from skmlp.backends.cpu.memory import matrix, prefetch, vector
+from skmlp.backends.cpu.memory import matrix, vector
+from skmlp.backends.cpu.normalising import call_back, call_norm
 from skmlp.backends.cpu.products import product, product_of_transposed, transpose
 from skmlp.backends.cpu.team import meet, take
 
 
 @jit.inline
-def _forward(layers, data, room, parameters, rows, lo):
+def _dropout_arguments(extras, layer, lo, step):
+    """What dropout of a block of a hidden layer's outputs is told."""
+    keys = (extras.seed, step, layer + 1)
+    return keys, lo, extras.thresholds[layer], extras.factors[layer]
+
+
+@jit.inline
+def _norm(layers, room, parameters, layer, lo, n):
+    """Scales of a hidden layer, and where a block's normalised inputs are kept."""
+    columns = layers.sizes[layer + 1]
+    place = room.at[layer + 1] + lo * columns
+    batch = room.inverses.shape[0] // layers.sizes.shape[0]
+    return (
+        vector(parameters, layers.scales[layer], columns),
+        matrix(room.normed, place, n, columns),
+        vector(room.inverses, layer * batch + lo, n),
+    )
+
+
+@jit.inline
+def load_block(layers, data, room, extras, parameters, rows, lo, step):
+    """Fill a block's rows of X, with noise where there is any."""
+    n = rows.shape[0]
+    at, sizes = room.at, layers.sizes
+    load_rows(data.x, rows, room.outputs, at[0] + lo * sizes[0])
+    if extras.noise != 0:
+        x = matrix(room.outputs, at[0] + lo * sizes[0], n, sizes[0])
+        deviation = parameters.dtype.type(extras.deviation)
+        call_noise(extras.noise, (x, (extras.seed, step, 0), lo, deviation))
+
+
+@jit.inline
+def multiply_layer(layers, data, room, parameters, rows, lo, layer):
+    """Products of a block with a layer's weights, without bias and activation."""
+    n = rows.shape[0]
+    at, sizes = room.at, layers.sizes
+    last = sizes.shape[0] - 2
+    columns = sizes[layer + 1]
+    start = at[layer + 1] + lo * columns
+    keeps = layer < last and layers.keeps[layer] != 0
+    inputs = room.inputs if keeps else room.outputs
+    if layer == 0:
+        multiply_rows(
+            data.x, rows, room.outputs, at[0] + lo * sizes[0],
+            parameters, inputs, start, columns, room.multiply,
+        )  # fmt: skip
+    else:
+        product(
+            room.multiply,
+            (room.outputs, at[layer] + lo * sizes[layer]),
+            (parameters, layers.weights[layer]),
+            (inputs, start),
+            (n, columns, sizes[layer]),
+            0,
+        )
+
+
+@jit.inline
+def activate_layer(layers, room, extras, parameters, n, lo, layer, step):
+    """Outputs of a block of a hidden layer from its inputs."""
+    columns = layers.sizes[layer + 1]
+    start = room.at[layer + 1] + lo * columns
+    inputs = room.inputs if layers.keeps[layer] != 0 else room.outputs
+    z = matrix(inputs, start, n, columns)
+    if layers.norm != 0:
+        call_norm(layers.norm, (z, *_norm(layers, room, parameters, layer, lo, n)))
+    bias = vector(parameters, layers.biases[layer], columns)
+    out = matrix(room.outputs, start, n, columns)
+    call_activation(layers.activations[layer], (z, bias, out))
+    if extras.drop != 0:
+        how = _dropout_arguments(extras, layer, lo, step)
+        if layers.by_input[layer] != 0:
+            call_drop(extras.drop, (out, *how))
+        else:
+            call_drop(extras.drop_to, (z, out, *how))
+
+
+@jit.inline
+def _forward(layers, data, room, extras, parameters, rows, lo, step):
     """Fill the outputs of a block of rows that begins at row `lo` of the batch.
 
     The last layer is left without bias and activation: they belong to the loss.
     """
     n = rows.shape[0]
-    at, sizes = room.at, layers.sizes
-    last = sizes.shape[0] - 2
-    load_rows(data.x, rows, room.outputs, at[0] + lo * sizes[0])
+    last = layers.sizes.shape[0] - 2
+    load_block(layers, data, room, extras, parameters, rows, lo, step)
     for layer in range(last + 1):
-        columns = sizes[layer + 1]
-        start = at[layer + 1] + lo * columns
-        if layer == 0:
-            multiply_rows(
-                data.x, rows, room.outputs, at[0] + lo * sizes[0],
-                parameters, room.outputs, start, columns, room.multiply,
-            )  # fmt: skip
-        else:
-            product(
-                room.multiply,
-                (room.outputs, at[layer] + lo * sizes[layer]),
-                (parameters, layers.weights[layer]),
-                (room.outputs, start),
-                (n, columns, sizes[layer]),
-                0,
-            )
+        multiply_layer(layers, data, room, parameters, rows, lo, layer)
         if layer < last:
-            z = matrix(room.outputs, start, n, columns)
-            bias = vector(parameters, layers.biases[layer], columns)
-            call_activation(layers.activations[layer], (z, bias))
+            activate_layer(layers, room, extras, parameters, n, lo, layer, step)
 
 
 @jit.inline
@@ -83,8 +147,8 @@ def _sum_columns(matrix, out):
 
 
 @jit.inline
-def _backward(layers, data, room, parameters, rows, lo, scale):
-    """Loss of a block of rows; its deltas down to the first layer and their sums."""
+def loss_of_block(layers, data, room, parameters, rows, lo, scale):
+    """Loss of a block of rows; the last layer's deltas and their sums."""
     n = rows.shape[0]
     sums = lo // room.block * room.sums_size - layers.biases[0]
     at, sizes = room.at, layers.sizes
@@ -95,49 +159,72 @@ def _backward(layers, data, room, parameters, rows, lo, scale):
     delta = matrix(room.deltas, start, n, columns)
     bias = vector(parameters, layers.biases[last], columns)
     total = call_loss(
-        layers.loss, (z, bias, delta, data.targets, data.weights, rows, scale)
+        layers.loss,
+        (
+            *(z, bias, delta, data.targets, data.weights, rows, scale),
+            layers.loss_parameters,
+        ),
     )
     _sum_columns(delta, vector(room.sums, sums + layers.biases[last], columns))
-    for layer in range(last, 0, -1):
-        columns = sizes[layer]
-        start = at[layer] + lo * columns
-        product(
-            room.multiply,
-            (room.deltas, at[layer + 1] + lo * sizes[layer + 1]),
-            (room.transposed, layers.weights[layer] - layers.weights[1]),
-            (room.deltas, start),
-            (n, columns, sizes[layer + 1]),
-            0,
-        )
-        delta = matrix(room.deltas, start, n, columns)
-        output = matrix(room.outputs, start, n, columns)
-        call_slope(layers.slopes[layer - 1], (delta, output))
-        out = vector(room.sums, sums + layers.biases[layer - 1], columns)
-        _sum_columns(delta, out)
     return total
 
 
 @jit.inline
-def _ask_for_targets(data, rows):
-    """Have the targets in the cache by the time that the loss needs them."""
-    width = data.targets.shape[1]
-    for i in range(rows.shape[0]):
-        prefetch(data.targets, rows[i] * width)
-        if data.weights.shape[0] > 0:
-            prefetch(data.weights, rows[i])
+def back_to_layer(layers, room, extras, n, lo, layer, step):
+    """Deltas of a block and their sums, from a layer to the hidden one before it."""
+    sums = lo // room.block * room.sums_size - layers.biases[0]
+    at, sizes = room.at, layers.sizes
+    columns = sizes[layer]
+    start = at[layer] + lo * columns
+    product(
+        room.multiply,
+        (room.deltas, at[layer + 1] + lo * sizes[layer + 1]),
+        (room.transposed, layers.weights[layer] - layers.weights[1]),
+        (room.deltas, start),
+        (n, columns, sizes[layer + 1]),
+        0,
+    )
+    delta = matrix(room.deltas, start, n, columns)
+    if extras.drop != 0:
+        how = _dropout_arguments(extras, layer - 1, lo, step)
+        call_drop(extras.drop, (delta, *how))
+    source = room.inputs if layers.keeps[layer - 1] != 0 else room.outputs
+    known = matrix(source, start, n, columns)
+    call_slope(layers.slopes[layer - 1], (delta, known))
+    out = vector(room.sums, sums + layers.biases[layer - 1], columns)
+    _sum_columns(delta, out)
 
 
 @jit.inline
-def _rows_phase(post, layers, data, room, parameters, rows, scale):
+def _backward(layers, data, room, extras, parameters, rows, lo, scale, step):
+    """Loss of a block of rows; its deltas down to the first layer and their sums."""
+    n = rows.shape[0]
+    sums = lo // room.block * room.sums_size - layers.biases[0]
+    total = loss_of_block(layers, data, room, parameters, rows, lo, scale)
+    for layer in range(layers.sizes.shape[0] - 2, 0, -1):
+        back_to_layer(layers, room, extras, n, lo, layer, step)
+        if layers.norm_back != 0:
+            known = _norm(layers, room, parameters, layer - 1, lo, n)
+            columns = layers.sizes[layer]
+            delta = matrix(room.deltas, room.at[layer] + lo * columns, n, columns)
+            out = vector(room.sums, sums + layers.scales[layer - 1], columns)
+            call_back(layers.norm_back, (delta, *known, out))
+    return total
+
+
+@jit.inline
+def rows_phase(post, layers, data, room, extras, parameters, rows, scale, step):
     """Phase 1: forward and backward for every block of rows."""
     n_blocks = (rows.shape[0] + room.block - 1) // room.block
     item = take(post)
     while item < n_blocks:
         lo = item * room.block
         block = rows[lo : min(lo + room.block, rows.shape[0])]
-        _ask_for_targets(data, block)
-        _forward(layers, data, room, parameters, block, lo)
-        room.losses[item] = _backward(layers, data, room, parameters, block, lo, scale)
+        ask_for_targets(data, block)
+        _forward(layers, data, room, extras, parameters, block, lo, step)
+        room.losses[item] = _backward(
+            layers, data, room, extras, parameters, block, lo, scale, step
+        )
         item = take(post)
     return n_blocks
 
@@ -157,17 +244,27 @@ def _bias_gradient(room, start, columns, n_rows, add):
 
 
 @jit.inline
-def _slab_gradient(slab, layers, data, room, rows, add):
-    """Gradient of one slab over the whole batch: where it begins and its length."""
+def slab_range(slab, layers):
+    """Where a slab begins in the flat vectors, and its length."""
+    layer, first, last = slab[0], slab[1], slab[2]
+    columns = layers.sizes[layer + 1]
+    if first == -2:
+        return layers.scales[layer], columns
+    if first < 0:
+        return layers.biases[layer], columns
+    return layers.weights[layer] + first * columns, (last - first) * columns
+
+
+@jit.inline
+def slab_gradient(slab, layers, data, room, rows, add):
+    """Gradient of one slab over the whole batch."""
     layer, first, last = slab[0], slab[1], slab[2]
     at, sizes = room.at, layers.sizes
     n = rows.shape[0]
     columns = sizes[layer + 1]
     if first < 0:
-        start = layers.biases[layer]
-        _bias_gradient(room, start, columns, n, add)
-        return start, columns
-    if layer == 0:
+        _bias_gradient(room, slab_range(slab, layers)[0], columns, n, add)
+    elif layer == 0:
         gather_gradient(
             data.x, rows, room.outputs, (room.deltas, at[1]),
             (first, last, sizes[0]), room.gradient, columns, add, room.multiply,
@@ -181,60 +278,85 @@ def _slab_gradient(slab, layers, data, room, rows, add):
             (last - first, columns, n),
             add,
         )
-    return layers.weights[layer] + first * columns, (last - first) * columns
 
 
 @jit.inline
 def _slabs_phase(post, layers, data, room, parameters, rows, step, number):
     """Phase 2: gradient and optimizer step, by its number, of every slab."""
     kind = parameters.dtype.type
-    slots = step.slots
     decay = kind(step.decay / rows.shape[0])
     item = take(post)
     while item < room.slabs.shape[0]:
         slab = room.slabs[item]
-        start, size = _slab_gradient(slab, layers, data, room, rows, 0)
         penalised = slab[1] >= 0
-        squares = call_update(
-            step.update,
-            (
-                vector(parameters, start, size),
-                vector(room.gradient, start, size),
-                vector(slots[0], start, size),
-                vector(slots[min(1, slots.shape[0] - 1)], start, size),
-                vector(slots[slots.shape[0] - 1], start, size),
-                step.coefficients[number],
-                step.shrinks[number] if penalised else kind(0),
-                decay if penalised else kind(0),
-                step.hyper,
-            ),
-        )
+        slab_gradient(slab, layers, data, room, rows, 0)
+        own_decay = decay if penalised else kind(0)
+        squares = update_slab(slab, layers, room, parameters, step, number, own_decay)
         room.squares[item] = squares if penalised else 0.0
-        if penalised and slab[0] > 0:
-            _renew_transposed(slab, layers, room, parameters, start)
         item = take(post)
 
 
 @jit.inline
-def _renew_transposed(slab, layers, room, parameters, start):
-    """Copy a slab that has changed to the transposed weights."""
-    layer, first, last = slab[0], slab[1], slab[2]
+def update_slab(slab, layers, room, parameters, step, number, decay):
+    """The optimizer's step on a slab; the sum of the squares of what it was."""
+    kind = parameters.dtype.type
+    slots = step.slots
+    start, size = slab_range(slab, layers)
+    penalised = slab[1] >= 0
+    squares = call_update(
+        step.update,
+        (
+            vector(parameters, start, size),
+            vector(room.gradient, start, size),
+            vector(slots[0], start, size),
+            vector(slots[min(1, slots.shape[0] - 1)], start, size),
+            vector(slots[slots.shape[0] - 1], start, size),
+            step.coefficients[number],
+            step.shrinks[number] if penalised else kind(0),
+            decay,
+            step.hyper,
+        ),
+    )
+    if penalised and slab[0] > 0:
+        renew_transposed(slab[0], slab[1], slab[2], layers, room, parameters)
+    return squares
+
+
+@jit.inline
+def renew_transposed(layer, first, last, layers, room, parameters):
+    """Copy rows of a layer's weights that have changed to the transposed weights."""
     fan_in, fan_out = layers.sizes[layer], layers.sizes[layer + 1]
+    start = layers.weights[layer] + first * fan_out
     offset = layers.weights[layer] - layers.weights[1] + first
     sizes = (last - first, fan_out, fan_in)
     transpose(parameters, start, room.transposed, offset, sizes)
 
 
 @jit.inline
-def _sum(values, size):
+def sum_of(values, size):
+    """Sum of the first elements, in their order."""
     total = 0.0
     for i in range(size):
         total += values[i]
     return total
 
 
+@jit.inline
+def finish_batch(post, layers, data, room, parameters, rows, step, number, result):
+    """Phase 2 of a minibatch, and its loss; false when the work was called off."""
+    n_blocks = (rows.shape[0] + room.block - 1) // room.block
+    if post.member == 0:
+        result[0] += rows.shape[0] * sum_of(room.losses, n_blocks)
+    _slabs_phase(post, layers, data, room, parameters, rows, step, number)
+    if not meet(post):
+        return False
+    if post.member == 0:
+        result[0] += 0.5 * step.decay * sum_of(room.squares, room.slabs.shape[0])
+    return True
+
+
 @jit.kernel
-def train(post, layers, data, room, parameters, step, span, result):
+def train(post, layers, data, room, extras, parameters, step, span, result):
     """Train on some batches of an epoch; adds their loss times their rows to result.
 
     The loss of a batch is that before its update, the L2 term included. result[0] is
@@ -242,25 +364,23 @@ def train(post, layers, data, room, parameters, step, span, result):
     calls, its bits are the same.
     """
     n = span.order.shape[0]
-    half_decay = 0.5 * step.decay
     for b in range(span.first, span.last):
         rows = span.order[b * span.batch : min((b + 1) * span.batch, n)]
         scale = parameters.dtype.type(span.weight / rows.shape[0])
-        n_blocks = _rows_phase(post, layers, data, room, parameters, rows, scale)
+        rows_phase(
+            post, layers, data, room, extras, parameters, rows, scale, span.steps + b
+        )
         if not meet(post):
             return
-        if post.member == 0:
-            result[0] += rows.shape[0] * _sum(room.losses, n_blocks)
         number = b - span.first
-        _slabs_phase(post, layers, data, room, parameters, rows, step, number)
-        if not meet(post):
+        if not finish_batch(
+            post, layers, data, room, parameters, rows, step, number, result
+        ):
             return
-        if post.member == 0:
-            result[0] += half_decay * _sum(room.squares, room.slabs.shape[0])
 
 
 @jit.kernel
-def differentiate(post, layers, data, room, parameters, span, result):
+def differentiate(post, layers, data, room, extras, parameters, span, result):
     """Loss and gradient over batches of an order, without the penalty.
 
     The batches only bound the memory: the sums run over all of them, into
@@ -270,83 +390,16 @@ def differentiate(post, layers, data, room, parameters, span, result):
     scale = parameters.dtype.type(span.weight / n)
     for b in range(span.first, span.last):
         rows = span.order[b * span.batch : min((b + 1) * span.batch, n)]
-        n_blocks = _rows_phase(post, layers, data, room, parameters, rows, scale)
+        n_blocks = rows_phase(
+            post, layers, data, room, extras, parameters, rows, scale, 0
+        )
         if not meet(post):
             return
         if post.member == 0:
-            result[0] += _sum(room.losses, n_blocks)
+            result[0] += sum_of(room.losses, n_blocks)
         item = take(post)
         while item < room.slabs.shape[0]:
-            _slab_gradient(room.slabs[item], layers, data, room, rows, 1)
+            slab_gradient(room.slabs[item], layers, data, room, rows, 1)
             item = take(post)
         if not meet(post):
             return
-
-
-@jit.kernel
-def predict(post, layers, x, rows, room, parameters, out, sums):
-    """Outputs of rows, block by block.
-
-    Parameters
-    ----------
-    x : ndarray or SparseRows
-    rows : ndarray of int64
-        Numbers of the rows; empty for all of them in their order.
-    room : tuple (outputs, block, multiply)
-        outputs has a vector a member, large enough for two layers of a block.
-    out : ndarray of shape (number of rows, outputs)
-    sums : ndarray of float64
-        Sum of a dense X by block, where all rows are asked for.
-    """
-    outputs, block, multiply = room
-    scratch = outputs[post.member]
-    n_rows = out.shape[0]
-    n_blocks = (n_rows + block - 1) // block
-    item = take(post)
-    while item < n_blocks:
-        lo = item * block
-        n = min(block, n_rows - lo)
-        half = scratch.shape[0] // 2
-        columns = layers.sizes[1]
-        if rows.shape[0] == 0:
-            multiply_range(x, lo, n, parameters, scratch, half, columns, multiply)
-            sums[item] = sum_range(x, lo, n)
-        else:
-            some = rows[lo : lo + n]
-            load_rows(x, some, scratch, 0)
-            multiply_rows(
-                x, some, scratch, 0, parameters, scratch, half, columns, multiply
-            )
-        end = _propagate(layers, parameters, scratch, half, n, multiply)
-        columns = out.shape[1]
-        result = matrix(scratch, end, n, columns)
-        for i in range(n):
-            for j in range(columns):
-                out[lo + i, j] = result[i, j]
-        item = take(post)
-
-
-@jit.inline
-def _propagate(layers, parameters, scratch, half, n, multiply):
-    """From the first layer's products to the outputs; where in `scratch` they lie.
-
-    A layer's outputs are in one half of the scratch, the next layer's in the other.
-    """
-    sizes = layers.sizes
-    here = half
-    for layer in range(sizes.shape[0] - 1):
-        columns = sizes[layer + 1]
-        if layer > 0:
-            product(
-                multiply,
-                (scratch, here),
-                (parameters, layers.weights[layer]),
-                (scratch, half - here),
-                (n, columns, sizes[layer]),
-                0,
-            )
-            here = half - here
-        z = matrix(scratch, here, n, columns)
-        bias = vector(parameters, layers.biases[layer], columns)
-        call_activation(layers.activations[layer], (z, bias))
-    return here

@@ -17,16 +17,28 @@ from skmlp.backends.cpu.memory import (
     reinterpret_as_float,
     reinterpret_as_integer,
 )
-from skmlp.rules import polynomials
-from skmlp.rules.activations import ACTIVATIONS
+from skmlp.rules import activations, coupled, polynomials
+from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
 from skmlp.rules.elementary import exp, log
-from skmlp.rules.losses import LOSSES
+from skmlp.rules.losses import all_losses
 from skmlp.rules.optimizers import OPTIMIZERS
 
 call_activation = jit.caller(types.int64)
 call_slope = jit.caller(types.int64)
 call_loss = jit.caller(types.float64)
 call_update = jit.caller(types.float64)
+
+
+def _rules_of_tables():
+    """The functions of the rules' tables, and those that only they call."""
+    for row in (*ACTIVATIONS.values(), *OUTPUT_ONLY.values()):
+        yield from (row.value, row.slope)
+    for row in all_losses():
+        yield from (row.value, row.slope, row.row)
+    for row in OPTIMIZERS.values():
+        yield row.update
+    yield from activations.HELPERS
+    yield from coupled.HELPERS
 
 
 def _teach_rules():
@@ -37,22 +49,18 @@ def _teach_rules():
         jit.teach(helper, exactly=True)
     for function, versions in polynomials.REPLACEMENTS.items():
         jit.replace(function, *versions)
-    for activation_row in ACTIVATIONS.values():
-        jit.teach(activation_row.value)
-        jit.teach(activation_row.slope)
-    for loss_row in LOSSES.values():
-        if loss_row.value is not None:
-            jit.teach(loss_row.value)
-            jit.teach(loss_row.slope)
-    for row in OPTIMIZERS.values():
-        jit.teach(row.update)
+    for rule in dict.fromkeys(_rules_of_tables()):
+        if rule is not None:
+            jit.teach(rule)
 
 
 _teach_rules()
 
 
 def _activation_loop(value):
-    def loop(z, bias):
+    """In place: the inputs z are lost, and `out` is z itself."""
+
+    def loop(z, bias, out):
         for i in range(z.shape[0]):
             for j in range(z.shape[1]):
                 z[i, j] = value(z[i, j] + bias[j])
@@ -61,7 +69,21 @@ def _activation_loop(value):
     return loop
 
 
-def _softmax(z, bias):
+def _keeping_loop(value):
+    """To other memory: the inputs z stay, for a slope that needs them."""
+
+    def loop(z, bias, out):
+        for i in range(z.shape[0]):
+            for j in range(z.shape[1]):
+                u = z[i, j] + bias[j]
+                z[i, j] = u
+                out[i, j] = value(u)
+        return 0
+
+    return loop
+
+
+def _softmax(z, bias, out):
     """Softmax of every row; exponentials over the whole block, to vectorise."""
     rows, columns = z.shape
     for i in range(rows):
@@ -90,13 +112,24 @@ def _shift_to_maximum(row, bias):
 
 
 def _slope_loop(slope):
-    def loop(delta, output):
+    def loop(delta, source):
         for i in range(delta.shape[0]):
             for j in range(delta.shape[1]):
-                delta[i, j] *= slope(output[i, j])
+                delta[i, j] *= slope(source[i, j])
         return 0
 
     return loop
+
+
+def _softmax_slope(delta, output):
+    """Back through a softmax: a_j (delta_j - sum_k a_k delta_k)."""
+    for i in range(delta.shape[0]):
+        mean = type(delta[0, 0])(0)
+        for j in range(delta.shape[1]):
+            mean += output[i, j] * delta[i, j]
+        for j in range(delta.shape[1]):
+            delta[i, j] = output[i, j] * (delta[i, j] - mean)
+    return 0
 
 
 @jit.inline
@@ -104,22 +137,43 @@ def _weight(weights, row, scale):
     return scale * weights[row] if weights.shape[0] > 0 else scale
 
 
-def _loss_loop(value, slope):
-    def loop(z, bias, delta, targets, weights, rows, scale):
+def _two_arguments(rule):
+    """A loss's rule without a parameter, called with one."""
+    return jit.rule(lambda y, z, p: rule(y, z))
+
+
+def _number(targets, row, j, p, columns):
+    return targets[row, j]
+
+
+def _smoothed(targets, row, j, p, columns):
+    y = targets[row, j]
+    return y + p * (type(p)(0.5) - y)
+
+
+def _membership(targets, row, j, p, columns):
+    """1 for the output of the class's number, else 0; smoothed."""
+    share = p / columns
+    return 1 - p + share if int(targets[row, 0]) == j else share
+
+
+def _loss_loop(value, slope, link, link_slope, target):
+    def loop(z, bias, delta, targets, weights, rows, scale, parameters):
         n, columns = z.shape
+        p = parameters[0]
         for i in range(n):
             row = rows[i]
             for j in range(columns):
                 z[i, j] += bias[j]
-                delta[i, j] = targets[row, j]
+                delta[i, j] = target(targets, row, j, p, columns)
         # One flat pass: with a single output the inner loop above has one turn.
-        flat_z = flat(z)
-        flat_delta = flat(delta)
-        for e in range(flat_z.shape[0]):
-            y = flat_delta[e]
-            u = flat_z[e]
-            flat_z[e] = value(y, u)
-            flat_delta[e] = slope(y, u)
+        all_z = flat(z)
+        all_delta = flat(delta)
+        for e in range(all_z.shape[0]):
+            y = all_delta[e]
+            a = link(all_z[e])
+            all_z[e] = value(y, a, p)
+            all_delta[e] = slope(y, a, p) * link_slope(a)
         total = 0.0
         for i in range(n):
             w = _weight(weights, rows[i], scale)
@@ -131,15 +185,31 @@ def _loss_loop(value, slope):
     return loop
 
 
-def _softmax_loss(z, bias, delta, targets, weights, rows, scale):
+def _loss_by_rows(rule):
+    def loop(z, bias, delta, targets, weights, rows, scale, parameters):
+        total = 0.0
+        for i in range(z.shape[0]):
+            for j in range(z.shape[1]):
+                z[i, j] += bias[j]
+            w = _weight(weights, rows[i], scale)
+            total += w * rule(targets[rows[i]], z[i], delta[i], parameters)
+            for j in range(z.shape[1]):
+                delta[i, j] *= w
+        return total
+
+    return loop
+
+
+def _softmax_loss(z, bias, delta, targets, weights, rows, scale, parameters):
     """Cross-entropy of classes given by number: log(sum_j exp z_j) - z_class."""
     n, columns = z.shape
+    smoothing = parameters[0]
     for i in range(n):
         _shift_to_maximum(z[i], bias)
-    flat_z = flat(z)
-    flat_delta = flat(delta)
-    for e in range(flat_z.shape[0]):
-        flat_delta[e] = exp(flat_z[e])
+    all_z = flat(z)
+    all_delta = flat(delta)
+    for e in range(all_z.shape[0]):
+        all_delta[e] = exp(all_z[e])
     total = 0.0
     for i in range(n):
         w = _weight(weights, rows[i], scale)
@@ -147,12 +217,26 @@ def _softmax_loss(z, bias, delta, targets, weights, rows, scale):
         exponentials = type(w)(0)
         for j in range(columns):
             exponentials += delta[i, j]
-        total += w * (log(exponentials) - z[i, of_class])
+        chosen = z[i, of_class]
         share = w / exponentials
         for j in range(columns):
             delta[i, j] *= share
-        delta[i, of_class] -= w
+        if smoothing > 0:
+            chosen = _smooth(chosen, z[i], delta[i], w, smoothing)
+        total += w * (log(exponentials) - chosen)
+        delta[i, of_class] -= w * (1 - smoothing)
     return total
+
+
+@jit.inline
+def _smooth(chosen, z, delta, w, smoothing):
+    """Share out a part of the target among all classes (Szegedy et al., 2016)."""
+    columns = z.shape[0]
+    mean = type(w)(0)
+    for j in range(columns):
+        mean += z[j]
+        delta[j] -= w * smoothing / columns
+    return (1 - smoothing) * chosen + smoothing * mean / columns
 
 
 def _one_slot_update(update):
@@ -209,7 +293,7 @@ def _three_slot_update(update):
 _UPDATE_LOOPS = {1: _one_slot_update, 2: _two_slot_update, 3: _three_slot_update}
 
 
-class _Kinds:
+class Kinds:
     """The array and scalar types of the loops' arguments in one dtype."""
 
     def __init__(self, dtype):
@@ -221,18 +305,22 @@ class _Kinds:
         self.rows = types.Array(types.int64, 1, "C", readonly=True)
 
     def activation(self):
-        return types.int64(self.matrix, self.vector)
+        """Z, bias, out."""
+        return types.int64(self.matrix, self.vector, self.matrix)
 
     def slope(self):
+        """Delta, source."""
         return types.int64(self.matrix, self.matrix)
 
     def loss(self):
+        """Z, bias, delta, targets, weights, rows, scale, parameters."""
         return types.float64(
             *(self.matrix, self.vector, self.matrix, self.given_matrix),
-            *(self.given_vector, self.rows, self.scalar),
+            *(self.given_vector, self.rows, self.scalar, self.vector),
         )
 
     def update(self):
+        """P, g, slots, coefficients, shrink, decay, hyperparameters."""
         return types.float64(*(self.vector,) * 6, self.scalar, self.scalar, self.vector)
 
 
@@ -240,7 +328,9 @@ class _Kinds:
 _ALIVE: list = []
 
 
-def _address(function, key, signature):
+@functools.cache
+def address_of(function, key, signature):
+    """Address of a compiled loop, which stays valid."""
     dispatcher, address = jit.loop(function, signature, key)
     _ALIVE.append(dispatcher)
     return address
@@ -251,40 +341,60 @@ def _from_rules(make, rules, signature):
     own = all(rule.__module__.startswith("skmlp.") for rule in rules)
     names = ",".join(rule.__qualname__ for rule in rules)
     key = f"{__name__}.{make.__name__}({names})" if own else None
-    return _address(make(*[jit.rule(rule) for rule in rules]), key, signature)
+    return address_of(make(*[jit.rule(rule) for rule in rules]), key, signature)
 
 
 @functools.cache
-def activation(row, dtype):
-    """Address of ``z = value(z + bias)`` for a row of the activations."""
-    return _from_rules(_activation_loop, (row.value,), _Kinds(dtype).activation())
+def activation(row, dtype, *, keeps=False):
+    """Address of ``out = value(z + bias)`` for a row of the activations.
 
-
-@functools.cache
-def output(name, dtype):
-    """Address of the output activation of that name, in `activation`'s form."""
-    if name == "softmax":
-        return _address(_softmax, f"{__name__}._softmax", _Kinds(dtype).activation())
-    return activation(ACTIVATIONS[name], dtype)
+    Parameters
+    ----------
+    row : Activation
+    dtype : numpy dtype
+    keeps : bool, default=False
+        Whether z + bias stays in z; else `out` is z.
+    """
+    signature = Kinds(dtype).activation()
+    if row.value is None:
+        return address_of(_softmax, f"{__name__}._softmax", signature)
+    make = _keeping_loop if keeps else _activation_loop
+    return _from_rules(make, (row.value,), signature)
 
 
 @functools.cache
 def slope(row, dtype):
-    """Address of ``delta *= slope(output)`` for a row of the activations."""
-    return _from_rules(_slope_loop, (row.slope,), _Kinds(dtype).slope())
+    """Address of ``delta *= slope(source)`` for a row of the activations."""
+    signature = Kinds(dtype).slope()
+    if row.slope is None:
+        return address_of(_softmax_slope, f"{__name__}._softmax_slope", signature)
+    return _from_rules(_slope_loop, (row.slope,), signature)
 
 
 @functools.cache
 def loss(row, dtype):
     """Address of a loss's loop: sums the loss, leaves the gradient by z in delta."""
-    signature = _Kinds(dtype).loss()
-    if row.output == "softmax":
-        return _address(_softmax_loss, f"{__name__}._softmax_loss", signature)
-    return _from_rules(_loss_loop, (row.value, row.slope), signature)
+    signature = Kinds(dtype).loss()
+    if row.row is not None:
+        return _from_rules(_loss_by_rows, (row.row,), signature)
+    if row.value is None:
+        return address_of(_softmax_loss, f"{__name__}._softmax_loss", signature)
+    link = row.link or ACTIVATIONS["identity"]
+    target = _number if row.parameter else _smoothed
+    target = _membership if row.labels else target
+    rules = (row.value, row.slope, link.value, link.slope, target)
+
+    def make(value, slope, *others):
+        if row.parameter is None:
+            value, slope = _two_arguments(value), _two_arguments(slope)
+        return _loss_loop(value, slope, *others)
+
+    make.__name__ = _loss_loop.__name__
+    return _from_rules(make, rules, signature)
 
 
 @functools.cache
 def update(row, dtype):
     """Address of an optimizer's loop; it returns the sum of the squares of p before."""
-    signature = _Kinds(dtype).update()
+    signature = Kinds(dtype).update()
     return _from_rules(_UPDATE_LOOPS[row.slots], (row.update,), signature)

@@ -84,16 +84,20 @@ def predict_rows(width, n_rows, itemsize):
     return int(max(1, min(at_most, n_rows)))
 
 
-def slabs(shapes, batch_size, itemsize):
+def slabs(shapes, batch_size, itemsize, *, biases=True, scales=False):
     """Slabs of all layers as rows (layer, first, last), the heaviest layers first.
 
-    A layer's biases are a slab of their own, with first = last = -1.
+    A layer's biases, where they are trained, are a slab of their own, with first =
+    last = -1; so are a hidden layer's scales, with -2.
     """
     pieces = []
     for layer in sorted(range(len(shapes)), key=lambda i: -np.prod(shapes[i])):
         cuts = _cuts(shapes[layer], batch_size, itemsize)
         pieces += [(layer, a, b) for a, b in pairwise(cuts)]
-    pieces += [(layer, -1, -1) for layer in range(len(shapes))]
+    if biases:
+        pieces += [(layer, -1, -1) for layer in range(len(shapes))]
+    if scales:
+        pieces += [(layer, -2, -2) for layer in range(len(shapes) - 1)]
     return np.array(pieces, dtype=np.int64)
 
 

@@ -9,13 +9,20 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from skmlp.backends.cpu import kernels, loops, plan, products
+from skmlp.backends.cpu import kernels, limits, loops, plan, prediction, products
+from skmlp.backends.cpu.batch_norm import (
+    BatchNorm,
+    batch_norm_of,
+    train_batch_norm,
+)
+from skmlp.backends.cpu.extras import extras_of
 from skmlp.backends.cpu.first_layer import SparseRows
+from skmlp.backends.cpu.normalising import layer_loops
 from skmlp.backends.cpu.pace import Pace
 from skmlp.backends.cpu.structures import Data, Layers, Room, Span, Step
 from skmlp.backends.cpu.team import Team
-from skmlp.network import layout, views
-from skmlp.rules.activations import ACTIVATIONS
+from skmlp.network import folded, layout, views
+from skmlp.rules.activations import activation_rule
 from skmlp.rules.optimizers import OPTIMIZERS
 
 # Rows that the gradient over all rows works on at a time.
@@ -49,27 +56,42 @@ def _row_work(network, x):
 def _layers(network, dtype):
     """The network for the kernels, but for the loops that they call."""
     places = layout(network)
+    normalises = network.normalization == "layer"
+    norm, in_place, back = layer_loops(dtype) if normalises else (0, 0, 0)
     return Layers(
         sizes=np.array(network.sizes, dtype=np.int64),
         weights=np.array(places.weights, dtype=np.int64),
         biases=np.array(places.biases, dtype=np.int64),
-        activations=_hidden_loops(loops.activation, network, dtype),
-        slopes=np.zeros(0, dtype=np.int64),
+        activations=_addresses(loops.activation(row, dtype) for row in network.rules),
+        slopes=_addresses(()),
+        by_input=np.zeros(len(network.rules), dtype=np.int64),
+        keeps=np.zeros(len(network.rules), dtype=np.int64),
         loss=0,
+        loss_parameters=np.zeros(1, dtype=dtype),
+        scales=_addresses(places.scales),
+        norm=norm,
+        norm_in_place=in_place,
+        norm_back=back,
     )
 
 
-def _hidden_loops(kind, network, dtype):
-    """Addresses of one kind of loop for every hidden layer's activation."""
-    rows = [ACTIVATIONS[name] for name in network.activations]
-    return np.array([kind(row, dtype) for row in rows], dtype=np.int64)
+def _addresses(numbers):
+    return np.array([*numbers], dtype=np.int64)
 
 
-def _training_layers(network, dtype):
+def _training_layers(network, dtype, drops):
     """The network with all that a minibatch needs."""
+    rules = network.rules
+    by_input = np.array([row.by_input for row in rules], dtype=np.int64)
     return _layers(network, dtype)._replace(
-        slopes=_hidden_loops(loops.slope, network, dtype),
-        loss=loops.loss(network.loss_rule, dtype),
+        activations=_addresses(
+            loops.activation(row, dtype, keeps=row.by_input) for row in rules
+        ),
+        slopes=_addresses(loops.slope(row, dtype) for row in rules),
+        by_input=by_input,
+        keeps=np.ones_like(by_input) if drops else by_input,
+        loss=loops.loss(network.loss, dtype),
+        loss_parameters=np.array(network.loss_parameters, dtype=dtype),
     )
 
 
@@ -77,7 +99,7 @@ def _training_layers(network, dtype):
 def _predicting_layers(network, output, dtype):
     """The network with an output activation."""
     layers = _layers(network, dtype)
-    last = loops.output(output, dtype)
+    last = loops.activation(activation_rule(output), dtype)
     return layers._replace(activations=np.append(layers.activations, last))
 
 
@@ -96,19 +118,29 @@ def _room(problem, batch_size, parameters):
         sizes[0] = 0  # sparse rows are read where they lie
     ends = np.cumsum([0] + [batch_size * units for units in sizes])
     block = plan.block_rows(sizes, batch_size, dtype.itemsize)
-    slabs = plan.slabs(network.shapes, batch_size, dtype.itemsize)
+    normalises = network.normalization is not None
+    slabs = plan.slabs(
+        *(network.shapes, batch_size, dtype.itemsize),
+        biases=network.intercepts,
+        scales=normalises,
+    )
     places = layout(network)
     n_blocks = -(-batch_size // block)
-    sums_size = places.size - places.biases[0]
+    sums_size = places.trained - places.biases[0]
+    keeps = problem.regularisation.dropout or any(row.by_input for row in network.rules)
     return Room(
         outputs=np.empty(ends[-1], dtype=dtype),
         deltas=np.empty(ends[-1], dtype=dtype),
+        inputs=np.empty(ends[-1] if keeps else 0, dtype=dtype),
         at=ends[:-1].astype(np.int64),
-        gradient=np.zeros(places.size, dtype=dtype),
+        gradient=np.zeros(places.trained, dtype=dtype),
         losses=np.zeros(n_blocks),
         squares=np.zeros(len(slabs)),
+        norms=np.zeros(len(slabs)),
         sums=np.empty(n_blocks * sums_size, dtype=dtype),
         sums_size=sums_size,
+        normed=np.empty(ends[-1] if normalises else 0, dtype=dtype),
+        inverses=np.empty(batch_size * len(sizes), dtype=dtype),
         slabs=slabs,
         block=block,
         multiply=products.multiplier(dtype),
@@ -120,6 +152,7 @@ class _Place(NamedTuple):
     """Where batches of one size are worked on."""
 
     room: Room
+    norm: BatchNorm | None
     team: Team
     pace: Pace
 
@@ -147,7 +180,10 @@ class Session:
             _kernel_x(problem.x), _read_only(problem.targets), _read_only(weights)
         )
         self._weight = 1.0 / problem.mean_weight
-        self._layers = _training_layers(problem.network, self._dtype)
+        extras = extras_of(problem.regularisation, self._dtype)
+        self._extras = extras
+        self._layers = _training_layers(problem.network, self._dtype, extras.drop != 0)
+        self._steps = 0
         self._places: dict[int, _Place] = {}
 
     def _place(self, batch_size):
@@ -156,7 +192,12 @@ class Session:
             work = batch_size * _row_work(self._problem.network, self._problem.x)
             team = Team(plan.threads_for(work, self._n_jobs))
             room = _room(self._problem, batch_size, self.parameters)
-            self._places[batch_size] = _Place(room, team, Pace(team.size))
+            network = self._problem.network
+            norm = None
+            if network.normalization == "batch":
+                units = sum(network.sizes[1:-1])
+                norm = batch_norm_of(layout(network), room, units, self._dtype)
+            self._places[batch_size] = _Place(room, norm, team, Pace(team.size))
         return self._places[batch_size]
 
     def train(self, optimizer, order, batch_size, span, rates, total):
@@ -171,33 +212,47 @@ class Session:
             hyper=np.array(optimizer.hyper, dtype=self._dtype),
             decay=self._problem.alpha * self._weight,
         )
-        batches = Span(_read_only(order), batch_size, span[0], span[1], self._weight)
+        batches = Span(
+            order=_read_only(order),
+            batch=batch_size,
+            first=span[0],
+            last=span[1],
+            weight=self._weight,
+            steps=self._steps - span[0],
+        )
+        self._steps += span[1] - span[0]
         result = np.array([total])
-        arguments = (self._layers, self._data, room, self.parameters)
+        arguments: tuple = (self._layers, self._data, room, self._extras)
+        kernel = limits.train_limited if self._extras.penalise else kernels.train
+        if place.norm is not None:
+            kernel = train_batch_norm
+            arguments = (*arguments, place.norm)
 
         def work(post, part):
             first = part.first - span[0]
             rest = step._replace(
                 shrinks=step.shrinks[first:], coefficients=step.coefficients[first:]
             )
-            return kernels.train(post, *arguments, rest, part, result)
+            return kernel(post, *arguments, self.parameters, rest, part, result)
 
         self._run(place, batches, work)
         return float(result[0])
 
     def loss_and_gradient(self, parameters):
         """Loss and gradient over all training rows, the penalty included."""
+        if self._problem.network.normalization == "batch":
+            raise ValueError("A sweep over all rows has no statistics of minibatches.")
         rows = self._problem.rows
         batch_size = min(_SWEEP_ROWS, len(rows))
         place = self._place(batch_size)
         room = place.room
         n_batches = -(-len(rows) // batch_size)
-        span = Span(_read_only(rows), batch_size, 0, n_batches, self._weight)
+        span = Span(_read_only(rows), batch_size, 0, n_batches, self._weight, 0)
         values = np.ascontiguousarray(parameters, dtype=self._dtype)
         result = np.zeros(1)
         room.gradient[:] = 0
         room.transposed[:] = _transposed(self._problem.network, values)
-        arguments = (self._layers, self._data, room, values)
+        arguments = (self._layers, self._data, room, self._extras, values)
         self._run(
             place,
             span,
@@ -224,16 +279,12 @@ class Session:
             place.pace.record(size, n_batches, time.perf_counter() - start)
             first += n_batches
 
-    def outputs(self, rows):
-        """Predictions for some rows with the current parameters."""
+    def outputs(self, x, rows):
+        """Raw outputs for some rows, or for all, with the current parameters."""
         network = self._problem.network
-        return _predict(
-            network,
-            self.parameters,
-            (self._problem.x, rows),
-            network.output,
-            self._n_jobs,
-        )[0]
+        return _predict(network, self.parameters, (x, rows), "identity", self._n_jobs)[
+            0
+        ]
 
     def close(self):
         """End the threads."""
@@ -257,6 +308,7 @@ def _predict(network, parameters, source, activation, n_jobs):
     `source` is X and row numbers, or X and none; with numbers X is not summed.
     """
     x, rows = source
+    network, parameters = folded(network, parameters)
     n_rows = x.shape[0] if rows is None else len(rows)
     dtype = parameters.dtype
     width = max(network.sizes[1:] if sparse.issparse(x) else network.sizes)
@@ -267,12 +319,14 @@ def _predict(network, parameters, source, activation, n_jobs):
     out = np.empty((n_rows, network.sizes[-1]), dtype=dtype)
     scratch = np.empty((n_threads, 2 * block * width), dtype=dtype)
     room = (scratch, block, products.multiplier(dtype))
-    layers = _predicting_layers(network, activation, dtype)
+    # By rows, not names: the row that a name stands for may have been exchanged.
+    by_rows = network._replace(activations=tuple(network.rules), loss=None)
+    layers = _predicting_layers(by_rows, activation, dtype)
     numbers = _read_only(np.empty(0, dtype=np.int64) if rows is None else rows)
     sums = np.zeros(n_blocks)
     arguments = (layers, _kernel_x(x), numbers, room, parameters, out, sums)
     with Team(n_threads) as team:
-        team.run(lambda post: kernels.predict(post, *arguments))
+        team.run(lambda post: prediction.predict(post, *arguments))
     return out, math.isfinite(sum(sums.tolist()))
 
 
@@ -283,3 +337,31 @@ def outputs(network, parameters, x, activation, n_jobs):
     so that threads may predict at once.
     """
     return _predict(network, parameters, (x, None), activation, n_jobs)
+
+
+def assess(network, raw, targets, weights):
+    """Mean loss of raw outputs, and the predictions that they stand for."""
+    n_rows, columns = raw.shape
+    dtype = raw.dtype
+    if weights is None:
+        weights = np.zeros(0, dtype=dtype)
+        total_weight = float(n_rows)
+    else:
+        total_weight = float(weights.sum(dtype=np.float64))
+    block = min(_SWEEP_ROWS, n_rows)
+    predictions = np.empty_like(raw)
+    total = np.zeros(1)
+    prediction.assess(
+        (
+            loops.activation(activation_rule(network.output), dtype),
+            loops.loss(network.loss, dtype),
+        ),
+        _read_only(raw),
+        (_read_only(targets), _read_only(weights), _read_only(np.arange(n_rows))),
+        np.zeros(columns, dtype=dtype),
+        (np.empty(block * columns, dtype=dtype), np.empty(block * columns, dtype)),
+        predictions,
+        np.array(network.loss_parameters, dtype=dtype),
+        total,
+    )
+    return float(total[0]) / total_weight, predictions

@@ -22,8 +22,19 @@ class Layers(NamedTuple):
         Addresses of each hidden layer's activation; in `predict` also the output's.
     slopes : ndarray of int64
         Addresses of each hidden layer's slope.
+    by_input : ndarray of int64
+        1 for each hidden layer whose slope is a function of its inputs; else 0.
+    keeps : ndarray of int64
+        1 for each hidden layer whose inputs, or its outputs before dropout, are kept
+        in `Room.inputs` for the slope; else 0.
     loss : int
         Address of the loss.
+    loss_parameters : ndarray
+        At least one.
+    scales : ndarray of int64
+        Offsets of the hidden layers' scales.
+    norm, norm_in_place, norm_back : int
+        Addresses of the loops that normalise rows; 0 where there are none.
     """
 
     sizes: np.ndarray
@@ -31,7 +42,14 @@ class Layers(NamedTuple):
     biases: np.ndarray
     activations: np.ndarray
     slopes: np.ndarray
+    by_input: np.ndarray
+    keeps: np.ndarray
     loss: int
+    loss_parameters: np.ndarray
+    scales: np.ndarray
+    norm: int
+    norm_in_place: int
+    norm_back: int
 
 
 class Data(NamedTuple):
@@ -51,16 +69,25 @@ class Room(NamedTuple):
         Layer by layer the outputs of a batch; `at` has the offsets, the batch's rows
         of X first.
     deltas : ndarray like outputs
+    inputs : ndarray like outputs
+        Of the layers that keep theirs; empty if none does.
     at : ndarray of int64
     gradient : ndarray of shape (parameters,)
     losses, squares : ndarray of float64
         Partial sums by row block and by slab.
+    norms : ndarray of float64
+        Sums of the squares of the gradient, by slab.
     sums : ndarray of shape (row blocks * sums_size,)
         Sums of the deltas of all layers, by row block.
     sums_size : int
-        Number of biases.
+        Number of biases and scales.
+    normed : ndarray like outputs
+        Normalised inputs of the hidden layers; empty if they are not.
+    inverses : ndarray
+        What each row of each layer was multiplied by in normalising it.
     slabs : ndarray of int64 of shape (slabs, 3)
-        Layer, first and last row of its weights; first = -1 for its biases.
+        Layer, first and last row of its weights; first = -1 for its biases, -2 for its
+        scales.
     block : int
         Rows of a block.
     multiply : int
@@ -71,12 +98,16 @@ class Room(NamedTuple):
 
     outputs: np.ndarray
     deltas: np.ndarray
+    inputs: np.ndarray
     at: np.ndarray
     gradient: np.ndarray
     losses: np.ndarray
     squares: np.ndarray
+    norms: np.ndarray
     sums: np.ndarray
     sums_size: int
+    normed: np.ndarray
+    inverses: np.ndarray
     slabs: np.ndarray
     block: int
     multiply: int
@@ -119,6 +150,8 @@ class Span(NamedTuple):
     first, last : int
     weight : float
         One over the mean weight of the training rows.
+    steps : int
+        Steps before the batch of number 0.
     """
 
     order: np.ndarray
@@ -126,3 +159,4 @@ class Span(NamedTuple):
     first: int
     last: int
     weight: float
+    steps: int

@@ -1,0 +1,149 @@
+"""Time of an epoch by every choice of the catalogue, beside the default's.
+
+"As fast as the default" is a promise for whatever is chosen: an activation, a loss,
+dropout, an optimizer is a loop over numbers that are in the cache anyway. Every row of
+the tables is timed in turns with relu, adam and no regularisation on the same network,
+data and threads. The networks are of a size that scikit-learn's users train; on larger
+ones the products of matrices hide the rest, on smaller ones the rest is all there is.
+"""
+
+import numpy as np
+import reporting
+import timing
+import workloads
+
+from skmlp import MLPClassifier, MLPRegressor
+from skmlp.rules.activations import ACTIVATIONS
+from skmlp.rules.losses import BINARY_LOSSES, REGRESSION_LOSSES
+from skmlp.rules.optimizers import OPTIMIZERS
+
+# The default's own line comes first in each table.
+_DEFAULT = {}
+_NETWORKS = (
+    workloads.Workload("multiclass", 64, (100,), 10, "relu", 200, 6_000, 12),
+    workloads.Workload("regression", 54, (100, 50), 1, "relu", 200, 6_000, 12),
+    workloads.Workload("binary", 200, (256, 128), 1, "relu", 256, 6_000, 4),
+)
+_REGULARISATIONS = {
+    "dropout": {"dropout": 0.5},
+    "max_norm": {"max_norm": 3.0},
+    "max_grad_norm": {"max_grad_norm": 1.0},
+    "weight_decay": {"weight_decay": 1e-4},
+    "fit_intercept=False": {"fit_intercept": False},
+}
+# Largest times of an epoch, relative to the default's.
+_LIMITS = {"activation": 1.6, "solver": 1.15, "dropout": 1.15}
+
+
+class Fitter:
+    """One choice on one workload, as `timing` wants its contestants."""
+
+    def __init__(self, choice, workload, data, threads):
+        kind = MLPRegressor if workload.task == "regression" else MLPClassifier
+        self._model = kind(
+            hidden_layer_sizes=workload.hidden,
+            batch_size=workload.batch_size,
+            # Small, so that none diverges: what is timed does not depend on it.
+            learning_rate_init=1e-4,
+            tol=0.0,
+            # With an end, so that there is no warning of too few epochs.
+            learning_rate="cosine",
+            n_iter_no_change=np.inf,
+            random_state=0,
+            n_jobs=threads,
+            **choice,
+        )
+        self._data = data
+
+    def fit(self, epochs):
+        """Train for so many epochs; returns the last loss."""
+        return self._model.set_params(max_iter=epochs).fit(*self._data).loss_
+
+
+def choices(task):
+    """All that is to be timed for a task, by kind and name.
+
+    Returns
+    -------
+    dict of dict of dict
+        Parameters of the estimator.
+    """
+    losses = REGRESSION_LOSSES if task == "regression" else BINARY_LOSSES
+    return {
+        "activation": {name: {"activation": name} for name in ACTIVATIONS},
+        "loss": {name: {"loss": name} for name, _ in losses},
+        "regularisation": _REGULARISATIONS,
+        # The row of Nesterov's momentum is a variant of the solver 'sgd'.
+        "solver": {name: {"solver": name} for name in OPTIMIZERS if name != "nesterov"},
+    }
+
+
+def data_of(workload, dtype):
+    """Synthetic data; positive targets, which every regression's loss can take."""
+    X, y = workloads.data(workload, dtype)
+    return X, y + 2 if workload.task == "regression" else y
+
+
+def measure(workload, kind, of_kind, wanted):
+    """Milliseconds an epoch by choice, the default's first.
+
+    Returns
+    -------
+    dict of float
+    """
+    data = data_of(workload, wanted.dtype)
+    fitters = {
+        name: Fitter(choice, workload, data, wanted.threads)
+        for name, choice in {"default": _DEFAULT, **of_kind}.items()
+    }
+    times = timing.results_in_turns(fitters, workload.epochs, wanted.rounds)
+    return {name: 1e3 * found["epoch"] for name, found in times.items()}
+
+
+def lines(kind, times):
+    """Yield the lines of one table."""
+    default = times.pop("default")
+    yield f"  {kind + ', default':<30}{default:>10.2f}"
+    for name, found in times.items():
+        ratio = found / default
+        limit = _LIMITS.get(name, _LIMITS.get(kind))
+        verdict = "" if limit is None else "met" if ratio <= limit else "MISSED"
+        goal = "" if limit is None else f"{limit:>7.2f}x  "
+        yield f"  {name:<30}{found:>10.2f}{ratio:>7.2f}x{goal}{verdict}"
+
+
+def run(wanted):
+    """Measure all, printing as they come.
+
+    Returns
+    -------
+    dict
+        All that was found, fit for JSON.
+    """
+    report = reporting.start() | {"options": vars(wanted), "limits": _LIMITS}
+    print(f"{wanted.dtype}, threads: {wanted.threads}, rounds: {wanted.rounds}")
+    print("milliseconds an epoch, and times the default's")
+    report["results"] = []
+    for workload in _NETWORKS[:1] if wanted.quick else _NETWORKS:
+        print(f"\n{workload.name}")
+        for kind, of_kind in choices(workload.task).items():
+            times = measure(workload, kind, of_kind, wanted)
+            report["results"].append(
+                {"workload": workload.name, "kind": kind, "milliseconds": dict(times)}
+            )
+            print(*lines(kind, times), sep="\n", flush=True)
+    return report
+
+
+def main():
+    parser = reporting.parser(__doc__, quick="the first network alone")
+    parser.add_argument("--rounds", type=int, help="default 5, with --quick 3")
+    parser.add_argument("--threads", type=int, default=1, help="default 1")
+    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    wanted = parser.parse_args()
+    wanted.rounds = wanted.rounds or (3 if wanted.quick else 5)
+    reporting.save(run(wanted), wanted.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Training with a limit to the norm of the gradient, or of a unit's weights.
+
+Both need all of a step's slabs before they can go on: the gradient's norm before any
+weight is changed, a unit's norm after all of its weights were. So phase 2 of `kernels`
+becomes up to three, with a barrier after each. It is a kernel of its own, because most
+trainings have no such limits and need not wait for its compilation.
+"""
+
+import numpy as np
+
+from skmlp import jit
+from skmlp.backends.cpu.extras import call_limit, call_penalise
+from skmlp.backends.cpu.kernels import (
+    renew_transposed,
+    rows_phase,
+    slab_gradient,
+    slab_range,
+    sum_of,
+    update_slab,
+)
+from skmlp.backends.cpu.memory import matrix, vector
+from skmlp.backends.cpu.team import meet, take
+
+
+@jit.inline
+def _gradient_phase(post, layers, data, room, extras, parameters, rows, step):
+    """Gradient of every slab, the penalty's included, and its squares."""
+    kind = parameters.dtype.type
+    decay = kind(step.decay / rows.shape[0])
+    item = take(post)
+    while item < room.slabs.shape[0]:
+        slab = room.slabs[item]
+        slab_gradient(slab, layers, data, room, rows, 0)
+        start, size = slab_range(slab, layers)
+        penalised = slab[1] >= 0
+        squares = call_penalise(
+            extras.penalise,
+            (
+                vector(room.gradient, start, size),
+                vector(parameters, start, size),
+                decay if penalised else kind(0),
+                vector(room.norms, item, 1),
+            ),
+        )
+        room.squares[item] = squares if penalised else 0.0
+        item = take(post)
+
+
+@jit.inline
+def _update_phase(post, layers, room, extras, parameters, step, number):
+    """The optimizer's step on every slab, by the gradient made shorter."""
+    norm = np.sqrt(sum_of(room.norms, room.slabs.shape[0]))
+    too_long = norm > extras.max_grad_norm
+    share = parameters.dtype.type(extras.max_grad_norm / norm if too_long else 1.0)
+    item = take(post)
+    while item < room.slabs.shape[0]:
+        slab = room.slabs[item]
+        start, size = slab_range(slab, layers)
+        gradient = vector(room.gradient, start, size)
+        for i in range(size):
+            gradient[i] *= share
+        none = parameters.dtype.type(0)
+        update_slab(slab, layers, room, parameters, step, number, none)
+        item = take(post)
+
+
+@jit.inline
+def _weights_phase(post, layers, room, extras, parameters):
+    """Shrink the weights of every unit to their largest norm, a layer an item."""
+    sizes = layers.sizes
+    layer = take(post)
+    while layer < sizes.shape[0] - 1:
+        fan_in, fan_out = sizes[layer], sizes[layer + 1]
+        start = layers.weights[layer]
+        weights = matrix(parameters, start, fan_in, fan_out)
+        # The gradient has been used up.
+        scratch = vector(room.gradient, start, fan_out)
+        largest = parameters.dtype.type(extras.max_norm)
+        call_limit(extras.limit, (weights, scratch, largest))
+        if layer > 0:
+            renew_transposed(layer, 0, fan_in, layers, room, parameters)
+        layer = take(post)
+
+
+@jit.inline
+def finish_limited(
+    post, layers, data, room, extras, parameters, rows, step, number, result
+):
+    """As `kernels.finish_batch`, with limits of norms."""
+    n_blocks = (rows.shape[0] + room.block - 1) // room.block
+    if post.member == 0:
+        result[0] += rows.shape[0] * sum_of(room.losses, n_blocks)
+    _gradient_phase(post, layers, data, room, extras, parameters, rows, step)
+    if not meet(post):
+        return False
+    _update_phase(post, layers, room, extras, parameters, step, number)
+    if not meet(post):
+        return False
+    if post.member == 0:
+        result[0] += 0.5 * step.decay * sum_of(room.squares, room.slabs.shape[0])
+    if extras.limit != 0:
+        _weights_phase(post, layers, room, extras, parameters)
+        return meet(post)
+    return True
+
+
+@jit.kernel
+def train_limited(post, layers, data, room, extras, parameters, step, span, result):
+    """As `kernels.train`, with limits of norms."""
+    n = span.order.shape[0]
+    for b in range(span.first, span.last):
+        rows = span.order[b * span.batch : min((b + 1) * span.batch, n)]
+        scale = parameters.dtype.type(span.weight / rows.shape[0])
+        rows_phase(
+            post, layers, data, room, extras, parameters, rows, scale, span.steps + b
+        )
+        if not meet(post):
+            return
+        number = b - span.first
+        if not finish_limited(
+            post, layers, data, room, extras, parameters, rows, step, number, result
+        ):
+            return

@@ -1,0 +1,117 @@
+"""What the parameters say about the network: sizes, activations, first weights.
+
+Everything that can be wrong with them is found here, before any data are touched.
+"""
+
+from numbers import Integral
+
+import numpy as np
+
+from skmlp.initialisation import SCHEMES, initialise, schemes_of
+from skmlp.network import first_norms, layout, views
+from skmlp.rules.activations import ACTIVATIONS, Activation
+from skmlp.rules.checks import check_activation
+
+
+def hidden_sizes(hidden_layer_sizes):
+    """Units of the hidden layers, from the parameter ``hidden_layer_sizes``.
+
+    Returns
+    -------
+    list of int
+
+    Raises
+    ------
+    ValueError
+    """
+    sizes = hidden_layer_sizes
+    sizes = list(sizes) if np.iterable(sizes) else [sizes]
+    if not all(isinstance(size, Integral) for size in sizes):
+        raise ValueError(f"hidden_layer_sizes must be integers, got {sizes}.")
+    if any(size <= 0 for size in sizes):
+        raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+    return [int(size) for size in sizes]
+
+
+def hidden_activations(activation, n_hidden):
+    """Activations of the hidden layers, from the parameter ``activation``.
+
+    Returns
+    -------
+    tuple of str or Activation
+
+    Raises
+    ------
+    ValueError
+    """
+    one = isinstance(activation, str | Activation)
+    given = (activation,) * n_hidden if one else tuple(activation)
+    if len(given) != n_hidden:
+        raise ValueError(
+            f"activation must be one for all hidden layers or a list of {n_hidden}, "
+            f"one a layer, got {len(given)}: {activation!r}."
+        )
+    for layer in given:
+        if isinstance(layer, Activation):
+            check_activation(layer)
+        elif not isinstance(layer, str) or layer not in ACTIVATIONS:
+            raise ValueError(
+                f"activation must be among {sorted(ACTIVATIONS)}, got {layer!r}."
+            )
+    return given
+
+
+def first_parameters(network, weight_init, activation, generator, dtype):
+    """Initial parameters of a network, from the parameter ``weight_init``.
+
+    Parameters
+    ----------
+    network : Network
+    weight_init : str or tuple (coefs, intercepts)
+    activation : str, Activation or sequence of them
+        The parameter of that name.
+    generator : numpy.random.RandomState
+    dtype : numpy dtype
+
+    Returns
+    -------
+    ndarray
+        Flat vector; without intercepts theirs are zero.
+
+    Raises
+    ------
+    ValueError
+        If arrays are not of the network's shapes.
+    """
+    if not isinstance(weight_init, str):
+        return _given(network, weight_init, dtype)
+    one = isinstance(activation, str | Activation)
+    last = activation if one else ("identity", *network.activations)[-1]
+    schemes = schemes_of(network, weight_init, last)
+    return initialise(network, schemes, generator, dtype)
+
+
+def _given(network, weight_init, dtype):
+    """A copy of arrays to start from, once their shapes are right."""
+    if len(weight_init) != 2 or not all(np.iterable(part) for part in weight_init):
+        raise ValueError(
+            "weight_init must be 'auto', the name of a scheme "
+            f"({', '.join(sorted(SCHEMES))}) or a pair of lists of arrays (coefs, "
+            f"intercepts), got {type(weight_init).__name__} of {len(weight_init)} "
+            "elements."
+        )
+    coefs, intercepts = weight_init
+    found = [[np.shape(array) for array in arrays] for arrays in (coefs, intercepts)]
+    wanted = [network.shapes, [(units,) for units in network.sizes[1:]]]
+    if found != wanted:
+        raise ValueError(
+            f"weight_init has coefs and intercepts of shapes {found}, but the network "
+            f"has {wanted}."
+        )
+    vector = first_norms(network, np.empty(layout(network).size, dtype=dtype))
+    for parts, given in zip(views(network, vector), (coefs, intercepts), strict=True):
+        for part, array in zip(parts, given, strict=True):
+            part[:] = array
+    if not np.isfinite(vector).all():
+        raise ValueError("weight_init has elements that are not finite.")
+    return vector

@@ -1,0 +1,93 @@
+"""Whether a rule of one's own is what it says: its slope the derivative of its value.
+
+A wrong sign or a forgotten factor trains to something, only worse, and nothing else
+would ever tell. The tables' own rules are checked by the tests.
+"""
+
+import functools
+
+import numpy as np
+
+_STEP = 1e-6
+# Off all round numbers, where functions like to have a kink.
+_POINTS = np.linspace(-3.0, 3.0, 41) + 0.0123
+_TOLERANCE = 1e-4
+
+
+def _called(function, name, *arguments):
+    with np.errstate(all="ignore"):
+        try:
+            return np.array(
+                [float(function(*scalars)) for scalars in zip(*arguments, strict=True)]
+            )
+        except Exception as error:
+            raise ValueError(f"{name} failed: {error!r}") from error
+
+
+def _compare(what, values, slopes):
+    """Compare slopes with differences of the values at points either side."""
+    numerical = (values[1] - values[0]) / (2 * _STEP)
+    finite = np.isfinite(numerical) & np.isfinite(slopes)
+    far = np.abs(slopes - numerical) > _TOLERANCE * (1 + np.abs(numerical))
+    # A kink that a point happens to hit is no error.
+    if np.count_nonzero(far & finite) > 2 or not finite.any():
+        worst = np.argmax(np.where(finite, np.abs(slopes - numerical), 0.0))
+        raise ValueError(
+            f"The slope of {what} is not the derivative of its value: at "
+            f"z={_POINTS[worst % len(_POINTS)]:.4f} it is {slopes[worst]:.6g}, by "
+            f"finite differences {numerical[worst]:.6g}."
+        )
+
+
+@functools.cache
+def check_activation(row):
+    """Check an activation by finite differences.
+
+    Raises
+    ------
+    ValueError
+        That names it, the point, the slope and the difference quotient.
+    """
+    what = f"activation {row.name!r}"
+    below, at, above = (_called(row.value, what, _POINTS + h) for h in _steps())
+    known = _POINTS if row.by_input else at
+    slopes = _called(row.slope, f"the slope of {what}", known)
+    _compare(what, (below, above), slopes)
+
+
+@functools.cache
+def check_loss(row):
+    """Check a loss by scalar rules by finite differences.
+
+    Raises
+    ------
+    ValueError
+        That names it, the point, the slope and the difference quotient.
+    """
+    what = f"loss {row.name!r}"
+    if row.value is None or row.slope is None:
+        raise ValueError(f"{what} needs both a value and a slope.")
+    if row.row is not None or row.link is not None or row.outputs_per_target != 1:
+        raise ValueError(
+            f"{what} is one of your own, which has a value and a slope for a single "
+            "output: row, link and outputs_per_target are not supported."
+        )
+    z = np.tile(_POINTS, 3)
+    y = np.repeat(_targets(row.low, row.high), len(_POINTS))
+    # A parameter may be anything; the middle of (0, 1) suits most.
+    p = () if row.parameter is None else (np.full(len(z), 0.5),)
+    below, _, above = (_called(row.value, what, y, z + h, *p) for h in _steps())
+    slopes = _called(row.slope, f"the slope of {what}", y, z, *p)
+    _compare(what, (below, above), slopes)
+
+
+def _targets(low, high):
+    """Three targets strictly within a range that may be unbounded."""
+    if np.isinf(low):
+        low = -2.0 if np.isinf(high) else high - 4.0
+    high = low + 4.0 if np.isinf(high) else high
+    return np.linspace(low, high, 5)[1:-1]
+
+
+def _steps():
+    return (-_STEP, 0.0, _STEP)
