@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skmlp.rules.optimizers import OPTIMIZERS
-from skmlp.training.schedules import SCHEDULES, Clock
+from skmlp.training.schedules import SCHEDULES, Position
 
 # Of hyperparameters, and of coefficients a step: compiled rules take this many.
 _PLACES = 3
@@ -55,7 +55,7 @@ def make_recipe(settings):
 
 
 class Optimizer:
-    """Moments, step count and current learning rate.
+    """Moments, step count and learning rate.
 
     Parameters
     ----------
@@ -63,6 +63,13 @@ class Optimizer:
     size : int
         Number of parameters.
     dtype : numpy dtype
+
+    Attributes
+    ----------
+    learning_rate : float
+        What schedules that look at the training have made of the initial rate.
+    last_rate : float
+        The learning rate of the last step, with all that warmup and schedule do.
     """
 
     def __init__(self, recipe, size, dtype):
@@ -70,6 +77,7 @@ class Optimizer:
         self.name = recipe.name
         self.hyper = recipe.hyper
         self.learning_rate = recipe.learning_rate_init
+        self.last_rate = recipe.learning_rate_init
         self.t = 0
         self.epoch = 0
         self.slots = np.full((row.slots, size), row.start, dtype=dtype)
@@ -107,6 +115,7 @@ class Optimizer:
         rates = self._learning_rates(
             self.epoch + np.arange(*span) / n_batches, n_batches
         )
+        self.last_rate = float(rates[-1])
         table = np.zeros((len(t), 1 + _PLACES))
         table[:, 0] = rates * self._recipe.weight_decay
         row = OPTIMIZERS[self.name]
@@ -121,10 +130,12 @@ class Optimizer:
         warm = 1.0
         if recipe.warmup > 0:
             warm = np.minimum(1.0, (epochs + 1 / n_batches) / recipe.warmup)
-        # Where the warmup takes the whole training, the schedule does not begin.
-        end = max(recipe.max_iter - recipe.warmup, 1 / n_batches)
-        clock = Clock(np.maximum(0.0, epochs - recipe.warmup), n_batches, end)
-        factor = SCHEDULES[recipe.schedule].factor(clock, recipe)
+        end = recipe.max_iter - recipe.warmup
+        if end <= 0:
+            # The warmup takes the whole training: the schedule does not begin.
+            end = recipe.max_iter
+        at = Position(np.maximum(0.0, epochs - recipe.warmup), n_batches, end)
+        factor = SCHEDULES[recipe.schedule].factor(at, recipe)
         return self.learning_rate * (factor * warm)
 
     def end_epoch(self, samples_seen):

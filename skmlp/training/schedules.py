@@ -21,8 +21,8 @@ _SMALLEST_SHARE = 1e-4
 _RISE, _FIRST, _LAST = 0.3, 1 / 25, 1 / 25 / 1e4
 
 
-class Clock(NamedTuple):
-    """When some steps are taken, counted from the end of the warmup.
+class Position(NamedTuple):
+    """Where in a training some steps lie, counted from the end of the warmup.
 
     Attributes
     ----------
@@ -39,9 +39,9 @@ class Clock(NamedTuple):
     end: float
 
 
-def constantly(clock, settings):
+def constantly(at, settings):
     """No difference between steps."""
-    return np.ones_like(clock.epochs)
+    return np.ones_like(at.epochs)
 
 
 def unchanged(rate, settings, samples_seen):
@@ -68,7 +68,8 @@ class Schedule(NamedTuple):
     about : str
         What the documentation of `learning_rate` says of it.
     factor : callable
-        ``factor(clock, settings)``, by which the rates of a clock's steps differ.
+        ``factor(at, settings)``, by which the rates of the steps at a position
+        differ.
     after_epoch : callable
         ``after_epoch(rate, settings, samples_seen)``, the next epoch's rate.
     on_plateau : callable
@@ -105,21 +106,21 @@ def divide_by_five(rate, settings):
     return None if rate <= _SMALLEST_RATE else rate / 5.0
 
 
-def cosine(clock, settings):
+def cosine(at, settings):
     """SGDR: stochastic gradient descent with warm restarts, but for the restarts.
 
     Loshchilov and Hutter (2017).
     """
-    return _half_wave(1.0, 0.0, clock.epochs / clock.end)
+    return _half_wave(1.0, 0.0, at.epochs / at.end)
 
 
-def one_cycle(clock, settings):
+def one_cycle(at, settings):
     """Super-convergence (Smith and Topin, 2018), in PyTorch's form with two phases.
 
     A phase ends with a step, not after it: hence the ones that are subtracted.
     """
-    step = clock.epochs * clock.per_epoch
-    total = clock.end * clock.per_epoch
+    step = at.epochs * at.per_epoch
+    total = at.end * at.per_epoch
     top = _RISE * total - 1.0
     fall = _half_wave(1.0, _LAST, (step - top) / (total - 1.0 - top))
     if top <= 0.0:
@@ -132,22 +133,25 @@ def _half_wave(first, last, share):
     return last + (first - last) * (1.0 + np.cos(np.pi * np.clip(share, 0, 1))) / 2.0
 
 
-def exponential(clock, settings):
+def exponential(at, settings):
     """The decay factor once per decay epochs, smoothly."""
-    return settings.decay_factor ** (clock.epochs / settings.decay_epochs)
+    return settings.decay_factor ** (at.epochs / settings.decay_epochs)
 
 
-def step(clock, settings):
+def step(at, settings):
     """The decay factor once per decay epochs, at once."""
     # A fractional warmup must not leave the last digit of an epoch behind.
-    whole = np.floor(clock.epochs / settings.decay_epochs + 1e-9)
+    whole = np.floor(at.epochs / settings.decay_epochs + 1e-9)
     return settings.decay_factor**whole
 
 
 def lower(rate, settings):
     """The decay factor, down to the smallest share of the initial rate."""
     smallest = _SMALLEST_SHARE * settings.learning_rate_init
-    return None if rate <= smallest else max(smallest, rate * settings.decay_factor)
+    # Rounding must not leave a last lowering that lowers nothing.
+    if rate <= 1.001 * smallest:
+        return None
+    return max(smallest, rate * settings.decay_factor)
 
 
 def decay_epochs_first(n_iter_no_change, rate, settings):
