@@ -16,11 +16,15 @@ from sklearn.utils._param_validation import InvalidParameterError
 import skmlp
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.backends import Problem, cpu
-from skmlp.network import Network, initialise, views
+from skmlp.initialisation import SCHEMES, initialise
+from skmlp.network import Network, views
 from skmlp.rules import optimizers
+from skmlp.rules.losses import regression_loss
 from skmlp.rules.optimizers import OPTIMIZERS
 from skmlp.training.optimizer import Optimizer, make_recipe
 
+SKLEARN = SCHEMES["sklearn_uniform"]
+SQUARED_ERROR = regression_loss("squared_error")
 RATE, STEPS = 0.01, 20
 START = np.array([1.0, -0.5, 0.0, 2.0, -3.0])
 GRADIENTS = np.random.default_rng(0).normal(size=(STEPS, len(START)))
@@ -171,7 +175,7 @@ def test_rows_are_whole_and_documented(row, kind):
 
 
 N_ROWS = 40
-NETWORK = Network((4, 6, 2), ("tanh",), "squared_error", "identity")
+NETWORK = Network((4, 6, 2), ("tanh",), SQUARED_ERROR, "identity")
 
 
 def small_problem():
@@ -182,7 +186,7 @@ def small_problem():
 
 
 def start_parameters():
-    return initialise(NETWORK, ["tanh"] * 2, np.random.RandomState(0), float)
+    return initialise(NETWORK, [SKLEARN] * 2, np.random.RandomState(0), float)
 
 
 def train_here(settings):
@@ -276,8 +280,8 @@ def test_decay_shrinks_weights_and_no_biases(name):
     model = MLPRegressor(hidden_layer_sizes=(4,), random_state=0, **settings)
     model.set_params(learning_rate="cosine", learning_rate_init=0.1).fit(X, y)
     first = initialise(
-        Network((3, 4, 1), ("relu",), "squared_error", "identity"),
-        ["relu"] * 2,
+        Network((3, 4, 1), ("relu",), SQUARED_ERROR, "identity"),
+        [SKLEARN] * 2,
         np.random.RandomState(0),
         float,
     )[:12]
