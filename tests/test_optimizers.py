@@ -171,7 +171,7 @@ def test_rows_are_whole_and_documented(row, kind):
     assert OPTIMIZERS[row.name] is row
     assert row.update.__doc__
     text = re.sub(r"\s+", " ", kind.__doc__)
-    assert f"- {row.name!r}: {row.summary};" in text
+    assert f"- {row.name!r}: {row.about};" in text
 
 
 N_ROWS = 40
