@@ -1,43 +1,48 @@
 """Every backend against the definition, and the definition against calculus.
 
 The reference is checked by finite differences; the compiled backend must then equal
-the reference step by step, over the product of losses, activations, depths, weights
-and storage, for every number of threads to the bit.
+the reference step by step, over losses, activations, depths, weights and storage, for
+every number of threads to the bit.
 """
 
 from itertools import product
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from rule_runners import LOSSES, name_of, outputs_of, parameters_of, row_of, targets_of
 from scipy import sparse
 
 from skmlp import MLPRegressor
 from skmlp.backends import Problem, cpu, get_backend, reference
 from skmlp.backends.cpu import plan
-from skmlp.network import Network, initialise, layout, views
-from skmlp.rules.activations import hidden_activations
-from skmlp.rules.losses import LOSSES
+from skmlp.initialisation import SCHEMES, initialise
+from skmlp.network import Network, layout, views
+from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
 from skmlp.rules.optimizers import OPTIMIZERS
 from skmlp.training.optimizer import Optimizer, make_recipe
 
 N_ROWS, N_FEATURES = 67, 7
-HIDDEN = sorted(hidden_activations())
-PAIRS = sorted(LOSSES)
+HIDDEN = sorted(ACTIVATIONS)
+SOFTMAX = row_of("log_loss-softmax-labels")
+SQUARED = row_of("squared_error-identity")
+SMOOTHED = [row for row in LOSSES if row.name == "log_loss"]
+STORAGE = [(False, False), (True, True), (True, False), (False, True)]
+
+every_loss = pytest.mark.parametrize("row", LOSSES, ids=name_of)
+both_backends = pytest.mark.parametrize(
+    "backend", [reference, cpu], ids=["reference", "cpu"]
+)
 
 
-def make_network(pair, activations, n_outputs=3):
+def make_network(row, activations, *, smoothing=0.0, intercepts=True):
     hidden = (6, 5, 4)[: len(activations)]
-    return Network((N_FEATURES, *hidden, n_outputs), tuple(activations), *pair)
-
-
-def make_targets(network, rng):
-    shape = (N_ROWS, network.target_columns)
-    if network.output == "softmax":
-        return rng.integers(0, network.sizes[-1], shape).astype(float)
-    if network.loss == "log_loss":
-        return rng.integers(0, 2, shape).astype(float)
-    return rng.poisson(1.5, shape).astype(float)
+    n_columns = targets_of(row, 1, np.random.default_rng(0)).shape[1]
+    sizes = (N_FEATURES, *hidden, outputs_of(row, n_columns))
+    parameters = (smoothing,) if row in SMOOTHED else parameters_of(row)
+    return Network(sizes, tuple(activations), row, row.output, parameters, intercepts)
 
 
 def make_problem(network, *, weighted=False, is_sparse=False, dtype=np.float64):
@@ -45,14 +50,14 @@ def make_problem(network, *, weighted=False, is_sparse=False, dtype=np.float64):
     x = rng.normal(size=(N_ROWS, N_FEATURES)) * (rng.random((N_ROWS, N_FEATURES)) < 0.6)
     x = sparse.csr_array(x.astype(dtype)) if is_sparse else x.astype(dtype)
     weights = rng.uniform(0.2, 3, N_ROWS).astype(dtype) if weighted else None
-    targets = make_targets(network, rng).astype(dtype)
+    targets = targets_of(network.loss, N_ROWS, rng).astype(dtype)
     rows = np.arange(N_ROWS)
     return Problem(network, x, targets, weights, rows, 0.3)
 
 
 def make_parameters(network, dtype=np.float64):
-    ranges = ["relu"] * len(network.shapes)
-    return initialise(network, ranges, np.random.RandomState(0), dtype)
+    schemes = [SCHEMES["sklearn_uniform"]] * len(network.shapes)
+    return initialise(network, schemes, np.random.RandomState(0), dtype)
 
 
 def make_optimizer(name, size, dtype=np.float64):
@@ -102,45 +107,84 @@ def finite_differences(session, parameters):
     return gradient
 
 
-@pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])
-@pytest.mark.parametrize("weighted", [False, True], ids=["uniform", "weighted"])
-@pytest.mark.parametrize("activation", HIDDEN)
-@pytest.mark.parametrize("pair", PAIRS, ids="-".join)
-@pytest.mark.parametrize("backend", [reference, cpu], ids=["reference", "cpu"])
-def test_gradient_by_finite_differences(backend, pair, activation, weighted, is_sparse):
-    # The reference applies its rules in Python: one hidden layer is enough for it.
-    names = [activation] if backend is reference else [activation, activation]
-    network = make_network(pair, names)
-    problem = make_problem(network, weighted=weighted, is_sparse=is_sparse)
+def assert_gradient(backend, network, **settings):
+    problem = make_problem(network, **settings)
+    # The reference applies its rules in Python.
     rows = problem.rows[:20] if backend is reference else problem.rows
     parameters = make_parameters(network)
     with backend.open_session(problem._replace(rows=rows), parameters, 1) as session:
         _, gradient = session.loss_and_gradient(parameters)
         numerical = finite_differences(session, parameters)
+    if not network.intercepts:
+        numerical[layout(network).biases[0] :] = 0
     assert_allclose(gradient, numerical, rtol=1e-5, atol=1e-7)
+
+
+@both_backends
+@pytest.mark.parametrize("activation", HIDDEN)
+def test_gradients_of_activations_by_finite_differences(backend, activation):
+    names = [activation] if backend is reference else [activation, activation]
+    assert_gradient(backend, make_network(SQUARED, names))
+
+
+@both_backends
+@every_loss
+def test_gradients_of_losses_by_finite_differences(backend, row):
+    weighted, is_sparse = STORAGE[LOSSES.index(row) % len(STORAGE)]
+    names = ["tanh"] if backend is reference else ["tanh", "silu"]
+    network = make_network(row, names)
+    assert_gradient(backend, network, weighted=weighted, is_sparse=is_sparse)
+
+
+@both_backends
+@pytest.mark.parametrize("row", SMOOTHED, ids=name_of)
+def test_gradients_by_finite_differences_with_smoothed_labels(backend, row):
+    network = make_network(row, ["tanh"], smoothing=0.2)
+    assert_gradient(backend, network, weighted=True)
+
+
+@both_backends
+@pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])
+def test_gradients_by_finite_differences_without_intercepts(backend, is_sparse):
+    network = make_network(SOFTMAX, ["gelu"], intercepts=False)
+    assert_gradient(backend, network, weighted=True, is_sparse=is_sparse)
+
+
+def assert_equals_reference(network, optimizer="adam", dtype=np.float64, **settings):
+    parameters = make_parameters(network)
+    double = make_optimizer(optimizer, parameters.size)
+    problem = make_problem(network, **settings)
+    expected = train(reference, problem, parameters, double)
+    single = make_optimizer(optimizer, parameters.size, dtype)
+    problem = make_problem(network, dtype=dtype, **settings)
+    got = train(cpu, problem, parameters.astype(dtype), single)
+    assert_same_steps(got, expected, {np.float32: 3e-4, np.float64: 1e-9}[dtype])
+
+
+@pytest.mark.parametrize("depth", range(4))
+@every_loss
+def test_training_equals_the_reference(row, depth):
+    # Each loss and depth meets other activations and optimizers; all of them are met.
+    number = 4 * LOSSES.index(row) + depth
+    names = [HIDDEN[(number + 5 * i) % len(HIDDEN)] for i in range(depth)]
+    weighted, is_sparse = STORAGE[(number + depth) % len(STORAGE)]
+    optimizer = list(OPTIMIZERS)[number % len(OPTIMIZERS)]
+    network = make_network(row, names)
+    assert_equals_reference(network, optimizer, weighted=weighted, is_sparse=is_sparse)
 
 
 @pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])
 @pytest.mark.parametrize("weighted", [False, True], ids=["uniform", "weighted"])
-@pytest.mark.parametrize("depth", range(4))
-@pytest.mark.parametrize("pair", PAIRS, ids="-".join)
-def test_training_equals_the_reference(pair, depth, weighted, is_sparse):
-    # Each depth and pair meets other activations; all of them are met.
-    names = [HIDDEN[(PAIRS.index(pair) + i) % len(HIDDEN)] for i in range(depth)]
-    network = make_network(pair, names)
-    problem = make_problem(network, weighted=weighted, is_sparse=is_sparse)
-    parameters = make_parameters(network)
-    expected, got = (
-        train(backend, problem, parameters, make_optimizer("adam", parameters.size))
-        for backend in (reference, cpu)
-    )
-    assert_same_steps(got, expected, rtol=1e-9)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_optimizers_equal_the_reference(optimizer, weighted, is_sparse):
+    network = make_network(SOFTMAX, ["relu", "gelu", "softplus"])
+    assert_equals_reference(network, optimizer, weighted=weighted, is_sparse=is_sparse)
 
 
 @pytest.mark.parametrize(("dtype", "rtol"), [(np.float32, 1e-3), (np.float64, 1e-9)])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_equals_the_reference(name, dtype, rtol):
-    network = make_network(("squared_error", "identity"), ["tanh", "logistic"])
+    network = make_network(SQUARED, ["tanh", "logistic"])
     parameters = make_parameters(network)
     double, single = (make_optimizer(name, parameters.size, d) for d in (float, dtype))
     problem = make_problem(network, weighted=True)
@@ -155,7 +199,7 @@ def test_every_optimizer_equals_the_reference(name, dtype, rtol):
 
 @pytest.mark.parametrize("backend", [reference, cpu], ids=["reference", "cpu"])
 def test_weights_decay_before_the_step_and_biases_do_not(backend):
-    network = make_network(("squared_error", "identity"), ["tanh"])
+    network = make_network(SQUARED, ["tanh"])
     problem = make_problem(network)
     parameters = make_parameters(network)
     moved = []
@@ -171,25 +215,59 @@ def test_weights_decay_before_the_step_and_biases_do_not(backend):
     assert_allclose(moved[0] - moved[1], expected, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("activation", HIDDEN)
-@pytest.mark.parametrize("pair", PAIRS, ids="-".join)
-def test_single_precision_is_close_to_the_reference(pair, activation):
-    network = make_network(pair, [activation])
-    double = make_problem(network, weighted=True)
-    single = make_problem(network, weighted=True, dtype=np.float32)
-    parameters = make_parameters(network)
-    expected = train(
-        reference, double, parameters, make_optimizer("adam", parameters.size)
-    )
-    optimizer = make_optimizer("adam", parameters.size, np.float32)
-    got = train(cpu, single, parameters.astype(np.float32), optimizer)
-    assert_same_steps(got, expected, rtol=2e-4)
+def test_activations_equal_the_reference(activation, dtype):
+    # Beside those that keep their inputs and those that do not.
+    network = make_network(SQUARED, [activation, "silu", activation])
+    assert_equals_reference(network, dtype=dtype, weighted=True)
+
+
+@every_loss
+def test_single_precision_is_close_to_the_reference(row):
+    network = make_network(row, ["tanh"])
+    assert_equals_reference(network, "sgd", dtype=np.float32, weighted=True)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("row", SMOOTHED, ids=name_of)
+def test_smoothed_labels_equal_the_reference(row, dtype):
+    network = make_network(row, ["relu"], smoothing=0.2)
+    assert_equals_reference(network, dtype=dtype, weighted=True)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_intercepts_that_are_not_trained_stay(optimizer):
+    network = make_network(SOFTMAX, ["tanh"], intercepts=False)
+    assert_equals_reference(network, optimizer)
+    problem, parameters = make_problem(network), make_parameters(network)
+    steps = train(cpu, problem, parameters, make_optimizer(optimizer, parameters.size))
+    first = layout(network).biases[0]
+    assert_array_equal(steps[-1][1][first:], parameters[first:])
+    assert not np.any(steps[-1][1][:first] == parameters[:first])
+
+
+@settings(max_examples=25, deadline=None, derandomize=True, database=None)
+@given(
+    row=st.sampled_from(LOSSES),
+    names=st.lists(st.sampled_from(HIDDEN), max_size=3),
+    weighted=st.booleans(),
+    is_sparse=st.booleans(),
+    smoothing=st.sampled_from([0.0, 0.3]),
+    intercepts=st.booleans(),
+    optimizer=st.sampled_from(list(OPTIMIZERS)),
+)
+def test_any_network_equals_the_reference(
+    row, names, weighted, is_sparse, smoothing, intercepts, optimizer
+):
+    network = make_network(row, names, smoothing=smoothing, intercepts=intercepts)
+    assert_equals_reference(network, optimizer, weighted=weighted, is_sparse=is_sparse)
 
 
 @pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])
-@pytest.mark.parametrize("pair", PAIRS, ids="-".join)
-def test_outputs_equal_the_reference(pair, is_sparse):
-    network = make_network(pair, ["tanh", "relu"])
+@every_loss
+def test_outputs_equal_the_reference(row, is_sparse):
+    network = make_network(row, ["tanh", "relu"])
     problem = make_problem(network, is_sparse=is_sparse)
     parameters = make_parameters(network)
     for activation in (network.output, "identity"):
@@ -207,10 +285,26 @@ def test_outputs_equal_the_reference(pair, is_sparse):
     assert_array_equal(every, whole)
 
 
+@pytest.mark.parametrize("activation", [*HIDDEN, *OUTPUT_ONLY])
+def test_activations_of_outputs_equal_the_reference(activation):
+    network = make_network(SOFTMAX, ["silu"])
+    problem, parameters = make_problem(network), make_parameters(network)
+    expected, got = (
+        backend.outputs(network, parameters, problem.x, activation, 1)[0]
+        for backend in (reference, cpu)
+    )
+    assert_allclose(got, expected, rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])
-def test_bits_do_not_depend_on_the_number_of_threads(monkeypatch, is_sparse, dtype):
-    network = make_network(("log_loss", "softmax"), ["relu", "tanh"])
+@pytest.mark.parametrize(
+    "name", ["log_loss-softmax-labels", "gaussian_nll-identity", "poisson-exp"]
+)
+def test_bits_do_not_depend_on_the_number_of_threads(
+    monkeypatch, name, is_sparse, dtype
+):
+    network = make_network(row_of(name), ["relu", "gelu", "softmax"], smoothing=0.1)
     problem = make_problem(network, weighted=True, is_sparse=is_sparse, dtype=dtype)
     parameters = make_parameters(network, dtype)
     results = []
@@ -223,7 +317,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(monkeypatch, is_sparse, dty
         steps = train(cpu, problem, parameters, optimizer)
         with cpu.open_session(problem, parameters, None) as session:
             loss, gradient = session.loss_and_gradient(parameters)
-        out, _ = cpu.outputs(network, parameters, problem.x, "softmax", None)
+        out, _ = cpu.outputs(network, parameters, problem.x, network.output, None)
         results.append(
             [*[array for step in steps for array in step], gradient, out, loss]
         )
@@ -234,7 +328,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(monkeypatch, is_sparse, dty
 
 def test_gradient_is_the_same_in_sweeps(monkeypatch):
     """The gradient over all rows is summed over sweeps that bound the memory."""
-    network = make_network(("squared_error", "identity"), ["tanh"])
+    network = make_network(SQUARED, ["tanh"])
     problem = make_problem(network, weighted=True)
     parameters = make_parameters(network)
     expected = reference.Session(problem, parameters).loss_and_gradient(parameters)
@@ -248,7 +342,7 @@ def test_gradient_is_the_same_in_sweeps(monkeypatch):
 
 def test_minibatch_gradients_are_unbiased():
     """The mean over batches of equal size is the full gradient, weighted or not."""
-    network = make_network(("log_loss", "softmax"), ["tanh"])
+    network = make_network(SOFTMAX, ["tanh"])
     problem = make_problem(network, weighted=True)._replace(rows=np.arange(60))
     parameters = make_parameters(network)
     with cpu.open_session(problem, parameters, 1) as session:
@@ -270,7 +364,7 @@ def test_minibatch_gradients_are_unbiased():
 
 
 def test_parameters_given_are_left_alone():
-    network = make_network(("squared_error", "identity"), ["relu"])
+    network = make_network(SQUARED, ["relu"])
     problem = make_problem(network)
     for name in ("cpu", "reference"):
         parameters = make_parameters(network)
@@ -283,7 +377,7 @@ def test_parameters_given_are_left_alone():
 
 @pytest.mark.parametrize("sizes", [(3, 1), (4, 7, 2), (5, 3, 3, 1)])
 def test_views_cover_the_vector_once(sizes):
-    network = Network(sizes, ("relu",) * (len(sizes) - 2), "squared_error", "identity")
+    network = Network(sizes, ("relu",) * (len(sizes) - 2), SQUARED, "identity")
     vector = np.zeros(layout(network).size)
     for part in (part for parts in views(network, vector) for part in parts):
         part += 1
@@ -316,13 +410,13 @@ def test_blocks_are_of_sensible_size(monkeypatch, batch_size, sizes, cores):
     assert rows >= min(batch_size, 16)
 
 
-@pytest.mark.parametrize("backend", [reference, cpu], ids=["reference", "cpu"])
+@both_backends
 @pytest.mark.parametrize(
     ("values", "finite"),
     [([1.0], True), ([np.nan], False), ([np.inf], False), ([np.inf, -np.inf], False)],
 )
 def test_outputs_tell_whether_x_is_finite(backend, values, finite):
-    network = make_network(("log_loss", "softmax"), ["tanh"])
+    network = make_network(SOFTMAX, ["tanh"])
     problem = make_problem(network)
     x = problem.x.copy()
     x[-1, : len(values)] = values
