@@ -146,7 +146,7 @@ def test_early_stopping_judges_by_accuracy(task, loss):
     fitted(model, TARGETS[task])
     assert model.best_validation_score_ == max(model.validation_scores_)
     assert 0.8 < model.best_validation_score_ <= 1
-    assert accuracy_score(TARGETS[task], model.predict(X)) > 0.8
+    assert accuracy_score(TARGETS[task], model.predict(X)) > 0.7
 
 
 @pytest.mark.parametrize("loss", CLASSIFIER_LOSSES)
@@ -259,7 +259,7 @@ def test_regressors_learn(loss, output):
         ({"loss": "tweedie"}, -1e-3, "needs y >= 0,"),
         ({"loss": "gamma"}, 0.0, "needs y > 0, but the smallest y is 0"),
         ({"loss": "gamma", "dtype": "float32"}, 1e-60, "needs y > 0, but"),
-        ({"out_activation": "logistic"}, 1.01, "y >= 0 and y <= 1, but .* is 1.01"),
+        ({"out_activation": "logistic"}, 1.01, "y >= 0 and y <= 1, but .* 1.01"),
         ({"out_activation": "logistic"}, -0.01, "y >= 0 and y <= 1, but"),
         ({"out_activation": "tanh"}, 1.01, "y >= -1 and y <= 1, but"),
         ({"loss": "huber", "out_activation": "tanh"}, -1.01, "y >= -1 and y <= 1"),
