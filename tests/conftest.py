@@ -37,6 +37,14 @@ def _assert_same(actual, expected, rtol):
     np.testing.assert_allclose(actual, expected, rtol=rtol, atol=1e-3 * rtol * largest)
 
 
+@pytest.fixture(params=["python", "compiled"])
+def runner(request):
+    """Turns a scalar rule into a function of arrays."""
+    from rule_runners import RUNNERS  # after the folder of the cache is set
+
+    return RUNNERS[request.param]
+
+
 @pytest.fixture(scope="session")
 def assert_same():
     """``assert_same(actual, expected, rtol)``: the one notion of equal numbers.

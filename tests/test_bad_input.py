@@ -75,7 +75,7 @@ def assert_refused(estimator, call, error, match):
 
 BAD_PARAMETERS = {
     "hidden_layer_sizes": [0, -3, 2.5, "many", None],
-    "activation": ["RELU", "softmax", None, 3],
+    "activation": ["RELU", "exp", None, 3],
     "solver": ["newton", None, 1],
     "alpha": [-1e-9, "0", None, np.nan],
     "weight_decay": [-1e-9, "0", None, np.nan],
@@ -102,14 +102,32 @@ BAD_PARAMETERS = {
     "epsilon": [0, -1e-8, "small", None],
     "n_iter_no_change": [0, -1, 2.5, -np.inf, "never", None],
     "max_fun": [0, -1, 2.5, None],
+    "weight_init": ["glorot", None, 1.0],
+    "fit_intercept": ["no", 2, None],
+    "dropout": [-0.1, 1.0, "half", None],
+    "input_noise": [-0.1, "some", None],
+    "normalization": ["group", 1],
+    "max_norm": [0, -1.0, "small"],
+    "max_grad_norm": [0, -1.0, "small"],
     "scoring": ["accurate", "RMSE", 1.0, ["r2"]],
     "max_time": [0, -1.5, "long", np.nan],
     "n_jobs": [0, 1.5, "all"],
     "dtype": ["float16", "int32", np.float32, 32],
 }
 BAD_OWN_PARAMETERS = {
-    MLPClassifier: {"class_weight": ["uniform", 2.0, ((0, 1),)]},
-    MLPRegressor: {"loss": ["log_loss", "absolute", None, 1]},
+    MLPClassifier: {
+        "class_weight": ["uniform", 2.0, ((0, 1),)],
+        "loss": ["poisson", "entropy", None, 1],
+        "out_activation": ["exp", "sigmoid", None, 1],
+        "label_smoothing": [-0.1, 1.0, "some", None],
+    },
+    MLPRegressor: {
+        "loss": ["log_loss", "absolute", None, 1],
+        "out_activation": ["softmax", "linear", None, 1],
+        "quantile": [0, 1.0, "median", None],
+        "delta": [0, -1.0, "small", None],
+        "power": [1, 2.0, "some", None],
+    },
 }
 
 

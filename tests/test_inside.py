@@ -155,6 +155,20 @@ def test_few_rows_are_no_ground_for_a_warning():
     silent(MLPClassifier(**{**DEADLY, "batch_size": 90}), X[:90] + 10.0, Y[:90])
 
 
+@pytest.mark.parametrize(("biases", "warns"), [([-9, -9, 9], False), ([-9] * 3, True)])
+def test_in_small_layers_all_units_must_be_dead(biases, warns):
+    x = np.linspace(-1, 1, 200).reshape(-1, 1)
+    start = [np.ones((1, 3)), np.ones((3, 1))], [np.array(biases), np.zeros(1)]
+    model = MLPRegressor(
+        hidden_layer_sizes=(3,), max_iter=1, learning_rate_init=1e-9, weight_init=start
+    )
+    if not warns:
+        silent(model, x, np.zeros(200))
+        return
+    with pytest.warns(DeadUnitsWarning, match="100% of the 3 units"):
+        model.fit(x, np.zeros(200))
+
+
 def test_units_that_live_on_rare_rows_are_alive():
     """All rows that the first look takes are alike, some of the others are not."""
     x = np.full((1000, 1), -1.0)

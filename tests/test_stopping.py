@@ -175,6 +175,26 @@ def test_validation_data_like_x(container, dtype):
     )
 
 
+@pytest.mark.parametrize("sparse_x", [False, True], ids=["dense x", "sparse x"])
+def test_validation_data_may_be_stored_otherwise(sparse_x):
+    convert, convert_val = np.asarray, sparse.csc_array
+    if sparse_x:
+        convert, convert_val = convert_val, convert
+    estimator = fitted("multiclass", convert(X), convert_val(X_VAL), scoring="accuracy")
+    same = fitted("multiclass")
+    assert_allclose(estimator.validation_loss_curve_, same.validation_loss_curve_)
+    assert estimator.validation_scores_ == same.validation_scores_
+
+
+@pytest.mark.parametrize("task", ["multiclass", "poisson"])
+def test_the_reference_measures_the_same(task, monkeypatch):
+    settings = {"max_iter": 2, "early_stopping": True, "scoring": "loss"}
+    ours = fitted(task, **settings)
+    monkeypatch.setattr("skmlp.estimators.base.BACKEND", "reference")
+    expected = fitted(task, **settings)
+    assert_allclose(ours.validation_scores_, expected.validation_scores_, rtol=1e-9)
+
+
 def test_sparse_multilabel_targets():
     y, y_val = data("multilabel")
     dense = fitted("multilabel", scoring="f1_macro")
@@ -510,6 +530,21 @@ def test_outputs_that_are_not_finite_score_nan():
         estimator.fit(X, 1e6 * y, X_val=X_VAL, y_val=1e6 * y_val)
         assert np.isnan(estimator.validation_scores_[-1])
         assert np.isfinite(estimator.coefs_[0]).all()
+
+
+def test_ctrl_c_in_a_scorer_leaves_whole_epochs():
+    calls = []
+
+    def interrupted(estimator, X, y):
+        calls.append(None)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return len(calls)
+
+    with pytest.warns(UserWarning, match="interrupted by user"):
+        estimator = fitted("regression", scoring=interrupted, early_stopping=True)
+    assert len(pd.DataFrame(estimator.history_)) == estimator.n_iter_ == 3
+    assert bits(estimator) == bits(after("regression", 3))
 
 
 # --- partial_fit ---

@@ -26,20 +26,24 @@ _MARGINS = ("hinge", "squared_hinge")
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """Multi-layer perceptron classifier, trained by compiled kernels.
 
-    Minimises the log-loss by Adam, stochastic gradient descent or L-BFGS. Parameters,
-    attributes and, for a given ``random_state`` in float64, the fitted network are
-    those of `sklearn.neural_network.MLPClassifier`; the differences are listed in
-    ``docs/differences.md``.
+    Minimises the log-loss, or another loss, by stochastic gradient descent, its
+    relatives or L-BFGS. Parameters, attributes and, for a given ``random_state`` in
+    float64, the fitted network are those of `sklearn.neural_network.MLPClassifier`;
+    the differences are listed in ``docs/differences.md``.
 
     Parameters
     ----------
     {parameters}
+
+    {classifier_loss}
 
     class_weight : dict, 'balanced' or list of dicts, default=None
         Weights of the classes, which multiply ``sample_weight``. A dict has weights
         by label; classes that it leaves out weigh one. 'balanced' weighs a class by
         ``n_samples / (n_classes * n_samples_of_the_class)``. For a multilabel target
         a list has a dict a column, and a sample's weight is the product over them.
+
+    {classifier_output}
 
     {own_parameters}
 

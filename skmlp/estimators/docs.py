@@ -2,13 +2,21 @@
 
 Two near-equal copies drift apart; so the common parameters and attributes stand here
 once and are set into both docstrings when the classes are made. What tables of rules
-say of their rows is set in, too: a row added to a table is documented by its summary.
+say of their rows is set in, too: a row added to a table is documented by being there.
 """
 
 import inspect
 import textwrap
 
 from skmlp.estimators.parameters import SOLVERS
+from skmlp.estimators.references import REFERENCES
+from skmlp.initialisation import SCHEMES
+from skmlp.rules.activations import ACTIVATIONS
+from skmlp.rules.losses import (
+    BINARY_LOSSES,
+    LINKS,
+    REGRESSION_LOSSES,
+)
 from skmlp.rules.optimizers import OPTIMIZERS
 from skmlp.training.schedules import SCHEDULES
 
@@ -20,11 +28,11 @@ def _choice(names):
     return "{" + ", ".join(map(repr, names)) + "}"
 
 
-def _items(table):
-    """A list of a table's rows with their summaries, but for the end of the last."""
+def _rows(table):
+    """A list of a table's rows, by what each says about itself."""
     return ";\n".join(
         textwrap.fill(
-            f"- {row.name!r}: {row.summary}",
+            f"- {row.name!r}: {row.about}",
             _WIDTH,
             initial_indent="    ",
             subsequent_indent="      ",
@@ -38,13 +46,12 @@ _PARAMETERS = """
 hidden_layer_sizes : array-like of shape (n_layers - 2,), default=(100,)
     Units of each hidden layer. Empty for a linear model.
 
-activation : {'identity', 'logistic', 'tanh', 'relu'}, default='relu'
-    Activation function of the hidden layers.
+activation : str, Activation or list of them, default='relu'
+    Activation function of the hidden layers: one for all, or a list of one for each.
 
-    - 'identity', f(z) = z, a linear bottleneck;
-    - 'logistic', f(z) = 1 / (1 + exp(-z));
-    - 'tanh', f(z) = tanh(z);
-    - 'relu', f(z) = max(0, z).
+<activation rows>.
+
+    A function of one's own is an `skmlp.Activation`.
 
 solver : <solvers>, default='adam'
     How the weights are found. Each solver uses the parameters named with it.
@@ -133,6 +140,51 @@ max_fun : int, default=15000
 """
 
 _OWN_PARAMETERS = """
+weight_init : str or tuple (coefs, intercepts), default='auto'
+    How the initial weights are drawn. 'auto' draws those of each layer as its
+    activation needs them, which for scikit-learn's activations is as scikit-learn
+    does; the output layer takes the way of the last of ``activation``. A name is the
+    way of all layers. Biases begin with zero unless noted.
+
+<scheme rows>.
+
+    A pair of lists of arrays, shaped like ``coefs_`` and ``intercepts_``, is itself
+    the start.
+
+fit_intercept : bool, default=True
+    Whether the layers have biases. Without, those of all layers are zero.
+
+dropout : float or array-like of shape (n_layers - 2,), default=0.0
+    Share of a hidden layer's outputs that are set to zero at random in training, row
+    by row, the others being divided by the share that is left (Srivastava et al.,
+    2014); one rate for all hidden layers or one for each, in [0, 1). Predictions use
+    all outputs.
+
+input_noise : float, default=0.0
+    Standard deviation of the normal noise that is added to X in training, anew in
+    each epoch; for dense X.
+
+normalization : {'batch', 'layer'}, default=None
+    Normalisation of the inputs of each hidden layer's activation to mean zero and
+    variance one, after which they are multiplied by a trained scale, which no penalty
+    shrinks, and the intercept is added.
+
+    - 'layer' takes mean and variance over the units of a row (Ba et al., 2016), in
+      training and in predictions alike;
+    - 'batch' takes them over the rows of a minibatch (Ioffe and Szegedy, 2015), not
+      weighted by ``sample_weight``. Predictions, and scores of early stopping, take
+      running means and unbiased variances, to which each minibatch adds a tenth; so
+      does a minibatch of a single row, which has no variance of its own, and which
+      adds nothing to them. Not available for 'lbfgs'.
+
+max_norm : float or None, default=None
+    Largest Euclidean norm of the weights that go into a unit; after each step those
+    of a larger norm are scaled down to it (Srivastava et al., 2014).
+
+max_grad_norm : float or None, default=None
+    Largest Euclidean norm of the gradient by all parameters together; one of a larger
+    norm is scaled down to it before the step (Pascanu et al., 2013).
+
 weight_decay : float, default=0.0
     Decoupled decay of the weights, not of the intercepts (Loshchilov and Hutter,
     2019): before each step of a stochastic solver every weight loses the scheduled
@@ -153,6 +205,7 @@ decay_factor : float, default=0.1
 
 decay_epochs : int, default=10
     Epochs of the schedules 'exponential', 'step' and 'plateau' to each factor.
+
 scoring : str, callable or None, default=None
     What held-out data are scored by, where there are any: with ``early_stopping`` or
     ``X_val``.
@@ -173,18 +226,6 @@ max_time : float, default=None
     iteration), with a `ConvergenceWarning`, and keeps what it has reached: the last
     epoch of ``loss_curve_`` may be one of fewer rows. Compiling, where that is still
     needed, takes its part of the time.
-normalization : {'batch', 'layer'}, default=None
-    Normalisation of the inputs of each hidden layer's activation to mean zero and
-    variance one, after which they are multiplied by a trained scale, which no penalty
-    shrinks, and the intercept is added.
-
-    - 'layer' takes mean and variance over the units of a row (Ba et al., 2016), in
-      training and in predictions alike;
-    - 'batch' takes them over the rows of a minibatch (Ioffe and Szegedy, 2015), not
-      weighted by ``sample_weight``. Predictions, and scores of early stopping, take
-      running means and unbiased variances, to which each minibatch adds a tenth; so
-      does a minibatch of a single row, which has no variance of its own, and which
-      adds nothing to them. Not available for 'lbfgs'.
 
 n_jobs : int, default=None
     Threads of one fit and of predictions; the results are the same for every number.
@@ -274,60 +315,84 @@ out_activation_ : str
     Name of the output activation function.
 """
 
-_REFERENCES = """
-Ba, J. L., Kiros, J. R. and Hinton, G. E. (2016). Layer normalization.
-arXiv:1607.06450.
+_CLASSIFIER_LOSS = """
+loss : str or Loss, default='log_loss'
+    What is minimised.
 
-Chen, X. et al. (2023). Symbolic discovery of optimization algorithms. NeurIPS.
+<binary loss rows>.
 
-Dozat, T. (2016). Incorporating Nesterov momentum into Adam. ICLR workshop.
+    With more than two classes, one to a sample, they are the cross-entropy of all
+    classes' probabilities, the hinge loss of Crammer and Singer (2001), its square,
+    and half the squared error summed over the classes. With 'hinge' and
+    'squared_hinge' there are no probabilities, but a ``decision_function``. A loss of
+    one's own is an `skmlp.Loss`, summed over the outputs.
+"""
 
-Duchi, J., Hazan, E. and Singer, Y. (2011). Adaptive subgradient methods for online
-learning and stochastic optimization. JMLR.
+_CLASSIFIER_OUTPUT = """
+out_activation : {'auto', 'logistic', 'softmax', 'identity'}, default='auto'
+    How raw outputs become probabilities. 'auto' is what belongs to target and loss:
+    'softmax' where each sample has one of several classes, 'logistic' for two classes
+    and for labels that do not exclude each other, 'identity' for the hinge losses.
+    'logistic' with several classes trains each class against all others;
+    ``predict_proba`` then divides by the sum.
 
-Glorot, X. and Bengio, Y. (2010). Understanding the difficulty of training deep
-feedforward neural networks. AISTATS.
+label_smoothing : float, default=0.0
+    Share of the target that is spread evenly over all classes, in [0, 1), for
+    ``loss='log_loss'``: with K classes the target of the true one is
+    ``1 - label_smoothing * (1 - 1 / K)`` (Szegedy et al., 2016).
+"""
 
-Ioffe, S. and Szegedy, C. (2015). Batch normalization: accelerating deep network
-training by reducing internal covariate shift. ICML.
+_REGRESSOR_LOSS = """
+loss : str or Loss, default='squared_error'
+    What is minimised, summed over the targets.
 
-Kingma, D. P. and Ba, J. (2014). Adam: a method for stochastic optimization.
-arXiv:1412.6980.
+<regression loss rows>.
 
-Loshchilov, I. and Hutter, F. (2017). SGDR: stochastic gradient descent with warm
-restarts. ICLR.
+    'poisson', 'gamma' and 'tweedie' predict by the exponential function and refuse
+    targets out of their range. A loss of one's own is an `skmlp.Loss`.
+"""
 
-Loshchilov, I. and Hutter, F. (2019). Decoupled weight decay regularization. ICLR.
+_REGRESSOR_OUTPUT = """
+out_activation : str, default='auto'
+    What turns raw outputs into predictions: 'auto', 'identity',
+    <links>. 'auto' is the loss's own: 'exp' for
+    'poisson', 'gamma' and 'tweedie', else the identity. Losses whose own is the
+    identity may have any other, so that predictions are not negative ('relu'),
+    positive ('softplus', 'exp'), in (0, 1) ('logistic') or in (-1, 1) ('tanh');
+    'gaussian_nll' and several quantiles may not.
 
-Polyak, B. T. (1964). Some methods of speeding up the convergence of iteration
-methods. USSR Computational Mathematics and Mathematical Physics.
+quantile : float or ascending list of floats, default=0.5
+    Level of ``loss='quantile'``, in (0, 1). Several levels for a single target are
+    learnt by one network, which predicts a column for each, ascending in every row.
 
-Reddi, S. J., Kale, S. and Kumar, S. (2018). On the convergence of Adam and beyond.
-ICLR.
+delta : float, default=1.0
+    Error beyond which ``loss='huber'`` is absolute, in units of the target.
 
-Smith, L. N. and Topin, N. (2018). Super-convergence: very fast training of neural
-networks using large learning rates. arXiv:1708.07120.
-
-Sutskever, I., Martens, J., Dahl, G. and Hinton, G. (2013). On the importance of
-initialization and momentum in deep learning. ICML.
-
-Tieleman, T. and Hinton, G. (2012). Lecture 6.5: RMSProp. Coursera, neural networks for
-machine learning.
-
-Zeiler, M. D. (2012). ADADELTA: an adaptive learning rate method. arXiv:1212.5701.
+power : float, default=1.5
+    Power of ``loss='tweedie'``, in (1, 2): the variance grows with that power of
+    the mean.
 """
 
 _PARTS = {
+    "    {classifier_loss}": _CLASSIFIER_LOSS,
+    "    {classifier_output}": _CLASSIFIER_OUTPUT,
+    "    {regressor_loss}": _REGRESSOR_LOSS,
+    "    {regressor_output}": _REGRESSOR_OUTPUT,
     "    {parameters}": _PARAMETERS,
     "    {own_parameters}": _OWN_PARAMETERS,
     "    {attributes}": _ATTRIBUTES,
-    "    {references}": _REFERENCES,
+    "    {references}": REFERENCES,
 }
-_LISTS = {
+_TABLES = {
     "<solvers>": _choice(SOLVERS),
-    "<optimizers>": _items(OPTIMIZERS),
+    "<optimizers>": _rows(OPTIMIZERS),
     "<schedules>": _choice(SCHEDULES),
-    "<schedule items>": _items(SCHEDULES),
+    "<schedule items>": _rows(SCHEDULES),
+    "<activation rows>": _rows(ACTIVATIONS),
+    "<scheme rows>": _rows(SCHEMES),
+    "<binary loss rows>": _rows(BINARY_LOSSES),
+    "<regression loss rows>": _rows(REGRESSION_LOSSES),
+    "<links>": ", ".join(map(repr, LINKS)),
 }
 
 
@@ -336,7 +401,7 @@ def with_shared_docs(estimator):
     if estimator.__doc__ is None:  # python -OO
         return estimator
     for place, text in _PARTS.items():
-        for name, made in _LISTS.items():
+        for name, made in _TABLES.items():
             text = text.replace(name, made)
         lines = inspect.cleandoc(text).splitlines()
         block = "\n".join(f"    {line}" if line else "" for line in lines)

@@ -22,6 +22,8 @@ from skmlp.rules.activations import activation_rule
 _FEWEST_ROWS = 100
 _MOST_ROWS = 1000
 _LARGEST_SHARE = 0.4
+# In a layer of a few units, a large share of them is what chance may do.
+_MOST_BY_CHANCE = 4
 
 
 class HiddenActivations:
@@ -104,9 +106,8 @@ def warn_of_dead_units(model, network, sample, outputs):
     for layer, activation in enumerate(network.activations):
         if _may_die(activation_rule(activation)):
             run = functools.partial(_layer_outputs, model, network, layer, outputs)
-            share = _dead_share(run, sample)
-            if share > _LARGEST_SHARE:
-                units = network.sizes[layer + 1]
+            share, units = _dead_share(run, sample), network.sizes[layer + 1]
+            if share == 1 or share > max(_LARGEST_SHARE, _MOST_BY_CHANCE / units):
                 dead.append(f"{share:.0%} of the {units} units of hidden layer {layer}")
     if not dead:
         return

@@ -26,19 +26,18 @@ from skmlp.rules.losses import (
 class MLPRegressor(RegressorMixin, BaseMLP):
     """Multi-layer perceptron regressor, trained by compiled kernels.
 
-    Minimises the squared error or the Poisson deviance by Adam, stochastic gradient
-    descent or L-BFGS. Parameters, attributes and, for a given ``random_state`` in
+    Minimises the squared error, or another loss, by stochastic gradient descent, its
+    relatives or L-BFGS. Parameters, attributes and, for a given ``random_state`` in
     float64, the fitted network are those of `sklearn.neural_network.MLPRegressor`;
     the differences are listed in ``docs/differences.md``.
 
     Parameters
     ----------
-    loss : {'squared_error', 'poisson'}, default='squared_error'
-        What is minimised: half the squared error, summed over the outputs, or half
-        the Poisson deviance, whose output activation is the exponential and which
-        needs ``y >= 0``.
+    {regressor_loss}
 
     {parameters}
+
+    {regressor_output}
 
     {own_parameters}
 

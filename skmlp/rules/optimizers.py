@@ -35,7 +35,7 @@ class Optimizer(NamedTuple):
     ----------
     name : str
         The value of the parameter `solver`.
-    summary : str
+    about : str
         What the documentation of `solver` says of it, in a line.
     slots : int
         Number of vectors of state, 1 to 3, each of the parameters' shape.
@@ -55,7 +55,7 @@ class Optimizer(NamedTuple):
     """
 
     name: str
-    summary: str
+    about: str
     slots: int
     update: Callable
     hyper: Callable

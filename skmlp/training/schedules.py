@@ -65,7 +65,7 @@ class Schedule(NamedTuple):
     ----------
     name : str
         The value of the parameter `learning_rate`.
-    summary : str
+    about : str
         What the documentation of `learning_rate` says of it.
     factor : callable
         ``factor(at, settings)``, by which the rates of the steps at a position
@@ -87,7 +87,7 @@ class Schedule(NamedTuple):
     """
 
     name: str
-    summary: str
+    about: str
     factor: Callable = constantly
     after_epoch: Callable = unchanged
     on_plateau: Callable = stop

@@ -1,0 +1,90 @@
+"""What documentation says is what the code does: docstrings follow from the tables.
+
+The walk through CONTRIBUTING.md is walked here, too.
+"""
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skmlp import Activation, MLPClassifier, MLPRegressor
+from skmlp.initialisation import SCHEMES
+from skmlp.rules import activations, losses
+from skmlp.rules.checks import check_activation
+
+ROOT = Path(__file__).parents[1]
+ESTIMATORS = [MLPClassifier, MLPRegressor]
+TABLES = {
+    "activation": activations.ACTIVATIONS.values(),
+    "weight_init": SCHEMES.values(),
+}
+LOSSES = {
+    MLPClassifier: losses.BINARY_LOSSES.values(),
+    MLPRegressor: losses.REGRESSION_LOSSES.values(),
+}
+# Documented by those who are about to implement them.
+PENDING = {
+    "weight_decay",
+    "rho",
+    "warmup",
+    "decay_factor",
+    "decay_epochs",
+    "scoring",
+    "max_time",
+}
+
+
+def sections(estimator):
+    """Texts of the parameters by name."""
+    text = inspect.getdoc(estimator)
+    text = text.partition("Parameters\n----------\n")[2].partition("Attributes\n---")[0]
+    parts = re.split(r"^(\w+) : ", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_every_parameter_is_documented_with_its_default(estimator):
+    found = sections(estimator)
+    parameters = inspect.signature(estimator).parameters
+    assert set(parameters) - PENDING == set(found) - PENDING
+    for name, text in found.items():
+        default = text.partition("\n")[0].partition("default=")[2]
+        assert ast.literal_eval(default) == parameters[name].default, name
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_every_row_of_a_table_is_documented(estimator):
+    found = sections(estimator)
+    for name, rows in {**TABLES, "loss": LOSSES[estimator]}.items():
+        words = " ".join(found[name].split())
+        for row in rows:
+            assert row.about, row.name
+            assert f"- {row.name!r}: {row.about}" in words
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_no_place_of_a_docstring_is_left_open(estimator):
+    text = inspect.getdoc(estimator)
+    assert not re.search(r"<[a-z ]+>|\{[a-z_]+\}", text)
+    assert max(map(len, text.splitlines())) <= 88
+
+
+def test_the_walk_of_contributing_leads_to_an_activation():
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    walk = page.partition("## Adding an activation")[2].partition("\n## ")[0]
+    functions, row = re.findall(r"```python\n(.*?)```", walk, flags=re.DOTALL)
+    names = {"np": np, "Activation": Activation, "__name__": "walk"}
+    exec(inspect.cleandoc("\n" + functions), names)
+    row = eval(inspect.cleandoc("\n" + row), names)
+    check_activation(row)
+    assert row.init in SCHEMES
+    for dtype in (np.float32, np.float64):
+        assert isinstance(row.value(dtype(0.3)), dtype)
+        assert isinstance(row.slope(dtype(0.3)), dtype)
+    X = np.linspace(-1, 1, 60).reshape(-1, 1)
+    model = MLPRegressor(activation=row, solver="lbfgs", max_iter=500, random_state=0)
+    assert model.fit(X, X.ravel() ** 2).score(X, X.ravel() ** 2) > 0.99
