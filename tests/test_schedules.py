@@ -297,4 +297,4 @@ def test_a_fit_begins_its_schedule_anew_with_a_warm_start():
 def test_rows_are_documented(row, kind):
     assert SCHEDULES[row.name] is row
     text = re.sub(r"\s+", " ", kind.__doc__)
-    assert f"- {row.name!r}: {row.summary}" in text
+    assert f"- {row.name!r}: {row.about}" in text
