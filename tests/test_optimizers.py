@@ -16,13 +16,15 @@ from sklearn.utils._param_validation import InvalidParameterError
 import skmlp
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.backends import Problem, cpu
-from skmlp.initialisation import initialise, schemes_of
+from skmlp.initialisation import SCHEMES, initialise
 from skmlp.network import Network, views
 from skmlp.rules import optimizers
-from skmlp.rules.losses import REGRESSION_LOSSES
+from skmlp.rules.losses import regression_loss
 from skmlp.rules.optimizers import OPTIMIZERS
 from skmlp.training.optimizer import Optimizer, make_recipe
 
+SKLEARN = SCHEMES["sklearn_uniform"]
+SQUARED_ERROR = regression_loss("squared_error")
 RATE, STEPS = 0.01, 20
 START = np.array([1.0, -0.5, 0.0, 2.0, -3.0])
 GRADIENTS = np.random.default_rng(0).normal(size=(STEPS, len(START)))
@@ -173,7 +175,6 @@ def test_rows_are_whole_and_documented(row, kind):
 
 
 N_ROWS = 40
-SQUARED_ERROR = REGRESSION_LOSSES["squared_error", "identity"]
 NETWORK = Network((4, 6, 2), ("tanh",), SQUARED_ERROR, "identity")
 
 
@@ -184,9 +185,8 @@ def small_problem():
     return Problem(NETWORK, x, targets, None, np.arange(N_ROWS), 0.0)
 
 
-def start_parameters(network=NETWORK):
-    schemes = schemes_of(network, "auto", network.activations[-1])
-    return initialise(network, schemes, np.random.RandomState(0), float)
+def start_parameters():
+    return initialise(NETWORK, [SKLEARN] * 2, np.random.RandomState(0), float)
 
 
 def train_here(settings):
@@ -279,8 +279,12 @@ def test_decay_shrinks_weights_and_no_biases(name):
     settings = {"solver": name, "alpha": 0.0, "max_iter": 3, "weight_decay": 0.5}
     model = MLPRegressor(hidden_layer_sizes=(4,), random_state=0, **settings)
     model.set_params(learning_rate="cosine", learning_rate_init=0.1).fit(X, y)
-    network = Network((3, 4, 1), ("relu",), SQUARED_ERROR, "identity")
-    first = start_parameters(network)[:12]
+    first = initialise(
+        Network((3, 4, 1), ("relu",), SQUARED_ERROR, "identity"),
+        [SKLEARN] * 2,
+        np.random.RandomState(0),
+        float,
+    )[:12]
     rates = 0.1 * (1 + np.cos(np.pi * np.arange(3) / 3)) / 2
     expected = first.reshape(3, 4) * np.prod(1 - 0.5 * rates)
     assert_allclose(model.coefs_[0], expected, rtol=1e-12)

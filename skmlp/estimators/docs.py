@@ -8,7 +8,6 @@ say of their rows is set in, too: a row added to a table is documented by being 
 import inspect
 import textwrap
 
-from skmlp.estimators.parameters import SOLVERS
 from skmlp.estimators.references import REFERENCES
 from skmlp.initialisation import SCHEMES
 from skmlp.rules.activations import ACTIVATIONS
@@ -21,11 +20,6 @@ from skmlp.rules.optimizers import OPTIMIZERS
 from skmlp.training.schedules import SCHEDULES
 
 _WIDTH = 84
-
-
-def _choice(names):
-    """Names as the type of a parameter."""
-    return "{" + ", ".join(map(repr, names)) + "}"
 
 
 def _rows(table):
@@ -53,7 +47,7 @@ activation : str, Activation or list of them, default='relu'
 
     A function of one's own is an `skmlp.Activation`.
 
-solver : <solvers>, default='adam'
+solver : str, default='adam'
     How the weights are found. Each solver uses the parameters named with it.
 
 <optimizers>;
@@ -69,7 +63,7 @@ alpha : float, default=0.0001
 batch_size : int or 'auto', default='auto'
     Rows of a minibatch of the stochastic solvers. 'auto' is ``min(200, n_samples)``.
 
-learning_rate : <schedules>, default='constant'
+learning_rate : str, default='constant'
     Schedule of the learning rate of the stochastic solvers.
 
 <schedule items>.
@@ -384,9 +378,7 @@ _PARTS = {
     "    {references}": REFERENCES,
 }
 _TABLES = {
-    "<solvers>": _choice(SOLVERS),
     "<optimizers>": _rows(OPTIMIZERS),
-    "<schedules>": _choice(SCHEDULES),
     "<schedule items>": _rows(SCHEDULES),
     "<activation rows>": _rows(ACTIVATIONS),
     "<scheme rows>": _rows(SCHEMES),
