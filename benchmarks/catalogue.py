@@ -73,8 +73,7 @@ def choices(task):
         "activation": {name: {"activation": name} for name in ACTIVATIONS},
         "loss": {name: {"loss": name} for name, _ in losses},
         "regularisation": _REGULARISATIONS,
-        # The row of Nesterov's momentum is a variant of the solver 'sgd'.
-        "solver": {name: {"solver": name} for name in OPTIMIZERS if name != "nesterov"},
+        "solver": {name: {"solver": name} for name in OPTIMIZERS},
     }
 
 

@@ -269,6 +269,21 @@ def test_partial_fits_are_the_epochs_of_a_fit(name):
         assert_array_equal(mine, theirs)
 
 
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_the_history_has_the_last_rate_of_each_epoch(name):
+    settings = {"batch_size": 6, "warmup": 1.5, "learning_rate_init": 0.01}
+    model = settings_of(name, **settings, tol=0.0, n_iter_no_change=np.inf)
+    # 'plateau' and 'adaptive' see no plateau within so few epochs.
+    model.set_params(max_iter=5, decay_epochs=6, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X[:50], Y[:50])
+    optimizer = Optimizer(make_recipe(model), 1, float)
+    for epoch, rate in enumerate(model.history_["learning_rate"]):
+        assert rate == optimizer.rates((0, 9), 9)[-1, 1]
+        optimizer.end_epoch(50 * (epoch + 1))
+
+
 def test_a_fit_begins_its_schedule_anew_with_a_warm_start():
     model = settings_of("cosine", learning_rate_init=0.01, max_iter=3, random_state=0)
     model.set_params(warm_start=True).fit(X, Y)

@@ -120,7 +120,7 @@ def _run_epochs(session, optimizer, progress, rules, rows, generator, measure):
             generator.shuffle(order)
         loss, n_rows = slices.train_epoch(session, optimizer, order, rules.batch_size)
         _record(session, progress, rules, loss, measure)
-        progress.learning_rates.append(optimizer.learning_rate)
+        progress.learning_rates.append(optimizer.last_rate)
         progress.seconds.append(clock.seconds)
         progress.samples_seen += n_rows
         optimizer.end_epoch(progress.samples_seen)
