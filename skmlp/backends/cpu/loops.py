@@ -345,14 +345,14 @@ def _from_rules(make, rules, signature):
 
 
 @functools.cache
-def activation(row, dtype, *, keeps=False):
+def activation(row, dtype, *, keeps):
     """Address of ``out = value(z + bias)`` for a row of the activations.
 
     Parameters
     ----------
     row : Activation
     dtype : numpy dtype
-    keeps : bool, default=False
+    keeps : bool
         Whether z + bias stays in z; else `out` is z.
     """
     signature = Kinds(dtype).activation()

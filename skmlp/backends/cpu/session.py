@@ -62,7 +62,9 @@ def _layers(network, dtype):
         sizes=np.array(network.sizes, dtype=np.int64),
         weights=np.array(places.weights, dtype=np.int64),
         biases=np.array(places.biases, dtype=np.int64),
-        activations=_addresses(loops.activation(row, dtype) for row in network.rules),
+        activations=_addresses(
+            loops.activation(row, dtype, keeps=False) for row in network.rules
+        ),
         slopes=_addresses(()),
         by_input=np.zeros(len(network.rules), dtype=np.int64),
         keeps=np.zeros(len(network.rules), dtype=np.int64),
@@ -99,7 +101,7 @@ def _training_layers(network, dtype, drops):
 def _predicting_layers(network, output, dtype):
     """The network with an output activation."""
     layers = _layers(network, dtype)
-    last = loops.activation(activation_rule(output), dtype)
+    last = loops.activation(activation_rule(output), dtype, keeps=False)
     return layers._replace(activations=np.append(layers.activations, last))
 
 
@@ -353,7 +355,7 @@ def assess(network, raw, targets, weights):
     total = np.zeros(1)
     prediction.assess(
         (
-            loops.activation(activation_rule(network.output), dtype),
+            loops.activation(activation_rule(network.output), dtype, keeps=False),
             loops.loss(network.loss, dtype),
         ),
         _read_only(raw),
