@@ -25,6 +25,8 @@ _NETWORKS = (
     workloads.Workload("binary", 200, (256, 128), 1, "relu", 256, 6_000, 4),
 )
 _REGULARISATIONS = {
+    "batch normalization": {"normalization": "batch"},
+    "layer normalization": {"normalization": "layer"},
     "dropout": {"dropout": 0.5},
     "max_norm": {"max_norm": 3.0},
     "max_grad_norm": {"max_grad_norm": 1.0},
@@ -32,7 +34,12 @@ _REGULARISATIONS = {
     "fit_intercept=False": {"fit_intercept": False},
 }
 # Largest times of an epoch, relative to the default's.
-_LIMITS = {"activation": 1.6, "solver": 1.15, "dropout": 1.15}
+_LIMITS = {
+    "activation": 1.6,
+    "solver": 1.15,
+    "dropout": 1.15,
+    "batch normalization": 1.4,
+}
 
 
 class Fitter:
