@@ -190,7 +190,7 @@ def test_a_step_equals_pytorch(normalization):
     labels = torch.from_numpy(problem.targets.ravel().astype(np.int64))
     torch.nn.functional.cross_entropy(raw, labels).backward()
     optimizer = SimpleNamespace(
-        name="sgd", slots=np.zeros((1, parameters.size)), hyper=(0.0, 0.0, 0.0)
+        name="sgd", slots=np.zeros((1, parameters.size)), hyper=(0.0, 1.0, 0.0)
     )
     with cpu.open_session(problem, parameters, 1) as session:
         session.train(optimizer, problem.rows, N_ROWS, (0, 1), steps(1, 1.0), 0.0)
