@@ -16,7 +16,7 @@ from rule_runners import LOSSES, name_of, outputs_of, parameters_of, row_of, tar
 from scipy import sparse
 
 from skmlp import MLPRegressor
-from skmlp.backends import Problem, cpu, get_backend, reference
+from skmlp.backends import Problem, Regularisation, cpu, get_backend, reference
 from skmlp.backends.cpu import plan
 from skmlp.initialisation import SCHEMES, initialise
 from skmlp.network import Network, layout, views
@@ -338,6 +338,20 @@ def test_gradient_is_the_same_in_sweeps(monkeypatch):
             loss, gradient = session.loss_and_gradient(parameters)
             assert_allclose(loss, expected[0])
             assert_allclose(gradient, expected[1], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "extras", [Regularisation(dropout=(0.2,)), Regularisation(input_noise=0.1)]
+)
+def test_sweeps_have_no_dropout_and_no_noise(extras):
+    problem = make_problem(make_network(SQUARED, ["tanh"]))
+    parameters = make_parameters(problem.network)
+    problem = problem._replace(regularisation=extras)
+    with (
+        cpu.open_session(problem, parameters, 1) as session,
+        pytest.raises(ValueError, match="no dropout and no noise"),
+    ):
+        session.loss_and_gradient(parameters)
 
 
 def test_minibatch_gradients_are_unbiased():

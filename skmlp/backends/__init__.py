@@ -14,7 +14,8 @@ module with three functions:
       after the other. Of each batch `rates` has the share by which weights shrink
       before their update, and the coefficients of the optimizer's rule;
     - ``loss_and_gradient(parameters)``: float, and a float64 vector, over the rows of
-      ``problem.rows``;
+      ``problem.rows``; not for problems with dropout, noise or normalisation over
+      minibatches, which are different at every step;
     - ``outputs(x, rows)``: raw outputs of the current parameters for some rows of an
       X like that of the problem, None standing for all of them, with the running
       statistics of a network that is normalised over minibatches.

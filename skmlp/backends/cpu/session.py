@@ -242,8 +242,7 @@ class Session:
 
     def loss_and_gradient(self, parameters):
         """Loss and gradient over all training rows, the penalty included."""
-        if self._problem.network.normalization == "batch":
-            raise ValueError("A sweep over all rows has no statistics of minibatches.")
+        self._check_sweep()
         rows = self._problem.rows
         batch_size = min(_SWEEP_ROWS, len(rows))
         place = self._place(batch_size)
@@ -268,6 +267,13 @@ class Session:
         # Not a dot product: BLAS would share it among threads, with other bits.
         penalty = 0.5 * decay * np.sum(penalised * penalised)
         return float(result[0] + penalty), gradient
+
+    def _check_sweep(self):
+        """Refuse what a sweep over all rows has not: minibatches and numbered steps."""
+        if self._problem.network.normalization == "batch":
+            raise ValueError("A sweep over all rows has no statistics of minibatches.")
+        if self._extras.drop != 0 or self._extras.noise != 0:
+            raise ValueError("A sweep over all rows has no dropout and no noise.")
 
     @staticmethod
     def _run(place, span, work):
