@@ -1,10 +1,15 @@
-"""One check, made by every solver: that the parameters are still numbers."""
+"""One check, made by every solver: that what it has found are still numbers."""
 
 import numpy as np
 
 
 def check_finite(parameters):
     """Raise when the parameters are not all finite.
+
+    Parameters
+    ----------
+    parameters : ndarray
+        Or the vectors that an optimizer keeps.
 
     Raises
     ------

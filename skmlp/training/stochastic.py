@@ -97,7 +97,8 @@ def train(session, optimizer, progress, rules, rows, generator, measure=None):
     Raises
     ------
     ValueError
-        If the parameters are no longer finite at the end of an epoch.
+        If parameters, or what the optimizer keeps of them, are no longer finite at the
+        end of an epoch.
     """
     try:
         _run_epochs(session, optimizer, progress, rules, rows, generator, measure)
@@ -119,6 +120,10 @@ def _run_epochs(session, optimizer, progress, rules, rows, generator, measure):
             # scikit-learn, which permutes the last epoch's order.
             generator.shuffle(order)
         loss, n_rows = slices.train_epoch(session, optimizer, order, rules.batch_size)
+        if not progress.judged_by_score:
+            check_finite(session.parameters)
+            # A square that has overflowed divides all further steps to nothing.
+            check_finite(optimizer.slots)
         _record(session, progress, rules, loss, measure)
         progress.learning_rates.append(optimizer.last_rate)
         progress.seconds.append(clock.seconds)
@@ -148,8 +153,6 @@ def _warn_of_end(limit):
 
 
 def _record(session, progress, rules, loss, measure):
-    if not progress.judged_by_score:
-        check_finite(session.parameters)
     # Measured before anything is recorded: a Ctrl-C meanwhile leaves whole epochs.
     measured = None if measure is None else measure()
     progress.n_epochs += 1
