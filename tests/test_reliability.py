@@ -26,7 +26,10 @@ from sklearn.datasets import make_classification
 
 import skmlp
 from skmlp import MLPClassifier, MLPRegressor, jit, kernel_cache
+from skmlp.backends import Problem, cpu
 from skmlp.backends.cpu import plan
+from skmlp.network import Network, layout
+from skmlp.rules.losses import classification_loss
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -201,15 +204,55 @@ def in_a_thread(work):
     return in_threads(1, lambda i: work())[0]
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
-def test_same_bits_in_a_thread(solver):
+# Of a network that SciPy's vectors of L-BFGS fit in without help from BLAS's threads,
+# which share dot products of more than 10,000 elements, and of one that they do not.
+SMALL, LARGE = (60,), (100,)
+
+
+def blas_threads(number):
+    return threadpoolctl.threadpool_limits(number, user_api="blas")
+
+
+@pytest.mark.parametrize(
+    ("solver", "hidden"), [("adam", SMALL), ("adam", LARGE), ("lbfgs", SMALL)]
+)
+def test_same_bits_for_every_limit_of_blas_threads(solver, hidden):
     """A BLAS on two threads adds in another order, and limits may not reach it."""
-    estimator = model(solver, hidden_layer_sizes=(100,))
+    estimator = model(solver, hidden_layer_sizes=hidden)
     x = np.hstack([X] * 5)
-    expected = bits(clone(estimator).fit(x, Y))
-    with threadpoolctl.threadpool_limits(2, user_api="blas"):
-        assert bits(clone(estimator).fit(x, Y)) == expected
+    found = set()
+    for number in (1, 2, 3):
+        with blas_threads(number):
+            found.add(bits(clone(estimator).fit(x, Y)))
+            found.add(in_a_thread(lambda: bits(clone(estimator).fit(x, Y))))
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_same_bits_in_a_thread(number):
+    """Under one limit also where SciPy's vectors are shared among BLAS's threads."""
+    estimator = model("lbfgs", hidden_layer_sizes=LARGE)
+    x = np.hstack([X] * 5)
+    with blas_threads(number):
+        fitted = clone(estimator).fit(x, Y)
+        assert sum(coef.size for coef in fitted.coefs_) > 10_000
+        expected = bits(fitted)
         assert in_a_thread(lambda: bits(clone(estimator).fit(x, Y))) == expected
+
+
+def test_loss_and_gradient_have_the_same_bits_for_every_limit_of_blas_threads():
+    """What L-BFGS is told, of a network that is large for it."""
+    x = np.ascontiguousarray(np.hstack([X] * 5))
+    row = classification_loss("log_loss", "auto", multiclass=True)
+    network = Network((x.shape[1], *LARGE, 3), ("relu",), row, row.output)
+    problem = Problem(network, x, Y[:, None].astype(float), None, np.arange(len(x)), 1)
+    start = np.random.default_rng(0).normal(size=layout(network).size)
+    found = set()
+    for number in (1, 2, 3):
+        with blas_threads(number), cpu.open_session(problem, start, None) as session:
+            loss, gradient = session.loss_and_gradient(start)
+            found.add((loss, gradient.tobytes()))
+    assert len(found) == 1
 
 
 def blas_limits():
