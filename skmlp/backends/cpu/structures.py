@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skmlp.by_reference import by_reference
 
+
+@by_reference
 class Layers(NamedTuple):
     """The network in the form that kernels read.
 
@@ -52,6 +55,7 @@ class Layers(NamedTuple):
     norm_back: int
 
 
+@by_reference
 class Data(NamedTuple):
     """The training data: X dense or sparse, targets (rows, columns), weights or ()."""
 
@@ -60,6 +64,7 @@ class Data(NamedTuple):
     weights: np.ndarray
 
 
+@by_reference
 class Room(NamedTuple):
     """Working memory of a fit.
 
@@ -114,6 +119,7 @@ class Room(NamedTuple):
     transposed: np.ndarray
 
 
+@by_reference
 class Step(NamedTuple):
     """The optimizer: address of its loop, its vectors, and its scalars.
 
@@ -138,6 +144,7 @@ class Step(NamedTuple):
     decay: float
 
 
+@by_reference
 class Span(NamedTuple):
     """Which rows to train on: batches first <= b < last of an order.
 
