@@ -2,12 +2,19 @@
 
 Numba hands a tuple on field by field, and an array in it as seven scalars: a function
 that takes what a kernel takes has hundreds of parameters, which every call takes apart
-and every function puts together again. Most of a kernel's compilation went there. Of a
-class marked by `by_reference` a kernel gets the address, and a function loads the
-fields that it reads.
+and every function puts together again. Most of a kernel's compilation went there. A
+tuple of a class marked by `by_reference` is handed on by its address, and functions
+load the fields that they read.
+
+To take a tuple over from Python is code, too, for every field. What many calls share
+is laid out in memory once, as `Packed`, and kernels are given that address.
 """
 
-from numba import types
+import array
+import struct
+
+import numpy as np
+from numba import types, typeof
 from numba.core import cgutils
 from numba.core.typing.templates import AttributeTemplate
 from numba.extending import (
@@ -27,11 +34,36 @@ class Reference(types.Type):
     Parameters
     ----------
     whole : numba.types.NamedTuple or numba.types.NamedUniTuple
+    is_packed : bool
+        Whether Python gives a `Packed`; else it gives the tuple.
+    """
+
+    def __init__(self, whole, is_packed):
+        self.whole = whole
+        self.is_packed = is_packed
+        super().__init__(name=f"Reference({whole}, {is_packed})")
+
+
+class Packed:
+    """A named tuple laid out in memory as compiled code reads it.
+
+    Parameters
+    ----------
+    whole : named tuple
+        Of arrays, numbers and other such tuples.
+
+    Attributes
+    ----------
+    address : int
+        Valid as long as this object lives.
     """
 
     def __init__(self, whole):
-        self.whole = whole
-        super().__init__(name=f"Reference({whole})")
+        # Neither the fields nor what they lie in may go before this object does.
+        self._whole = whole
+        self._memory = array.array("q", _words(whole))
+        self.address = self._memory.buffer_info()[0]
+        self._numba_type_ = Reference(_type_of_fields(whole), is_packed=True)
 
 
 def by_reference(kind):
@@ -39,10 +71,28 @@ def by_reference(kind):
 
     @typeof_impl.register(kind)
     def _type_of(value, context):
-        fields = [typeof_impl(field, context) for field in value]
-        return Reference(types.BaseTuple.from_types(fields, kind))
+        return Reference(_type_of_fields(value), is_packed=False)
 
     return kind
+
+
+def _type_of_fields(value):
+    return types.BaseTuple.from_types([*map(typeof, value)], type(value))
+
+
+def _words(value):
+    """What Numba's structure for a value consists of; every part has eight bytes."""
+    if isinstance(value, tuple):
+        for field in value:
+            yield from _words(field)
+    elif isinstance(value, np.ndarray):
+        # Two owners, of which there are none, before the rest.
+        yield from (0, 0, value.size, value.itemsize, value.ctypes.data)
+        yield from (*value.shape, *value.strides)
+    elif isinstance(value, float):
+        yield struct.unpack("q", struct.pack("d", value))[0]
+    else:
+        yield value
 
 
 @register_model(Reference)
@@ -71,9 +121,15 @@ def _load_field(context, builder, kind, place, name):
 
 @unbox(Reference)
 def _unbox(kind, value, c):
-    """Lay the fields out on the stack of the caller of a kernel."""
+    """The address of a `Packed`; a tuple is laid out on the stack of the caller."""
+    whole_type = c.context.get_value_type(kind.whole)
+    if kind.is_packed:
+        number = c.pyapi.object_getattr_string(value, "address")
+        address = c.pyapi.long_as_longlong(number)
+        c.pyapi.decref(number)
+        return NativeValue(c.builder.inttoptr(address, whole_type.as_pointer()))
     whole = c.unbox(kind.whole, value)
-    place = cgutils.alloca_once(c.builder, c.context.get_value_type(kind.whole))
+    place = cgutils.alloca_once(c.builder, whole_type)
     for number in range(len(kind.whole)):
         field = c.builder.extract_value(whole.value, number)
         c.builder.store(field, cgutils.gep_inbounds(c.builder, place, 0, number))

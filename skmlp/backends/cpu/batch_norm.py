@@ -29,7 +29,6 @@ from skmlp.backends.cpu.limits import finish_limited
 from skmlp.backends.cpu.loops import Kinds, address_of
 from skmlp.backends.cpu.memory import matrix, vector
 from skmlp.backends.cpu.team import meet, take
-from skmlp.by_reference import by_reference
 from skmlp.rules.normalization import EPSILON, MOMENTUM
 
 _call = jit.caller(types.int64)
@@ -38,7 +37,6 @@ _call = jit.caller(types.int64)
 _VECTORS = 6
 
 
-@by_reference
 class BatchNorm(NamedTuple):
     """Addresses of the loops below, and what the kernel keeps of a batch.
 

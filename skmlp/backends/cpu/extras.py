@@ -13,7 +13,6 @@ from numba import types
 from skmlp import jit
 from skmlp.backends.cpu.loops import Kinds, address_of
 from skmlp.backends.cpu.memory import flat
-from skmlp.by_reference import by_reference
 from skmlp.rules import randomness
 from skmlp.rules.randomness import (
     is_kept,
@@ -32,7 +31,6 @@ for helper in randomness.HELPERS:
     jit.teach(helper)
 
 
-@by_reference
 class Extras(NamedTuple):
     """What only some trainings have; addresses are 0 for what a training has not.
 

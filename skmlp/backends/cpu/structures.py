@@ -11,7 +11,6 @@ import numpy as np
 from skmlp.by_reference import by_reference
 
 
-@by_reference
 class Layers(NamedTuple):
     """The network in the form that kernels read.
 
@@ -55,7 +54,6 @@ class Layers(NamedTuple):
     norm_back: int
 
 
-@by_reference
 class Data(NamedTuple):
     """The training data: X dense or sparse, targets (rows, columns), weights or ()."""
 
@@ -64,7 +62,6 @@ class Data(NamedTuple):
     weights: np.ndarray
 
 
-@by_reference
 class Room(NamedTuple):
     """Working memory of a fit.
 
