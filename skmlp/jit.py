@@ -118,16 +118,9 @@ def teach(function, *, exactly=False):
 def replace(function, single, double):
     """Give compiled code an implementation a dtype for a plain Python function."""
 
-    def choose(x):
-        if x == types.float32:
-            return lambda x: single(x)
-        if x == types.float64:
-            return lambda x: double(x)
-        return None
-
-    single, double = exact(single), exact(double)
-    options = {**_INNER, "forceinline": True}
-    overload(function, jit_options=options, strict=False)(choose)
+    versions = {types.float32: single, types.float64: double}
+    options = {**_INNER, "fastmath": {"contract"}, "forceinline": True}
+    overload(function, jit_options=options, strict=False)(lambda x: versions.get(x))
 
 
 def implement(function):

@@ -9,6 +9,7 @@ of implementations, for sets, strings and dates, at every single operation.
 before, only later. A pass that a version of Numba does not know is not left out.
 """
 
+import gc
 import operator
 
 from numba import types
@@ -74,6 +75,19 @@ class LeanCompiler(compiler.CompilerBase):
     def __init__(self, *arguments):
         super().__init__(*arguments)
         self.state.typingctx = _Remembering(self.state.typingctx)
+
+    def compile_extra(self, function):
+        """Compile without looks for garbage: there is much to look through, and none.
+
+        The compiler's lock is held meanwhile, so that nobody else does the same.
+        """
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return super().compile_extra(function)
+        finally:
+            if collects:
+                gc.enable()
 
     def define_pipelines(self):
         """Numba's passes without the needless ones."""
