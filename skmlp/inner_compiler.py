@@ -10,9 +10,11 @@ This rests on the inner structure of Numba's code libraries. `skmlp.jit` is its 
 user; without ``pipeline_class`` there, everything works as before, only later.
 """
 
-from numba.core import codegen, compiler
+from numba.core import codegen
 from numba.core.compiler_machinery import register_pass
 from numba.core.typed_passes import NativeLowering
+
+from skmlp.lean_compiler import LeanCompiler
 
 
 class _NoMachine:
@@ -29,7 +31,11 @@ class _NoMachine:
 
 
 class _InnerLibrary(codegen.JITCodeLibrary):
-    """Code to be linked into others, neither optimised nor translated."""
+    """Code to be linked into others, neither optimised nor translated.
+
+    Nor is anything linked into it: what a kernel calls, however deeply nested, is
+    linked once, into the kernel.
+    """
 
     @property
     def codegen(self):
@@ -38,15 +44,46 @@ class _InnerLibrary(codegen.JITCodeLibrary):
     def get_pointer_to_function(self, name):
         return 0
 
-    def _optimize_functions(self, ll_module):
-        ll_module.data_layout = self._codegen._data_layout
+    def add_llvm_module(self, ll_module):
+        # The linker drops what may be dropped and is not used yet.
+        _set_linkage(ll_module, "weak_odr")
+        self._final_module.link_in(ll_module)
 
-    def _optimize_final_module(self):
-        pass
-
-    def _finalize_final_module(self):
+    def finalize(self):
+        self._raise_if_finalized()
+        for library in self._linking_libraries:
+            self._reload_init.update(library._reload_init)
         self._finalize_dynamic_globals()
         self._finalized = True
+
+    def _get_module_for_linking(self):
+        module = self._final_module.clone()
+        for library in _all_below(self):
+            inner = isinstance(library, _InnerLibrary)
+            part = library._final_module if inner else library._get_module_for_linking()
+            module.link_in(part, preserve=True)
+        _set_linkage(module, "linkonce_odr")
+        return module
+
+
+def _set_linkage(module, linkage):
+    for function in module.functions:
+        if not function.is_declaration:
+            function.linkage = linkage
+
+
+def _all_below(library):
+    """The libraries that one calls, and those that they call, each of them once."""
+    found = dict.fromkeys(library._linking_libraries)
+    waiting = list(found)
+    while waiting:
+        above = waiting.pop()
+        if isinstance(above, _InnerLibrary):
+            new = [lower for lower in above._linking_libraries if lower not in found]
+            found.update(dict.fromkeys(new))
+            waiting += new
+    found.pop(library, None)
+    return found
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
@@ -61,16 +98,9 @@ class _InnerLowering(NativeLowering):
         return super().run_pass(state)
 
 
-class InnerCompiler(compiler.CompilerBase):
-    """Numba's compiler with `_InnerLowering` for its last pass."""
+class InnerCompiler(LeanCompiler):
+    """The compiler with `_InnerLowering` for its last pass."""
 
-    def define_pipelines(self):
-        """Numba's passes, the last of them replaced."""
-        pipeline = compiler.DefaultPassBuilder.define_nopython_pipeline(self.state)
-        pipeline.passes = [
-            (_InnerLowering if kind is NativeLowering else kind, why)
-            for kind, why in pipeline.passes
-        ]
-        pipeline._finalized = False
-        pipeline.finalize()
-        return [pipeline]
+    def replaced(self, kind):
+        """`_InnerLowering` in place of Numba's, and every other pass for itself."""
+        return _InnerLowering if kind is NativeLowering else kind

@@ -23,10 +23,16 @@ from numba.extending import intrinsic, overload
 
 from skmlp.inner_compiler import InnerCompiler
 from skmlp.kernel_cache import KernelCache
+from skmlp.lean_compiler import LeanCompiler
 
 _FAST = {"contract", "reassoc", "nsz", "arcp", "afn"}
 # Kernels own no memory, so nothing has references to be counted.
-_OPTIONS = {"error_model": "numpy", "nogil": True, "_nrt": False}
+_OPTIONS = {
+    "error_model": "numpy",
+    "nogil": True,
+    "_nrt": False,
+    "pipeline_class": LeanCompiler,
+}
 # What only kernels call needs no machine code and no entry points of its own.
 _INNER = {
     **_OPTIONS,
@@ -53,7 +59,7 @@ def exact(function):
 
 def kernel(function):
     """Compile a function that Python calls, with its machine code kept on disk."""
-    dispatcher = njit(fastmath=_FAST, **_OPTIONS)(function)
+    dispatcher = njit(fastmath=_FAST, no_cfunc_wrapper=True, **_OPTIONS)(function)
     name = f"{function.__module__}.{function.__qualname__}"
     dispatcher._cache = KernelCache(dispatcher, name)
     return dispatcher
@@ -77,7 +83,7 @@ def loop(function, signature, key):
     address : int
         For the intrinsics made by `caller`.
     """
-    dispatcher = njit(fastmath=_FAST, **_OPTIONS)(function)
+    dispatcher = njit(fastmath=_FAST, no_cpython_wrapper=True, **_OPTIONS)(function)
     if key is not None:
         dispatcher._cache = KernelCache(dispatcher, key)
     dispatcher.compile(signature)
@@ -112,16 +118,9 @@ def teach(function, *, exactly=False):
 def replace(function, single, double):
     """Give compiled code an implementation a dtype for a plain Python function."""
 
-    def choose(x):
-        if x == types.float32:
-            return lambda x: single(x)
-        if x == types.float64:
-            return lambda x: double(x)
-        return None
-
-    single, double = exact(single), exact(double)
-    options = {**_INNER, "forceinline": True}
-    overload(function, jit_options=options, strict=False)(choose)
+    versions = {types.float32: single, types.float64: double}
+    options = {**_INNER, "fastmath": {"contract"}, "forceinline": True}
+    overload(function, jit_options=options, strict=False)(lambda x: versions.get(x))
 
 
 def implement(function):

@@ -27,7 +27,7 @@ from skmlp.backends.cpu.kernels import (
 )
 from skmlp.backends.cpu.limits import finish_limited
 from skmlp.backends.cpu.loops import Kinds, address_of
-from skmlp.backends.cpu.memory import matrix, vector
+from skmlp.backends.cpu.memory import least, matrix, vector
 from skmlp.backends.cpu.team import meet, take
 from skmlp.rules.normalization import EPSILON, MOMENTUM
 
@@ -161,7 +161,7 @@ def _combine(norm, layers, room, parameters, layer, item, n):
         factor[j] = 0
     for block in range((n + room.block - 1) // room.block):
         before = block * room.block
-        rows = min(room.block, n - before)
+        rows = least(room.block, n - before)
         own = kind(rows) / kind(before + rows)
         both = own * kind(before)
         other = vector(norm.parts, _place(layers, block, 0, layer), columns)
@@ -179,7 +179,7 @@ def _combine(norm, layers, room, parameters, layer, item, n):
         factor[j] = kind(1) / np.sqrt(factor[j] / kind(n) + kind(EPSILON))
 
 
-@jit.inline
+@jit.rule
 def _normalise(norm, layers, room, parameters, layer, item, n_block, n):
     """Normalise a block of a hidden layer's inputs."""
     columns = layers.sizes[layer + 1]
@@ -266,7 +266,7 @@ def _forward_stage(
     item = take(post)
     while item * room.block < n:
         lo = item * room.block
-        block = rows[lo : min(lo + room.block, n)]
+        block = rows[lo : least(lo + room.block, n)]
         n_block = block.shape[0]
         if layer == 0:
             ask_for_targets(data, block)
@@ -294,7 +294,7 @@ def _backward_stage(post, layers, room, extras, norm, parameters, n, step, layer
     item = take(post)
     while item * room.block < n:
         lo = item * room.block
-        n_block = min(room.block, n - lo)
+        n_block = least(room.block, n - lo)
         _back_through_norm(norm, layers, room, parameters, layer, item, n_block, n)
         if layer > 0:
             _back_through_slope(norm, layers, room, extras, lo, n_block, layer, step)
@@ -321,7 +321,7 @@ def train_batch_norm(
     n = span.order.shape[0]
     last = layers.sizes.shape[0] - 2
     for b in range(span.first, span.last):
-        rows = span.order[b * span.batch : min((b + 1) * span.batch, n)]
+        rows = span.order[b * span.batch : least((b + 1) * span.batch, n)]
         scale = parameters.dtype.type(span.weight / rows.shape[0])
         number = span.steps + b
         for layer in range(last + 1):

@@ -10,7 +10,7 @@ import numpy as np
 from numba import types
 
 from skmlp import jit
-from skmlp.backends.cpu.memory import matrix, prefetch, vector
+from skmlp.backends.cpu.memory import least, matrix, prefetch, vector
 from skmlp.backends.cpu.products import product, product_of_transposed
 
 _LINE_BYTES = 64
@@ -85,7 +85,7 @@ def _load_rows(x, rows, room, offset):
         per_line = _LINE_BYTES // x.itemsize
         ahead = 1 + _BYTES_AHEAD // (x.itemsize * columns)
         for i in range(n):
-            start = rows[min(i + ahead, n - 1)] * columns
+            start = rows[least(i + ahead, n - 1)] * columns
             for j in range(0, columns, per_line):
                 prefetch(x, start + j)
             row = x[rows[i]]

@@ -30,7 +30,7 @@ from skmlp.backends.cpu.loops import (
     call_slope,
     call_update,
 )
-from skmlp.backends.cpu.memory import matrix, vector
+from skmlp.backends.cpu.memory import least, matrix, vector
 from skmlp.backends.cpu.normalising import call_back, call_norm
 from skmlp.backends.cpu.products import product, product_of_transposed, transpose
 from skmlp.backends.cpu.team import meet, take
@@ -219,7 +219,7 @@ def rows_phase(post, layers, data, room, extras, parameters, rows, scale, step):
     item = take(post)
     while item < n_blocks:
         lo = item * room.block
-        block = rows[lo : min(lo + room.block, rows.shape[0])]
+        block = rows[lo : least(lo + room.block, rows.shape[0])]
         ask_for_targets(data, block)
         _forward(layers, data, room, extras, parameters, block, lo, step)
         room.losses[item] = _backward(
@@ -309,7 +309,7 @@ def update_slab(slab, layers, room, parameters, step, number, decay):
             vector(parameters, start, size),
             vector(room.gradient, start, size),
             vector(slots[0], start, size),
-            vector(slots[min(1, slots.shape[0] - 1)], start, size),
+            vector(slots[least(1, slots.shape[0] - 1)], start, size),
             vector(slots[slots.shape[0] - 1], start, size),
             step.coefficients[number],
             step.shrinks[number] if penalised else kind(0),
@@ -365,7 +365,7 @@ def train(post, layers, data, room, extras, parameters, step, span, result):
     """
     n = span.order.shape[0]
     for b in range(span.first, span.last):
-        rows = span.order[b * span.batch : min((b + 1) * span.batch, n)]
+        rows = span.order[b * span.batch : least((b + 1) * span.batch, n)]
         scale = parameters.dtype.type(span.weight / rows.shape[0])
         rows_phase(
             post, layers, data, room, extras, parameters, rows, scale, span.steps + b
@@ -389,7 +389,7 @@ def differentiate(post, layers, data, room, extras, parameters, span, result):
     n = span.order.shape[0]
     scale = parameters.dtype.type(span.weight / n)
     for b in range(span.first, span.last):
-        rows = span.order[b * span.batch : min((b + 1) * span.batch, n)]
+        rows = span.order[b * span.batch : least((b + 1) * span.batch, n)]
         n_blocks = rows_phase(
             post, layers, data, room, extras, parameters, rows, scale, 0
         )

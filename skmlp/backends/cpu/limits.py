@@ -18,7 +18,7 @@ from skmlp.backends.cpu.kernels import (
     sum_of,
     update_slab,
 )
-from skmlp.backends.cpu.memory import matrix, vector
+from skmlp.backends.cpu.memory import least, matrix, vector
 from skmlp.backends.cpu.team import meet, take
 
 
@@ -109,7 +109,7 @@ def train_limited(post, layers, data, room, extras, parameters, step, span, resu
     """As `kernels.train`, with limits of norms."""
     n = span.order.shape[0]
     for b in range(span.first, span.last):
-        rows = span.order[b * span.batch : min((b + 1) * span.batch, n)]
+        rows = span.order[b * span.batch : least((b + 1) * span.batch, n)]
         scale = parameters.dtype.type(span.weight / rows.shape[0])
         rows_phase(
             post, layers, data, room, extras, parameters, rows, scale, span.steps + b

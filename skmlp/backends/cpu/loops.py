@@ -9,7 +9,6 @@ import functools
 
 import numpy as np
 from numba import from_dtype, types
-from numba.extending import overload
 
 from skmlp import jit
 from skmlp.backends.cpu.memory import (
@@ -43,8 +42,10 @@ def _rules_of_tables():
 
 def _teach_rules():
     """Let compiled code call the rules by the names they have in Python."""
-    overload(polynomials.bits_of)(lambda x: lambda x: reinterpret_as_integer(x))
-    overload(polynomials.from_bits)(lambda i: lambda i: reinterpret_as_float(i))
+    to_bits = jit.implement(polynomials.bits_of)
+    to_bits(lambda x: lambda x: reinterpret_as_integer(x))
+    from_bits = jit.implement(polynomials.from_bits)
+    from_bits(lambda i: lambda i: reinterpret_as_float(i))
     for helper in polynomials.HELPERS:
         jit.teach(helper, exactly=True)
     for function, versions in polynomials.REPLACEMENTS.items():

@@ -38,6 +38,16 @@ def advance(typing_context, place, n):
 
 
 @intrinsic
+def least(typing_context, a, b):
+    """The lesser of two integers; Numba's ``min`` is a function to compile."""
+
+    def generate(context, builder, signature, values):
+        return builder.select(builder.icmp_signed("<", *values), *values)
+
+    return types.intp(types.intp, types.intp), generate
+
+
+@intrinsic
 def prefetch(typing_context, array, offset):
     """Ask for the cache line of an element before it is needed.
 

@@ -12,7 +12,7 @@ from skmlp.backends.cpu.first_layer import (
     sum_range,
 )
 from skmlp.backends.cpu.loops import call_activation, call_loss
-from skmlp.backends.cpu.memory import flat, matrix, vector
+from skmlp.backends.cpu.memory import flat, least, matrix, vector
 from skmlp.backends.cpu.normalising import call_norm
 from skmlp.backends.cpu.products import product
 from skmlp.backends.cpu.team import take
@@ -40,7 +40,7 @@ def predict(post, layers, x, rows, room, parameters, out, sums):
     item = take(post)
     while item < n_blocks:
         lo = item * block
-        n = min(block, n_rows - lo)
+        n = least(block, n_rows - lo)
         half = scratch.shape[0] // 2
         columns = layers.sizes[1]
         if rows.shape[0] == 0:
@@ -117,7 +117,7 @@ def assess(loops, raw, data, bias, scratch, predictions, parameters, result):
     n_rows, columns = raw.shape
     block = scratch[0].shape[0] // columns
     for lo in range(0, n_rows, block):
-        n = min(block, n_rows - lo)
+        n = least(block, n_rows - lo)
         z = matrix(scratch[0], 0, n, columns)
         delta = matrix(scratch[1], 0, n, columns)
         out = matrix(flat(predictions), lo * columns, n, columns)

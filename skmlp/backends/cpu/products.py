@@ -24,7 +24,7 @@ from numba import from_dtype, types
 from numba.core import config
 
 from skmlp import jit
-from skmlp.backends.cpu.memory import advance, matrix, pointer, vector
+from skmlp.backends.cpu.memory import advance, least, matrix, pointer, vector
 from skmlp.backends.cpu.tiles import dots, tile
 
 # Rows of b that stay in the cache while all rows of a pass by.
@@ -122,11 +122,11 @@ def _multiply(lanes):
             a, strides, b, b_step = b, (0, b_step), a, strides[1]
             rows, columns = 1, rows
         for p in range(0, inner, _INNER):
-            depth = min(_INNER, inner - p)
+            depth = least(_INNER, inner - p)
             adds = add if p == 0 else 1
             from_a = advance(a, p * strides[1])
             for j in range(0, columns, width):
-                n = min(width, columns - j)
+                n = least(width, columns - j)
                 rest = n % lanes
                 if rest <= narrow_lanes:
                     n -= rest
@@ -210,7 +210,7 @@ def transpose(source, start, target, offset, sizes):
     rows, columns, width = sizes
     given = matrix(source, start, rows, columns)
     for first in range(0, columns, 16):
-        last = min(first + 16, columns)
+        last = least(first + 16, columns)
         for i in range(rows):
             for j in range(first, last):
                 place = vector(target, offset + j * width + i, 1)

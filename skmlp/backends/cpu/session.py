@@ -10,17 +10,14 @@ import numpy as np
 from scipy import sparse
 
 from skmlp.backends.cpu import kernels, limits, loops, plan, prediction, products
-from skmlp.backends.cpu.batch_norm import (
-    BatchNorm,
-    batch_norm_of,
-    train_batch_norm,
-)
+from skmlp.backends.cpu.batch_norm import batch_norm_of, train_batch_norm
 from skmlp.backends.cpu.extras import extras_of
 from skmlp.backends.cpu.first_layer import SparseRows
 from skmlp.backends.cpu.normalising import layer_loops
 from skmlp.backends.cpu.pace import Pace
 from skmlp.backends.cpu.structures import Data, Layers, Room, Span, Step
 from skmlp.backends.cpu.team import Team
+from skmlp.by_reference import Packed
 from skmlp.network import folded, layout, views
 from skmlp.rules.activations import activation_rule
 from skmlp.rules.optimizers import OPTIMIZERS
@@ -99,10 +96,12 @@ def _training_layers(network, dtype, drops):
 
 @functools.lru_cache(maxsize=256)
 def _predicting_layers(network, output, dtype):
-    """The network with an output activation."""
+    """The network with an output activation, for `predict`."""
     layers = _layers(network, dtype)
     last = loops.activation(activation_rule(output), dtype, keeps=False)
-    return layers._replace(activations=np.append(layers.activations, last))
+    return Packed(
+        layers._replace(activations=np.append(layers.activations, last))
+    )
 
 
 def _transposed(network, parameters):
@@ -154,7 +153,8 @@ class _Place(NamedTuple):
     """Where batches of one size are worked on."""
 
     room: Room
-    norm: BatchNorm | None
+    packed: Packed
+    norm: Packed | None
     team: Team
     pace: Pace
 
@@ -178,13 +178,16 @@ class Session:
         weights = problem.weights
         if weights is None:
             weights = np.zeros(0, dtype=self._dtype)
-        self._data = Data(
-            _kernel_x(problem.x), _read_only(problem.targets), _read_only(weights)
+        self._data = Packed(
+            Data(_kernel_x(problem.x), _read_only(problem.targets), _read_only(weights))
         )
         self._weight = 1.0 / problem.mean_weight
         extras = extras_of(problem.regularisation, self._dtype)
-        self._extras = extras
-        self._layers = _training_layers(problem.network, self._dtype, extras.drop != 0)
+        self._is_limited = extras.penalise != 0
+        self._extras = Packed(extras)
+        self._layers = Packed(
+            _training_layers(problem.network, self._dtype, extras.drop != 0)
+        )
         self._steps = 0
         self._places: dict[int, _Place] = {}
 
@@ -198,14 +201,14 @@ class Session:
             norm = None
             if network.normalization == "batch":
                 units = sum(network.sizes[1:-1])
-                norm = batch_norm_of(layout(network), room, units, self._dtype)
-            self._places[batch_size] = _Place(room, norm, team, Pace(team.size))
+                norm = Packed(batch_norm_of(layout(network), room, units, self._dtype))
+            pace = Pace(team.size)
+            self._places[batch_size] = _Place(room, Packed(room), norm, team, pace)
         return self._places[batch_size]
 
     def train(self, optimizer, order, batch_size, span, rates, total):
         """Train on some batches of an epoch."""
         place = self._place(batch_size)
-        room = place.room
         step = Step(
             update=loops.update(OPTIMIZERS[optimizer.name], self._dtype),
             slots=optimizer.slots,
@@ -224,8 +227,8 @@ class Session:
         )
         self._steps += span[1] - span[0]
         result = np.array([total])
-        arguments: tuple = (self._layers, self._data, room, self._extras)
-        kernel = limits.train_limited if self._extras.penalise else kernels.train
+        arguments: tuple = (self._layers, self._data, place.packed, self._extras)
+        kernel = limits.train_limited if self._is_limited else kernels.train
         if place.norm is not None:
             kernel = train_batch_norm
             arguments = (*arguments, place.norm)
@@ -253,7 +256,7 @@ class Session:
         result = np.zeros(1)
         room.gradient[:] = 0
         room.transposed[:] = _transposed(self._problem.network, values)
-        arguments = (self._layers, self._data, room, self._extras, values)
+        arguments = (self._layers, self._data, place.packed, self._extras, values)
         self._run(
             place,
             span,

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skmlp.by_reference import by_reference
+
 
 class Layers(NamedTuple):
     """The network in the form that kernels read.
@@ -114,6 +116,7 @@ class Room(NamedTuple):
     transposed: np.ndarray
 
 
+@by_reference
 class Step(NamedTuple):
     """The optimizer: address of its loop, its vectors, and its scalars.
 
@@ -138,6 +141,7 @@ class Step(NamedTuple):
     decay: float
 
 
+@by_reference
 class Span(NamedTuple):
     """Which rows to train on: batches first <= b < last of an order.
 

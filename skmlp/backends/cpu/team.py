@@ -22,6 +22,7 @@ import numpy as np
 from numba import types
 
 from skmlp.backends.cpu.memory import atomic_add, atomic_load, atomic_store
+from skmlp.by_reference import by_reference
 from skmlp.jit import inline
 
 # Words of the shared state, a cache line (8 words) apart.
@@ -34,6 +35,7 @@ _give_way = types.ExternalFunction(
 )
 
 
+@by_reference
 class Post(NamedTuple):
     """What a kernel knows of the team: its shared words, its size, its own number.
 
