@@ -11,6 +11,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
+_LINE_BYTES = 64
+
 
 def _element(context, builder, array_type, array, offset):
     data = context.make_array(array_type)(context, builder, array).data
@@ -35,6 +37,24 @@ def advance(typing_context, place, n):
         return builder.gep(values[0], [values[1]])
 
     return place(place, types.intp), generate
+
+
+def buffer(scalar, size):
+    """An intrinsic that gives `size` scalars on the stack, for one call."""
+
+    @intrinsic
+    def reserve(typing_context):
+        def generate(context, builder, signature, values):
+            kind = ir.ArrayType(context.get_value_type(scalar), size)
+            # Numba's own `alloca_once` would fill it with zeros at every call.
+            with builder.goto_entry_block():
+                place = builder.alloca(kind)
+            place.align = _LINE_BYTES
+            return builder.bitcast(place, kind.element.as_pointer())
+
+        return types.CPointer(scalar)(), generate
+
+    return reserve
 
 
 @intrinsic

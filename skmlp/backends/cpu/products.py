@@ -4,12 +4,16 @@ Training multiplies matrices that a BLAS is not made for: 20 to 800 columns by b
 of 32 to 1,000 rows, again and again with other rows. A BLAS packs both factors before
 it multiplies, and picks its code by a table of processors, which lags behind them (on
 one with 512-bit registers that the table does not know, half the machine's rate). Here
-nothing is packed: a tile of the result stays in registers while one row of b after the
-other is read as vectors, one element of a after the other is spread over a vector, and
-the width of a vector is what the compiler says the processor has. A measurement beside
-OpenBLAS is part of `benchmarks/products.py`.
+a tile of the result stays in registers while one row of b after the other is read as
+vectors, one element of a after the other is spread over a vector, and the width of a
+vector is what the compiler says the processor has. A measurement beside OpenBLAS is
+part of `benchmarks/products.py`.
 
-b must therefore have contiguous rows, while a may have any strides: a transposed first
+Nothing is packed unless rows lie so far apart that each is in a page of its own, and
+many in the same few sets of a cache: then a panel of b, and of a transposed a the part
+that all panels share, are copied to the stack first.
+
+b must have contiguous rows, while a may have any strides: a transposed first
 factor costs nothing, a transposed second factor has to be laid out anew (`transpose`).
 
 An element of the result is summed over the inner dimension in one fixed order, whatever
@@ -24,11 +28,19 @@ from numba import from_dtype, types
 from numba.core import config
 
 from skmlp import jit
-from skmlp.backends.cpu.memory import advance, least, matrix, pointer, vector
-from skmlp.backends.cpu.tiles import dots, tile
+from skmlp.backends.cpu.memory import advance, buffer, least, matrix, pointer, vector
+from skmlp.backends.cpu.tiles import dots, packer, tile
 
-# Rows of b that stay in the cache while all rows of a pass by.
+# Rows of b that stay in the cache while all rows of a pass by; as many where they are
+# packed, for a panel then fills half of a first-level cache.
 _INNER = 256
+_PACKED_INNER = 128
+# Bytes from row to row from which on packing pays, of b and of a transposed a, for how
+# many rows of the result and for how many panels that share the rows of a.
+_FAR_B, _FAR_A = 1024, 2048
+_MANY_ROWS, _MANY_PANELS = 16, 4
+# Tiles of rows for which a is packed at a time: 128 KB in double precision.
+_PACKED_TILES = 16
 
 
 def _vector_bytes():
@@ -48,31 +60,36 @@ _BYTES = _vector_bytes()
 # of which AVX has 16 and both AVX-512 and NEON 32.
 _ROWS, _VECTORS = (6, 2) if _BYTES == 32 else (8, 3)
 _HEIGHTS = (_ROWS, 4, 1)
+# Room for a tile's rows in a vector of its own.
+_TILE = 8
 
 
 def _panel(vectors, lanes):
     """A function that computes all rows of up to `vectors` vectors of columns."""
     tall, middle, single = (tile(height, vectors, lanes) for height in _HEIGHTS)
     tall_rows, middle_rows, _ = _HEIGHTS
+    pack = packer(vectors, lanes)
 
     @jit.inline
-    def panel(a, strides, b, b_step, out, out_row, sizes, add):
+    def panel(a, strides, b, b_step, packed, out, out_row, sizes, add):
         rows, columns, inner = sizes
         tail = columns - (vectors - 1) * lanes
-        row, step = strides
-        i = 0
-        while i < rows:
-            here = advance(a, i * row)
-            there = advance(out, i * out_row)
-            if rows - i >= tall_rows:
-                tall(here, row, step, b, b_step, there, out_row, inner, add, tail)
-                i += tall_rows
-            elif rows - i >= middle_rows:
-                middle(here, row, step, b, b_step, there, out_row, inner, add, tail)
-                i += middle_rows
-            else:
-                single(here, row, step, b, b_step, there, out_row, inner, add, tail)
-                i += 1
+        row, step, tall_step = strides
+        if rows >= _MANY_ROWS and b_step * (_BYTES // lanes) >= _FAR_B:
+            pack(b, b_step, packed, inner, tail)
+            b, b_step = packed, vectors * lanes
+        while rows >= tall_rows:
+            tall(a, row, step, b, b_step, out, out_row, inner, add, tail)
+            a, out = advance(a, tall_step), advance(out, tall_rows * out_row)
+            rows -= tall_rows
+        if rows >= middle_rows:
+            middle(a, row, step, b, b_step, out, out_row, inner, add, tail)
+            a, out = advance(a, middle_rows * row), advance(out, middle_rows * out_row)
+            rows -= middle_rows
+        while rows > 0:
+            single(a, row, step, b, b_step, out, out_row, inner, add, tail)
+            a, out = advance(a, row), advance(out, out_row)
+            rows -= 1
 
     return panel
 
@@ -97,19 +114,72 @@ def _single_column(lanes):
     return single_column
 
 
-def _multiply(lanes):
-    """The loop over panels: out = a b, plus what out holds where `add` is 1.
+def _panels(lanes):
+    """The loop over panels, for the part of the inner dimension that is taken at once.
 
-    a is given by a pointer and its strides by row and inner index, one of which is 1;
-    b and out, whose rows are contiguous, by a pointer and the stride from row to row.
-    A single column of b, and of out for a transposed a, is contiguous too.
+    Strides of a are those by row, by inner index, and by as many rows as a tile has.
     """
     one, two, three = (_panel(min(v, _VECTORS), lanes) for v in (1, 2, 3))
     width = _VECTORS * lanes
     # A vector of half the width for the last few columns, of 50 or 100 for example.
     narrow_lanes = lanes // 2 if lanes >= 4 else 0
     narrow = _panel(1, max(1, narrow_lanes))
+
+    @jit.inline
+    def panels(a, strides, b, b_step, packed, out, out_row, sizes, add):
+        rows, columns, inner = sizes
+        for j in range(0, columns, width):
+            n = least(width, columns - j)
+            rest = n % lanes
+            if rest <= narrow_lanes:
+                n -= rest
+            else:
+                rest = 0
+            here = advance(b, j)
+            to = advance(out, j)
+            part = (rows, n, inner)
+            if n > 2 * lanes:
+                three(a, strides, here, b_step, packed, to, out_row, part, add)
+            elif n > lanes:
+                two(a, strides, here, b_step, packed, to, out_row, part, add)
+            elif n > 0:
+                one(a, strides, here, b_step, packed, to, out_row, part, add)
+            if rest > 0:
+                here = advance(here, n)
+                to = advance(to, n)
+                part = (rows, rest, inner)
+                narrow(a, strides, here, b_step, packed, to, out_row, part, add)
+
+    return panels
+
+
+def _pack_rows():
+    """A function that lays a transposed a out tile by tile, in the tile's order."""
+    copy = packer(1, _TILE)
+
+    @jit.inline
+    def pack_rows(a, step, packed, rows, inner):
+        for p in range(inner):
+            for i in range(0, rows, _ROWS):
+                to = advance(packed, (i // _ROWS * inner + p) * _TILE)
+                copy(advance(a, p * step + i), 0, to, 1, least(_ROWS, rows - i))
+
+    return pack_rows
+
+
+def _multiply(scalar, lanes):
+    """The function: out = a b, plus what out holds where `add` is 1.
+
+    a is given by a pointer and its strides by row and inner index, one of which is 1;
+    b and out, whose rows are contiguous, by a pointer and the stride from row to row.
+    A single column of b, and of out for a transposed a, is contiguous too.
+    """
+    itemsize = _BYTES // lanes
+    width = _VECTORS * lanes
+    panels, pack_rows = _panels(lanes), _pack_rows()
     single_column = _single_column(lanes)
+    room_of_a = buffer(scalar, _PACKED_TILES * _TILE * _PACKED_INNER)
+    room_of_b = buffer(scalar, width * _PACKED_INNER)
 
     def multiply(a, strides, b, b_step, out, out_row, sizes, add):
         rows, columns, inner = sizes
@@ -121,31 +191,26 @@ def _multiply(lanes):
             # As a row: the transposed product of the transposed factors.
             a, strides, b, b_step = b, (0, b_step), a, strides[1]
             rows, columns = 1, rows
-        for p in range(0, inner, _INNER):
-            depth = least(_INNER, inner - p)
+        row, step = strides
+        tiled, packed = room_of_a(), room_of_b()
+        packs = row == 1 and step * itemsize >= _FAR_A
+        packs &= columns >= _MANY_PANELS * width
+        rows_at_once = _PACKED_TILES * _ROWS if packs else rows
+        far = packs or b_step * itemsize >= _FAR_B
+        at_once = _PACKED_INNER if far else _INNER
+        for p in range(0, inner, at_once):
+            depth = least(at_once, inner - p)
             adds = add if p == 0 else 1
-            from_a = advance(a, p * strides[1])
-            for j in range(0, columns, width):
-                n = least(width, columns - j)
-                rest = n % lanes
-                if rest <= narrow_lanes:
-                    n -= rest
-                else:
-                    rest = 0
-                from_b = advance(b, p * b_step + j)
-                to = advance(out, j)
-                part = (rows, n, depth)
-                if n > 2 * lanes:
-                    three(from_a, strides, from_b, b_step, to, out_row, part, adds)
-                elif n > lanes:
-                    two(from_a, strides, from_b, b_step, to, out_row, part, adds)
-                elif n > 0:
-                    one(from_a, strides, from_b, b_step, to, out_row, part, adds)
-                if rest > 0:
-                    from_b = advance(from_b, n)
-                    to = advance(to, n)
-                    part = (rows, rest, depth)
-                    narrow(from_a, strides, from_b, b_step, to, out_row, part, adds)
+            from_b = advance(b, p * b_step)
+            for i in range(0, rows, rows_at_once):
+                here = advance(a, p * step + i * row)
+                to = advance(out, i * out_row)
+                part = (least(rows_at_once, rows - i), columns, depth)
+                how = (row, step, _ROWS * row)
+                if packs:
+                    pack_rows(here, step, tiled, part[0], depth)
+                    here, how = tiled, (1, _TILE, _TILE * depth)
+                panels(here, how, from_b, b_step, packed, to, out_row, part, adds)
         return 0
 
     return multiply
@@ -160,7 +225,7 @@ def multiplier(dtype):
     signature = types.int64(
         at, pair, at, types.intp, at, types.intp, triple, types.intp
     )
-    function = _multiply(_BYTES // dtype.itemsize)
+    function = _multiply(scalar, _BYTES // dtype.itemsize)
     dispatcher, address = jit.loop(function, signature, f"{__name__}.multiply")
     _ALIVE.append(dispatcher)
     return address

@@ -162,6 +162,34 @@ def tile(rows, vectors, lanes):
     return compute
 
 
+def packer(vectors, lanes):
+    """An intrinsic that lays rows of up to `vectors` vectors side by side.
+
+    Its arguments: b and its stride by row; where to; number of rows; lanes in use of
+    the last vector, which is filled up with zeros.
+    """
+
+    @intrinsic
+    def pack(typing_context, b, b_step, target, rows, tail):
+        def generate(context, builder, signature, values):
+            b, b_step, target, rows, tail = values
+            emit = _Emitter(context, builder, signature.args[0].dtype, lanes)
+            masks = [None] * (vectors - 1) + [emit.mask(tail)]
+            with cgutils.for_range(builder, rows) as loop:
+                here = builder.gep(b, [builder.mul(loop.index, b_step)])
+                width = emit.integer(vectors * lanes)
+                there = builder.gep(target, [builder.mul(loop.index, width)])
+                for v, mask in enumerate(masks):
+                    offset = emit.integer(v * lanes)
+                    value = emit.load(builder.gep(here, [offset]), mask)
+                    emit.store(value, builder.gep(there, [offset]), None)
+            return context.get_dummy_value()
+
+        return types.void(b, types.intp, target, types.intp, types.intp), generate
+
+    return pack
+
+
 def dots(rows, lanes):
     """An intrinsic: inner products of some rows of a with a vector.
 
