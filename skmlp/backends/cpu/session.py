@@ -275,7 +275,8 @@ class Session:
         """Refuse what a sweep over all rows has not: minibatches and numbered steps."""
         if self._problem.network.normalization == "batch":
             raise ValueError("A sweep over all rows has no statistics of minibatches.")
-        if self._extras.drop != 0 or self._extras.noise != 0:
+        extras = self._problem.regularisation
+        if extras.input_noise > 0 or any(rate > 0 for rate in extras.dropout):
             raise ValueError("A sweep over all rows has no dropout and no noise.")
 
     @staticmethod
