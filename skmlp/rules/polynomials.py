@@ -231,8 +231,8 @@ def _exp_quotient_float32(x):
     s is a power of two, zero at the lower end and infinite just beyond the upper one,
     y what it leaves of x, and 1 + w is y coth(y) (Abramowitz and Stegun, 1964, section
     4.5). That function is even, so it takes half the terms of exp, and the division is
-    one that tanh and expit need anyway. y is in [-0.124, 0.224], out of centre, because tanh loses digits where s
-    is 2 or 4 and y negative. Relative error of 1 + w: 9.8e-9.
+    one that tanh and expit need anyway. y is in [-0.124, 0.224], out of centre, because
+    tanh loses digits where s is 2 or 4 and y negative. Relative error of 1 + w: 9.8e-9.
     """
     T = np.float32
     I = np.int32  # noqa: E741
