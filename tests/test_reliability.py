@@ -8,11 +8,8 @@ whose source is handed to a fresh interpreter and which returns its findings.
 
 import errno
 import hashlib
-import inspect
-import json
 import os
 import shutil
-import subprocess
 import sys
 import threading
 import time
@@ -21,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import threadpoolctl
+from processes import run_apart
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 
@@ -81,25 +79,6 @@ def in_threads(n_threads, work):
         thread.join(timeout=120)
     assert not any(thread.is_alive() for thread in threads)
     return results
-
-
-def run_apart(
-    function, *arguments, helpers=(), folder=None, timeout=120, **environment
-):
-    """What a function of this module returns in a fresh interpreter."""
-    call = f"{function.__name__}(*json.loads({json.dumps(arguments)!r}))"
-    parts = [inspect.getsource(part) for part in (*helpers, function)]
-    source = "\n".join([*parts, "import json", f"print(json.dumps({call}))"])
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", source],
-        cwd=folder or PACKAGE.parent,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-    )
-    assert done.returncode == 0, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 # --- threads ---
@@ -542,7 +521,6 @@ def test_workers_of_joblib(backend):
 def imported():
     """Which heavy modules come along with what needs no training."""
     import pickle
-    import sys
 
     import sklearn.base
 
@@ -561,7 +539,6 @@ def test_import_without_numba():
 
 def loaded(path):
     """Which heavy modules come along with a fitted model."""
-    import sys
     from pathlib import Path
     from pickle import loads
 

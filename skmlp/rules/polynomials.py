@@ -228,11 +228,11 @@ def _with_sign_float64(y, x):
 def _exp_quotient_float32(x):
     """s, y and w such that exp(2 x) is s (1 + w + y) / (1 + w - y), for abs(x) < 44.
 
-    s is a power of two, zero at the lower end, y what it leaves of x, and 1 + w is
-    y coth(y) (Abramowitz and Stegun, 1964, section 4.5). That function is even, so it
-    takes half the terms of exp, and the division is one that tanh and expit need
-    anyway. y is in [-0.124, 0.224], out of centre, because tanh loses digits where s
-    is 2 or 4 and y negative. Relative error of 1 + w: 9.8e-9.
+    s is a power of two, zero at the lower end and infinite just beyond the upper one,
+    y what it leaves of x, and 1 + w is y coth(y) (Abramowitz and Stegun, 1964, section
+    4.5). That function is even, so it takes half the terms of exp, and the division is
+    one that tanh and expit need anyway. y is in [-0.124, 0.224], out of centre, because
+    tanh loses digits where s is 2 or 4 and y negative. Relative error of 1 + w: 9.8e-9.
     """
     T = np.float32
     I = np.int32  # noqa: E741
@@ -262,25 +262,29 @@ def _exp_quotient_float64(x):
 
 
 def expit_float32(x):
-    """Expit in single precision, within 3 ulp; zero below 2^-126."""
+    """Expit in single precision, within 3 ulp; zero below 2^-127.
+
+    By exp(-x), so that the numerator is about 1: a factor that the compiler moves into
+    it, such as silu's, must not overflow there. s is infinite at the end of the range.
+    """
     T = np.float32
-    a = T(0.5) * x
+    a = T(-0.5) * x
     a = T(-43.9) if a < T(-43.9) else a
-    s, y, w = _exp_quotient_float32(T(43.9) if a > T(43.9) else a)
+    s, y, w = _exp_quotient_float32(T(44.3) if a > T(44.3) else a)
     c = T(1) + w
-    e = s * (c + y)
-    return e / (e + (c - y))
+    e = c - y
+    return e / (e + s * (c + y))
 
 
 def expit_float64(x):
-    """Expit in double precision, within 3 ulp; zero below 2^-1022."""
+    """Expit in double precision, within 3 ulp; zero below 2^-1023."""
     T = np.float64
-    a = T(0.5) * x
+    a = T(-0.5) * x
     a = T(-354.5) if a < T(-354.5) else a
-    s, y, w = _exp_quotient_float64(T(354.5) if a > T(354.5) else a)
+    s, y, w = _exp_quotient_float64(T(354.9) if a > T(354.9) else a)
     c = T(1) + w
-    e = s * (c + y)
-    return e / (e + (c - y))
+    e = c - y
+    return e / (e + s * (c + y))
 
 
 def tanh_float32(x):
