@@ -63,7 +63,7 @@ class Packed:
         self._whole = whole
         self._memory = array.array("q", _words(whole))
         self.address = self._memory.buffer_info()[0]
-        self._numba_type_ = Reference(_type_of_fields(whole), is_packed=True)
+        self._numba_type_ = _reference(_kind_of(whole), whole)
 
 
 def by_reference(kind):
@@ -76,23 +76,39 @@ def by_reference(kind):
     return kind
 
 
+def _kind_of(value):
+    """What a value's type depends on, found sooner than the type."""
+    if isinstance(value, tuple):
+        return (type(value), *map(_kind_of, value))
+    if isinstance(value, np.ndarray):
+        return value.dtype, value.ndim, value.flags.num
+    return type(value)
+
+
+_REFERENCES: dict = {}
+
+
+def _reference(kind, whole):
+    if kind not in _REFERENCES:
+        _REFERENCES[kind] = Reference(_type_of_fields(whole), is_packed=True)
+    return _REFERENCES[kind]
+
+
 def _type_of_fields(value):
     return types.BaseTuple.from_types([*map(typeof, value)], type(value))
 
 
 def _words(value):
     """What Numba's structure for a value consists of; every part has eight bytes."""
-    if isinstance(value, tuple):
-        for field in value:
-            yield from _words(field)
-    elif isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray):
         # Two owners, of which there are none, before the rest.
-        yield from (0, 0, value.size, value.itemsize, value.ctypes.data)
-        yield from (*value.shape, *value.strides)
-    elif isinstance(value, float):
-        yield struct.unpack("q", struct.pack("d", value))[0]
-    else:
-        yield value
+        start = (0, 0, value.size, value.itemsize, value.ctypes.data)
+        return (*start, *value.shape, *value.strides)
+    if isinstance(value, tuple):
+        return [word for field in value for word in _words(field)]
+    if isinstance(value, float):
+        return struct.unpack("q", struct.pack("d", value))
+    return (value,)
 
 
 @register_model(Reference)
