@@ -24,7 +24,7 @@ _CURVES = {"float32": 1e-2, "float64": 1e-7, "tf32": 5e-2}
 _GRADIENT = {"float32": 1e-4, "float64": 1e-10}
 _OUTPUTS = {"float32": 1e-4, "float64": 1e-11}
 _DIFFERENCES = 1e-6
-_BLOCKS = (1, 2, 7)
+_BLOCKS = (1, 2, 3)
 
 
 class Case(NamedTuple):
