@@ -1,0 +1,1 @@
+"""Training on NVIDIA GPUs, by kernels that run a whole span of minibatches."""
