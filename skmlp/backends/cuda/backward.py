@@ -5,6 +5,7 @@ gradient has to be known first. Partial sums of squares, for the penalty in the 
 for the gradient's norm, are a number a warp, added up later in the order of their place.
 """
 
+import numpy as np
 from numba import cuda
 
 from skmlp.backends.cuda import elements, teams, tiles
@@ -15,7 +16,8 @@ from skmlp.backends.cuda.forward import element, transposed_element
 @device
 def _transposed_x(source, i, k):
     x, order, first, features = source
-    return x[order[first + k] * features + i]
+    row = order[np.uint64(first + k)]
+    return x[np.uint64(row * features + i)]
 
 
 def hidden_deltas(spec):
@@ -42,7 +44,7 @@ def hidden_deltas(spec):
                     if row < batch.n and column < fan_in:
                         place = room.at[layer] + row * fan_in + column
                         at = (row, column)
-                        room.deltas[place] = back(
+                        room.deltas[np.uint64(place)] = back(
                             net, room, extras, batch, layer - 1, at, sums[i, j]
                         )
 
@@ -118,7 +120,9 @@ def weight_tile(spec):
     corner_of_item, own_of_thread = tiles.corner_of(spec.tile), tiles.own_of(spec.tile)
     finish, record = _finish_weight(spec), _record(spec)
 
-    def compute(item, partial, net, data, room, batch, parameters, step, layer, buffers):
+    def compute(
+        item, partial, net, data, room, batch, parameters, step, layer, buffers
+    ):
         sums = cuda.local.array((each, each), scalar)
         fan_in, fan_out = net.sizes[layer], net.sizes[layer + 1]
         sizes = (fan_in, fan_out, batch.n)
@@ -132,12 +136,12 @@ def weight_tile(spec):
             multiply(sums, buffers, corner, sizes, (inputs, deltas))
         own = own_of_thread()
         decay = step.decay / type(step.decay)(batch.n)
-        of_parameters, of_gradient = decay * 0, decay * 0
+        of_parameters, of_gradient = type(decay)(0), type(decay)(0)
         for i in range(each):
             for j in range(each):
                 row, column = corner[0] + own[0] + i, corner[1] + own[1] + j
                 if row < fan_in and column < fan_out:
-                    place = net.weights[layer] + row * fan_out + column
+                    place = np.uint64(net.weights[layer] + row * fan_out + column)
                     found = finish(
                         room, parameters, step, batch, place, sums[i, j], decay
                     )
@@ -184,7 +188,7 @@ def _use_bias(spec):
     change = elements.update(spec)
 
     def use(room, parameters, step, batch, place, gradient):
-        shrink = step.rates[4 * batch.number] * 0
+        shrink = type(gradient)(0)
         change(parameters, step, batch.number, place, gradient, shrink)
 
     return device(use)
@@ -208,16 +212,16 @@ def biases(spec):
             last = net.sizes.shape[0] - 2
             unit = net.biases[layer] - net.biases[0] + column
             if is_first:
-                place = net.scales[layer] + column
+                place = np.uint64(net.scales[layer] + column)
                 products = room.sums[net.biases[last] - net.biases[0] + unit]
                 use(room, parameters, step, batch, place, products)
             if is_first and trains:
-                place = net.biases[layer] + column
+                place = np.uint64(net.biases[layer] + column)
                 use(room, parameters, step, batch, place, room.sums[unit])
             return
         total = sums(item, net, room, batch, layer, buffer)
         if is_first and trains:
-            place = net.biases[layer] + column
+            place = np.uint64(net.biases[layer] + column)
             use(room, parameters, step, batch, place, total)
 
     return device(compute)
@@ -259,10 +263,10 @@ def sparse_weights(spec):
         if adds:
             return
         decay = step.decay / type(step.decay)(batch.n)
-        of_parameters, of_gradient = decay * 0, decay * 0
+        of_parameters, of_gradient = type(decay)(0), type(decay)(0)
         for column in range(tid, units, threads):
             for feature in range(first, last):
-                place = net.weights[0] + feature * units + column
+                place = np.uint64(net.weights[0] + feature * units + column)
                 gradient = room.gradient[place]
                 found = finish(room, parameters, step, batch, place, gradient, decay)
                 of_parameters += found[0]
@@ -315,7 +319,14 @@ def gradient(spec):
         for item in range(team[0], n_items, team[1]):
             if item >= n_tiles:
                 of_biases(
-                    item - n_tiles, net, room, batch, parameters, step, layer, buffers[0]
+                    item - n_tiles,
+                    net,
+                    room,
+                    batch,
+                    parameters,
+                    step,
+                    layer,
+                    buffers[0],
                 )
             elif is_sparse:
                 sparse_part(

@@ -27,7 +27,7 @@ def factor_of_dropout():
         key = key_of_layer(extras.seed, batch.step, layer + 1)
         if kept(key, as_word(number), extras.thresholds[layer]):
             return extras.factors[layer]
-        return extras.factors[layer] * 0
+        return type(extras.factors[layer])(0)
 
     return device(factor)
 
@@ -48,7 +48,7 @@ def activate(spec):
     def store(net, room, extras, batch, layer, at, z):
         row, column = at
         number = row * net.sizes[layer + 1] + column
-        place = room.at[layer + 1] + number
+        place = np.uint64(room.at[layer + 1] + number)
         if softmax and net.codes[layer] < 0:
             room.outputs[place] = z
             return
@@ -73,7 +73,7 @@ def back_through(spec):
     def back(net, room, extras, batch, layer, at, delta):
         row, column = at
         number = row * net.sizes[layer + 1] + column
-        place = room.at[layer + 1] + number
+        place = np.uint64(room.at[layer + 1] + number)
         if drops:
             delta *= dropout(extras, batch, layer, number)
         code = net.codes[layer]
@@ -100,15 +100,15 @@ def update(spec):
 
     def two(parameters, step, number, place, gradient, shrink):
         c, h = coefficients(step, number), hyperparameters(step)
-        p, other = parameters[place], place + parameters.shape[0]
+        p, other = parameters[place], place + np.uint64(parameters.shape[0])
         parameters[place], step.slots[place], step.slots[other] = change(
             p - shrink * p, gradient, step.slots[place], step.slots[other], c, h
         )
 
     def three(parameters, step, number, place, gradient, shrink):
         c, h = coefficients(step, number), hyperparameters(step)
-        p, second = parameters[place], place + parameters.shape[0]
-        third = second + parameters.shape[0]
+        p, second = parameters[place], place + np.uint64(parameters.shape[0])
+        third = second + np.uint64(parameters.shape[0])
         (
             parameters[place],
             step.slots[place],

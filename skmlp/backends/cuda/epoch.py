@@ -18,70 +18,10 @@ import functools
 
 from numba import cuda
 
-from skmlp.backends.cuda import backward, forward, limits, losses, stages, teams
+from skmlp.backends.cuda import limits, losses, teams
 from skmlp.backends.cuda.compiling import device, kernel, scalar_type
 from skmlp.backends.cuda.structures import Batch
-
-
-def _way_forward(spec, meet):
-    """All layers of a batch, forward."""
-    load, layer_of = forward.load(spec), forward.layer(spec)
-    loaded, normalises = spec.loaded, spec.normalization is not None
-    norm = stages.norm(spec) if normalises else load
-    has_softmax, softmax = spec.softmax, stages.softmax(spec)
-
-    def compute(team, net, data, room, extras, batch, parameters, buffers):
-        if loaded:
-            load(team, net, data, room, extras, batch)
-            meet()
-        last = net.sizes.shape[0] - 2
-        for layer in range(last + 1):
-            layer_of(
-                team, net, data, room, extras, batch, parameters, layer, buffers
-            )
-            meet()
-            if normalises and layer < last:
-                norm(team, net, room, extras, batch, parameters, layer, buffers[0])
-                meet()
-            if has_softmax and layer < last:
-                if net.codes[layer] < 0:
-                    softmax(team, net, room, extras, batch, layer)
-                    meet()
-
-    return device(compute)
-
-
-def _way_back(spec, meet):
-    """All layers of a batch, from the loss back to the first one's gradient."""
-    hidden, gradient = backward.hidden_deltas(spec), backward.gradient(spec)
-    normalises = spec.normalization is not None
-    sums = stages.norm_sums(spec) if normalises else hidden
-    norm_back = stages.norm_back(spec) if normalises else hidden
-    has_softmax, softmax_back = spec.softmax, stages.softmax_back(spec)
-
-    def compute(team, net, data, room, extras, batch, parameters, step, buffers, starts):
-        last = net.sizes.shape[0] - 2
-        partial = 0
-        for back in range(last + 1):
-            layer = last - back
-            if layer > 0:
-                hidden(team, net, room, extras, batch, parameters, layer, buffers)
-                meet()
-                if has_softmax:
-                    if net.codes[layer - 1] < 0:
-                        softmax_back(team, net, room, batch, layer - 1)
-                        meet()
-                if normalises:
-                    sums(team, net, room, batch, layer - 1, buffers[0])
-                    meet()
-                    norm_back(team, net, room, batch, parameters, layer - 1)
-                    meet()
-            partial += gradient(
-                *(team, partial, net, data, room, batch, parameters, step),
-                *(layer, buffers, starts),
-            )
-
-    return device(compute)
+from skmlp.backends.cuda.ways import back_way, forward_way
 
 
 def _end_of_step(spec, meet):
@@ -114,10 +54,10 @@ def _totals(spec):
         first = team[0] * threads + cuda.threadIdx.x
         n_batches = span[1]
         for b in range(first, n_batches, team[1] * threads):
-            loss = room.losses[0] * 0
+            loss = type(room.losses[0])(0)
             for i in range(b * span[0], min((b + 1) * span[0], data.order.shape[0])):
                 loss += room.losses[i]
-            squares = loss * 0
+            squares = type(loss)(0)
             start = b * room.n_partials
             for i in range(start, start + room.n_partials - warps):
                 squares += room.squares[i]
@@ -151,7 +91,7 @@ def training(spec):
     strip, threads = tile.buffer, tile.threads
     n_starts = threads if spec.sparse else 1
     meet = teams.meet_in_grid
-    way_forward, way_back = _way_forward(spec, meet), _way_back(spec, meet)
+    way_forward, way_back = forward_way(spec, meet), back_way(spec, meet)
     loss, end_of_step = losses.loss(spec), _end_of_step(spec, meet)
     totals, batch_of = _totals(spec), _batch(spec)
     index = scalar_type("int64")
@@ -188,7 +128,7 @@ def differentiating(spec):
     strip, threads = tile.buffer, tile.threads
     n_starts = threads if spec.sparse else 1
     meet = teams.meet_in_grid
-    way_forward, way_back = _way_forward(spec, meet), _way_back(spec, meet)
+    way_forward, way_back = forward_way(spec, meet), back_way(spec, meet)
     loss, totals = losses.loss(spec), _totals(spec)
     index = scalar_type("int64")
 

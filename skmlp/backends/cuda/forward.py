@@ -11,21 +11,22 @@ from skmlp.rules.randomness import key_of, normal_of, word_of
 @device
 def _x_in_order(source, i, k):
     x, order, first, features = source
-    return x[order[first + i] * features + k]
+    row = order[np.uint64(first + i)]
+    return x[np.uint64(row * features + k)]
 
 
 @device
 def element(source, i, k):
     """Element of a row-major matrix: (array, offset, columns)."""
     array, offset, columns = source
-    return array[offset + i * columns + k]
+    return array[np.uint64(offset + i * columns + k)]
 
 
 @device
 def transposed_element(source, i, k):
     """Element of the transposed matrix."""
     array, offset, columns = source
-    return array[offset + k * columns + i]
+    return array[np.uint64(offset + k * columns + i)]
 
 
 def load(spec):
@@ -60,9 +61,10 @@ def finish(spec):
         is_last = layer == net.sizes.shape[0] - 2
         # The loss adds the last layer's biases, a normalisation its own.
         if is_last or normalises:
-            room.outputs[room.at[layer + 1] + row * units + column] = z
+            place = room.at[layer + 1] + row * units + column
+            room.outputs[np.uint64(place)] = z
             return
-        bias = parameters[net.biases[layer] + column]
+        bias = parameters[np.uint64(net.biases[layer] + column)]
         activate(net, room, extras, batch, layer, at, z + bias)
 
     return device(store)
@@ -81,9 +83,7 @@ def _finish_tile(spec):
                 row, column = corner[0] + own[0] + i, corner[1] + own[1] + j
                 if row < batch.n and column < units:
                     at = (row, column)
-                    store(
-                        net, room, extras, batch, parameters, layer, at, sums[i, j]
-                    )
+                    store(net, room, extras, batch, parameters, layer, at, sums[i, j])
 
     return device(end)
 

@@ -6,6 +6,7 @@ is known; norms of a unit's weights are limited once all of them have changed.
 
 import math
 
+import numpy as np
 from numba import cuda
 
 from skmlp.backends.cuda import elements, teams
@@ -20,7 +21,7 @@ def _limited_share(extras, norms, n):
     norm = math.sqrt(total)
     if norm > extras.max_grad_norm:
         return extras.max_grad_norm / norm
-    return total * 0 + 1
+    return type(norm)(1)
 
 
 def bias_squares(spec):
@@ -55,8 +56,8 @@ def update_all(spec):
         first = team[0] * threads + cuda.threadIdx.x
         for place in range(first, trained, team[1] * threads):
             gradient = share * room.gradient[place]
-            own = shrink if place < net.biases[0] else shrink * 0
-            change(parameters, step, batch.number, place, gradient, own)
+            own = shrink if place < net.biases[0] else type(shrink)(0)
+            change(parameters, step, batch.number, np.uint64(place), gradient, own)
 
     return device(compute)
 

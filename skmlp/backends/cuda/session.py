@@ -4,44 +4,22 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
-from numba import cuda
 from scipy import sparse
 
 from skmlp.backends.cuda import epoch, planner
-from skmlp.backends.cuda.compiling import SIMULATED
+from skmlp.backends.cuda.binding import extras_of, n_processors, net_of, spec_of
 from skmlp.backends.cuda.memory import Arena, download, upload
-from skmlp.backends.cuda.spec import Spec, codes_of, distinct_activations
-from skmlp.backends.cuda.structures import Data, Extras, Net, Room, Step
+from skmlp.backends.cuda.prediction import Predictor, data_of
+from skmlp.backends.cuda.spec import Spec
+from skmlp.backends.cuda.structures import Room, Step
 from skmlp.backends.cuda.teams import lanes_of
 from skmlp.network import layout
-from skmlp.rules.randomness import threshold_of
 
 # Batches of a launch at most, and numbers that it keeps of them: memory for the sums.
 _MOST_BATCHES = 8192
 _MOST_PARTIALS = 1 << 22
 # Rows that the gradient over all rows works on at a time.
 _SWEEP_ROWS = 4096
-_SIMULATED_PROCESSORS = 4
-
-
-def n_processors():
-    """Multiprocessors of the current device."""
-    if SIMULATED:
-        return _SIMULATED_PROCESSORS
-    return cuda.get_current_device().MULTIPROCESSOR_COUNT
-
-
-def net_of(network, dtype):
-    """The network for kernels; its loss's parameters are zero without one."""
-    places = layout(network)
-    by_input = [int(row.by_input) for row in network.rules]
-    numbers = (
-        *(network.sizes, places.weights, places.biases),
-        *(places.scales, places.means, places.variances),
-        *(codes_of(network), by_input),
-    )
-    parts = [upload(np.array(part, dtype=np.int64)) for part in numbers]
-    return Net(*parts, upload(np.array(network.loss_parameters, dtype=dtype)))
 
 
 class _Place(NamedTuple):
@@ -72,12 +50,13 @@ class Session:
         self._net = net_of(problem.network, self._dtype)
         self._parameters = upload(parameters)
         self._data = self._upload_data()
-        self._extras = self._extras_of(problem.regularisation)
+        self._extras = extras_of(problem.regularisation, self._dtype)
         self._weight = 1.0 / problem.mean_weight
         self._steps = 0
         self._places: dict[int, _Place] = {}
         self._slots = None
         self._optimizer = None
+        self._other = None
 
     @property
     def parameters(self):
@@ -86,46 +65,19 @@ class Session:
 
     def _upload_data(self):
         problem = self._problem
-        nothing = upload(np.zeros(0, dtype=np.int64))
-        indices, indptr, values = nothing, nothing, problem.x
-        if self._sparse:
-            indices = upload(problem.x.indices.astype(np.int64))
-            indptr = upload(problem.x.indptr.astype(np.int64))
-            values = problem.x.data
         weights = problem.weights
         if weights is None:
             weights = np.zeros(0, dtype=self._dtype)
-        return Data(
-            *(upload(values), indices, indptr),
-            *(upload(problem.targets), upload(weights), nothing),
-        )
-
-    def _extras_of(self, regularisation):
-        rates = np.array(regularisation.dropout, dtype=np.float64)
-        thresholds = np.array([threshold_of(rate) for rate in rates], dtype=np.int64)
-        kind = self._dtype.type
-        return Extras(
-            regularisation.seed,
-            upload(thresholds),
-            upload((1.0 / (1.0 - rates)).astype(self._dtype)),
-            kind(regularisation.input_noise),
-            kind(regularisation.max_grad_norm),
-            kind(regularisation.max_norm),
-        )
+        data = data_of(problem.x, self._dtype)
+        return data._replace(targets=upload(problem.targets), weights=upload(weights))
 
     def _spec(self, tile, optimizer):
         network, extras = self._problem.network, self._problem.regularisation
         steps = optimizer is not None
         noisy = extras.input_noise > 0 and steps
-        return Spec(
-            dtype=self._dtype,
-            tile=tile,
-            activations=distinct_activations(network),
-            softmax=any(row.value is None for row in network.rules),
-            loss=network.loss,
+        return spec_of(
+            *(network, self._dtype, tile),
             optimizer=optimizer,
-            normalization=network.normalization,
-            intercepts=network.intercepts,
             sparse=self._sparse,
             loaded=noisy,
             drops=steps and any(rate > 0 for rate in extras.dropout),
@@ -293,7 +245,21 @@ class Session:
 
     def outputs(self, x, rows):
         """Raw outputs for some rows, or for all, with the current parameters."""
-        raise NotImplementedError
+        network, parameters = self._problem.network, self._parameters
+        if network.normalization == "batch":
+            parameters = self.parameters
+        predictor = Predictor(network, parameters, "identity")
+        data = self._on_device(x)
+        order = np.arange(x.shape[0]) if rows is None else rows
+        return predictor.predict(data, order, self._sparse)[0]
+
+    def _on_device(self, x):
+        """Some X on the device; that of the training and the last other one stay."""
+        if x is self._problem.x:
+            return self._data
+        if self._other is None or self._other[0] is not x:
+            self._other = (x, data_of(x, self._dtype))
+        return self._other[1]
 
     def close(self):
         """Give the optimizer its vectors back, and the device its memory."""

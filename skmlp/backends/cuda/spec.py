@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 
 from skmlp.backends.cuda.tiles import Tile
-from skmlp.network import Network
 from skmlp.rules.activations import Activation
 from skmlp.rules.losses import Loss
 
@@ -56,15 +55,3 @@ class Spec(NamedTuple):
     def keeps(self):
         """Whether anything but the outputs is kept for the slopes."""
         return self.drops or self.by_input
-
-
-def distinct_activations(network: Network):
-    """A network's hidden activations, each once, softmax excepted."""
-    rows = [row for row in network.rules if row.value is not None]
-    return tuple(dict.fromkeys(rows))
-
-
-def codes_of(network: Network):
-    """Each hidden layer's number among `distinct_activations`; -1 for softmax."""
-    numbers = {row: i for i, row in enumerate(distinct_activations(network))}
-    return [numbers.get(row, -1) for row in network.rules]

@@ -154,7 +154,7 @@ def softmax(spec):
             for j in range(lane, units, lanes):
                 largest = max(largest, room.outputs[start + j])
             largest = largest_of(largest)
-            total = largest * 0
+            total = type(largest)(0)
             for j in range(lane, units, lanes):
                 total += math.exp(room.outputs[start + j] - largest)
             total = total_of(total)
@@ -181,7 +181,7 @@ def softmax_back(spec):
         outputs = room.inputs if drops else room.outputs
         for i in range(warp * team[1] + team[0], batch.n, warps * team[1]):
             start = room.at[layer + 1] + i * units
-            mean = outputs[start] * 0
+            mean = type(outputs[start])(0)
             for j in range(lane, units, lanes):
                 mean += outputs[start + j] * room.deltas[start + j]
             mean = total_of(mean)

@@ -103,7 +103,8 @@ def _storer(tile, by_inner):
         i = tid // depth if by_inner else tid % width
         k = tid % depth if by_inner else tid // width
         for q in range(loads):
-            buffer[(k + q * step_k) * stride + i + q * step_i] = registers[q]
+            place = (k + q * step_k) * stride + i + q * step_i
+            buffer[np.uint64(place)] = registers[q]
 
     return device(store)
 
