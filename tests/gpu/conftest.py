@@ -45,15 +45,16 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason="a test of the simulator"))
 
 
-@pytest.fixture(params=["forward", "backward", 0, 1])
+@pytest.fixture(params=["forward", "backward", 0, 1] if SIMULATED else ["device"])
 def any_order(request):
-    """Runs a test in several orders of threads; a device chooses its own."""
+    """Runs a test in several orders of threads, races being errors.
+
+    A device chooses its own order, once.
+    """
     if not SIMULATED:
-        if request.param != "forward":
-            pytest.skip("a device orders its threads itself")
         yield
         return
-    from cuda_simulator import in_order
+    from cuda_simulator import in_order, races_watched
 
-    with in_order(request.param):
+    with in_order(request.param), races_watched():
         yield

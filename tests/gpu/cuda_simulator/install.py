@@ -75,7 +75,7 @@ def _counting_barrier(count):
     def barrier(predicate):
         thread = current()
         thread.meet(thread.block.barrier, bool(predicate))
-        return count(thread.values)
+        return count(thread.heard.values())
 
     return barrier
 
@@ -95,12 +95,17 @@ def _vote(name, result):
     return vote
 
 
+def _bits(lanes):
+    """A set of lanes as numba-cuda has it: a signed number, negative for lane 31."""
+    return int(np.uint32(sum(1 << lane for lane in lanes)).view(np.int32))
+
+
 def _ballot(heard, _):
-    return sum(1 << lane for lane, value in heard.items() if value)
+    return _bits(number % WARP for number, value in heard.items() if value)
 
 
 def _match(heard, own):
-    return sum(1 << lane for lane, value in heard.items() if value == own)
+    return _bits(number % WARP for number, value in heard.items() if value == own)
 
 
 _VOTES = {
@@ -119,11 +124,12 @@ def _shuffle(name, source):
         lane = source(thread.lane, int(operand))
         if not 0 <= lane < WARP:
             return value
-        if lane not in thread.heard:
+        number = thread.number - thread.lane + lane
+        if number not in thread.heard:
             raise BarrierError(
                 f"{name}: {thread.describe()} reads lane {lane}, which takes no part"
             )
-        return thread.heard[lane]
+        return thread.heard[number]
 
     return shuffle
 

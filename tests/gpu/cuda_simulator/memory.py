@@ -53,10 +53,11 @@ class DeviceArray:
         Where accesses are noted down, for memory that threads share.
     """
 
-    __slots__ = ("array", "dtype", "log", "ndim", "shape", "size")
+    __slots__ = ("address", "array", "dtype", "log", "ndim", "shape", "size")
 
     def __init__(self, array, log=None):
         self.array, self.log = array, log
+        self.address = array.ctypes.data if log is not None else None
         self.shape, self.size = array.shape, array.size
         self.dtype, self.ndim = array.dtype, array.ndim
 

@@ -46,7 +46,11 @@ class RaceLog:
         if write is not None:
             _check(write, thread, "reads", "written", index)
         note = thread, thread.epochs, thread.is_atomic
-        self._reads.setdefault(address, {})[thread] = note
+        readers = self._reads.get(address)
+        if readers is None:
+            self._reads[address] = {thread: note}
+        else:
+            readers[thread] = note
 
     def write(self, thread, array, index):
         """Note a write down.
@@ -66,10 +70,11 @@ class RaceLog:
 
 
 def _address(array, index):
-    indices = index if isinstance(index, tuple) else (index,)
-    start = array.array.__array_interface__["data"][0]
     strides = array.array.strides
-    return start + sum(int(i) * s for i, s in zip(indices, strides, strict=True))
+    if type(index) is not tuple:
+        return array.address + int(index) * strides[0]
+    offsets = (int(i) * stride for i, stride in zip(index, strides, strict=True))
+    return array.address + sum(offsets)
 
 
 def _check(earlier, thread, does, done, index):

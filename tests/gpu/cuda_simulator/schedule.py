@@ -48,10 +48,11 @@ class Meeting:
         if len({thread.place for thread in self.arrived}) > 1:
             raise BarrierError(f"divergent {self.describe()}")
         threads, self.arrived = self.arrived, []
-        heard = {thread.lane: thread.brought for thread in threads}
-        values = [thread.brought for thread in threads]
+        heard = None
+        if threads[0].brought is not None:
+            heard = {thread.number: thread.brought for thread in threads}
         for thread in threads:
-            thread.heard, thread.values = heard, values
+            thread.heard = heard
             thread.pass_barrier(self.level)
         return threads
 
@@ -61,8 +62,8 @@ class Meeting:
         for thread in self.arrived:
             waits[thread.place] = waits.get(thread.place, 0) + 1
         lines = [
-            f"{n} of {len(self.members)} threads wait at {code.co_filename}:{line}"
-            for (code, line), n in waits.items()
+            f"{n} of {len(self.members)} threads wait at {file}:{line}"
+            for (file, line), n in waits.items()
         ]
         returned = sum(member.dead for member in self.members)
         if returned:
@@ -81,11 +82,11 @@ class Thread(greenlet):
     number, lane : int
         Its number in the block, and in the warp.
     place : tuple
-        Code and line of the meeting it waits at.
+        File and line of the meeting it waits at.
     brought : object
-        What it tells the others at a meeting.
-    heard, values : dict, list
-        What the others have told, by lane and in the order of arrival.
+        What it tells the others at a meeting; None is nothing.
+    heard : dict or None
+        What all have told at the last meeting, by their numbers.
     epochs : tuple of int
         How many barriers of the grid, of at least the block and of at least the warp
         it has passed. Members of a group agree on the number of their group's.
@@ -99,7 +100,7 @@ class Thread(greenlet):
         super().__init__(run)
         self.grid, self.block = grid, block
         self.index, self.number, self.lane = index, number, number % WARP
-        self.place = self.brought = self.heard = self.values = None
+        self.place = self.brought = self.heard = None
         self.epochs, self.is_atomic = (0, 0, 0), False
         self.pause = Meeting(f"nanosleep of {self.describe()}", [self], 3)
 
@@ -110,7 +111,7 @@ class Thread(greenlet):
     def meet(self, meeting, brought=None, depth=2):
         """Wait for the others of a meeting; `depth` frames up is the kernel."""
         frame = sys._getframe(depth)
-        self.place = frame.f_code, frame.f_lineno
+        self.place = frame.f_code.co_filename, frame.f_lineno
         self.brought = brought
         meeting.arrived.append(self)
         self.grid.pending[meeting] = None
@@ -118,8 +119,8 @@ class Thread(greenlet):
 
     def pass_barrier(self, level):
         """Count a barrier for its own group and for the groups within."""
-        epochs = enumerate(self.epochs)
-        self.epochs = tuple(epoch + (group >= level) for group, epoch in epochs)
+        grid, block, warp = self.epochs
+        self.epochs = grid + (level == 0), block + (level <= 1), warp + (level <= 2)
 
 
 class Block:
