@@ -10,20 +10,12 @@ from numba import cuda
 
 from skmlp.backends.cuda import elements, teams, tiles
 from skmlp.backends.cuda.compiling import device, scalar_type
-from skmlp.backends.cuda.forward import element, transposed_element
-
-
-@device
-def _transposed_x(source, i, k):
-    x, order, first, features = source
-    row = order[np.uint64(first + k)]
-    return x[np.uint64(row * features + i)]
 
 
 def hidden_deltas(spec):
     """Deltas of a layer from those of the next, `layer`."""
     scalar, each = scalar_type(spec.dtype), spec.tile.each
-    multiply = tiles.product(spec.tile, spec.dtype, (element, element), (True, True))
+    multiply = tiles.product(spec.tile, spec.dtype)
     count, corner_of_item = tiles.count_of(spec.tile), tiles.corner_of(spec.tile)
     own_of_thread = tiles.own_of(spec.tile)
     back = elements.back_through(spec)
@@ -32,8 +24,8 @@ def hidden_deltas(spec):
         sums = cuda.local.array((each, each), scalar)
         fan_in, fan_out = net.sizes[layer], net.sizes[layer + 1]
         sizes = (batch.n, fan_in, fan_out)
-        deltas = (room.deltas, room.at[layer + 1], fan_out)
-        weights = (parameters, net.weights[layer], fan_out)
+        deltas = tiles.matrix(room.deltas, room.at[layer + 1], fan_out, room.at)
+        weights = tiles.matrix(parameters, net.weights[layer], fan_out, room.at)
         own = own_of_thread()
         for item in range(team[0], count(batch.n, fan_in), team[1]):
             corner = corner_of_item(item, fan_in)
@@ -112,10 +104,7 @@ def _record(spec):
 def weight_tile(spec):
     """A tile of the gradient of a layer's weights over dense inputs."""
     scalar, each = scalar_type(spec.dtype), spec.tile.each
-    loads = (transposed_element, transposed_element)
-    multiply = tiles.product(spec.tile, spec.dtype, loads, (False, False))
-    loads = (_transposed_x, transposed_element)
-    multiply_x = tiles.product(spec.tile, spec.dtype, loads, (False, False))
+    multiply = tiles.product(spec.tile, spec.dtype)
     reads_x = not (spec.loaded or spec.sparse)
     corner_of_item, own_of_thread = tiles.corner_of(spec.tile), tiles.own_of(spec.tile)
     finish, record = _finish_weight(spec), _record(spec)
@@ -126,14 +115,12 @@ def weight_tile(spec):
         sums = cuda.local.array((each, each), scalar)
         fan_in, fan_out = net.sizes[layer], net.sizes[layer + 1]
         sizes = (fan_in, fan_out, batch.n)
-        deltas = (room.deltas, room.at[layer + 1], fan_out)
-        corner = corner_of_item(item, fan_out)
+        inputs = tiles.transposed(room.outputs, room.at[layer], fan_in, data.order)
         if reads_x and layer == 0:
-            rows = (data.x, data.order, batch.first, fan_in)
-            multiply_x(sums, buffers, corner, sizes, (rows, deltas))
-        else:
-            inputs = (room.outputs, room.at[layer], fan_in)
-            multiply(sums, buffers, corner, sizes, (inputs, deltas))
+            inputs = tiles.gathered_transposed(data.x, fan_in, data.order, batch.first)
+        deltas = tiles.transposed(room.deltas, room.at[layer + 1], fan_out, data.order)
+        corner = corner_of_item(item, fan_out)
+        multiply(sums, buffers, corner, sizes, (inputs, deltas))
         own = own_of_thread()
         decay = step.decay / type(step.decay)(batch.n)
         of_parameters, of_gradient = type(decay)(0), type(decay)(0)

@@ -8,27 +8,6 @@ from skmlp.backends.cuda.compiling import device, rule, scalar_type
 from skmlp.rules.randomness import key_of, normal_of, word_of
 
 
-@device
-def _x_in_order(source, i, k):
-    x, order, first, features = source
-    row = order[np.uint64(first + i)]
-    return x[np.uint64(row * features + k)]
-
-
-@device
-def element(source, i, k):
-    """Element of a row-major matrix: (array, offset, columns)."""
-    array, offset, columns = source
-    return array[np.uint64(offset + i * columns + k)]
-
-
-@device
-def transposed_element(source, i, k):
-    """Element of the transposed matrix."""
-    array, offset, columns = source
-    return array[np.uint64(offset + k * columns + i)]
-
-
 def load(spec):
     """Copy a batch's rows of X to the room, with noise where there is any."""
     threads, noisy = spec.tile.threads, spec.noisy
@@ -109,11 +88,7 @@ def sparse_first_layer(spec):
 def dense_layer(spec):
     """A layer's products and what becomes of them."""
     scalar, each = scalar_type(spec.dtype), spec.tile.each
-    loads = (element, transposed_element)
-    multiply = tiles.product(spec.tile, spec.dtype, loads, (True, False))
-    loads = (_x_in_order, transposed_element)
-    multiply_x = tiles.product(spec.tile, spec.dtype, loads, (True, False))
-    loaded = spec.loaded
+    multiply, loaded = tiles.product(spec.tile, spec.dtype), spec.loaded
     count, corner_of_item = tiles.count_of(spec.tile), tiles.corner_of(spec.tile)
     end = _finish_tile(spec)
 
@@ -121,15 +96,13 @@ def dense_layer(spec):
         sums = cuda.local.array((each, each), scalar)
         fan_in, units = net.sizes[layer], net.sizes[layer + 1]
         sizes = (batch.n, units, fan_in)
-        weights = (parameters, net.weights[layer], units)
+        rows = tiles.matrix(room.outputs, room.at[layer], fan_in, data.order)
+        if layer == 0 and not loaded:
+            rows = tiles.gathered(data.x, fan_in, data.order, batch.first)
+        weights = tiles.transposed(parameters, net.weights[layer], units, data.order)
         for item in range(team[0], count(batch.n, units), team[1]):
             corner = corner_of_item(item, units)
-            if layer == 0 and not loaded:
-                rows = (data.x, data.order, batch.first, fan_in)
-                multiply_x(sums, buffers, corner, sizes, (rows, weights))
-            else:
-                inputs = (room.outputs, room.at[layer], fan_in)
-                multiply(sums, buffers, corner, sizes, (inputs, weights))
+            multiply(sums, buffers, corner, sizes, (rows, weights))
             end(sums, corner, net, room, extras, batch, parameters, layer)
 
     return device(forward)

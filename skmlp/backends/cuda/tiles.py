@@ -6,11 +6,12 @@ in registers; the next strip is on its way from memory meanwhile. The sum over t
 dimension is in one fixed order, so results depend neither on the number of blocks nor
 on who computes which tile.
 
-Where the factors come from is the caller's: rows of X in the order of an epoch, weights
+Where the factors come from is data, too: rows of X in the order of an epoch, weights
 read along either side. Indices into shared memory are unsigned, by which the compiler
 sees that loads may be joined to 16 bytes.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -72,39 +73,82 @@ def count_of(tile):
     return device(count)
 
 
-def _fetcher(tile, load, by_inner):
+class Factor(NamedTuple):
+    """Where the elements of a factor lie; index i of the result, index k inside.
+
+    Attributes
+    ----------
+    array : array
+    offset, step_i, step_k : int
+        Place of the first element, and from one element to the next. One of the steps
+        is 1.
+    order : array of int64
+    first : int
+        Row i, or k, of a matrix whose rows are gathered is that of number
+        ``order[first + i]``.
+    gathered : int
+        0 for a matrix that lies there, 1 if i counts gathered rows, 2 if k does.
+    """
+
+    array: object
+    offset: object
+    step_i: object
+    step_k: object
+    order: object
+    first: object
+    gathered: object
+
+
+@device
+def _load(factor, i, k):
+    """An element of a factor."""
+    if factor.gathered == 1:
+        i = factor.order[np.uint64(factor.first + i)]
+    elif factor.gathered == 2:
+        k = factor.order[np.uint64(factor.first + k)]
+    place = factor.offset + i * factor.step_i + k * factor.step_k
+    return factor.array[np.uint64(place)]
+
+
+def _fetcher(tile):
     """A function that reads a thread's share of a strip into registers."""
     threads, depth, width = tile.threads, tile.depth, tile.width
     loads = depth * width // threads
-    step_i, step_k = (threads // depth, 0) if by_inner else (0, threads // width)
 
-    def fetch(registers, source, first, limit, first_k, inner):
+    def fetch(registers, factor, first, limit, first_k, inner):
         tid = cuda.threadIdx.x
-        i = tid // depth if by_inner else tid % width
-        k = tid % depth if by_inner else tid // width
+        # Threads that follow each other read what follows each other in memory.
+        along = factor.step_k == 1
+        i = first + (tid // depth if along else tid % width)
+        k = first_k + (tid % depth if along else tid // width)
+        step_i = threads // depth if along else 0
+        step_k = 0 if along else threads // width
         for q in range(loads):
-            row, column = first + i + q * step_i, first_k + k + q * step_k
             value = type(registers[0])(0)
-            if row < limit and column < inner:
-                value = load(source, row, column)
+            if i < limit and k < inner:
+                value = _load(factor, i, k)
             registers[q] = value
+            i += step_i
+            k += step_k
 
     return device(fetch)
 
 
-def _storer(tile, by_inner):
+def _storer(tile):
     """A function that writes a thread's share of a strip to shared memory."""
     threads, depth, width, stride = tile.threads, tile.depth, tile.width, tile.stride
     loads = depth * width // threads
-    step_i, step_k = (threads // depth, 0) if by_inner else (0, threads // width)
 
-    def store(registers, buffer):
+    def store(registers, factor, buffer):
         tid = cuda.threadIdx.x
-        i = tid // depth if by_inner else tid % width
-        k = tid % depth if by_inner else tid // width
+        along = factor.step_k == 1
+        i = tid // depth if along else tid % width
+        k = tid % depth if along else tid // width
+        place = k * stride + i
+        step = threads // depth if along else threads // width * stride
         for q in range(loads):
-            place = (k + q * step_k) * stride + i + q * step_i
             buffer[np.uint64(place)] = registers[q]
+            place += step
 
     return device(store)
 
@@ -135,55 +179,80 @@ def _multiplier(tile, dtype):
     return device(multiply)
 
 
-def product(tile, dtype, loads, by_inner):
+@functools.cache
+def product(tile, dtype):
     """A function that computes a tile of a product.
+
+    It is one for all products, by steps and not by functions of their own, since most
+    of a kernel's compilation is what the loops of a tile are unrolled to.
 
     Parameters
     ----------
     tile : Tile
     dtype : numpy dtype
-    loads : tuple of 2 device functions
-        ``load(source, i, k)``, elements of the factors, the inner index last.
-    by_inner : tuple of 2 bool
-        Whether elements of a factor that follow each other in memory have consecutive
-        inner indices.
 
     Returns
     -------
     device function
-        ``multiply(sums, buffers, corner, sizes, sources)``: sums of the thread's rows
+        ``multiply(sums, buffers, corner, sizes, factors)``: sums of the thread's rows
         and columns; two buffers in shared memory; first row and column of the tile;
-        (rows, columns, inner dimension) of the whole; the sources of the factors.
+        (rows, columns, inner dimension) of the whole; a pair of `Factor`.
         All threads of a block must call it.
     """
     scalar = scalar_type(dtype)
     each, depth = tile.each, tile.depth
-    loads_of_thread = depth * tile.width // tile.threads
-    fetch_a, fetch_b = (
-        _fetcher(tile, load, along) for load, along in zip(loads, by_inner, strict=True)
-    )
-    store_a, store_b = (_storer(tile, along) for along in by_inner)
+    loads = depth * tile.width // tile.threads
+    fetch, store = _fetcher(tile), _storer(tile)
     multiply_strips = _multiplier(tile, dtype)
 
-    def multiply(sums, buffers, corner, sizes, sources):
-        coming_a = cuda.local.array(loads_of_thread, scalar)
-        coming_b = cuda.local.array(loads_of_thread, scalar)
+    def multiply(sums, buffers, corner, sizes, factors):
+        coming_a = cuda.local.array(loads, scalar)
+        coming_b = cuda.local.array(loads, scalar)
+        found = cuda.local.array((each, each), scalar)
         rows, columns, inner = sizes
+        a, b = factors
         for i in range(each):
             for j in range(each):
-                sums[i, j] = 0
-        fetch_a(coming_a, sources[0], corner[0], rows, 0, inner)
-        fetch_b(coming_b, sources[1], corner[1], columns, 0, inner)
+                found[i, j] = 0
+        fetch(coming_a, a, corner[0], rows, 0, inner)
+        fetch(coming_b, b, corner[1], columns, 0, inner)
         for k in range(0, inner, depth):
             cuda.syncthreads()
-            store_a(coming_a, buffers[0])
-            store_b(coming_b, buffers[1])
+            store(coming_a, a, buffers[0])
+            store(coming_b, b, buffers[1])
             cuda.syncthreads()
-            fetch_a(coming_a, sources[0], corner[0], rows, k + depth, inner)
-            fetch_b(coming_b, sources[1], corner[1], columns, k + depth, inner)
-            multiply_strips(sums, buffers[0], buffers[1])
+            fetch(coming_a, a, corner[0], rows, k + depth, inner)
+            fetch(coming_b, b, corner[1], columns, k + depth, inner)
+            multiply_strips(found, buffers[0], buffers[1])
+        for i in range(each):
+            for j in range(each):
+                sums[i, j] = found[i, j]
 
     return device(multiply)
+
+
+@device
+def matrix(array, offset, columns, order):
+    """A row-major matrix whose rows are counted by i; `order` is any array of int64."""
+    return Factor(array, offset, columns, 1, order, 0, 0)
+
+
+@device
+def transposed(array, offset, columns, order):
+    """A row-major matrix whose rows are counted by k."""
+    return Factor(array, offset, 1, columns, order, 0, 0)
+
+
+@device
+def gathered(array, columns, order, first):
+    """Rows of a matrix in some order, counted by i."""
+    return Factor(array, 0, columns, 1, order, first, 1)
+
+
+@device
+def gathered_transposed(array, columns, order, first):
+    """Rows of a matrix in some order, counted by k."""
+    return Factor(array, 0, 1, columns, order, first, 2)
 
 
 def corner_of(tile):
