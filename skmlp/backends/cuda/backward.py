@@ -141,7 +141,7 @@ def weight_tile(spec):
 
 def column_sums(spec):
     """Sums of the deltas of some columns over a batch, for all threads of a column."""
-    threads = spec.tile.threads
+    threads, kind = spec.tile.threads, scalar_type(spec.dtype)
     width = teams.lanes_of(threads)
     height = threads // width
     total_of = teams.column_sum(threads)
@@ -149,7 +149,7 @@ def column_sums(spec):
     def compute(item, net, room, batch, layer, buffer):
         columns = net.sizes[layer + 1]
         column = item * width + cuda.threadIdx.x % width
-        total = type(buffer[0])(0)
+        total = kind(0)
         if column < columns:
             for i in range(cuda.threadIdx.x // width, batch.n, height):
                 total += room.deltas[room.at[layer + 1] + i * columns + column]

@@ -47,14 +47,14 @@ def _end_of_step(spec, meet):
 
 def _totals(spec):
     """Sums by batch of the rows' losses and of the squares of the weights."""
-    threads = spec.tile.threads
+    threads, kind = spec.tile.threads, scalar_type(spec.dtype)
     warps = threads // teams.lanes_of(threads)
 
     def compute(team, data, room, span, result):
         first = team[0] * threads + cuda.threadIdx.x
         n_batches = span[1]
         for b in range(first, n_batches, team[1] * threads):
-            loss = type(room.losses[0])(0)
+            loss = kind(0)
             for i in range(b * span[0], min((b + 1) * span[0], data.order.shape[0])):
                 loss += room.losses[i]
             squares = type(loss)(0)

@@ -70,13 +70,14 @@ def _finish_tile(spec):
 def sparse_first_layer(spec):
     """The first layer's products for sparse rows: a row a block, a column a thread."""
     threads, store = spec.tile.threads, finish(spec)
+    kind = scalar_type(spec.dtype)
 
     def forward(team, net, data, room, extras, batch, parameters):
         units = net.sizes[1]
         for i in range(team[0], batch.n, team[1]):
             row = data.order[batch.first + i]
             for column in range(cuda.threadIdx.x, units, threads):
-                z = type(parameters[0])(0)
+                z = kind(0)
                 for e in range(data.indptr[row], data.indptr[row + 1]):
                     place = net.weights[0] + data.indices[e] * units + column
                     z += data.x[e] * parameters[place]

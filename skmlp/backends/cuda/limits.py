@@ -10,7 +10,7 @@ import numpy as np
 from numba import cuda
 
 from skmlp.backends.cuda import elements, teams
-from skmlp.backends.cuda.compiling import device
+from skmlp.backends.cuda.compiling import device, scalar_type
 
 
 def _limited_share(extras, norms, n):
@@ -26,14 +26,14 @@ def _limited_share(extras, norms, n):
 
 def bias_squares(spec):
     """Partial sums of squares of the gradient of all that is not penalised."""
-    threads = spec.tile.threads
+    threads, kind = spec.tile.threads, scalar_type(spec.dtype)
     lanes, total_of = teams.lanes_of(threads), teams.warp_sum(threads)
     warps = threads // lanes
 
     def compute(team, net, room, trained):
         tid = cuda.threadIdx.x
         if team[0] == 0:
-            total = type(room.gradient[0])(0)
+            total = kind(0)
             for place in range(net.biases[0] + tid, trained, threads):
                 total += room.gradient[place] * room.gradient[place]
             total = total_of(total)
@@ -46,10 +46,11 @@ def bias_squares(spec):
 def update_all(spec):
     """The optimizer's step on every parameter, by the stored gradient."""
     threads, limits = spec.tile.threads, spec.limits_gradient
+    kind = scalar_type(spec.dtype)
     change, share_of = elements.update(spec), device(_limited_share)
 
     def compute(team, net, room, extras, batch, parameters, step, trained):
-        share = type(parameters[0])(1)
+        share = kind(1)
         if limits:
             share = share_of(extras, room.norms, room.n_partials)
         shrink = step.rates[4 * batch.number]
@@ -64,14 +65,14 @@ def update_all(spec):
 
 def limit_weights(spec):
     """Shrink the incoming weights of every unit to a norm: a unit a thread."""
-    threads = spec.tile.threads
+    threads, kind = spec.tile.threads, scalar_type(spec.dtype)
 
     def compute(team, net, extras, parameters):
         for layer in range(net.sizes.shape[0] - 1):
             fan_in, units = net.sizes[layer], net.sizes[layer + 1]
             first = team[0] * threads + cuda.threadIdx.x
             for column in range(first, units, team[1] * threads):
-                total = type(parameters[0])(0)
+                total = kind(0)
                 start = net.weights[layer] + column
                 for i in range(fan_in):
                     weight = parameters[start + i * units]

@@ -27,7 +27,7 @@ def _by_elements(spec, row):
 
 def _softmax(spec):
     """Softmax of every row, a warp a row."""
-    threads = spec.tile.threads
+    threads, kind = spec.tile.threads, scalar_type(spec.dtype)
     lanes = teams.lanes_of(threads)
     warps = threads // lanes
     total_of, largest_of = teams.warp_sum(threads), teams.warp_max(threads)
@@ -38,7 +38,7 @@ def _softmax(spec):
         warp, lane = cuda.threadIdx.x // lanes, cuda.threadIdx.x % lanes
         for i in range(warp * team[1] + team[0], n, warps * team[1]):
             start = room.at[last + 1] + i * columns
-            largest = type(parameters[0])(-math.inf)
+            largest = kind(-math.inf)
             for j in range(lane, columns, lanes):
                 largest = max(largest, room.outputs[start + j] + parameters[biases + j])
             largest = largest_of(largest)
@@ -62,12 +62,12 @@ def _output(spec, row):
 
 def _sum_of_x(spec):
     """Sums of X by warp: not finite where X is not."""
-    threads = spec.tile.threads
+    threads, kind = spec.tile.threads, scalar_type(spec.dtype)
     lanes, total_of = teams.lanes_of(threads), teams.warp_sum(threads)
 
     def compute(team, x, sums):
         first = team[0] * threads + cuda.threadIdx.x
-        total = type(sums[0])(0)
+        total = kind(0)
         for e in range(first, x.shape[0], team[1] * threads):
             total += x[e]
         total = total_of(total)
@@ -85,6 +85,7 @@ def predicting(spec, row):
     where the outputs go, and where the sums of X go, one a warp.
     """
     scalar, strip = scalar_type(spec.dtype), spec.tile.buffer
+
     meet = teams.meet_in_grid
     way = ways.forward_way(spec, meet)
     output, sum_of_x = _output(spec, row), _sum_of_x(spec)
@@ -93,7 +94,7 @@ def predicting(spec, row):
         strip_a = cuda.shared.array(strip, scalar, alignment=16)
         strip_b = cuda.shared.array(strip, scalar, alignment=16)
         team = (cuda.blockIdx.x, cuda.gridDim.x)
-        batch = Batch(0, 0, n, 0, parameters[0])
+        batch = Batch(0, 0, n, 0, scalar(1))
         sum_of_x(team, data.x, sums)
         buffers = (strip_a, strip_b)
         way(team, net, data, room, extras, batch, parameters, buffers)
@@ -110,10 +111,11 @@ def assessing(spec, row):
     the raw outputs, the parameters, the number of rows, and where predictions go.
     """
     output, loss = _output(spec, row), losses.loss(spec)
+    kind = scalar_type(spec.dtype)
 
     def assess(net, data, room, parameters, n, out):
         team = (cuda.blockIdx.x, cuda.gridDim.x)
-        batch = Batch(0, 0, n, 0, type(parameters[0])(1))
+        batch = Batch(0, 0, n, 0, kind(1))
         output(team, net, room, parameters, n, out)
         teams.meet_in_grid()
         loss(team, net, data, room, batch, parameters)

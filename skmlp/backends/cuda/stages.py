@@ -174,6 +174,7 @@ def softmax_back(spec):
     """Deltas by the inputs of a hidden softmax, in place."""
     lanes, warps = _rows(spec)
     total_of, drops = teams.warp_sum(spec.tile.threads), spec.drops
+    kind = scalar_type(spec.dtype)
 
     def compute(team, net, room, batch, layer):
         units = net.sizes[layer + 1]
@@ -181,7 +182,7 @@ def softmax_back(spec):
         outputs = room.inputs if drops else room.outputs
         for i in range(warp * team[1] + team[0], batch.n, warps * team[1]):
             start = room.at[layer + 1] + i * units
-            mean = type(outputs[start])(0)
+            mean = kind(0)
             for j in range(lane, units, lanes):
                 mean += outputs[start + j] * room.deltas[start + j]
             mean = total_of(mean)
@@ -194,7 +195,7 @@ def softmax_back(spec):
 
 def norm_sums(spec):
     """Sums of a hidden layer's deltas, and of their products with the inputs."""
-    threads = spec.tile.threads
+    threads, kind = spec.tile.threads, scalar_type(spec.dtype)
     width = teams.lanes_of(threads)
     height = threads // width
     total_of = teams.column_sum(threads)
@@ -204,8 +205,8 @@ def norm_sums(spec):
         y = cuda.threadIdx.x // width
         for item in range(team[0], (units + width - 1) // width, team[1]):
             column = item * width + cuda.threadIdx.x % width
-            total = type(buffer[0])(0)
-            products = type(buffer[0])(0)
+            total = kind(0)
+            products = kind(0)
             if column < units:
                 for i in range(y, batch.n, height):
                     place = start + i * units + column
