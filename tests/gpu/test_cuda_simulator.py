@@ -266,3 +266,31 @@ def test_the_cpu_is_still_compiled_for():
     function = njit(lambda x: x + 1)
     assert function(1) == 2
     assert function.signatures
+
+
+@cuda.jit
+def who_comes_when(out):
+    out[cuda.atomic.add(out, 8, 1)] = cuda.threadIdx.x
+
+
+def test_orders_of_threads():
+    arrivals = {}
+    for order in ("forward", "backward", 0, 1):
+        with in_order(order):
+            out = launched(who_comes_when, 1, 8, 9, dtype=np.int64)
+        with in_order(order):
+            again = launched(who_comes_when, 1, 8, 9, dtype=np.int64)
+        np.testing.assert_array_equal(out, again)
+        arrivals[order] = tuple(out[:8])
+    assert arrivals["forward"] == tuple(range(8))
+    assert arrivals["backward"] == tuple(range(7, -1, -1))
+    assert all(sorted(arrived) == list(range(8)) for arrived in arrivals.values())
+    assert len(set(arrivals.values())) == 4
+
+
+def test_bad_launches():
+    out = np.zeros(1)
+    with pytest.raises(ValueError, match="more than 1024 threads"):
+        count_without_atomics[1, (32, 33)](out)
+    with pytest.raises(ValueError, match="no size of a grid or block"):
+        count_without_atomics[0, 32](out)
