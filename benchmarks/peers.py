@@ -17,8 +17,8 @@ from threadpoolctl import threadpool_limits
 
 import skmlp
 
-_ALPHA = 1e-4
-_LEARNING_RATE = 1e-3
+ALPHA = 1e-4
+LEARNING_RATE = 1e-3
 
 
 class _Estimator:
@@ -37,8 +37,8 @@ class _Estimator:
             "hidden_layer_sizes": workload.hidden,
             "activation": workload.activation,
             "batch_size": workload.batch_size,
-            "alpha": _ALPHA,
-            "learning_rate_init": _LEARNING_RATE,
+            "alpha": ALPHA,
+            "learning_rate_init": LEARNING_RATE,
             "tol": 0.0,
             "n_iter_no_change": np.inf,
             "random_state": 0,
@@ -128,9 +128,9 @@ class Torch:
         batch_size = self._workload.batch_size
         optimizer = torch.optim.Adam(
             network.parameters(),
-            lr=_LEARNING_RATE,
+            lr=LEARNING_RATE,
             # scikit-learn divides the penalty by the rows of the batch.
-            weight_decay=_ALPHA / batch_size,
+            weight_decay=ALPHA / batch_size,
             fused=True,
         )
         for _ in range(epochs):

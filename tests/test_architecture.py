@@ -29,6 +29,7 @@ FLOORS = [
 ]
 COMPILED = (
     "skmlp.backends.cpu",
+    "skmlp.backends.cuda",
     "skmlp.jit",
     "skmlp.inner_compiler",
     "skmlp.kernel_cache",

@@ -112,6 +112,7 @@ BAD_PARAMETERS = {
     "scoring": ["accurate", "RMSE", 1.0, ["r2"]],
     "max_time": [0, -1.5, "long", np.nan],
     "n_jobs": [0, 1.5, "all"],
+    "device": ["gpu", "cuda:", "cuda:-1", "cuda:01", "cpu:0", None, 0],
     "dtype": ["float16", "int32", np.float32, 32],
 }
 BAD_OWN_PARAMETERS = {

@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 import skmlp
 from skmlp import MLPClassifier, MLPRegressor
-from skmlp.backends import Problem, cpu
+from skmlp.backends import _MODULES, Problem, cpu
 from skmlp.initialisation import SCHEMES, initialise
 from skmlp.network import Network, views
 from skmlp.rules import optimizers
@@ -325,7 +325,7 @@ def test_a_row_added_later_is_a_solver(monkeypatch, backend, dtype):
     with pytest.raises(InvalidParameterError, match="solver"):
         model.fit(X, y)
     monkeypatch.setitem(OPTIMIZERS, "added", ADDED)
-    monkeypatch.setattr("skmlp.estimators.base.BACKEND", backend)
+    monkeypatch.setitem(_MODULES, "cpu", f"skmlp.backends.{backend}")
     model.fit(X, y)
     assert model.score(X, y) > 0.8
     model.set_params(learning_rate="constant").partial_fit(X, y)

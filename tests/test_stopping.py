@@ -29,7 +29,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmlp import MLPClassifier, MLPRegressor
-from skmlp.backends import cpu, reference
+from skmlp.backends import _MODULES, cpu, reference
 from skmlp.network import Network
 from skmlp.rules.losses import MULTICLASS_LOSSES, all_losses
 
@@ -190,7 +190,7 @@ def test_validation_data_may_be_stored_otherwise(sparse_x):
 def test_the_reference_measures_the_same(task, monkeypatch):
     settings = {"max_iter": 2, "early_stopping": True, "scoring": "loss"}
     ours = fitted(task, **settings)
-    monkeypatch.setattr("skmlp.estimators.base.BACKEND", "reference")
+    monkeypatch.setitem(_MODULES, "cpu", "skmlp.backends.reference")
     expected = fitted(task, **settings)
     assert_allclose(ours.validation_scores_, expected.validation_scores_, rtol=1e-9)
 

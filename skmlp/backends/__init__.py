@@ -2,7 +2,7 @@
 
 Training knows a backend by the functions and the session described here and by
 nothing else; estimators and training never ask which one they have. A backend is a
-module with three functions:
+module with three functions, or an object that has them, of a GPU:
 
 ``open_session(problem, dtype, n_jobs)``
     A context manager, for the length of a fit, with
@@ -37,7 +37,11 @@ import numpy as np
 
 from skmlp.network import Network
 
-_MODULES = {"cpu": "skmlp.backends.cpu", "reference": "skmlp.backends.reference"}
+_MODULES = {
+    "cpu": "skmlp.backends.cpu",
+    "cuda": "skmlp.backends.cuda",
+    "reference": "skmlp.backends.reference",
+}
 
 
 class Regularisation(NamedTuple):
@@ -79,6 +83,9 @@ class Problem(NamedTuple):
     alpha : float
         Strength of the L2 penalty on the weights.
     regularisation : Regularisation
+    products : {'native', 'tf32'}
+        How products of matrices are rounded: as the dtype has it, or, on a GPU, with
+        their factors in the 19 bits of TensorFloat-32.
     """
 
     network: Network
@@ -88,6 +95,7 @@ class Problem(NamedTuple):
     rows: np.ndarray
     alpha: float
     regularisation: Regularisation = Regularisation()
+    products: str = "native"
 
     @property
     def mean_weight(self):
@@ -106,6 +114,14 @@ def get_backend(name):
 
     Parameters
     ----------
-    name : {'cpu', 'reference'}
+    name : str
+        'cpu', 'reference', 'cuda', or 'cuda:1' and the like for the GPU of a number.
+
+    Raises
+    ------
+    ImportError, RuntimeError
+        If that GPU cannot be used; the message says what is missing.
     """
-    return importlib.import_module(_MODULES[name])
+    kind, _, number = name.partition(":")
+    module = importlib.import_module(_MODULES[kind])
+    return module.on_device(int(number or 0)) if kind == "cuda" else module

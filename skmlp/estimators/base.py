@@ -15,7 +15,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skmlp.backends import Problem, get_backend
+from skmlp.backends import Problem
+from skmlp.estimators import devices
 from skmlp.estimators.architecture import (
     first_parameters,
     hidden_activations,
@@ -37,8 +38,6 @@ from skmlp.network import Network, Norms, joined, norms, pack, views
 from skmlp.training import lbfgs, stochastic
 from skmlp.training.optimizer import Optimizer, make_recipe
 from skmlp.training.progress import Progress, Validation
-
-BACKEND = "cpu"
 
 
 class BaseMLP(HiddenActivations, BaseEstimator, ABC):
@@ -150,10 +149,13 @@ class BaseMLP(HiddenActivations, BaseEstimator, ABC):
                 "y_val"
             )
         check_course(self, incremental)
+        devices.check_dtype(self)
         sample = self._validate(X, y, sample_weight, first=not goes_on)
         held_out = checked(self, given, sample)
         generator = self._generator(incremental)
         network = self._network(sample)
+        place = devices.training_place(self, network, sample)
+        self.device_ = place.device
         if goes_on:
             parameters = self._current_parameters(network, sample.x.dtype)
             progress = copy.deepcopy(getattr(self, "_progress", Progress()))
@@ -168,12 +170,15 @@ class BaseMLP(HiddenActivations, BaseEstimator, ABC):
                 intercept[:] = 0
         if self.solver in STOCHASTIC_SOLVERS:
             self._fit_stochastic(
-                network, sample, held_out, parameters, progress, generator, incremental
+                *(place, network, sample, held_out, parameters),
+                *(progress, generator, incremental),
             )
         else:
-            self._fit_lbfgs(network, sample, held_out, parameters, progress, generator)
+            self._fit_lbfgs(
+                place, network, sample, held_out, parameters, progress, generator
+            )
         if not incremental:
-            warn_of_dead_units(self, network, sample, get_backend(BACKEND).outputs)
+            warn_of_dead_units(self, network, sample, place.backend.outputs)
         self._random_state = generator
         return self
 
@@ -186,11 +191,9 @@ class BaseMLP(HiddenActivations, BaseEstimator, ABC):
         return check_random_state(self.random_state)
 
     def _precision(self, first):
-        """Dtypes that X may have, the first being that of any other X."""
-        if self.dtype is not None:
-            return self.dtype
-        if first:
-            return np.float64, np.float32
+        """Dtypes that X may have; a training that goes on keeps the model's."""
+        if first or self.dtype is not None:
+            return devices.precision(self)
         return np.asarray(self.coefs_[0]).dtype
 
     def _validate(self, X, y, sample_weight, *, first):
@@ -255,8 +258,24 @@ class BaseMLP(HiddenActivations, BaseEstimator, ABC):
             return "batch"
         return "layer" if fitted.scales else None
 
+    def _problem(self, place, network, sample, rows, generator):
+        """What to train on; `rows` are the numbers of rows."""
+        return Problem(
+            *(network, sample.x, sample.targets, sample.weights, rows, self.alpha),
+            regularisation(self, network, sample.x, generator),
+            place.products,
+        )
+
     def _fit_stochastic(
-        self, network, sample, held_out, parameters, progress, generator, incremental
+        self,
+        place,
+        network,
+        sample,
+        held_out,
+        parameters,
+        progress,
+        generator,
+        incremental,
     ):
         optimizer = getattr(self, "_optimizer", None) if incremental else None
         # One whose schedule has come to its end has no rate left to go on with.
@@ -271,17 +290,9 @@ class BaseMLP(HiddenActivations, BaseEstimator, ABC):
         if self.early_stopping and held_out is None:
             rows, others = self._split(sample, generator)
             held_out = sample._replace(rows=others)
-        problem = Problem(
-            network,
-            sample.x,
-            sample.targets,
-            sample.weights,
-            rows,
-            self.alpha,
-            regularisation(self, network, sample.x, generator),
-        )
+        problem = self._problem(place, network, sample, rows, generator)
         rules = rules_of(self, len(rows), incremental)
-        backend = get_backend(BACKEND)
+        backend = place.backend
         with backend.open_session(problem, parameters, self.n_jobs) as session:
             judge = held_out and Judge(self, network, backend, session, held_out)
             parameters = stochastic.train(
@@ -321,16 +332,10 @@ class BaseMLP(HiddenActivations, BaseEstimator, ABC):
             )
         return train, held_out
 
-    def _fit_lbfgs(self, network, sample, held_out, parameters, progress, generator):
-        problem = Problem(
-            network,
-            sample.x,
-            sample.targets,
-            sample.weights,
-            sample.rows,
-            self.alpha,
-            regularisation(self, network, sample.x, generator),
-        )
+    def _fit_lbfgs(
+        self, place, network, sample, held_out, parameters, progress, generator
+    ):
+        problem = self._problem(place, network, sample, sample.rows, generator)
         limits = lbfgs.Limits(
             self.max_iter,
             self.max_fun,
@@ -343,7 +348,7 @@ class BaseMLP(HiddenActivations, BaseEstimator, ABC):
         course = Progress()
         if held_out is not None:
             course.validation = self._validation(None, held_out, parameters)
-        backend = get_backend(BACKEND)
+        backend = place.backend
         with backend.open_session(problem, parameters, self.n_jobs) as session:
             judge = held_out and Judge(self, network, backend, session, held_out)
             found, loss, n_iter = lbfgs.minimise(
@@ -416,7 +421,7 @@ class BaseMLP(HiddenActivations, BaseEstimator, ABC):
             *(sizes, self._activations, None, self.out_activation_),
             normalization=self._normalization(),
         )
-        outputs, finite = get_backend(BACKEND).outputs(
+        outputs, finite = devices.prediction_backend(self).outputs(
             network,
             joined(self.coefs_, self.intercepts_, dtype, self._norms().parts),
             canonical_x(X, dtype),

@@ -138,6 +138,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         scoring=None,
         max_time=None,
         n_jobs=None,
+        device="cpu",
         dtype=None,
     ):
         super().__init__(
@@ -182,6 +183,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             max_time=max_time,
             class_weight=class_weight,
             n_jobs=n_jobs,
+            device=device,
             dtype=dtype,
             loss=loss,
         )

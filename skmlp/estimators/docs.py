@@ -226,9 +226,27 @@ n_jobs : int, default=None
     None stands for all that joblib, the CPU affinity and ``NUMBA_NUM_THREADS`` allow,
     and for one inside joblib's own threads. Small problems use fewer.
 
-dtype : {'float32', 'float64'}, default=None
-    Precision of the training and of the parameters. None: float32 data are trained
-    in float32, all else in float64.
+device : {'cpu', 'cuda', 'cuda:1', ..., 'auto'}, default='cpu'
+    Where to train and to predict: on the CPU, or on an NVIDIA GPU, 'cuda' being the
+    first and 'cuda:1' the second (``pip install "skmlp[cu13]"``, or ``skmlp[cu12]``
+    for older drivers).
+
+    - A GPU that cannot be used is an error of ``fit``, which says what is missing.
+      Predictions then use the CPU.
+    - 'auto' trains on the first GPU where there is one and a step has enough work for
+      it, else on the CPU. The logger "skmlp" says which and why, at level INFO.
+
+    Data are NumPy arrays, or sparse, and so are the results, wherever they come from.
+
+dtype : {'float32', 'float64', 'tf32'}, default=None
+    Precision of the training and of the parameters.
+
+    - None: with ``device='cuda'`` all data are trained in float32, since many GPUs are
+      slow in float64. Else float32 data are trained in float32, all others in
+      float64, also where 'auto' finds a GPU.
+    - 'tf32': float32, but on a GPU products of matrices round their factors to 10 bits
+      after the point (TensorFloat-32), for its tensor cores. Refused with
+      ``device='cpu'``.
 """
 
 _ATTRIBUTES = """
@@ -307,6 +325,9 @@ n_outputs_ : int
 
 out_activation_ : str
     Name of the output activation function.
+
+device_ : str
+    Where the last call trained: 'cpu', or the name of a GPU.
 """
 
 _CLASSIFIER_LOSS = """

@@ -4,6 +4,7 @@ Those that name a rule are read off the rules' tables; solvers and schedules at 
 look, so that a row added to a table is allowed at once.
 """
 
+import re
 from collections import ChainMap
 from numbers import Integral, Real
 from typing import Any
@@ -19,6 +20,22 @@ from skmlp.training.schedules import SCHEDULES
 
 STOCHASTIC_SOLVERS = OPTIMIZERS.keys()
 SOLVERS = ChainMap[str, Any](OPTIMIZERS, {"lbfgs": None}).keys()
+
+
+class Devices(StrOptions):
+    """The CPU, or a GPU by its number, of which there may be any."""
+
+    def __init__(self):
+        super().__init__({"auto", "cpu", "cuda"})
+
+    def is_satisfied_by(self, val):
+        """Whether a value names a device."""
+        of_number = isinstance(val, str) and re.fullmatch("cuda:(0|[1-9][0-9]*)", val)
+        return bool(of_number) or super().is_satisfied_by(val)
+
+    def __str__(self):
+        return "a str among {'auto', 'cpu', 'cuda', 'cuda:0', 'cuda:1', ...}"
+
 
 COMMON = {
     "hidden_layer_sizes": [
@@ -73,5 +90,6 @@ COMMON = {
         Interval(Integral, None, -1, closed="right"),
         None,
     ],
-    "dtype": [StrOptions({"float32", "float64"}), None],
+    "device": [Devices()],
+    "dtype": [StrOptions({"float32", "float64", "tf32"}), None],
 }

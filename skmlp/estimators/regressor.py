@@ -123,6 +123,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         scoring=None,
         max_time=None,
         n_jobs=None,
+        device="cpu",
         dtype=None,
     ):
         super().__init__(
@@ -168,6 +169,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             scoring=scoring,
             max_time=max_time,
             n_jobs=n_jobs,
+            device=device,
             dtype=dtype,
             loss=loss,
         )

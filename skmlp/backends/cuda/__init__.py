@@ -1,40 +1,26 @@
-"""Training on NVIDIA GPUs, by kernels that run a whole span of minibatches."""
+"""The CUDA backend: kernels on one NVIDIA GPU, by the number of the GPU.
 
-from contextlib import contextmanager
+Importing this package imports nothing of CUDA: `device` must be able to say what is
+missing on a machine that has none of it.
+"""
 
-from numba import cuda
+import importlib
 
-from skmlp.backends.cuda import prediction, session
+from skmlp.backends.cuda.device import require
 
 
-class Backend:
-    """The backend of one device (see `skmlp.backends`).
+def on_device(number):
+    """The backend on a GPU: an object with the functions of the seam.
 
     Parameters
     ----------
     number : int
+        As CUDA counts.
+
+    Raises
+    ------
+    ImportError, RuntimeError
+        If that GPU cannot be used (see `device.require`).
     """
-
-    def __init__(self, number):
-        self._number = number
-
-    @contextmanager
-    def open_session(self, problem, parameters, n_jobs=None):
-        """A session; `n_jobs` is accepted for the other backends' sake."""
-        with cuda.gpus[self._number], session.open_session(problem, parameters) as one:
-            yield one
-
-    def outputs(self, network, parameters, x, activation, n_jobs=None):
-        """Predictions of a network, and whether the sum of X is finite."""
-        with cuda.gpus[self._number]:
-            return prediction.outputs(network, parameters, x, activation)
-
-    def assess(self, network, raw, targets, weights):
-        """Mean loss of raw outputs, and the predictions that they stand for."""
-        with cuda.gpus[self._number]:
-            return prediction.assess(network, raw, targets, weights)
-
-
-def on_device(number):
-    """The backend of a device by its number."""
-    return Backend(number)
+    require(number)
+    return importlib.import_module("skmlp.backends.cuda.backend").Backend(number)

@@ -1,0 +1,168 @@
+"""What a GPU gives to anybody: rates of arithmetic and memory, costs of a launch.
+
+The kernels here are the simplest that reach the limit. A step of training is put beside
+them: it can be no faster than its operations at the measured rate of arithmetic, or its
+numbers at that of the memory.
+"""
+
+import itertools
+import time
+
+import numpy as np
+from numba import cuda, float32
+
+_SECONDS = 0.5
+_THREADS = 256
+_CHAINS = 8
+_MULTIPLICATIONS = 20_000
+_COPIED_FLOATS = 1 << 26
+_PRODUCT_SIDE = 8192
+
+
+@cuda.jit
+def do_nothing(out):
+    """What a launch costs."""
+
+
+@cuda.jit
+def meet(times):
+    """Let the whole grid meet so many times."""
+    grid = cuda.cg.this_grid()
+    for _ in range(times):
+        grid.sync()
+
+
+@cuda.jit
+def multiply_and_add(out, times):
+    """Eight chains of fused operations a thread, which depend on nothing else."""
+    factor, term = out[0], out[1]
+    a, b, c, d = float32(0), float32(1), float32(2), float32(3)
+    e, f, g, h = float32(4), float32(5), float32(6), float32(7)
+    for _ in range(times):
+        a = a * factor + term
+        b = b * factor + term
+        c = c * factor + term
+        d = d * factor + term
+        e = e * factor + term
+        f = f * factor + term
+        g = g * factor + term
+        h = h * factor + term
+    total = a + b + c + d + e + f + g + h
+    # Never true, but the compiler cannot know.
+    if total == float32(-1):
+        out[0] = total
+
+
+def seconds_of(call, wait):
+    """Mean time of a call, over half a second and more.
+
+    Parameters
+    ----------
+    call : callable
+    wait : callable
+        Waits for the device.
+    """
+    call()
+    wait()
+    n, seconds = 1, 0.0
+    while seconds < _SECONDS:
+        n = n if seconds == 0 else int(1.2 * n * _SECONDS / seconds) + 1
+        start = time.perf_counter()
+        for _ in range(n):
+            call()
+        wait()
+        seconds = max(time.perf_counter() - start, 1e-9)
+    return seconds / n
+
+
+def _of_kernels(blocks):
+    """What kernels of one's own reach."""
+    numbers = cuda.to_device(np.zeros(2, dtype=np.float32))
+    source = cuda.device_array(_COPIED_FLOATS, np.float32)
+    target = cuda.device_array(_COPIED_FLOATS, np.float32)
+    many = 16 * blocks
+    wait = cuda.synchronize
+    launch = seconds_of(lambda: do_nothing[1, 32](numbers), wait)
+    alone = seconds_of(lambda: meet[blocks, _THREADS](0), wait)
+    met = seconds_of(lambda: meet[blocks, _THREADS](1000), wait)
+    arithmetic = seconds_of(
+        lambda: multiply_and_add[many, _THREADS](numbers, _MULTIPLICATIONS), wait
+    )
+    operations = 2.0 * _CHAINS * _MULTIPLICATIONS * many * _THREADS
+    copy = seconds_of(lambda: target.copy_to_device(source), wait)
+    return {
+        "launch_us": 1e6 * launch,
+        "cooperative_launch_us": 1e6 * alone,
+        "grid_sync_us": 1e6 * (met - alone) / 1000,
+        "fp32_tflops": operations / arithmetic / 1e12,
+        "bandwidth_gbs": 2 * source.nbytes / copy / 1e9,
+    }
+
+
+def _of_products():
+    """What cuBLAS reaches, as PyTorch calls it; nothing without PyTorch."""
+    try:
+        import torch
+    except ImportError:
+        return {}
+    if not torch.cuda.is_available():
+        return {}
+    factor = torch.randn(_PRODUCT_SIDE, _PRODUCT_SIDE, device="cuda")
+    found = {}
+    for name, precision in (("fp32", "highest"), ("tf32", "high")):
+        torch.set_float32_matmul_precision(precision)
+        seconds = seconds_of(lambda: factor @ factor, torch.cuda.synchronize)
+        found[f"cublas_{name}_tflops"] = 2.0 * _PRODUCT_SIDE**3 / seconds / 1e12
+    return found
+
+
+def measure():
+    """All rates of the current device, with its name.
+
+    Returns
+    -------
+    dict
+    """
+    device = cuda.get_current_device()
+    name = device.name
+    return {
+        "gpu": name.decode() if isinstance(name, bytes) else str(name),
+        "compute_capability": list(device.compute_capability),
+        "multiprocessors": device.MULTIPROCESSOR_COUNT,
+        **_of_kernels(device.MULTIPROCESSOR_COUNT),
+        **_of_products(),
+    }
+
+
+def in_words(rates):
+    """The rates in some lines of text."""
+    lines = [
+        f"{rates['gpu']}, {rates['multiprocessors']} multiprocessors",
+        f"launch {rates['launch_us']:.1f} us, of a cooperative grid "
+        f"{rates['cooperative_launch_us']:.1f} us, grid.sync "
+        f"{rates['grid_sync_us']:.2f} us",
+        f"fp32 {rates['fp32_tflops']:.1f} TFLOP/s, memory "
+        f"{rates['bandwidth_gbs']:.0f} GB/s",
+    ]
+    products = [
+        f"{name} {rates[f'cublas_{name}_tflops']:.1f} TFLOP/s"
+        for name in ("fp32", "tf32")
+        if f"cublas_{name}_tflops" in rates
+    ]
+    if products:
+        lines.append(f"products of matrices by cuBLAS: {', '.join(products)}")
+    return "\n".join(lines)
+
+
+def floor_us(workload, rates):
+    """Microseconds that a step takes at least, by arithmetic and by memory.
+
+    The batch is read once; parameters and Adam's moments are read and written once.
+    """
+    steps = workload.rows / workload.batch_size
+    sizes = (workload.features, *workload.hidden, workload.outputs)
+    pairs = itertools.pairwise(sizes)
+    parameters = sum((fan_in + 1) * fan_out for fan_in, fan_out in pairs)
+    numbers = workload.batch_size * workload.features + 6 * parameters
+    arithmetic = workload.flops / steps / rates["fp32_tflops"] / 1e6
+    return max(arithmetic, 4 * numbers / rates["bandwidth_gbs"] / 1e3)
