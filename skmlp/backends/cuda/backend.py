@@ -1,0 +1,35 @@
+"""Training on an NVIDIA GPU, by kernels that run a whole span of minibatches."""
+
+from contextlib import contextmanager
+
+from numba import cuda
+
+from skmlp.backends.cuda import prediction, session
+
+
+class Backend:
+    """The backend of one device (see `skmlp.backends`).
+
+    Parameters
+    ----------
+    number : int
+    """
+
+    def __init__(self, number):
+        self._number = number
+
+    @contextmanager
+    def open_session(self, problem, parameters, n_jobs=None):
+        """A session; `n_jobs` is accepted for the other backends' sake."""
+        with cuda.gpus[self._number], session.open_session(problem, parameters) as one:
+            yield one
+
+    def outputs(self, network, parameters, x, activation, n_jobs=None):
+        """Predictions of a network, and whether the sum of X is finite."""
+        with cuda.gpus[self._number]:
+            return prediction.outputs(network, parameters, x, activation)
+
+    def assess(self, network, raw, targets, weights):
+        """Mean loss of raw outputs, and the predictions that they stand for."""
+        with cuda.gpus[self._number]:
+            return prediction.assess(network, raw, targets, weights)

@@ -1,0 +1,77 @@
+"""A network and its rules, in the form that kernels and their makers take."""
+
+import numpy as np
+from numba import cuda
+
+from skmlp.backends.cuda.compiling import SIMULATED
+from skmlp.backends.cuda.memory import upload
+from skmlp.backends.cuda.spec import Spec
+from skmlp.backends.cuda.structures import Extras, Net
+from skmlp.network import layout
+from skmlp.rules.randomness import threshold_of
+
+_SIMULATED_PROCESSORS = 4
+
+
+def n_processors():
+    """Multiprocessors of the current device."""
+    if SIMULATED:
+        return _SIMULATED_PROCESSORS
+    return cuda.get_current_device().MULTIPROCESSOR_COUNT
+
+
+def distinct_activations(network):
+    """A network's hidden activations, each once, softmax excepted."""
+    rows = [row for row in network.rules if row.value is not None]
+    return tuple(dict.fromkeys(rows))
+
+
+def codes_of(network):
+    """Each hidden layer's number among `distinct_activations`; -1 for softmax."""
+    numbers = {row: i for i, row in enumerate(distinct_activations(network))}
+    return [numbers.get(row, -1) for row in network.rules]
+
+
+def net_of(network, dtype):
+    """The network for kernels."""
+    places = layout(network)
+    by_input = [int(row.by_input) for row in network.rules]
+    numbers = (
+        *(network.sizes, places.weights, places.biases),
+        *(places.scales, places.means, places.variances),
+        *(codes_of(network), by_input),
+    )
+    parts = [upload(np.array(part, dtype=np.int64)) for part in numbers]
+    return Net(*parts, upload(np.array(network.loss_parameters, dtype=dtype)))
+
+
+def spec_of(network, dtype, tile, **others):
+    """What kernels for a network are compiled for; `others` are fields of `Spec`."""
+    return Spec(
+        dtype=np.dtype(dtype),
+        tile=tile,
+        activations=distinct_activations(network),
+        softmax=any(row.value is None for row in network.rules),
+        loss=network.loss,
+        normalization=network.normalization,
+        intercepts=network.intercepts,
+        **others,
+    )
+
+
+def extras_of(regularisation, dtype):
+    """Regularisation for kernels; None for predictions."""
+    kind = np.dtype(dtype).type
+    none = upload(np.zeros(0, dtype=np.int64)), upload(np.zeros(0, dtype=dtype))
+    if regularisation is None:
+        return Extras(0, *none, kind(0), kind(np.inf), kind(np.inf))
+    rates = np.array(regularisation.dropout, dtype=np.float64)
+    thresholds = np.array([threshold_of(rate) for rate in rates], dtype=np.int64)
+    return Extras(
+        regularisation.seed,
+        upload(thresholds),
+        upload((1.0 / (1.0 - rates)).astype(dtype)),
+        kind(regularisation.input_noise),
+        kind(regularisation.max_grad_norm),
+        kind(regularisation.max_norm),
+    )

@@ -1,0 +1,154 @@
+"""The one place that knows how functions become code for a device.
+
+Rules. The functions of `skmlp.rules` are plain Python that calls elementary functions
+by name. For a device each is made anew from the same code, with the names of those
+functions standing for CUDA's own, which keep the dtype; nothing is said twice. The
+simulator, where kernels are plain Python, runs the rules as they are.
+
+Kernels. A kernel is compiled for the rules that a network has, not for its sizes. That
+takes a second or so; the network's next training finds it in memory.
+"""
+
+import functools
+import inspect
+import math
+import os
+import types
+
+import numba
+import numpy as np
+from numba import cuda
+
+from skmlp.rules import elementary
+
+SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
+# Lets products and sums be contracted; never `fastmath`, which assumes no nan.
+_OPTIONS: dict = {} if SIMULATED else {"fma": True}
+
+
+def device(function):
+    """Compile a function that kernels call; it is inlined into them."""
+    return cuda.jit(device=True, **_OPTIONS)(function)
+
+
+def kernel(function):
+    """Compile a function that is launched, when it is launched first."""
+    return cuda.jit(**_OPTIONS)(function)
+
+
+def scalar_type(dtype):
+    """Numba's type of a NumPy dtype, for arrays that kernels make."""
+    return numba.from_dtype(np.dtype(dtype))
+
+
+def _expit(x):
+    one = type(x)(1)
+    return one / (one + math.exp(-x))
+
+
+_ELEMENTARY = {
+    elementary.arctan: math.atan,
+    elementary.erf: math.erf,
+    elementary.exp: math.exp,
+    elementary.expm1: math.expm1,
+    elementary.log: math.log,
+    elementary.log1p: math.log1p,
+    elementary.tanh: math.tanh,
+}
+_NUMPY = {
+    "abs": abs,
+    "absolute": abs,
+    "arccos": math.acos,
+    "arccosh": math.acosh,
+    "arcsin": math.asin,
+    "arcsinh": math.asinh,
+    "arctan": math.atan,
+    "arctan2": math.atan2,
+    "arctanh": math.atanh,
+    "maximum": max,
+    "minimum": min,
+    "power": math.pow,
+}
+_SAME_NAME = (
+    "ceil cos cosh exp expm1 floor isfinite isinf isnan log log10 log1p log2 sin sinh "
+    "sqrt tan tanh"
+)
+_CONSTANTS = "e float32 float64 inf int32 int64 pi uint32 uint64"
+
+
+def _numpy_on_device():
+    """A module in the place of NumPy, with CUDA's functions of one number."""
+    module = types.ModuleType("numpy_on_device")
+    vars(module).update(_NUMPY)
+    vars(module).update((name, getattr(math, name)) for name in _SAME_NAME.split())
+    vars(module).update((name, getattr(np, name)) for name in _CONSTANTS.split())
+    return module
+
+
+_NUMPY_ON_DEVICE = _numpy_on_device()
+
+
+@functools.cache
+def rule(function):
+    """A rule of the tables, or of a user, for kernels to call.
+
+    Parameters
+    ----------
+    function : callable
+        Plain Python, by scalars of one dtype.
+    """
+    if SIMULATED:
+        return function
+    if function is elementary.expit:
+        return device(_expit)
+    if function in _ELEMENTARY:
+        return _ELEMENTARY[function]
+    found = {name: _on_device(value) for name, value in _globals(function).items()}
+    cells = tuple(
+        types.CellType(_on_device(cell.cell_contents))
+        for cell in function.__closure__ or ()
+    )
+    twin = types.FunctionType(
+        function.__code__,
+        {**function.__globals__, **found},
+        function.__name__,
+        function.__defaults__,
+        cells,
+    )
+    return device(twin)
+
+
+def _globals(function):
+    """The global names that a function uses."""
+    names = inspect.getclosurevars(function).globals
+    return {name: names[name] for name in names}
+
+
+def _on_device(value):
+    """What a global of a rule stands for on a device."""
+    if value is np:
+        return _NUMPY_ON_DEVICE
+    if inspect.isfunction(value):
+        return rule(value)
+    return value
+
+
+def switch(functions):
+    """One function of a code and a number: that of the functions with this number.
+
+    Parameters
+    ----------
+    functions : list of callable
+        Rules of one argument, on the device.
+    """
+    first, *others = functions
+    if not others:
+        return device(lambda code, z: first(z))
+    rest = switch(others)
+
+    def choose(code, z):
+        if code == 0:
+            return first(z)
+        return rest(code - 1, z)
+
+    return device(choose)

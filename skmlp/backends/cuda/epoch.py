@@ -1,0 +1,155 @@
+"""The kernels that train: one launch for all the minibatches of a span.
+
+A launch costs more than the arithmetic of a minibatch at the sizes that tables of
+numbers are learnt with. So the grid stays where it is, as many blocks as run at once,
+and its threads meet after each phase:
+
+  1. each layer forward, with what a normalisation or a softmax adds;
+  2. the loss;
+  3. each layer back. The gradient of a layer's weights, and the optimizer's step on
+     them, share a phase with the deltas of the layer below, since the weights are not
+     read any more.
+
+Losses are kept by row and squares by part, and added up at the end in the order of
+their place, so that results do not depend on the number of blocks.
+"""
+
+import functools
+
+from numba import cuda
+
+from skmlp.backends.cuda import limits, losses, teams
+from skmlp.backends.cuda.compiling import device, kernel, scalar_type
+from skmlp.backends.cuda.structures import Batch
+from skmlp.backends.cuda.ways import back_way, forward_way
+
+
+def _end_of_step(spec, meet):
+    """What has to wait for the whole gradient, or for all weights."""
+    limits_gradient, limits_weights = spec.limits_gradient, spec.limits_weights
+    bias_squares = limits.bias_squares(spec)
+    update_all = limits.update_all(spec)
+    limit_weights = limits.limit_weights(spec)
+
+    def compute(team, net, room, extras, batch, parameters, step, trained):
+        meet()
+        if limits_gradient:
+            bias_squares(team, net, room, trained)
+            meet()
+            update_all(team, net, room, extras, batch, parameters, step, trained)
+            meet()
+        if limits_weights:
+            limit_weights(team, net, extras, parameters)
+            meet()
+
+    return device(compute)
+
+
+def _totals(spec):
+    """Sums by batch of the rows' losses and of the squares of the weights."""
+    threads, kind = spec.tile.threads, scalar_type(spec.dtype)
+    warps = threads // teams.lanes_of(threads)
+
+    def compute(team, data, room, span, result):
+        first = team[0] * threads + cuda.threadIdx.x
+        n_batches = span[1]
+        for b in range(first, n_batches, team[1] * threads):
+            loss = kind(0)
+            for i in range(b * span[0], min((b + 1) * span[0], data.order.shape[0])):
+                loss += room.losses[i]
+            squares = type(loss)(0)
+            start = b * room.n_partials
+            for i in range(start, start + room.n_partials - warps):
+                squares += room.squares[i]
+            result[2 * b] = loss
+            result[2 * b + 1] = squares
+
+    return device(compute)
+
+
+def _batch(spec):
+    """A batch of the span by its number."""
+    kind = scalar_type(spec.dtype)
+
+    def make(data, step, span, number):
+        first = number * span[0]
+        n = min(span[0], data.order.shape[0] - first)
+        return Batch(number, first, n, span[2] + number, step.weight / kind(n))
+
+    return device(make)
+
+
+@functools.lru_cache(maxsize=64)
+def training(spec):
+    """The kernel that trains on the batches of a span.
+
+    Its arguments: `Net`, `Data`, `Room`, `Extras`, the parameters, `Step`; rows of a
+    batch, number of batches, number of the first step, number of trained parameters;
+    and where to put each batch's loss and the sum of the squares of its weights.
+    """
+    scalar, tile = scalar_type(spec.dtype), spec.tile
+    strip, threads = tile.buffer, tile.threads
+    n_starts = threads if spec.sparse else 1
+    meet = teams.meet_in_grid
+    way_forward, way_back = forward_way(spec, meet), back_way(spec, meet)
+    loss, end_of_step = losses.loss(spec), _end_of_step(spec, meet)
+    totals, batch_of = _totals(spec), _batch(spec)
+    index = scalar_type("int64")
+
+    def train(net, data, room, extras, parameters, step, span, result):
+        strip_a = cuda.shared.array(strip, scalar, alignment=16)
+        strip_b = cuda.shared.array(strip, scalar, alignment=16)
+        starts = cuda.shared.array(n_starts, index)
+        buffers = (strip_a, strip_b)
+        team = (cuda.blockIdx.x, cuda.gridDim.x)
+        for number in range(span[1]):
+            batch = batch_of(data, step, span, number)
+            way_forward(team, net, data, room, extras, batch, parameters, buffers)
+            loss(team, net, data, room, batch, parameters)
+            meet()
+            way_back(
+                *(team, net, data, room, extras, batch, parameters, step),
+                *(buffers, starts),
+            )
+            end_of_step(team, net, room, extras, batch, parameters, step, span[3])
+        totals(team, data, room, span, result)
+
+    return kernel(train)
+
+
+@functools.lru_cache(maxsize=64)
+def differentiating(spec):
+    """The kernel that adds up loss and gradient over the batches of a span.
+
+    Its arguments are those of `training`; the gradient, which the caller has set to
+    zero, is added to, and rows are weighted by ``step.weight`` as it is.
+    """
+    scalar, tile = scalar_type(spec.dtype), spec.tile
+    strip, threads = tile.buffer, tile.threads
+    n_starts = threads if spec.sparse else 1
+    meet = teams.meet_in_grid
+    way_forward, way_back = forward_way(spec, meet), back_way(spec, meet)
+    loss, totals = losses.loss(spec), _totals(spec)
+    index = scalar_type("int64")
+
+    def differentiate(net, data, room, extras, parameters, step, span, result):
+        strip_a = cuda.shared.array(strip, scalar, alignment=16)
+        strip_b = cuda.shared.array(strip, scalar, alignment=16)
+        starts = cuda.shared.array(n_starts, index)
+        buffers = (strip_a, strip_b)
+        team = (cuda.blockIdx.x, cuda.gridDim.x)
+        for number in range(span[1]):
+            first = number * span[0]
+            n = min(span[0], data.order.shape[0] - first)
+            batch = Batch(number, first, n, 0, step.weight)
+            way_forward(team, net, data, room, extras, batch, parameters, buffers)
+            loss(team, net, data, room, batch, parameters)
+            meet()
+            way_back(
+                *(team, net, data, room, extras, batch, parameters, step),
+                *(buffers, starts),
+            )
+            meet()
+        totals(team, data, room, span, result)
+
+    return kernel(differentiate)

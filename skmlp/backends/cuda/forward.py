@@ -1,0 +1,125 @@
+"""The way forward: rows of X, the products of the layers, the activations."""
+
+import numpy as np
+from numba import cuda
+
+from skmlp.backends.cuda import elements, tiles
+from skmlp.backends.cuda.compiling import device, rule, scalar_type
+from skmlp.rules.randomness import key_of, normal_of, word_of
+
+
+def load(spec):
+    """Copy a batch's rows of X to the room, with noise where there is any."""
+    threads, noisy = spec.tile.threads, spec.noisy
+    key_of_layer, word, normal = rule(key_of), rule(word_of), rule(normal_of)
+    kind = scalar_type(spec.dtype)
+
+    def copy(team, net, data, room, extras, batch):
+        features = net.sizes[0]
+        key = key_of_layer(extras.seed, batch.step, 0)
+        start = team[0] * threads + cuda.threadIdx.x
+        for e in range(start, batch.n * features, team[1] * threads):
+            row = data.order[batch.first + e // features]
+            value = data.x[row * features + e % features]
+            if noisy:
+                noise = normal(word(key, np.uint32(e & 0xFFFFFFFF)))
+                value += extras.deviation * kind(noise)
+            room.outputs[room.at[0] + e] = value
+
+    return device(copy)
+
+
+def finish(spec):
+    """What becomes of an element of a layer's product, without its bias."""
+    activate = elements.activate(spec)
+    normalises = spec.normalization is not None
+
+    def store(net, room, extras, batch, parameters, layer, at, z):
+        units = net.sizes[layer + 1]
+        row, column = at
+        is_last = layer == net.sizes.shape[0] - 2
+        # The loss adds the last layer's biases, a normalisation its own.
+        if is_last or normalises:
+            place = room.at[layer + 1] + row * units + column
+            room.outputs[np.uint64(place)] = z
+            return
+        bias = parameters[np.uint64(net.biases[layer] + column)]
+        activate(net, room, extras, batch, layer, at, z + bias)
+
+    return device(store)
+
+
+def _finish_tile(spec):
+    """What becomes of the sums that a thread has of a tile."""
+    each, store = spec.tile.each, finish(spec)
+    own_of_thread = tiles.own_of(spec.tile)
+
+    def end(sums, corner, net, room, extras, batch, parameters, layer):
+        own = own_of_thread()
+        units = net.sizes[layer + 1]
+        for i in range(each):
+            for j in range(each):
+                row, column = corner[0] + own[0] + i, corner[1] + own[1] + j
+                if row < batch.n and column < units:
+                    at = (row, column)
+                    store(net, room, extras, batch, parameters, layer, at, sums[i, j])
+
+    return device(end)
+
+
+def sparse_first_layer(spec):
+    """The first layer's products for sparse rows: a row a block, a column a thread."""
+    threads, store = spec.tile.threads, finish(spec)
+    kind = scalar_type(spec.dtype)
+
+    def forward(team, net, data, room, extras, batch, parameters):
+        units = net.sizes[1]
+        for i in range(team[0], batch.n, team[1]):
+            row = data.order[batch.first + i]
+            for column in range(cuda.threadIdx.x, units, threads):
+                z = kind(0)
+                for e in range(data.indptr[row], data.indptr[row + 1]):
+                    place = net.weights[0] + data.indices[e] * units + column
+                    z += data.x[e] * parameters[place]
+                store(net, room, extras, batch, parameters, 0, (i, column), z)
+
+    return device(forward)
+
+
+def dense_layer(spec):
+    """A layer's products and what becomes of them."""
+    scalar, each = scalar_type(spec.dtype), spec.tile.each
+    multiply, loaded = tiles.product(spec.tile, spec.dtype), spec.loaded
+    count, corner_of_item = tiles.count_of(spec.tile), tiles.corner_of(spec.tile)
+    end = _finish_tile(spec)
+
+    def forward(team, net, data, room, extras, batch, parameters, layer, buffers):
+        sums = cuda.local.array((each, each), scalar)
+        fan_in, units = net.sizes[layer], net.sizes[layer + 1]
+        sizes = (batch.n, units, fan_in)
+        rows = tiles.matrix(room.outputs, room.at[layer], fan_in, data.order)
+        if layer == 0 and not loaded:
+            rows = tiles.gathered(data.x, fan_in, data.order, batch.first)
+        weights = tiles.transposed(parameters, net.weights[layer], units, data.order)
+        for item in range(team[0], count(batch.n, units), team[1]):
+            corner = corner_of_item(item, units)
+            multiply(sums, buffers, corner, sizes, (rows, weights))
+            end(sums, corner, net, room, extras, batch, parameters, layer)
+
+    return device(forward)
+
+
+def layer(spec):
+    """A layer, the first one over dense or sparse rows."""
+    dense = dense_layer(spec)
+    if not spec.sparse:
+        return dense
+    sparse = sparse_first_layer(spec)
+
+    def forward(team, net, data, room, extras, batch, parameters, layer, buffers):
+        if layer == 0:
+            sparse(team, net, data, room, extras, batch, parameters)
+        else:
+            dense(team, net, data, room, extras, batch, parameters, layer, buffers)
+
+    return device(forward)

@@ -1,0 +1,85 @@
+"""The optimizer's step by a whole gradient, and limits of norms.
+
+Where the gradient's norm is limited, no parameter may change before all of the gradient
+is known; norms of a unit's weights are limited once all of them have changed.
+"""
+
+import math
+
+import numpy as np
+from numba import cuda
+
+from skmlp.backends.cuda import elements, teams
+from skmlp.backends.cuda.compiling import device, scalar_type
+
+
+def _limited_share(extras, norms, n):
+    """What the gradient is multiplied by, from the partial sums of its squares."""
+    total = norms[0]
+    for i in range(1, n):
+        total += norms[i]
+    norm = math.sqrt(total)
+    if norm > extras.max_grad_norm:
+        return extras.max_grad_norm / norm
+    return type(norm)(1)
+
+
+def bias_squares(spec):
+    """Partial sums of squares of the gradient of all that is not penalised."""
+    threads, kind = spec.tile.threads, scalar_type(spec.dtype)
+    lanes, total_of = teams.lanes_of(threads), teams.warp_sum(threads)
+    warps = threads // lanes
+
+    def compute(team, net, room, trained):
+        tid = cuda.threadIdx.x
+        if team[0] == 0:
+            total = kind(0)
+            for place in range(net.biases[0] + tid, trained, threads):
+                total += room.gradient[place] * room.gradient[place]
+            total = total_of(total)
+            if tid % lanes == 0:
+                room.norms[room.n_partials - warps + tid // lanes] = total
+
+    return device(compute)
+
+
+def update_all(spec):
+    """The optimizer's step on every parameter, by the stored gradient."""
+    threads, limits = spec.tile.threads, spec.limits_gradient
+    kind = scalar_type(spec.dtype)
+    change, share_of = elements.update(spec), device(_limited_share)
+
+    def compute(team, net, room, extras, batch, parameters, step, trained):
+        share = kind(1)
+        if limits:
+            share = share_of(extras, room.norms, room.n_partials)
+        shrink = step.rates[4 * batch.number]
+        first = team[0] * threads + cuda.threadIdx.x
+        for place in range(first, trained, team[1] * threads):
+            gradient = share * room.gradient[place]
+            own = shrink if place < net.biases[0] else type(shrink)(0)
+            change(parameters, step, batch.number, np.uint64(place), gradient, own)
+
+    return device(compute)
+
+
+def limit_weights(spec):
+    """Shrink the incoming weights of every unit to a norm: a unit a thread."""
+    threads, kind = spec.tile.threads, scalar_type(spec.dtype)
+
+    def compute(team, net, extras, parameters):
+        for layer in range(net.sizes.shape[0] - 1):
+            fan_in, units = net.sizes[layer], net.sizes[layer + 1]
+            first = team[0] * threads + cuda.threadIdx.x
+            for column in range(first, units, team[1] * threads):
+                total = kind(0)
+                start = net.weights[layer] + column
+                for i in range(fan_in):
+                    weight = parameters[start + i * units]
+                    total += weight * weight
+                norm = math.sqrt(total)
+                if norm > extras.max_norm:
+                    for i in range(fan_in):
+                        parameters[start + i * units] *= extras.max_norm / norm
+
+    return device(compute)

@@ -1,0 +1,88 @@
+"""Memory of a device: one block of numbers a fit, and the data.
+
+All that a fit works with is cut from one allocation for each kind of number, so that it
+is there or not before anything begins, and is given back as a whole, whatever happens.
+"""
+
+import numpy as np
+from numba import cuda
+
+# Elements by which parts are apart at least: all begin at addresses that vectors may.
+_ALIGNMENT = 64
+
+
+class Arena:
+    """Arrays of one dtype, cut from one allocation.
+
+    Parameters
+    ----------
+    dtype : numpy dtype
+    sizes : dict of str to int
+        Elements of each array; an array of no elements is empty.
+
+    Raises
+    ------
+    MemoryError
+        If the device has not as much to spare.
+    """
+
+    def __init__(self, dtype, sizes):
+        starts, end = {}, 0
+        for name, size in sizes.items():
+            starts[name] = end
+            end += -(-max(1, size) // _ALIGNMENT) * _ALIGNMENT
+        whole = allocate(end, dtype)
+        self._arrays = {
+            name: whole[start : start + sizes[name]] for name, start in starts.items()
+        }
+
+    def __getitem__(self, name):
+        return self._arrays[name]
+
+    def put(self, name, values):
+        """Copy numbers to the beginning of an array; returns that part of it."""
+        values = np.ascontiguousarray(values)
+        part = self._arrays[name][: values.size]
+        if values.size:
+            part.copy_to_device(values.reshape(-1))
+        return part
+
+
+def allocate(size, dtype):
+    """A vector on the current device.
+
+    Raises
+    ------
+    MemoryError
+    """
+    needed = max(1, size) * np.dtype(dtype).itemsize
+    free, total = cuda.current_context().get_memory_info()
+    if needed > free:
+        raise MemoryError(
+            f"The GPU has {_mebibytes(free)} of its {_mebibytes(total)} free, but "
+            f"{_mebibytes(needed)} are needed at once. A smaller batch_size needs less."
+        )
+    return cuda.device_array(max(1, size), dtype=dtype)
+
+
+def _mebibytes(n_bytes):
+    return f"{n_bytes / 2**20:.1f} MiB"
+
+
+def upload(values):
+    """A copy of an array on the current device, as a vector.
+
+    Raises
+    ------
+    MemoryError
+    """
+    values = np.ascontiguousarray(values).reshape(-1)
+    target = allocate(values.size, values.dtype)
+    if values.size:
+        target[: values.size].copy_to_device(values)
+    return target[: values.size]
+
+
+def download(vector):
+    """A copy of a vector of the device on the host."""
+    return vector.copy_to_host()

@@ -1,0 +1,123 @@
+"""The kernels for what a network says: outputs of rows, and what outputs are worth."""
+
+import functools
+import math
+
+from numba import cuda
+
+from skmlp.backends.cuda import losses, teams, ways
+from skmlp.backends.cuda.compiling import device, kernel, rule, scalar_type
+from skmlp.backends.cuda.structures import Batch
+
+
+def _by_elements(spec, row):
+    """An output activation of single outputs."""
+    threads, value = spec.tile.threads, rule(row.value)
+
+    def compute(team, net, room, parameters, n, out):
+        last = net.sizes.shape[0] - 2
+        columns, biases = net.sizes[last + 1], net.biases[last]
+        first = team[0] * threads + cuda.threadIdx.x
+        for e in range(first, n * columns, team[1] * threads):
+            bias = parameters[biases + e % columns]
+            out[e] = value(room.outputs[room.at[last + 1] + e] + bias)
+
+    return device(compute)
+
+
+def _softmax(spec):
+    """Softmax of every row, a warp a row."""
+    threads, kind = spec.tile.threads, scalar_type(spec.dtype)
+    lanes = teams.lanes_of(threads)
+    warps = threads // lanes
+    total_of, largest_of = teams.warp_sum(threads), teams.warp_max(threads)
+
+    def compute(team, net, room, parameters, n, out):
+        last = net.sizes.shape[0] - 2
+        columns, biases = net.sizes[last + 1], net.biases[last]
+        warp, lane = cuda.threadIdx.x // lanes, cuda.threadIdx.x % lanes
+        for i in range(warp * team[1] + team[0], n, warps * team[1]):
+            start = room.at[last + 1] + i * columns
+            largest = kind(-math.inf)
+            for j in range(lane, columns, lanes):
+                largest = max(largest, room.outputs[start + j] + parameters[biases + j])
+            largest = largest_of(largest)
+            total = type(largest)(0)
+            for j in range(lane, columns, lanes):
+                z = room.outputs[start + j] + parameters[biases + j]
+                e = math.exp(z - largest)
+                out[i * columns + j] = e
+                total += e
+            total = total_of(total)
+            for j in range(lane, columns, lanes):
+                out[i * columns + j] /= total
+
+    return device(compute)
+
+
+def _output(spec, row):
+    """The output activation, with the last layer's biases."""
+    return _softmax(spec) if row.value is None else _by_elements(spec, row)
+
+
+def _sum_of_x(spec):
+    """Sums of X by warp: not finite where X is not."""
+    threads, kind = spec.tile.threads, scalar_type(spec.dtype)
+    lanes, total_of = teams.lanes_of(threads), teams.warp_sum(threads)
+
+    def compute(team, x, sums):
+        first = team[0] * threads + cuda.threadIdx.x
+        total = kind(0)
+        for e in range(first, x.shape[0], team[1] * threads):
+            total += x[e]
+        total = total_of(total)
+        if first % lanes == 0:
+            sums[first // lanes] = total
+
+    return device(compute)
+
+
+@functools.lru_cache(maxsize=64)
+def predicting(spec, row):
+    """The kernel that predicts some rows, with an output activation.
+
+    Its arguments: `Net`, `Data`, `Room`, `Extras`, the parameters, the number of rows,
+    where the outputs go, and where the sums of X go, one a warp.
+    """
+    scalar, strip = scalar_type(spec.dtype), spec.tile.buffer
+
+    meet = teams.meet_in_grid
+    way = ways.forward_way(spec, meet)
+    output, sum_of_x = _output(spec, row), _sum_of_x(spec)
+
+    def predict(net, data, room, extras, parameters, n, out, sums):
+        strip_a = cuda.shared.array(strip, scalar, alignment=16)
+        strip_b = cuda.shared.array(strip, scalar, alignment=16)
+        team = (cuda.blockIdx.x, cuda.gridDim.x)
+        batch = Batch(0, 0, n, 0, scalar(1))
+        sum_of_x(team, data.x, sums)
+        buffers = (strip_a, strip_b)
+        way(team, net, data, room, extras, batch, parameters, buffers)
+        output(team, net, room, parameters, n, out)
+
+    return kernel(predict)
+
+
+@functools.lru_cache(maxsize=64)
+def assessing(spec, row):
+    """The kernel for raw outputs: their losses by row, and their predictions.
+
+    Its arguments: `Net` of a single layer whose biases are zero, `Data`, `Room` with
+    the raw outputs, the parameters, the number of rows, and where predictions go.
+    """
+    output, loss = _output(spec, row), losses.loss(spec)
+    kind = scalar_type(spec.dtype)
+
+    def assess(net, data, room, parameters, n, out):
+        team = (cuda.blockIdx.x, cuda.gridDim.x)
+        batch = Batch(0, 0, n, 0, kind(1))
+        output(team, net, room, parameters, n, out)
+        teams.meet_in_grid()
+        loss(team, net, data, room, batch, parameters)
+
+    return kernel(assess)

@@ -1,0 +1,180 @@
+"""Predictions on a device: rows by the chunk, through the whole network at once."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from skmlp.backends.cuda import planner, predicting
+from skmlp.backends.cuda.binding import extras_of, n_processors, net_of, spec_of
+from skmlp.backends.cuda.memory import allocate, download, upload
+from skmlp.backends.cuda.structures import Data, Room
+from skmlp.backends.cuda.teams import lanes_of
+from skmlp.network import Network, folded
+from skmlp.rules.activations import activation_rule
+
+# Of the outputs of all layers for a chunk of rows.
+_CHUNK_BYTES = 1 << 27
+
+
+class Rows(NamedTuple):
+    """Rows to predict.
+
+    Attributes
+    ----------
+    x : ndarray or CSR, or `Data` that is on the device
+    order : ndarray of int64
+        Their numbers.
+    """
+
+    x: object
+    order: np.ndarray
+
+
+def data_of(x, dtype):
+    """X on the device, for kernels that need no targets."""
+    nothing = upload(np.zeros(0, dtype=np.int64))
+    none = upload(np.zeros(0, dtype=dtype))
+    if sparse.issparse(x):
+        indices, indptr = (
+            upload(part.astype(np.int64)) for part in (x.indices, x.indptr)
+        )
+        return Data(upload(x.data), indices, indptr, none, none, nothing)
+    return Data(upload(x), nothing, nothing, none, none, nothing)
+
+
+def _room(network, n, spec):
+    """Working memory for so many rows."""
+    sizes = [0, *network.sizes[1:]]
+    ends = np.cumsum([0] + [n * units for units in sizes])
+    normalises = spec.normalization is not None
+    lengths = {
+        "outputs": ends[-1],
+        "inputs": ends[-1] if spec.keeps else 0,
+        "normed": ends[-1] if normalises else 0,
+        "factors": n * len(sizes) if normalises else 0,
+    }
+    none = upload(np.zeros(0, dtype=spec.dtype))
+    parts = {name: allocate(size, spec.dtype) for name, size in lengths.items()}
+    at = upload(ends[:-1].astype(np.int64))
+    return Room(
+        *(at, parts["outputs"], none, parts["inputs"], parts["normed"]),
+        *(parts["factors"], none, none, none, none, none, 0, n),
+    )
+
+
+class Predictor:
+    """A network on the device, ready to predict.
+
+    Parameters
+    ----------
+    network : Network
+    parameters : ndarray or device array
+        The device array of a network without statistics of minibatches to fold.
+    activation : str
+        Name of the output activation.
+    """
+
+    def __init__(self, network, parameters, activation):
+        if isinstance(parameters, np.ndarray):
+            network, parameters = folded(network, parameters)
+            parameters = upload(parameters)
+        self._network = network
+        self._parameters = parameters
+        self._row = activation_rule(activation)
+        self._dtype = np.dtype(parameters.dtype)
+        self._net = net_of(network, self._dtype)
+        self._extras = extras_of(None, self._dtype)
+
+    def predict(self, data, order, features_are_sparse):
+        """Outputs of some rows of data on the device, and the sum of all of its X."""
+        network = self._network
+        width = sum(network.sizes[1:]) * self._dtype.itemsize
+        chunk = max(1, min(len(order), _CHUNK_BYTES // width))
+        work = planner.Work(chunk, network.shapes, features_are_sparse)
+        tile = planner.choose_tile(work, n_processors())
+        spec = spec_of(network, self._dtype, tile, sparse=features_are_sparse)
+        blocks = planner.choose_blocks(work, tile, n_processors())
+        room = _room(network, chunk, spec)
+        columns = network.sizes[-1]
+        out = allocate(chunk * columns, self._dtype)
+        sums = upload(
+            np.zeros(blocks * tile.threads // lanes_of(tile.threads)).astype(
+                self._dtype
+            )
+        )
+        kernel = predicting.predicting(spec, self._row)
+        found = np.empty((len(order), columns), dtype=self._dtype)
+        for first in range(0, len(order), chunk):
+            part = order[first : first + chunk]
+            some = data._replace(order=upload(part))
+            kernel[blocks, tile.threads](
+                *(self._net, some, room, self._extras, self._parameters),
+                *(len(part), out, sums),
+            )
+            here = found[first : first + len(part)]
+            here[:] = download(out[: len(part) * columns]).reshape(here.shape)
+        return found, float(download(sums).sum(dtype=np.float64))
+
+
+def outputs(network, parameters, x, activation):
+    """Predictions for all rows of X, and whether the sum of a dense X is finite.
+
+    Rows that do not fit the device go through it a part at a time.
+    """
+    predictor = Predictor(network, parameters, activation)
+    is_sparse = sparse.issparse(x)
+    found = np.empty((x.shape[0], network.sizes[-1]), dtype=parameters.dtype)
+    total = 0.0
+    step = max(1, _UPLOAD_BYTES // max(1, _row_bytes(x)))
+    for first in range(0, x.shape[0], step):
+        part = x[first : first + step]
+        data = data_of(part, parameters.dtype)
+        here, some = predictor.predict(data, np.arange(part.shape[0]), is_sparse)
+        found[first : first + part.shape[0]] = here
+        total += 0.0 if is_sparse else some
+    return found, math.isfinite(total)
+
+
+# Of X on the device at a time.
+_UPLOAD_BYTES = 1 << 29
+
+
+def _row_bytes(x):
+    """Bytes of a row of X on the device."""
+    if sparse.issparse(x):
+        return int(x.nnz / max(1, x.shape[0]) * (x.data.itemsize + 8)) + 8
+    return x.shape[1] * x.itemsize
+
+
+def assess(network, raw, targets, weights):
+    """Mean loss of raw outputs, and the predictions that they stand for."""
+    n, columns = raw.shape
+    dtype = raw.dtype
+    single = Network(
+        (1, columns), (), network.loss, network.output, network.loss_parameters
+    )
+    tile = planner.choose_tile(planner.Work(n, single.shapes, False), n_processors())
+    spec = spec_of(single, dtype, tile)
+    none = upload(np.zeros(0, dtype=dtype))
+    nothing = upload(np.zeros(0, dtype=np.int64))
+    given = none if weights is None else upload(weights)
+    data = Data(
+        *(none, nothing, nothing, upload(targets), given),
+        upload(np.arange(n)),
+    )
+    losses = allocate(n, dtype)
+    at = upload(np.zeros(2, dtype=np.int64))
+    room = Room(
+        *(at, upload(raw), allocate(n * columns, dtype), none, none, none, none),
+        *(none, losses, none, none, 0, n),
+    )
+    out = allocate(n * columns, dtype)
+    kernel = predicting.assessing(spec, activation_rule(network.output))
+    parameters = upload(np.zeros(2 * columns, dtype=dtype))
+    blocks = max(1, min(n_processors(), n // tile.threads + 1))
+    kernel[blocks, tile.threads](net_of(single, dtype), data, room, parameters, n, out)
+    total = download(losses)[:n].sum(dtype=np.float64)
+    by = n if weights is None else weights.sum(dtype=np.float64)
+    return float(total / by), download(out)[: n * columns].reshape(raw.shape)

@@ -1,0 +1,57 @@
+"""What a kernel is compiled for: the rules of a training, but none of its sizes."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from skmlp.backends.cuda.tiles import Tile
+from skmlp.rules.activations import Activation
+from skmlp.rules.losses import Loss
+
+
+class Spec(NamedTuple):
+    """Everything that changes the code of a kernel.
+
+    Attributes
+    ----------
+    dtype : numpy dtype
+    tile : Tile
+    activations : tuple of Activation
+        Those of the hidden layers, each once, softmax excepted.
+    softmax : bool
+        Whether any hidden layer is a softmax.
+    loss : Loss or None
+    optimizer : str or None
+        A row of `skmlp.rules.optimizers.OPTIMIZERS`; None without updates.
+    normalization : {'batch', 'layer'} or None
+    intercepts : bool
+    sparse, loaded : bool
+        Whether X is sparse; whether the batch's rows of X were copied to the room.
+    drops, noisy, limits_gradient, limits_weights : bool
+        What regularisation there is.
+    """
+
+    dtype: np.dtype
+    tile: Tile
+    activations: tuple[Activation, ...]
+    softmax: bool
+    loss: Loss | None = None
+    optimizer: str | None = None
+    normalization: str | None = None
+    intercepts: bool = True
+    sparse: bool = False
+    loaded: bool = False
+    drops: bool = False
+    noisy: bool = False
+    limits_gradient: bool = False
+    limits_weights: bool = False
+
+    @property
+    def by_input(self):
+        """Whether any slope is a function of its layer's inputs."""
+        return any(row.by_input for row in self.activations)
+
+    @property
+    def keeps(self):
+        """Whether anything but the outputs is kept for the slopes."""
+        return self.drops or self.by_input

@@ -1,0 +1,69 @@
+"""The phases of a minibatch one after the other, forward and back.
+
+`meet` is where all threads of the team wait for each other, between phases that read
+what others have written.
+"""
+
+from skmlp.backends.cuda import backward, forward, stages
+from skmlp.backends.cuda.compiling import device
+
+
+def forward_way(spec, meet):
+    """All layers of a batch, forward."""
+    load, layer_of = forward.load(spec), forward.layer(spec)
+    loaded, normalises = spec.loaded, spec.normalization is not None
+    norm = stages.norm(spec) if normalises else load
+    has_softmax, softmax = spec.softmax, stages.softmax(spec)
+
+    def compute(team, net, data, room, extras, batch, parameters, buffers):
+        if loaded:
+            load(team, net, data, room, extras, batch)
+            meet()
+        last = net.sizes.shape[0] - 2
+        for layer in range(last + 1):
+            layer_of(team, net, data, room, extras, batch, parameters, layer, buffers)
+            meet()
+            if normalises and layer < last:
+                norm(team, net, room, extras, batch, parameters, layer, buffers[0])
+                meet()
+            if has_softmax and layer < last:
+                if net.codes[layer] < 0:
+                    softmax(team, net, room, extras, batch, layer)
+                    meet()
+
+    return device(compute)
+
+
+def back_way(spec, meet):
+    """All layers of a batch, from the loss back to the first one's gradient."""
+    hidden, gradient = backward.hidden_deltas(spec), backward.gradient(spec)
+    normalises = spec.normalization is not None
+    sums = stages.norm_sums(spec) if normalises else hidden
+    norm_back = stages.norm_back(spec) if normalises else hidden
+    has_softmax, softmax_back = spec.softmax, stages.softmax_back(spec)
+
+    def compute(
+        team, net, data, room, extras, batch, parameters, step, buffers, starts
+    ):
+        last = net.sizes.shape[0] - 2
+        partial = 0
+        for back in range(last + 1):
+            layer = last - back
+            if layer > 0:
+                hidden(team, net, room, extras, batch, parameters, layer, buffers)
+                meet()
+                if has_softmax:
+                    if net.codes[layer - 1] < 0:
+                        softmax_back(team, net, room, batch, layer - 1)
+                        meet()
+                if normalises:
+                    sums(team, net, room, batch, layer - 1, buffers[0])
+                    meet()
+                    norm_back(team, net, room, batch, parameters, layer - 1)
+                    meet()
+            partial += gradient(
+                *(team, partial, net, data, room, batch, parameters, step),
+                *(layer, buffers, starts),
+            )
+
+    return device(compute)

@@ -1,0 +1,60 @@
+"""On which device the tests of this folder run: the GPU, or else the simulator.
+
+The simulator is switched on by an environment variable before Numba is imported, for
+the whole process. That is why these tests run in a process of their own, which
+`tests/test_gpu.py` starts; ``python -m pytest tests/gpu`` is the same by hand. With
+``NUMBA_ENABLE_CUDASIM=1`` they run in the simulator beside a GPU, too.
+"""
+
+import ctypes
+import os
+import sys
+
+import pytest
+
+_DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+
+
+def _count_gpus():
+    """Number of NVIDIA GPUs, by the driver and without Numba."""
+    try:
+        driver = ctypes.CDLL(_DRIVER)
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return 0
+    return count.value
+
+
+if "NUMBA_ENABLE_CUDASIM" not in os.environ:
+    os.environ["NUMBA_ENABLE_CUDASIM"] = "0" if _count_gpus() else "1"
+SIMULATED = os.environ["NUMBA_ENABLE_CUDASIM"] == "1"
+
+if SIMULATED:
+    from cuda_simulator import install
+
+    install()
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if SIMULATED and item.get_closest_marker("needs_gpu"):
+            item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU"))
+        if not SIMULATED and item.get_closest_marker("needs_simulator"):
+            item.add_marker(pytest.mark.skip(reason="a test of the simulator"))
+
+
+@pytest.fixture(params=["forward", "backward", 0, 1] if SIMULATED else ["device"])
+def any_order(request):
+    """Runs a test in several orders of threads, races being errors.
+
+    A device chooses its own order, once.
+    """
+    if not SIMULATED:
+        yield
+        return
+    from cuda_simulator import in_order, races_watched
+
+    with in_order(request.param), races_watched():
+        yield
