@@ -25,14 +25,22 @@ FLOORS = [
     ["skmlp.network"],
     ["skmlp.rules"],
     ["skmlp.jit"],
-    ["skmlp.kernel_cache", "skmlp.inner_compiler", "skmlp.exceptions"],
+    ["skmlp.inner_compiler"],
+    [
+        "skmlp.by_reference",
+        "skmlp.exceptions",
+        "skmlp.kernel_cache",
+        "skmlp.lean_compiler",
+    ],
 ]
 COMPILED = (
     "skmlp.backends.cpu",
     "skmlp.backends.cuda",
-    "skmlp.jit",
+    "skmlp.by_reference",
     "skmlp.inner_compiler",
+    "skmlp.jit",
     "skmlp.kernel_cache",
+    "skmlp.lean_compiler",
 )
 COMPILERS = {"numba", "llvmlite"}
 
