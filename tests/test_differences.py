@@ -708,6 +708,26 @@ def test_parameters_are_added_at_the_end(theirs, ours):
         assert actual[name].kind == parameter.kind
 
 
+def public_attributes(model):
+    return {name for name in vars(model) if re.fullmatch(r"[a-z]\w*_", name)}
+
+
+def test_attributes_are_added(data):
+    X, labels, numbers = data
+    added = {"history_", "validation_loss_curve_", "no_improvement_count_"}
+    norms = {"norm_scales_", "norm_means_", "norm_variances_"}
+    for theirs, ours, y in (
+        (SkClassifier, OurClassifier, labels),
+        (SkRegressor, OurRegressor, numbers),
+    ):
+        expected = public_attributes(theirs(**SMALL).fit(X, y))
+        model = ours(**SMALL).fit(X, y)
+        assert public_attributes(model) == expected | added | norms
+        assert all(getattr(model, name) is None for name in norms)
+        model.set_params(normalization="batch").fit(X, y)
+        assert [len(scale) for scale in model.norm_scales_] == [4]
+
+
 def test_the_loss_of_the_classifier_is_a_parameter():
     assert SkClassifier().loss == OurClassifier().loss == "log_loss"
     assert "loss" not in SkClassifier().get_params()

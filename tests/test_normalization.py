@@ -6,17 +6,27 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from rule_runners import (
+    LOSSES,
+    name_of,
+    outputs_of,
+    parameters_of,
+    row_of,
+    targets_of,
+)
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 
-from skmlp import MLPClassifier
+from skmlp import MLPClassifier, MLPRegressor
 from skmlp.backends import Problem, Regularisation, cpu, reference
 from skmlp.backends.cpu import plan
 from skmlp.network import Network, first_norms, layout, norms, views
-from skmlp.rules.losses import classification_loss
+from skmlp.rules.optimizers import OPTIMIZERS
+from skmlp.training.optimizer import Optimizer, make_recipe
 
 N_ROWS, N_FEATURES = 33, 5
+SOFTMAX = row_of("log_loss-softmax-labels")
 
 
 def steps(n_batches, rate):
@@ -24,15 +34,18 @@ def steps(n_batches, rate):
     return np.tile([0.0, rate, 0.0, 0.0], (n_batches, 1))
 
 
-def make_problem(normalization, activations=("tanh", "relu"), **regularisation):
-    loss = classification_loss("log_loss", "auto", True)
-    sizes = (N_FEATURES, *(6, 4, 7)[: len(activations)], 3)
-    network = Network(
-        sizes, activations, loss, loss.output, normalization=normalization
-    )
+def make_problem(
+    normalization, activations=("tanh", "relu"), row=SOFTMAX, **regularisation
+):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(N_ROWS, N_FEATURES))
-    targets = rng.integers(0, 3, (N_ROWS, 1)).astype(float)
+    targets = targets_of(row, N_ROWS, rng)
+    hidden = (6, 4, 7)[: len(activations)]
+    network = Network(
+        (N_FEATURES, *hidden, outputs_of(row, targets.shape[1])),
+        *(activations, row, row.output, parameters_of(row)),
+        normalization=normalization,
+    )
     weights = rng.uniform(0.2, 3, N_ROWS)
     extras = Regularisation(**regularisation)
     return Problem(network, x, targets, weights, np.arange(N_ROWS), 0.3, extras)
@@ -62,19 +75,38 @@ def train(backend, problem, parameters, *, batch_size=8, n_jobs=1):
         )
 
 
+def assert_gradient(problem, backend=reference):
+    """Loss and gradient over all rows, which are one batch, against differences."""
+    parameters = make_parameters(problem.network)
+    with backend.open_session(problem, parameters, 1) as session:
+        _, gradient = session.loss_and_gradient(parameters)
+        for i in range(layout(problem.network).trained):
+            step = np.zeros_like(parameters)
+            step[i] = 1e-6
+            above, _ = session.loss_and_gradient(parameters + step)
+            below, _ = session.loss_and_gradient(parameters - step)
+            found = (above - below) / 2e-6
+            assert_allclose(gradient[i], found, rtol=1e-4, atol=1e-7)
+
+
 @pytest.mark.parametrize("activation", ["tanh", "softmax", "gelu"])
 @pytest.mark.parametrize("normalization", ["batch", "layer"])
 def test_gradient_by_finite_differences(normalization, activation):
-    problem = make_problem(normalization, (activation, "tanh"))
-    parameters = make_parameters(problem.network)
-    session = reference.Session(problem, parameters)
-    _, gradient = session.loss_and_gradient(parameters)
-    for i in range(layout(problem.network).trained):
-        step = np.zeros_like(parameters)
-        step[i] = 1e-6
-        above, _ = session.loss_and_gradient(parameters + step)
-        below, _ = session.loss_and_gradient(parameters - step)
-        assert_allclose(gradient[i], (above - below) / 2e-6, rtol=1e-4, atol=1e-7)
+    assert_gradient(make_problem(normalization, (activation, "tanh")))
+
+
+@pytest.mark.parametrize("row", LOSSES, ids=name_of)
+@pytest.mark.parametrize("normalization", ["batch", "layer"])
+def test_gradient_of_every_loss_by_finite_differences(normalization, row):
+    problem = make_problem(normalization, ("tanh",), row)
+    # The reference applies its rules in Python.
+    assert_gradient(problem._replace(rows=problem.rows[::4]))
+
+
+@pytest.mark.parametrize("row", LOSSES, ids=name_of)
+def test_gradient_of_the_kernels_by_finite_differences(row):
+    """With 'batch' they only train: there they are held against the reference."""
+    assert_gradient(make_problem("layer", ("gelu", "tanh"), row), cpu)
 
 
 KINDS = ["layer", "batch"]
@@ -100,6 +132,65 @@ def test_cpu_equals_the_reference(normalization, activations, extras, is_sparse)
         strict=True,
     ):
         assert_allclose(ours, theirs, rtol=1e-8, atol=1e-9)
+
+
+def train_by(name, backend, problem, dtype=np.float64):
+    """Loss, parameters and the optimizer's vectors after an epoch with a solver."""
+    settings = MLPRegressor(
+        solver=name, learning_rate_init=0.01, weight_decay=0.3, epsilon=1e-3
+    )
+    parameters = make_parameters(problem.network).astype(dtype)
+    optimizer = Optimizer(make_recipe(settings), parameters.size, dtype)
+    order, batch_size = problem.rows[::-1].copy(), 8
+    n_batches = -(-len(order) // batch_size)
+    rates = optimizer.rates((0, n_batches), n_batches)
+    with backend.open_session(problem, parameters, 1) as session:
+        loss = session.train(optimizer, order, batch_size, (0, n_batches), rates, 0.0)
+        return loss, np.array(session.parameters), *optimizer.slots
+
+
+def in_precision(problem, dtype, *, is_sparse):
+    x = problem.x.astype(dtype)
+    return problem._replace(
+        x=sparse.csr_array(x) if is_sparse else x,
+        targets=problem.targets.astype(dtype),
+        weights=problem.weights.astype(dtype),
+    )
+
+
+LIMITS = [{}, {"max_norm": 0.8}, {"max_grad_norm": 0.2}, {"dropout": (0.4, 0.0)}]
+PRECISIONS = [(np.float64, 1e-9), (np.float32, 1e-3)]
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), PRECISIONS, ids=["double", "single"])
+@pytest.mark.parametrize("row", LOSSES, ids=name_of)
+@pytest.mark.parametrize("normalization", KINDS)
+def test_every_loss_equals_the_reference(normalization, row, dtype, rtol):
+    # Each loss meets another solver, limit and storage; all of them are met.
+    number = LOSSES.index(row) + KINDS.index(normalization)
+    name = [*OPTIMIZERS][number % len(OPTIMIZERS)]
+    problem = make_problem(
+        normalization, ("tanh", "gelu"), row, **LIMITS[number % len(LIMITS)]
+    )
+    expected = train_by(name, reference, problem)
+    single = in_precision(problem, dtype, is_sparse=number % 3 == 0)
+    found = train_by(name, cpu, single, dtype)
+    for mine, theirs in zip(found, expected, strict=True):
+        atol = rtol * np.abs(theirs).max()
+        assert_allclose(mine, theirs, rtol=rtol, atol=atol)
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), PRECISIONS, ids=["double", "single"])
+@pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("normalization", KINDS)
+def test_every_solver_equals_the_reference(normalization, name, is_sparse, dtype, rtol):
+    problem = make_problem(normalization, max_norm=1.2, max_grad_norm=0.5)
+    expected = train_by(name, reference, problem)
+    single = in_precision(problem, dtype, is_sparse=is_sparse)
+    for mine, theirs in zip(train_by(name, cpu, single, dtype), expected, strict=True):
+        atol = rtol * np.abs(theirs).max()
+        assert_allclose(mine, theirs, rtol=rtol, atol=atol)
 
 
 @pytest.mark.parametrize("normalization", KINDS)
