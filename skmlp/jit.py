@@ -117,7 +117,6 @@ def teach(function, *, exactly=False):
 
 def replace(function, single, double):
     """Give compiled code an implementation a dtype for a plain Python function."""
-
     versions = {types.float32: single, types.float64: double}
     options = {**_INNER, "fastmath": {"contract"}, "forceinline": True}
     overload(function, jit_options=options, strict=False)(lambda x: versions.get(x))

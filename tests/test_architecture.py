@@ -25,12 +25,20 @@ FLOORS = [
     ["skmlp.network"],
     ["skmlp.rules"],
     ["skmlp.jit"],
-    ["skmlp.kernel_cache", "skmlp.inner_compiler", "skmlp.exceptions"],
+    ["skmlp.inner_compiler"],
+    [
+        "skmlp.kernel_cache",
+        "skmlp.lean_compiler",
+        "skmlp.by_reference",
+        "skmlp.exceptions",
+    ],
 ]
 COMPILED = (
     "skmlp.backends.cpu",
     "skmlp.jit",
     "skmlp.inner_compiler",
+    "skmlp.lean_compiler",
+    "skmlp.by_reference",
     "skmlp.kernel_cache",
 )
 COMPILERS = {"numba", "llvmlite"}

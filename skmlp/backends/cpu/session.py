@@ -99,9 +99,7 @@ def _predicting_layers(network, output, dtype):
     """The network with an output activation, for `predict`."""
     layers = _layers(network, dtype)
     last = loops.activation(activation_rule(output), dtype, keeps=False)
-    return Packed(
-        layers._replace(activations=np.append(layers.activations, last))
-    )
+    return Packed(layers._replace(activations=np.append(layers.activations, last)))
 
 
 def _transposed(network, parameters):
