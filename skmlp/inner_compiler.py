@@ -4,7 +4,8 @@ Numba optimises every function by itself and makes machine code of it, before it
 it into its caller and does all of that again there. For functions that only kernels
 call, the first time is half of the whole compilation and its result is thrown away.
 Here such a function stays what the front end has made of it, until the kernel around
-it is optimised as a whole.
+it is optimised as a whole. Nor is anything linked into it before: Numba would link what
+a function calls into it, the two into its caller, and so on up to the kernel.
 
 This rests on the inner structure of Numba's code libraries. `skmlp.jit` is its only
 user; without ``pipeline_class`` there, everything works as before, only later.
@@ -31,11 +32,7 @@ class _NoMachine:
 
 
 class _InnerLibrary(codegen.JITCodeLibrary):
-    """Code to be linked into others, neither optimised nor translated.
-
-    Nor is anything linked into it: what a kernel calls, however deeply nested, is
-    linked once, into the kernel.
-    """
+    """Code to be linked into kernels; not optimised, translated or linked itself."""
 
     @property
     def codegen(self):

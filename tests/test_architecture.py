@@ -27,20 +27,19 @@ FLOORS = [
     ["skmlp.jit"],
     ["skmlp.inner_compiler"],
     [
-        "skmlp.by_reference",
-        "skmlp.exceptions",
         "skmlp.kernel_cache",
         "skmlp.lean_compiler",
+        "skmlp.by_reference",
+        "skmlp.exceptions",
     ],
 ]
 COMPILED = (
     "skmlp.backends.cpu",
-    "skmlp.backends.cuda",
-    "skmlp.by_reference",
-    "skmlp.inner_compiler",
     "skmlp.jit",
-    "skmlp.kernel_cache",
+    "skmlp.inner_compiler",
     "skmlp.lean_compiler",
+    "skmlp.by_reference",
+    "skmlp.kernel_cache",
 )
 COMPILERS = {"numba", "llvmlite"}
 

@@ -179,6 +179,8 @@ def _combine(norm, layers, room, parameters, layer, item, n):
         factor[j] = kind(1) / np.sqrt(factor[j] / kind(n) + kind(EPSILON))
 
 
+# A rule, that is, inlined always: how LLVM vectorises divisions in single precision,
+# and so their last bit, depends on what they are part of.
 @jit.rule
 def _normalise(norm, layers, room, parameters, layer, item, n_block, n):
     """Normalise a block of a hidden layer's inputs."""

@@ -1,7 +1,8 @@
 """What kernels are told, in a handful of named tuples.
 
-A kernel takes few arguments, each a whole: Numba passes named tuples by their fields,
-so the grouping costs nothing.
+A kernel takes few arguments, each a whole, and hands it on by its address (see
+`skmlp.by_reference`): `Layers`, `Data` and `Room`, which many calls share, are packed
+by who makes them; `Step` and `Span` are new for every call.
 """
 
 from typing import NamedTuple
