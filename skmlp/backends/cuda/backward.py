@@ -43,10 +43,10 @@ def hidden_deltas(spec):
     return device(compute)
 
 
-def _finish_weight(spec):
+def finish_weight(spec):
     """What becomes of an element of a gradient: added up, stored, or used up at once.
 
-    Returns what is summed for `_record`: the squares of the parameter as it was and of
+    Returns what is summed for `record`: the squares of the parameter as it was and of
     the gradient.
     """
     if spec.optimizer is None:
@@ -78,7 +78,7 @@ def _finish_weight(spec):
     return device(use)
 
 
-def _record(spec):
+def record(spec):
     """Keep a warp's partial sums of squares, where there are steps to keep them for."""
     if spec.optimizer is None:
         return device(lambda room, batch, item, of_parameters, of_gradient: None)
@@ -87,7 +87,7 @@ def _record(spec):
     warps = threads // lanes
     limits = spec.limits_gradient
 
-    def record(room, batch, item, of_parameters, of_gradient):
+    def keep(room, batch, item, of_parameters, of_gradient):
         tid = cuda.threadIdx.x
         place = item * warps + tid // lanes
         of_parameters = total_of(of_parameters)
@@ -98,7 +98,7 @@ def _record(spec):
             if limits:
                 room.norms[place] = of_gradient
 
-    return device(record)
+    return device(keep)
 
 
 def weight_tile(spec):
@@ -107,7 +107,7 @@ def weight_tile(spec):
     multiply = tiles.product(spec.tile, spec.dtype)
     reads_x = not (spec.loaded or spec.sparse)
     corner_of_item, own_of_thread = tiles.corner_of(spec.tile), tiles.own_of(spec.tile)
-    finish, record = _finish_weight(spec), _record(spec)
+    finish, keep = finish_weight(spec), record(spec)
 
     def compute(
         item, partial, net, data, room, batch, parameters, step, layer, buffers
@@ -134,7 +134,7 @@ def weight_tile(spec):
                     )
                     of_parameters += found[0]
                     of_gradient += found[1]
-        record(room, batch, partial, of_parameters, of_gradient)
+        keep(room, batch, partial, of_parameters, of_gradient)
 
     return device(compute)
 
@@ -158,7 +158,7 @@ def column_sums(spec):
     return device(compute)
 
 
-def _use_bias(spec):
+def use_bias(spec):
     """What becomes of a bias's gradient: added up, stored, or used up at once."""
     if spec.optimizer is None:
 
@@ -188,7 +188,7 @@ def biases(spec):
     """
     threads, trains = spec.tile.threads, spec.intercepts
     width = teams.lanes_of(threads)
-    sums, use = column_sums(spec), _use_bias(spec)
+    sums, use = column_sums(spec), use_bias(spec)
     normalises = spec.normalization is not None
 
     def compute(item, net, room, batch, parameters, step, layer, buffer):
@@ -221,7 +221,7 @@ def sparse_weights(spec):
     Where a row's elements of these features begin is searched for by a thread a row.
     """
     threads, adds = spec.tile.threads, spec.optimizer is None
-    finish, record = _finish_weight(spec), _record(spec)
+    finish, keep = finish_weight(spec), record(spec)
 
     def compute(item, partial, net, data, room, batch, parameters, step, starts):
         features, units = net.sizes[0], net.sizes[1]
@@ -258,7 +258,7 @@ def sparse_weights(spec):
                 found = finish(room, parameters, step, batch, place, gradient, decay)
                 of_parameters += found[0]
                 of_gradient += found[1]
-        record(room, batch, partial, of_parameters, of_gradient)
+        keep(room, batch, partial, of_parameters, of_gradient)
 
     return device(compute)
 

@@ -45,7 +45,7 @@ def _end_of_step(spec, meet):
     return device(compute)
 
 
-def _totals(spec):
+def totals(spec):
     """Sums by batch of the rows' losses and of the squares of the weights."""
     threads, kind = spec.tile.threads, scalar_type(spec.dtype)
     warps = threads // teams.lanes_of(threads)
@@ -93,7 +93,7 @@ def training(spec):
     meet = teams.meet_in_grid
     way_forward, way_back = forward_way(spec, meet), back_way(spec, meet)
     loss, end_of_step = losses.loss(spec), _end_of_step(spec, meet)
-    totals, batch_of = _totals(spec), _batch(spec)
+    total, batch_of = totals(spec), _batch(spec)
     index = scalar_type("int64")
 
     def train(net, data, room, extras, parameters, step, span, result):
@@ -112,7 +112,7 @@ def training(spec):
                 *(buffers, starts),
             )
             end_of_step(team, net, room, extras, batch, parameters, step, span[3])
-        totals(team, data, room, span, result)
+        total(team, data, room, span, result)
 
     return kernel(train)
 
@@ -129,7 +129,7 @@ def differentiating(spec):
     n_starts = threads if spec.sparse else 1
     meet = teams.meet_in_grid
     way_forward, way_back = forward_way(spec, meet), back_way(spec, meet)
-    loss, totals = losses.loss(spec), _totals(spec)
+    loss, total = losses.loss(spec), totals(spec)
     index = scalar_type("int64")
 
     def differentiate(net, data, room, extras, parameters, step, span, result):
@@ -150,6 +150,6 @@ def differentiating(spec):
                 *(buffers, starts),
             )
             meet()
-        totals(team, data, room, span, result)
+        total(team, data, room, span, result)
 
     return kernel(differentiate)

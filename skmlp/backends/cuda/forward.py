@@ -17,14 +17,15 @@ def load(spec):
     def copy(team, net, data, room, extras, batch):
         features = net.sizes[0]
         key = key_of_layer(extras.seed, batch.step, 0)
-        start = team[0] * threads + cuda.threadIdx.x
-        for e in range(start, batch.n * features, team[1] * threads):
-            row = data.order[batch.first + e // features]
-            value = data.x[row * features + e % features]
-            if noisy:
-                noise = normal(word(key, np.uint32(e & 0xFFFFFFFF)))
-                value += extras.deviation * kind(noise)
-            room.outputs[room.at[0] + e] = value
+        for i in range(team[0], batch.n, team[1]):
+            row = data.order[batch.first + i]
+            for column in range(cuda.threadIdx.x, features, threads):
+                value = data.x[np.uint64(row * features + column)]
+                e = i * features + column
+                if noisy:
+                    noise = normal(word(key, np.uint32(e & 0xFFFFFFFF)))
+                    value += extras.deviation * kind(noise)
+                room.outputs[np.uint64(room.at[0] + e)] = value
 
     return device(copy)
 

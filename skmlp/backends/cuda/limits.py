@@ -43,6 +43,34 @@ def bias_squares(spec):
     return device(compute)
 
 
+def fold_norms(spec):
+    """Adds up the partial sums of squares of the gradient into the first of them.
+
+    For one block; `update_all` then finds a single one in the room, where it would
+    otherwise add them up in every thread.
+    """
+    scalar, threads = scalar_type(spec.dtype), spec.tile.threads
+    lanes, total_of = teams.lanes_of(threads), teams.warp_sum(threads)
+    warps = threads // lanes
+
+    def compute(room):
+        sums = cuda.shared.array(warps, scalar)
+        tid = cuda.threadIdx.x
+        total = scalar(0)
+        for i in range(tid, room.n_partials, threads):
+            total += room.norms[i]
+        total = total_of(total)
+        if tid % lanes == 0:
+            sums[tid // lanes] = total
+        cuda.syncthreads()
+        if tid == 0:
+            for warp in range(1, warps):
+                total += sums[warp]
+            room.norms[0] = total
+
+    return device(compute)
+
+
 def update_all(spec):
     """The optimizer's step on every parameter, by the stored gradient."""
     threads, limits = spec.tile.threads, spec.limits_gradient

@@ -1,8 +1,8 @@
-"""How big tiles are, and how many blocks work on them.
+"""Which program trains, how big tiles are, and how many blocks work on them.
 
-Neither changes a result: sums run in an order of their own (see `tiles`). The constants
-are estimates from the instructions that the compiler makes; `benchmarks/gpu.py` is
-where they are to be measured.
+Tiles and blocks do not change a result: sums run in an order of their own (see
+`tiles`). The constants are estimates from the instructions that the compiler makes;
+`benchmarks/gpu.py` is where they are to be measured.
 """
 
 import os
@@ -17,6 +17,11 @@ _SHARES = {2: 0.25, 4: 0.5, 8: 0.76}
 # The same for the simulator, where every thread is slow.
 _SIMULATED = Tile(side=4, each=2, depth=4)
 _SIDE, _DEPTH = 16, 16
+# Floating-point operations of a step from which on cuBLAS, with a launch an operation,
+# is expected to overtake the kernel of whole spans. An estimate, never measured.
+STEPWISE_FLOP = 5e9
+# Blocks a multiprocessor of kernels that wait for memory: as many as can be there.
+_BLOCKS_EACH = 8
 
 
 class Work(NamedTuple):
@@ -45,6 +50,27 @@ class Work(NamedTuple):
             if layer > 0 or not self.sparse:
                 yield self.rows, fan_out, fan_in
                 yield fan_in, fan_out, self.rows
+
+    @property
+    def flop(self):
+        """Multiplications and additions of these products."""
+        return sum(2 * rows * columns * inner for rows, columns, inner in self.products)
+
+
+def choose_program(work, tf32):
+    """Which of the two programs trains.
+
+    Parameters
+    ----------
+    work : Work
+    tf32 : bool
+        Whether products round their factors to TensorFloat-32, as only cuBLAS does.
+
+    Returns
+    -------
+    {'spanwise', 'stepwise'}
+    """
+    return "stepwise" if tf32 or work.flop >= STEPWISE_FLOP else "spanwise"
 
 
 def _cost(tile, work, n_processors):
@@ -81,6 +107,19 @@ def gradient_items(work, tile):
     if work.sparse:
         items[0] = -(-work.shapes[0][0] // SPARSE_FEATURES)
     return items
+
+
+def weight_items(work, size):
+    """Parts of so many weights of all layers, or what stands for them."""
+    items = [-(-fan_in * fan_out // size) for fan_in, fan_out in work.shapes]
+    if work.sparse:
+        items[0] = -(-work.shapes[0][0] // SPARSE_FEATURES)
+    return items
+
+
+def blocks_for(items, n_processors):
+    """Blocks of a kernel whose blocks do not wait for each other."""
+    return max(1, min(items, _BLOCKS_EACH * n_processors))
 
 
 def choose_blocks(work, tile, n_processors):

@@ -168,3 +168,30 @@ class Batch(NamedTuple):
     n: object
     step: object
     scale: object
+
+
+class State(NamedTuple):
+    """All that the kernels of a step of single operations share.
+
+    Attributes
+    ----------
+    net : Net
+    data : Data
+    room : Room
+    extras : Extras
+    parameters : array
+    step : Step
+    trained : int
+        Number of trained parameters.
+    cursor : array of 3 int64
+        Number of the batch in the span, rows of the span, number of its first step.
+    """
+
+    net: object
+    data: object
+    room: object
+    extras: object
+    parameters: object
+    step: object
+    trained: object
+    cursor: object

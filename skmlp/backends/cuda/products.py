@@ -1,0 +1,124 @@
+"""Products of whole matrices: by NVIDIA's cuBLAS, or by a kernel of our own tiles.
+
+Both have one method, ``multiply(sizes, a, b, out)``, which writes the product of two
+`Matrix` into a third; `sizes` are its rows and columns and the inner dimension. They
+work on one stream and without a word to the host, so that a step can be recorded.
+"""
+
+import functools
+from typing import NamedTuple
+
+from numba import cuda
+
+from skmlp.backends.cuda import cublas, tiles
+from skmlp.backends.cuda.compiling import SIMULATED, kernel, scalar_type
+
+
+class Matrix(NamedTuple):
+    """A matrix that lies row by row in a vector of the device.
+
+    Attributes
+    ----------
+    array : device array
+    start : int
+        Place of its first element.
+    columns : int
+        Elements of a row, as it lies there.
+    transposed : bool
+        Whether the factor is the transpose of what lies there.
+    """
+
+    array: object
+    start: int
+    columns: int
+    transposed: bool = False
+
+
+@functools.lru_cache(maxsize=64)
+def multiplying(tile, dtype):
+    """The kernel of a product.
+
+    Its arguments: two `tiles.Factor`, the vector of the result and where that begins,
+    and its rows, its columns and the inner dimension.
+    """
+    scalar, each = scalar_type(dtype), tile.each
+    multiply, strip = tiles.product(tile, dtype), tile.buffer
+    count, corner_of_item = tiles.count_of(tile), tiles.corner_of(tile)
+    own_of_thread = tiles.own_of(tile)
+
+    def run(a, b, out, start, sizes):
+        strip_a = cuda.shared.array(strip, scalar, alignment=16)
+        strip_b = cuda.shared.array(strip, scalar, alignment=16)
+        sums = cuda.local.array((each, each), scalar)
+        rows, columns = sizes[0], sizes[1]
+        own = own_of_thread()
+        for item in range(cuda.blockIdx.x, count(rows, columns), cuda.gridDim.x):
+            corner = corner_of_item(item, columns)
+            multiply(sums, (strip_a, strip_b), corner, sizes, (a, b))
+            for i in range(each):
+                for j in range(each):
+                    row, column = corner[0] + own[0] + i, corner[1] + own[1] + j
+                    if row < rows and column < columns:
+                        out[start + row * columns + column] = sums[i, j]
+
+    return kernel(run)
+
+
+class TileProducts:
+    """Products by our own kernel.
+
+    Parameters
+    ----------
+    tile : tiles.Tile
+    dtype : numpy dtype
+    order : device array of int64
+        Any one; it is not read.
+    stream : stream of numba.cuda
+    """
+
+    def __init__(self, tile, dtype, order, stream):
+        self._tile = tile
+        self._kernel = multiplying(tile, dtype)
+        self._order = order
+        self._stream = stream
+
+    def _factor(self, matrix, counts_rows):
+        """A factor whose rows, as it lies there, the result's index counts, or not."""
+        steps = (matrix.columns, 1) if counts_rows else (1, matrix.columns)
+        return tiles.Factor(matrix.array, matrix.start, *steps, self._order, 0, 0)
+
+    def multiply(self, sizes, a, b, out):
+        """Write the product of two matrices into a third."""
+        factors = self._factor(a, not a.transposed), self._factor(b, b.transposed)
+        blocks = self._tile.count(*sizes[:2])
+        self._kernel[blocks, self._tile.threads, self._stream](
+            *factors, out.array, out.start, sizes
+        )
+
+    def close(self):
+        """Nothing to give back."""
+
+
+def choose(spec, order, stream, tf32):
+    """What multiplies here.
+
+    Parameters
+    ----------
+    spec : Spec
+    order : device array of int64
+    stream : stream of numba.cuda
+    tf32 : bool
+        Whether factors are rounded to the 19 bits of TensorFloat-32.
+
+    Returns
+    -------
+    TileProducts or cublas.Products
+
+    Raises
+    ------
+    ImportError
+        If there is no cuBLAS and only it can do what is asked.
+    """
+    if SIMULATED or not (tf32 or cublas.is_installed()):
+        return TileProducts(spec.tile, spec.dtype, order, stream)
+    return cublas.Products(cublas.load(), spec.dtype, int(stream), tf32)

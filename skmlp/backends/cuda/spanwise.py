@@ -1,0 +1,81 @@
+"""The program for most networks: one launch for all the batches of a span.
+
+Two programs train, and have in common ``most_batches``, ``train(vectors, span)`` and
+``close()``. This one is fastest where launches would take longer than their work; the
+other, `stepwise`, where products of matrices are all that counts.
+"""
+
+from skmlp.backends.cuda import epoch, planner
+from skmlp.backends.cuda.binding import n_processors
+from skmlp.backends.cuda.memory import download
+from skmlp.backends.cuda.rooms import Memory
+from skmlp.network import layout
+
+
+class Spanwise:
+    """Trains on spans of batches of one size.
+
+    Parameters
+    ----------
+    fit : rooms.Fit
+    work : planner.Work
+    spec : Spec
+    """
+
+    def __init__(self, fit, work, spec):
+        self._fit = fit
+        self._spec = spec
+        n_items = sum(planner.gradient_items(work, spec.tile))
+        self._memory = Memory(fit, spec, work.rows, n_items)
+        self._blocks = planner.choose_blocks(work, spec.tile, n_processors())
+        self.most_batches = self._memory.most_batches
+
+    def train(self, vectors, span):
+        """Train on the batches of a span.
+
+        Parameters
+        ----------
+        vectors : rooms.Vectors
+        span : rooms.Span
+            Of at most `most_batches`.
+
+        Returns
+        -------
+        list of list of 2 float
+            Each batch's loss before its update, and the sum of the squares of its
+            weights.
+        """
+        return self._launch(epoch.training, vectors, span, self._fit.weight)
+
+    def differentiate(self, vectors, spans):
+        """Mean loss over the rows of some spans, and its gradient.
+
+        Returns
+        -------
+        float
+        ndarray
+        """
+        self._memory.clear_gradient()
+        weight = self._fit.weight / self._fit.n_rows
+        loss = 0.0
+        for span in spans:
+            found = self._launch(epoch.differentiating, vectors, span, weight)
+            loss += sum(part for part, _ in found)
+        return loss, download(self._memory.room.gradient)
+
+    def _launch(self, kernel_of, vectors, span, weight):
+        memory, fit = self._memory, self._fit
+        data = fit.data._replace(order=memory.put(span))
+        step = memory.step(fit, vectors, weight)
+        batch_size = memory.room.batch
+        n_batches = -(-len(span.rows) // batch_size)
+        trained = layout(fit.network).trained
+        sizes = (batch_size, n_batches, span.first_step, trained)
+        kernel_of(self._spec)[self._blocks, self._spec.tile.threads](
+            *(fit.net, data, memory.room, fit.extras, vectors.parameters),
+            *(step, sizes, memory.floats["result"]),
+        )
+        return memory.results()
+
+    def close(self):
+        """Nothing but memory, which goes with the object."""

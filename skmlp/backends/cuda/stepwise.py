@@ -1,0 +1,241 @@
+"""The program for large steps: a launch an operation, recorded once.
+
+From some GFLOP a step on, nothing is faster than NVIDIA's own products of matrices, and
+what lies between them hides behind them. A step is here a list of operations on one
+stream: products (see `products`) and the small kernels of `operations`. The list is run
+once as it stands, which compiles it; then it is recorded as a graph, which is launched
+once a batch. A last batch of fewer rows, whose products have other sizes, is run as it
+stands.
+"""
+
+from skmlp.backends.cuda import graph, operations, planner, products
+from skmlp.backends.cuda.binding import n_processors
+from skmlp.backends.cuda.products import Matrix
+from skmlp.backends.cuda.rooms import Memory
+from skmlp.backends.cuda.structures import State
+from skmlp.backends.cuda.teams import lanes_of
+from skmlp.network import layout
+
+
+class Stepwise:
+    """Trains on spans of batches of one size (see `spanwise.Spanwise`).
+
+    Parameters
+    ----------
+    fit : rooms.Fit
+    work : planner.Work
+    spec : Spec
+        Of a dense X it is `loaded`.
+    tf32 : bool
+        Whether products round their factors to TensorFloat-32.
+
+    Raises
+    ------
+    ImportError
+        If `tf32` is asked for without cuBLAS.
+    """
+
+    def __init__(self, fit, work, spec, tf32):
+        self._fit = fit
+        self._spec = spec
+        self._shapes = work.shapes
+        size = operations.weights_a_block(spec.tile)
+        self._items = planner.weight_items(work, size)
+        self._memory = Memory(fit, spec, work.rows, sum(self._items))
+        self._places = layout(fit.network)
+        self._is_softmax = [row.value is None for row in fit.network.rules]
+        self._stream = graph.new_stream()
+        self._state = None
+        self._bound = None
+        self._has_run = False
+        self._recorded = None
+        self._products = products.choose(spec, self._memory.room.at, self._stream, tf32)
+        self.most_batches = self._memory.most_batches
+
+    def train(self, vectors, span):
+        """Train on the batches of a span (see `spanwise.Spanwise.train`)."""
+        memory, batch_size = self._memory, self._memory.room.batch
+        rows = memory.put(span)
+        self._bind(vectors)
+        n_full, rest = divmod(len(span.rows), batch_size)
+        for _ in range(n_full):
+            self._full_step()
+        if rest:
+            self._step(rest)
+        sizes = (batch_size, n_full + bool(rest), span.first_step, self._state.trained)
+        data = self._fit.data._replace(order=rows)
+        kernel = operations.totalling(self._spec)
+        kernel[1, self._spec.tile.threads, self._stream](
+            data, memory.room, sizes, memory.floats["result"]
+        )
+        self._stream.synchronize()
+        return memory.results()
+
+    def _bind(self, vectors):
+        """Point the operations to what is trained; a recording is for one of these."""
+        memory, fit = self._memory, self._fit
+        step = memory.step(fit, vectors, fit.weight)
+        bound = (id(vectors.parameters), id(vectors.slots))
+        if bound == self._bound:
+            return
+        self._forget_recording()
+        self._bound = bound
+        data = fit.data._replace(order=memory.integers["order"])
+        self._state = State(
+            *(fit.net, data, memory.room, fit.extras, vectors.parameters, step),
+            *(self._places.trained, memory.integers["cursor"]),
+        )
+
+    def _full_step(self):
+        """A batch of all its rows: as it stands at first, recorded from then on."""
+        batch_size = self._memory.room.batch
+        if not self._has_run:
+            self._step(batch_size)
+            self._has_run = True
+            return
+        if self._recorded is None:
+            self._recorded = graph.record(self._stream, lambda: self._step(batch_size))
+        self._recorded.launch()
+
+    def _step(self, n):
+        """All operations of a batch of n rows."""
+        self._forward(n)
+        self._launch("loss", n)
+        self._back(n)
+        self._limit()
+        operations.advancing()[1, 1, self._stream](self._state.cursor)
+
+    def _launch(self, name, items, layer=0, partial=0, state=None):
+        """An operation that has work for so many blocks."""
+        kernel = operations.operation(self._spec, name)
+        blocks = planner.blocks_for(items, n_processors())
+        kernel[blocks, self._spec.tile.threads, self._stream](
+            state or self._state, layer, partial
+        )
+
+    def _launch_by_columns(self, name, layer):
+        """An operation in which a block takes as many units as a warp is wide."""
+        width = lanes_of(self._spec.tile.threads)
+        self._launch(name, -(-self._shapes[layer][1] // width), layer)
+
+    def _rows(self, array, layer, transposed=False):
+        """The batch's rows of what a layer gets, or of what the last one gives."""
+        units = self._fit.network.sizes[layer]
+        sizes = self._fit.network.sizes[:layer]
+        start = self._memory.room.batch * sum(sizes[not self._spec.loaded :])
+        return Matrix(array, start, units, transposed)
+
+    def _weights(self, array, layer, transposed=False):
+        place = self._places.weights[layer]
+        return Matrix(array, place, self._shapes[layer][1], transposed)
+
+    def _forward(self, n):
+        """All layers, with what a normalisation or a softmax adds."""
+        room, last = self._memory.room, len(self._shapes) - 1
+        normalises = self._spec.normalization is not None
+        self._launch("sparse_forward" if self._spec.sparse else "load", n)
+        for layer, (fan_in, units) in enumerate(self._shapes):
+            if layer > 0 or not self._spec.sparse:
+                self._products.multiply(
+                    (n, units, fan_in),
+                    self._rows(room.outputs, layer),
+                    self._weights(self._state.parameters, layer),
+                    self._rows(room.outputs, layer + 1),
+                )
+                if layer < last and not normalises:
+                    self._launch("finish", n, layer)
+            if layer < last and normalises:
+                self._launch_norm("norm", n, layer)
+            if layer < last and self._is_softmax[layer]:
+                self._launch("softmax", n, layer)
+
+    def _launch_norm(self, name, n, layer):
+        if self._spec.normalization == "batch":
+            self._launch_by_columns(name, layer)
+        else:
+            self._launch(name, n, layer)
+
+    def _back(self, n):
+        """All layers from the last one, each with its gradients and their use."""
+        partial = 0
+        for layer in reversed(range(len(self._shapes))):
+            if layer > 0:
+                self._deltas(n, layer)
+            self._gradient(n, layer, partial)
+            self._biases(n, layer)
+            partial += self._items[layer]
+
+    def _deltas(self, n, layer):
+        """Deltas of the layer below one, the last operation's in place."""
+        room, (fan_in, units) = self._memory.room, self._shapes[layer]
+        self._products.multiply(
+            (n, fan_in, units),
+            self._rows(room.deltas, layer + 1),
+            self._weights(self._state.parameters, layer, transposed=True),
+            self._rows(room.deltas, layer),
+        )
+        self._launch("back_through", n, layer)
+        if self._is_softmax[layer - 1]:
+            self._launch("softmax_back", n, layer - 1)
+        if self._spec.normalization is not None:
+            self._launch_by_columns("norm_sums", layer - 1)
+            self._launch("norm_back", n, layer - 1)
+
+    def _gradient(self, n, layer, partial):
+        """Gradient of a layer's weights, and what is done with it."""
+        room, (fan_in, units) = self._memory.room, self._shapes[layer]
+        if layer == 0 and self._spec.sparse:
+            self._launch("sparse_weights", self._items[0], 0, partial)
+            return
+        self._products.multiply(
+            (fan_in, units, n),
+            self._rows(room.outputs, layer, transposed=True),
+            self._rows(room.deltas, layer + 1),
+            self._weights(room.gradient, layer),
+        )
+        self._launch("weights", self._items[layer], layer, partial)
+
+    def _biases(self, n, layer):
+        """Gradient of a layer's biases, and what is done with it.
+
+        A sum over the batch is a product, too: one with a row of ones.
+        """
+        is_hidden = layer < len(self._shapes) - 1
+        if is_hidden and self._spec.normalization is not None:
+            self._launch_by_columns("norm_biases", layer)
+            return
+        if not self._spec.intercepts:
+            return
+        room, units = self._memory.room, self._shapes[layer][1]
+        self._products.multiply(
+            (1, units, n),
+            Matrix(self._memory.floats["ones"], 0, self._memory.room.batch),
+            self._rows(room.deltas, layer + 1),
+            Matrix(room.gradient, self._places.biases[layer], units),
+        )
+        if not self._spec.limits_gradient:
+            self._launch("biases", -(-units // self._spec.tile.threads), layer)
+
+    def _limit(self):
+        """What has to wait for the whole gradient, or for all weights."""
+        threads = self._spec.tile.threads
+        if self._spec.limits_gradient:
+            self._launch("bias_squares", 1)
+            self._launch("fold_norms", 1)
+            room = self._memory.room._replace(n_partials=1)
+            state = self._state._replace(room=room)
+            items = -(-self._places.trained // threads)
+            self._launch("update_all", items, state=state)
+        if self._spec.limits_weights:
+            widest = max(units for _, units in self._shapes)
+            self._launch("limit_weights", -(-widest // threads))
+
+    def _forget_recording(self):
+        if self._recorded is not None:
+            recorded, self._recorded = self._recorded, None
+            recorded.close()
+
+    def close(self):
+        """Give back what is not memory."""
+        self._forget_recording()
+        self._products.close()
