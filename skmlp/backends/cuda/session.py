@@ -9,7 +9,9 @@ from skmlp.backends.cuda import planner
 from skmlp.backends.cuda.binding import extras_of, n_processors, net_of, spec_of
 from skmlp.backends.cuda.memory import download, upload
 from skmlp.backends.cuda.prediction import Predictor, data_of
+from skmlp.backends.cuda.prediction import outputs as predict
 from skmlp.backends.cuda.rooms import Fit, Span, Vectors
+from skmlp.backends.cuda.sources import Resident, Streamed, fits
 from skmlp.backends.cuda.spanwise import Spanwise
 from skmlp.backends.cuda.stepwise import Stepwise
 from skmlp.network import layout
@@ -33,9 +35,10 @@ class Session:
         self._dtype = parameters.dtype
         self._sparse = sparse.issparse(problem.x)
         self._parameters = upload(parameters)
+        self._source = self._make_source()
         self._fit = Fit(
             *(problem.network, net_of(problem.network, self._dtype)),
-            *(self._upload_data(), extras_of(problem.regularisation, self._dtype)),
+            *(self._source.data, extras_of(problem.regularisation, self._dtype)),
             *(len(problem.rows), problem.alpha, 1.0 / problem.mean_weight),
         )
         self._steps = 0
@@ -49,13 +52,17 @@ class Session:
         """A copy of the current parameters on the host."""
         return download(self._parameters)
 
-    def _upload_data(self):
+    def _make_source(self):
         problem = self._problem
+        if not fits(problem.x):
+            return Streamed(problem.x, problem.targets, problem.weights)
         weights = problem.weights
         if weights is None:
             weights = np.zeros(0, dtype=self._dtype)
         data = data_of(problem.x, self._dtype)
-        return data._replace(targets=upload(problem.targets), weights=upload(weights))
+        return Resident(
+            data._replace(targets=upload(problem.targets), weights=upload(weights))
+        )
 
     def _spec(self, tile, optimizer):
         network, extras = self._problem.network, self._problem.regularisation
@@ -80,15 +87,17 @@ class Session:
         return self._programs[key]
 
     def _make_program(self, batch_size, optimizer):
+        self._source.hold(batch_size)
+        fit = self._fit._replace(data=self._source.data)
         shapes = self._fit.network.shapes
         work = planner.Work(batch_size, shapes, self._sparse)
         tile = planner.choose_tile(work, n_processors())
         spec = self._spec(tile, optimizer)
         tf32 = self._problem.products == "tf32"
         if optimizer is None or planner.choose_program(work, tf32) == "spanwise":
-            return Spanwise(self._fit, work, spec)
+            return Spanwise(fit, work, spec)
         spec = spec._replace(loaded=not self._sparse)
-        return Stepwise(self._fit, work, spec, tf32)
+        return Stepwise(fit, work, spec, tf32)
 
     def _bind(self, optimizer):
         """The optimizer's vectors on the device, as they are on the host."""
@@ -110,16 +119,26 @@ class Session:
         hyper = np.array(optimizer.hyper, dtype=self._dtype)
         vectors = Vectors(self._parameters, self._slots, hyper)
         decay = 0.5 * self._fit.alpha * self._fit.weight
-        for first in range(span[0], span[1], program.most_batches):
-            last = min(first + program.most_batches, span[1])
-            rows = order[first * batch_size : last * batch_size]
-            part = rates[first - span[0] : last - span[0]]
-            found = program.train(vectors, Span(rows, part, self._steps))
-            sizes = np.diff(np.append(np.arange(0, len(rows), batch_size), len(rows)))
-            for n, (loss, squares) in zip(sizes.tolist(), found, strict=True):
+        rows = order[span[0] * batch_size : span[1] * batch_size]
+        for part in self._parts(program, rows, batch_size, rates):
+            found = program.train(vectors, part)
+            sizes = [batch_size] * len(found)
+            sizes[-1] -= len(found) * batch_size - len(part.rows)
+            for n, (loss, squares) in zip(sizes, found, strict=True):
                 total += n * loss + decay * squares
-            self._steps += last - first
+            self._steps += len(found)
         return total
+
+    def _parts(self, program, rows, batch_size, rates):
+        """Spans that have some rows between them, brought to the device in turn."""
+        at_once = max(1, self._source.most_rows // batch_size)
+        n_batches = int(min(program.most_batches, at_once))
+        size = n_batches * batch_size
+        parts = [rows[first : first + size] for first in range(0, len(rows), size)]
+        following = [*parts[1:], None]
+        for number, (part, after) in enumerate(zip(parts, following, strict=True)):
+            some = rates[number * n_batches :][: -(-len(part) // batch_size)]
+            yield Span(self._source.bring(part, after), some, self._steps)
 
     def loss_and_gradient(self, parameters):
         """Loss and gradient over all training rows, the penalty included."""
@@ -127,10 +146,12 @@ class Session:
         if network.normalization == "batch":
             raise ValueError("A sweep over all rows has no statistics of minibatches.")
         values = upload(np.ascontiguousarray(parameters, dtype=self._dtype))
-        program = self._program(min(_SWEEP_ROWS, len(rows)), None)
-        nothing = np.zeros(3, dtype=self._dtype)
-        vectors = Vectors(values, values, nothing)
-        loss, gradient = program.differentiate(vectors, self._sweep(program))
+        batch_size = min(_SWEEP_ROWS, len(rows), self._source.most_rows)
+        program = self._program(batch_size, None)
+        vectors = Vectors(values, values, np.zeros(3, dtype=self._dtype))
+        rates = np.zeros((-(-len(rows) // batch_size), 4))
+        spans = self._parts(program, rows, batch_size, rates)
+        loss, gradient = program.differentiate(vectors, spans)
         gradient = gradient.astype(np.float64)
         n_weights = layout(network).biases[0]
         penalised = np.asarray(parameters, dtype=np.float64)[:n_weights]
@@ -138,18 +159,12 @@ class Session:
         gradient[:n_weights] += decay * penalised
         return loss + 0.5 * decay * float(np.sum(penalised * penalised)), gradient
 
-    def _sweep(self, program):
-        """Spans that have all training rows between them, and no rates."""
-        rows = self._problem.rows
-        batch_size = min(_SWEEP_ROWS, len(rows))
-        size = program.most_batches * batch_size
-        for first in range(0, len(rows), size):
-            part = rows[first : first + size]
-            yield Span(part, np.zeros((-(-len(part) // batch_size), 4)), 0)
-
     def outputs(self, x, rows):
         """Raw outputs for some rows, or for all, with the current parameters."""
         network, parameters = self._problem.network, self._parameters
+        if x is self._problem.x and isinstance(self._source, Streamed):
+            some = x if rows is None else x[rows]
+            return predict(network, self.parameters, some, "identity")[0]
         if network.normalization == "batch":
             parameters = self.parameters
         predictor = Predictor(network, parameters, "identity")
@@ -160,7 +175,7 @@ class Session:
     def _on_device(self, x):
         """Some X on the device; that of the training and the last other one stay."""
         if x is self._problem.x:
-            return self._fit.data
+            return self._source.data
         if self._other is None or self._other[0] is not x:
             self._other = (x, data_of(x, self._dtype))
         return self._other[1]
@@ -173,6 +188,7 @@ class Session:
         """Give the device back what the programs hold."""
         programs = list(self._programs.values())
         self._programs.clear()
+        self._source.close()
         for program in programs:
             program.close()
 

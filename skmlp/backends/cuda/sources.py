@@ -1,11 +1,13 @@
 """The rows to train on: all of X on the device, or a part at a time.
 
-X goes to the device once, if there is room for it. Otherwise a span is cut into pieces:
-while the device works on one, the rows of the next are gathered into pinned memory,
-from where they are copied beside the work. So there are two of each buffer.
+X goes to the device once, if there is room for it. Otherwise its rows come by the
+part, into memory that stays where it is, so that the programs that train see no
+difference but in the rows' numbers. While the device works on a part, a thread gathers
+the rows of the next into pinned memory: with rows in random order that is what takes
+longest.
 """
 
-from typing import NamedTuple
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numba import cuda
@@ -17,23 +19,7 @@ from skmlp.backends.cuda.structures import Data
 # Share of the free memory that X may take, the rest being for what a fit works with.
 SHARE = 0.7
 # Of X at a time, where it does not fit.
-PIECE_BYTES = 1 << 28
-
-
-class Piece(NamedTuple):
-    """Some batches of a span.
-
-    Attributes
-    ----------
-    data : Data
-    n_rows : int
-    stream : numba stream or None
-        What has to be waited for before the data are there.
-    """
-
-    data: Data
-    n_rows: int
-    stream: object = None
+PART_BYTES = 1 << 28
 
 
 class Resident:
@@ -42,44 +28,35 @@ class Resident:
     Parameters
     ----------
     data : Data
+
+    Attributes
+    ----------
+    most_rows : float
+        Rows that can be brought at once.
     """
+
+    most_rows = float("inf")
 
     def __init__(self, data):
         self.data = data
 
-    def pieces(self, rows, batch_size):
-        """Pieces of whole batches.
+    def hold(self, n_rows):
+        """See that so many rows can be brought at once."""
+
+    def bring(self, rows, following):
+        """Have rows on the device; returns their numbers there.
 
         Parameters
         ----------
         rows : ndarray of int64
-            Row numbers, one batch after the other.
-        batch_size : int
-
-        Yields
-        ------
-        Piece
-            The next one may be asked for while the device works on one, but not before
-            the one before that is done.
+            At most `most_rows`.
+        following : ndarray of int64 or None
+            What will be asked for next.
         """
-        yield Piece(self.data._replace(order=upload(rows)), len(rows))
+        return rows
 
-
-class _Buffer:
-    """A pinned vector and its twin on the device."""
-
-    def __init__(self, size, dtype):
-        self._host = cuda.pinned_array(size, dtype=dtype)
-        self._device = allocate(size, dtype)
-
-    def fill(self, values, rows, stream):
-        """Gather rows of a matrix and send them; the part of the device they take."""
-        size = len(rows) * values.shape[1]
-        target = self._host[:size]
-        np.take(values, rows, axis=0, out=target.reshape(-1, values.shape[1]))
-        part = self._device[:size]
-        part.copy_to_device(target, stream=stream)
-        return part
+    def close(self):
+        """Nothing but memory, which goes with the object."""
 
 
 class Streamed:
@@ -89,53 +66,69 @@ class Streamed:
     ----------
     x, targets : ndarray of two dimensions
     weights : ndarray or None
+
+    Attributes
+    ----------
+    data : Data
+        Where the rows of a part are.
+    most_rows : int
     """
 
     def __init__(self, x, targets, weights):
-        self._columns = [x, targets]
+        columns = [x, targets]
         if weights is not None:
-            self._columns.append(weights.reshape(-1, 1))
-        self._stream = cuda.stream()
-        self._numbers = upload(np.zeros(0, dtype=np.int64))
-        self._nothing = self._numbers
-        self._no_weights = upload(np.zeros(0, dtype=x.dtype))
-        self._sets: list = []
-        self._most = 0
+            columns.append(weights.reshape(-1, 1))
+        self._columns = columns
+        self._thread = ThreadPoolExecutor(1)
+        self._coming = None
+        self._turn = 0
+        row_bytes = sum(part.shape[1] * part.itemsize for part in columns)
+        self._make_room(min(len(x), max(1, PART_BYTES // row_bytes)))
 
-    def pieces(self, rows, batch_size):
-        """Pieces of whole batches (see `Resident.pieces`)."""
-        step = self._rows_at_once(batch_size)
-        self._make_buffers(min(step, len(rows)))
-        for number, start in enumerate(range(0, len(rows), step)):
-            yield self._send(number % 2, rows[start : start + step])
+    def _make_room(self, most_rows):
+        self.most_rows = most_rows
+        self._pinned = [self._pair(part) for part in self._columns]
+        found = [allocate(pair[0].size, pair[0].dtype) for pair in self._pinned]
+        self._found = found
+        if len(found) == 2:
+            found = [*found, upload(np.zeros(0, dtype=found[0].dtype))]
+        nothing = upload(np.zeros(0, dtype=np.int64))
+        self.data = Data(found[0], nothing, nothing, *found[1:], nothing)
 
-    def _rows_at_once(self, batch_size):
-        """Rows of a piece: as many whole batches as its bytes allow, one at least."""
-        row_bytes = sum(part.shape[1] * part.itemsize for part in self._columns)
-        return max(1, PIECE_BYTES // (row_bytes * batch_size)) * batch_size
+    def hold(self, n_rows):
+        """See that so many rows can be brought at once; `data` may change."""
+        if n_rows > self.most_rows:
+            self._make_room(n_rows)
 
-    def _make_buffers(self, most):
-        """Two sets of buffers for so many rows, if there are none."""
-        if most > self._most:
-            self._most = most
-            self._numbers = upload(np.arange(most))
-            self._sets = [
-                [_Buffer(most * part.shape[1], part.dtype) for part in self._columns]
-                for _ in range(2)
-            ]
+    def _pair(self, part):
+        """Two pinned matrices for rows of one."""
+        shape = (self.most_rows, part.shape[1])
+        return [cuda.pinned_array(shape, dtype=part.dtype) for _ in range(2)]
 
-    def _send(self, number, rows):
-        """Begin to copy some rows to one of the two sets of buffers."""
-        x, targets, *weights = (
-            buffer.fill(part, rows, self._stream)
-            for buffer, part in zip(self._sets[number], self._columns, strict=True)
-        )
-        data = Data(
-            *(x, self._nothing, self._nothing, targets),
-            weights[0] if weights else self._no_weights,
-            self._numbers[: len(rows)],
-        )
-        return Piece(data, len(rows), self._stream)
+    def bring(self, rows, following):
+        """Have rows on the device (see `Resident.bring`)."""
+        turn = self._turn
+        if self._coming is None or self._coming[0] is not rows:
+            self._gather(rows, turn)
+        else:
+            self._coming[1].result()
+        self._turn, self._coming = 1 - turn, None
+        if following is not None:
+            work = self._thread.submit(self._gather, following, 1 - turn)
+            self._coming = (following, work)
+        for pair, target in zip(self._pinned, self._found, strict=False):
+            values = pair[turn][: len(rows)].reshape(-1)
+            target[: values.size].copy_to_device(values)
+        return np.arange(len(rows))
+
+    def _gather(self, rows, turn):
+        """Copy rows from where they lie to one of the two sets of pinned memory."""
+        for part, pair in zip(self._columns, self._pinned, strict=True):
+            np.take(part, rows, axis=0, out=pair[turn][: len(rows)], mode="clip")
+
+    def close(self):
+        """End the thread."""
+        self._thread.shutdown()
 
 
 def fits(x):
