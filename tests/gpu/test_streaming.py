@@ -1,0 +1,82 @@
+"""Training on rows that come to the device by the part.
+
+The device is told that it has no room, and parts are made so small that a span takes
+several of them, and a batch more than one is meant to hold.
+"""
+
+import numpy as np
+import pytest
+from trainings import (
+    SQUARED,
+    assert_equals_reference,
+    assert_near,
+    on_device,
+    parameters_for,
+    problem_of,
+    train,
+)
+
+from skmlp.backends import reference
+from skmlp.backends.cuda import sources
+
+
+@pytest.fixture(params=[100, 400])
+def small_parts(request, monkeypatch):
+    monkeypatch.setattr(sources, "SHARE", 0.0)
+    monkeypatch.setattr(sources, "PART_BYTES", request.param)
+
+
+@pytest.fixture
+def brought(monkeypatch):
+    """How many rows each part had."""
+    sizes = []
+    bring = sources.Streamed.bring
+
+    def noting(source, rows, following):
+        sizes.append(len(rows))
+        return bring(source, rows, following)
+
+    monkeypatch.setattr(sources.Streamed, "bring", noting)
+    return sizes
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 11])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_parts_train_as_all_rows(small_parts, brought, batch_size, weighted):
+    problem = problem_of(weighted=weighted, n_rows=23, dropout=(0.3,), seed=2)
+    assert_equals_reference(problem, batch_size=batch_size)
+    assert len(brought) > 2
+    assert sum(brought) == 2 * 23
+
+
+def test_parts_have_the_bits_of_all_rows(monkeypatch):
+    problem = problem_of(SQUARED, n_rows=23, input_noise=0.2, seed=2)
+    whole = train(on_device(), problem)
+    monkeypatch.setattr(sources, "SHARE", 0.0)
+    monkeypatch.setattr(sources, "PART_BYTES", 300)
+    assert_near(train(on_device(), problem), whole, 0.0)
+
+
+def test_a_sweep_over_parts(small_parts, brought):
+    problem = problem_of(n_rows=23, weighted=True)
+    vector = parameters_for(problem.network)
+    found = []
+    for backend in (reference, on_device()):
+        with backend.open_session(problem, vector) as session:
+            found.append(session.loss_and_gradient(vector))
+    np.testing.assert_allclose(found[1][0], found[0][0], rtol=1e-12)
+    np.testing.assert_allclose(found[1][1], found[0][1], rtol=1e-9, atol=1e-12)
+    assert len(brought) > 2
+
+
+def test_sparse_rows_always_stay():
+    problem = problem_of(is_sparse=True)
+    assert sources.fits(problem.x)
+
+
+def test_the_thread_ends_with_the_session(small_parts):
+    problem = problem_of()
+    with on_device().open_session(problem, parameters_for(problem.network)) as session:
+        thread = session._source._thread
+    with pytest.raises(RuntimeError, match="shutdown"):
+        thread.submit(print)
