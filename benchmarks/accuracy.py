@@ -128,14 +128,20 @@ def run(wanted):
 
 
 def main():
-    parser = reporting.parser(__doc__, quick="3 epochs at most, one round")
-    parser.add_argument("--data", metavar="FOLDER", help="with load.py and the images")
-    parser.add_argument("--epochs", type=int, nargs="+", help="default 1 5 10 20")
-    parser.add_argument("--rounds", type=int, help="default 3")
-    wanted = parser.parse_args()
-    wanted.epochs = wanted.epochs or (_QUICK_EPOCHS if wanted.quick else _EPOCHS)
-    wanted.rounds = wanted.rounds or (1 if wanted.quick else 3)
-    reporting.save(run(wanted), wanted.json)
+    reporting.main(
+        __doc__,
+        run,
+        quick="3 epochs at most, one round",
+        data={"metavar": "FOLDER", "help": "with load.py and the images"},
+        epochs={
+            "type": int,
+            "nargs": "+",
+            "help": "default 1 5 10 20",
+            "full": _EPOCHS,
+            "brief": _QUICK_EPOCHS,
+        },
+        rounds={"type": int, "help": "default 3", "full": 3, "brief": 1},
+    )
 
 
 if __name__ == "__main__":

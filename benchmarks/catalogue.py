@@ -142,13 +142,19 @@ def run(wanted):
 
 
 def main():
-    parser = reporting.parser(__doc__, quick="the first network alone")
-    parser.add_argument("--rounds", type=int, help="default 5, with --quick 3")
-    parser.add_argument("--threads", type=int, default=1, help="default 1")
-    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
-    wanted = parser.parse_args()
-    wanted.rounds = wanted.rounds or (3 if wanted.quick else 5)
-    reporting.save(run(wanted), wanted.json)
+    reporting.main(
+        __doc__,
+        run,
+        quick="the first network alone",
+        rounds={
+            "type": int,
+            "help": "default 5, with --quick 3",
+            "full": 5,
+            "brief": 3,
+        },
+        threads={"type": int, "default": 1, "help": "default 1"},
+        dtype={"choices": ("float32", "float64"), "default": "float32"},
+    )
 
 
 if __name__ == "__main__":

@@ -200,10 +200,12 @@ def run(wanted):
 
 
 def main():
-    parser = reporting.parser(__doc__, quick="a quarter of the epochs")
-    parser.add_argument("--rounds", type=int, default=1, help="default 1")
-    wanted = parser.parse_args()
-    reporting.save(run(wanted), wanted.json)
+    reporting.main(
+        __doc__,
+        run,
+        quick="a quarter of the epochs",
+        rounds={"type": int, "default": 1, "help": "default 1"},
+    )
 
 
 if __name__ == "__main__":

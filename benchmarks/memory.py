@@ -180,16 +180,20 @@ def run(wanted):
 
 
 def main():
-    parser = reporting.parser(__doc__, quick="200,000 rows")
-    parser.add_argument("--rows", type=int, help="default 2,000,000")
-    parser.add_argument(
-        "--cold", action="store_true", help="with what a process loads only once"
-    )
-    wanted = parser.parse_args()
     if not sys.platform.startswith("linux"):
         sys.exit("memory.py reads /proc/PID/status, which only Linux has")
-    wanted.rows = wanted.rows or (200_000 if wanted.quick else 2_000_000)
-    reporting.save(run(wanted), wanted.json)
+    reporting.main(
+        __doc__,
+        run,
+        quick="200,000 rows",
+        rows={
+            "type": int,
+            "help": "default 2,000,000",
+            "full": 2_000_000,
+            "brief": 200_000,
+        },
+        cold={"action": "store_true", "help": "with what a process loads only once"},
+    )
 
 
 if __name__ == "__main__":

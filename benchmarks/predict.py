@@ -141,15 +141,29 @@ def run(wanted):
 
 
 def main():
-    parser = reporting.parser(__doc__, quick="100,000 rows, fewer calls and rounds")
-    parser.add_argument("--rows", type=int, help="default 1,000,000")
-    parser.add_argument("--calls", type=int, help="of one row; default 2,000")
-    parser.add_argument("--rounds", type=int, help="of many rows; default 5")
-    wanted = parser.parse_args()
-    wanted.rows = wanted.rows or (100_000 if wanted.quick else 1_000_000)
-    wanted.calls = wanted.calls or (500 if wanted.quick else 2_000)
-    wanted.rounds = wanted.rounds or (3 if wanted.quick else 5)
-    reporting.save(run(wanted), wanted.json)
+    reporting.main(
+        __doc__,
+        run,
+        quick="100,000 rows, fewer calls and rounds",
+        rows={
+            "type": int,
+            "help": "default 1,000,000",
+            "full": 1_000_000,
+            "brief": 100_000,
+        },
+        calls={
+            "type": int,
+            "help": "of one row; default 2,000",
+            "full": 2_000,
+            "brief": 500,
+        },
+        rounds={
+            "type": int,
+            "help": "of many rows; default 5",
+            "full": 5,
+            "brief": 3,
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -26,6 +26,33 @@ def parser(doc, quick):
     return made
 
 
+def main(doc, run, quick, **options):
+    """A whole command line: its options, the run, and the file of figures.
+
+    Parameters
+    ----------
+    doc, quick : str
+        As for `parser`.
+    run : callable
+        Called with the options; returns the report.
+    **options : dict
+        What ``add_argument`` is told of each option of the script's own. Beside that,
+        `full` and `brief` are its values where none is given, without ``--quick`` and
+        with it.
+    """
+    made = parser(doc, quick)
+    sizes = {}
+    for name, keywords in options.items():
+        if "full" in keywords:
+            sizes[name] = keywords.pop("brief"), keywords.pop("full")
+        made.add_argument(f"--{name}", **keywords)
+    wanted = made.parse_args()
+    for name, (brief, full) in sizes.items():
+        chosen = getattr(wanted, name) or (brief if wanted.quick else full)
+        setattr(wanted, name, chosen)
+    save(run(wanted), wanted.json)
+
+
 def start():
     """Print what the benchmark runs on, and begin the report with it.
 

@@ -136,16 +136,22 @@ def run(wanted):
     return report
 
 
-def main():
-    parser = reporting.parser(__doc__, quick="every other point, one round")
-    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
-    parser.add_argument("--rounds", type=int, help="default 5")
-    parser.add_argument("--image", type=Path, default=_IMAGE, help="PNG file")
-    wanted = parser.parse_args()
-    wanted.rounds = wanted.rounds or (1 if wanted.quick else 5)
+def run_and_plot(wanted):
+    """As `run`, with the curves drawn into the file that was asked for."""
     report = run(wanted)
     plot(report["results"], wanted, wanted.image)
-    reporting.save(report, wanted.json)
+    return report
+
+
+def main():
+    reporting.main(
+        __doc__,
+        run_and_plot,
+        quick="every other point, one round",
+        dtype={"choices": ("float32", "float64"), "default": "float32"},
+        rounds={"type": int, "help": "default 5", "full": 5, "brief": 1},
+        image={"type": Path, "default": _IMAGE, "help": "PNG file"},
+    )
 
 
 if __name__ == "__main__":

@@ -135,15 +135,21 @@ def run(wanted):
 
 
 def main():
-    parser = reporting.parser(__doc__, quick="float32 alone, one round")
-    parser.add_argument("--data", metavar="FOLDER", help="with load.py and the texts")
-    parser.add_argument("--rounds", type=int, help="default 5")
     both = ("float32", "float64")
-    parser.add_argument("--dtype", nargs="+", choices=both, help="default both")
-    wanted = parser.parse_args()
-    wanted.rounds = wanted.rounds or (1 if wanted.quick else 5)
-    wanted.dtype = wanted.dtype or (both[:1] if wanted.quick else both)
-    reporting.save(run(wanted), wanted.json)
+    reporting.main(
+        __doc__,
+        run,
+        quick="float32 alone, one round",
+        data={"metavar": "FOLDER", "help": "with load.py and the texts"},
+        rounds={"type": int, "help": "default 5", "full": 5, "brief": 1},
+        dtype={
+            "nargs": "+",
+            "choices": both,
+            "help": "default both",
+            "full": both,
+            "brief": both[:1],
+        },
+    )
 
 
 if __name__ == "__main__":

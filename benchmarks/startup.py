@@ -89,7 +89,7 @@ def line(what, cache, times):
     return f"{what:<48}{median:>8.2f} s{spread:>16}{goal:>8.1f} s  {verdict}"
 
 
-def run(repetitions):
+def run(wanted):
     """Measure everything, printing as it goes.
 
     Returns
@@ -97,6 +97,7 @@ def run(repetitions):
     dict
         All that was found, fit for JSON.
     """
+    repetitions = wanted.repetitions
     report = reporting.start()
     print(f"{repetitions} repetitions\n")
     print(f"{'':<48}{'median':>10}{'range':>16}{'goal':>10}")
@@ -113,11 +114,17 @@ def run(repetitions):
 
 
 def main():
-    parser = reporting.parser(__doc__, quick="2 repetitions")
-    parser.add_argument("--repetitions", type=int, help="default 5, with --quick 2")
-    wanted = parser.parse_args()
-    report = run(wanted.repetitions or (2 if wanted.quick else 5))
-    reporting.save(report, wanted.json)
+    reporting.main(
+        __doc__,
+        run,
+        quick="2 repetitions",
+        repetitions={
+            "type": int,
+            "help": "default 5, with --quick 2",
+            "full": 5,
+            "brief": 2,
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -91,6 +91,8 @@ def run(wanted):
     dict
         All that was found, fit for JSON.
     """
+    if wanted.threads < 2:
+        sys.exit("one thread cannot be compared with itself")
     report = reporting.start() | {"options": vars(wanted), "goal": _GOAL}
     print(
         f"one thread and {wanted.threads}, milliseconds an epoch of skmlp; gain: one "
@@ -108,17 +110,26 @@ def run(wanted):
 
 
 def main():
-    parser = reporting.parser(__doc__, quick="3 workloads, float32, 3 rounds")
-    parser.add_argument("--threads", type=int, default=joblib.cpu_count())
     both = ("float32", "float64")
-    parser.add_argument("--dtype", nargs="+", choices=both, help="default both")
-    parser.add_argument("--rounds", type=int, help="default 7, with --quick 3")
-    wanted = parser.parse_args()
-    if wanted.threads < 2:
-        sys.exit("one thread cannot be compared with itself")
-    wanted.dtype = wanted.dtype or (both[:1] if wanted.quick else both)
-    wanted.rounds = wanted.rounds or (3 if wanted.quick else 7)
-    reporting.save(run(wanted), wanted.json)
+    reporting.main(
+        __doc__,
+        run,
+        quick="3 workloads, float32, 3 rounds",
+        threads={"type": int, "default": joblib.cpu_count()},
+        dtype={
+            "nargs": "+",
+            "choices": both,
+            "help": "default both",
+            "full": both,
+            "brief": both[:1],
+        },
+        rounds={
+            "type": int,
+            "help": "default 7, with --quick 3",
+            "full": 7,
+            "brief": 3,
+        },
+    )
 
 
 if __name__ == "__main__":
