@@ -3,9 +3,13 @@
 Every member of a team runs the same kernel (see `team`). A minibatch has two phases,
 each a set of numbered items, with a barrier after each:
 
-  1. blocks of rows: gather, forward, loss, deltas back to the first layer;
-  2. slabs of the weight matrices: gradient over the whole batch, then the optimizer's
-     step on that slab while it is in the cache.
+  1. blocks of rows: gather, forward, loss, deltas back to the first layer, and where
+     the weights are few, their gradient by these rows;
+  2. slabs of the weight matrices: gradient over the whole batch, or the sum of the
+     blocks' gradients, then the optimizer's step on that slab while it is in the cache.
+
+A core fetches what another one has written at a tenth of its own cache's speed. So the
+smaller of the two is handed over: what the layers put out, or the blocks' gradients.
 
 Rows and slabs are cut by the batch's shape, partial losses are summed in order, so
 the results do not depend on the number of threads.
@@ -147,10 +151,17 @@ def _sum_columns(matrix, out):
 
 
 @jit.inline
+def sums_of_block(room, lo):
+    """Where a block's sums would begin, did they have all parameters."""
+    left_out = room.gradient.shape[0] - room.sums_size
+    return lo // room.block * room.sums_size - left_out
+
+
+@jit.inline
 def loss_of_block(layers, data, room, parameters, rows, lo, scale):
     """Loss of a block of rows; the last layer's deltas and their sums."""
     n = rows.shape[0]
-    sums = lo // room.block * room.sums_size - layers.biases[0]
+    sums = sums_of_block(room, lo)
     at, sizes = room.at, layers.sizes
     last = sizes.shape[0] - 2
     columns = sizes[last + 1]
@@ -172,7 +183,7 @@ def loss_of_block(layers, data, room, parameters, rows, lo, scale):
 @jit.inline
 def back_to_layer(layers, room, extras, n, lo, layer, step):
     """Deltas of a block and their sums, from a layer to the hidden one before it."""
-    sums = lo // room.block * room.sums_size - layers.biases[0]
+    sums = sums_of_block(room, lo)
     at, sizes = room.at, layers.sizes
     columns = sizes[layer]
     start = at[layer] + lo * columns
@@ -199,7 +210,7 @@ def back_to_layer(layers, room, extras, n, lo, layer, step):
 def _backward(layers, data, room, extras, parameters, rows, lo, scale, step):
     """Loss of a block of rows; its deltas down to the first layer and their sums."""
     n = rows.shape[0]
-    sums = lo // room.block * room.sums_size - layers.biases[0]
+    sums = sums_of_block(room, lo)
     total = loss_of_block(layers, data, room, parameters, rows, lo, scale)
     for layer in range(layers.sizes.shape[0] - 2, 0, -1):
         back_to_layer(layers, room, extras, n, lo, layer, step)
@@ -210,6 +221,22 @@ def _backward(layers, data, room, extras, parameters, rows, lo, scale, step):
             out = vector(room.sums, sums + layers.scales[layer - 1], columns)
             call_back(layers.norm_back, (delta, *known, out))
     return total
+
+
+@jit.inline
+def _gradient_of_block(layers, room, n, lo):
+    """Gradient of all weights by a block of rows."""
+    at, sizes = room.at, layers.sizes
+    for layer in range(sizes.shape[0] - 1):
+        fan_in, columns = sizes[layer], sizes[layer + 1]
+        product_of_transposed(
+            room.multiply,
+            (room.outputs, at[layer] + lo * fan_in, fan_in),
+            (room.deltas, at[layer + 1] + lo * columns),
+            (room.sums, sums_of_block(room, lo) + layers.weights[layer]),
+            (fan_in, columns, n),
+            0,
+        )
 
 
 @jit.inline
@@ -225,21 +252,23 @@ def rows_phase(post, layers, data, room, extras, parameters, rows, scale, step):
         room.losses[item] = _backward(
             layers, data, room, extras, parameters, block, lo, scale, step
         )
+        if sums_of_block(room, 0) == 0:
+            _gradient_of_block(layers, room, block.shape[0], lo)
         item = take(post)
     return n_blocks
 
 
 @jit.inline
-def _bias_gradient(room, start, columns, n_rows, add):
-    """Gradient of some biases from the sums of the blocks of rows."""
-    out = vector(room.gradient, start, columns)
+def _sum_blocks(room, start, size, n_rows, add):
+    """Gradient of some parameters from the sums of the blocks of rows."""
+    out = vector(room.gradient, start, size)
     if add == 0:
-        for j in range(columns):
-            out[j] = 0
-    first = start - (room.gradient.shape[0] - room.sums_size)
-    for block in range((n_rows + room.block - 1) // room.block):
-        part = vector(room.sums, block * room.sums_size + first, columns)
-        for j in range(columns):
+        first = vector(room.sums, sums_of_block(room, 0) + start, size)
+        for j in range(size):
+            out[j] = first[j]
+    for block in range(1 - add, (n_rows + room.block - 1) // room.block):
+        part = vector(room.sums, sums_of_block(room, block * room.block) + start, size)
+        for j in range(size):
             out[j] += part[j]
 
 
@@ -262,8 +291,9 @@ def slab_gradient(slab, layers, data, room, rows, add):
     at, sizes = room.at, layers.sizes
     n = rows.shape[0]
     columns = sizes[layer + 1]
-    if first < 0:
-        _bias_gradient(room, slab_range(slab, layers)[0], columns, n, add)
+    if first < 0 or sums_of_block(room, 0) == 0:
+        start, size = slab_range(slab, layers)
+        _sum_blocks(room, start, size, n, add)
     elif layer == 0:
         gather_gradient(
             data.x, rows, room.outputs, (room.deltas, at[1]),

@@ -15,14 +15,17 @@ import numpy as np
 # operations of a product, and calling it does.
 _MIN_BLOCK = 16
 _MIN_PRODUCT = 2e5
-# A block's outputs should stay in a core's second-level cache.
-_MAX_BLOCK_BYTES = 1 << 20
+# Two layers of a block should stay in a core's second-level cache, which of all its
+# outputs and deltas are a part; more rows reuse a layer's weights more often.
+_MAX_BLOCK_BYTES = 1 << 21
 # Rows that the product of matrices takes at a time: any other number has a remainder,
 # which is slower.
 _STRIDE = 8
 # The gradient of a slab should still be in the second-level cache when the optimizer
-# reads it, beside the parameters and the optimizer's vectors.
+# reads it, beside the parameters and the optimizer's vectors. But all deltas pass by
+# for each slab: fewer rows than this, and fetching them takes longer than multiplying.
 _SLAB_BYTES = 1 << 16
+_SLAB_ROWS = 128
 _PREDICT_BLOCK_BYTES = 1 << 18
 # A barrier and the wait for the slowest cost about 10 microseconds in all; a thread
 # more must save a multiple of that. Operations of a forward pass, by step and thread.
@@ -68,7 +71,8 @@ def block_rows(sizes, batch_size, itemsize):
     """Rows of a block of phase 1, for a network of these sizes."""
     row_work = 2 * sum(fan_in * fan_out for fan_in, fan_out in pairwise(sizes))
     at_least = max(_MIN_BLOCK, _whole_strides(_MIN_PRODUCT / max(1, row_work)))
-    at_most = max(_MIN_BLOCK, _MAX_BLOCK_BYTES // (itemsize * 2 * sum(sizes)))
+    at_most = _MAX_BLOCK_BYTES // (itemsize * 2 * sum(sizes))
+    at_most = max(_MIN_BLOCK, at_most // _STRIDE * _STRIDE)
     share = _whole_strides(-(-batch_size // _cores()))
     return int(min(max(share, at_least), at_most, batch_size))
 
@@ -76,6 +80,16 @@ def block_rows(sizes, batch_size, itemsize):
 def _whole_strides(rows):
     """The number of rows, made a multiple of `_STRIDE`."""
     return _STRIDE * math.ceil(rows / _STRIDE)
+
+
+def sums_blocks(sizes, batch_size, n_blocks):
+    """Whether blocks of rows compute gradients of their own, to be summed.
+
+    Else every slab's gradient is computed from all rows' outputs and deltas, of which
+    the half and more come from other cores.
+    """
+    n_weights = sum(fan_in * fan_out for fan_in, fan_out in pairwise(sizes))
+    return n_blocks * n_weights <= batch_size * (2 * sum(sizes) - sizes[0])
 
 
 def predict_rows(width, n_rows, itemsize):
@@ -104,7 +118,7 @@ def slabs(shapes, batch_size, itemsize, *, biases=True, scales=False):
 def _cuts(shape, batch_size, itemsize):
     """Where the slabs of a layer's weights begin, and where the last one ends."""
     fan_in, fan_out = shape
-    by_bytes = itemsize * fan_in * fan_out // _SLAB_BYTES
+    by_bytes = fan_in // max(_SLAB_ROWS, _SLAB_BYTES // (itemsize * fan_out))
     by_work = int(2 * batch_size * fan_in * fan_out // _MIN_PRODUCT)
     n_pieces = max(1, min(max(_cores(), by_bytes), fan_in // _STRIDE, by_work))
     inner = {_whole_strides(fan_in * i / n_pieces) for i in range(1, n_pieces)}

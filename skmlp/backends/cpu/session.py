@@ -126,6 +126,9 @@ def _room(problem, batch_size, parameters):
     places = layout(network)
     n_blocks = -(-batch_size // block)
     sums_size = places.trained - places.biases[0]
+    may_sum = network.normalization != "batch" and not sparse.issparse(problem.x)
+    if may_sum and plan.sums_blocks(sizes, batch_size, n_blocks):
+        sums_size = places.trained
     keeps = problem.regularisation.dropout or any(row.by_input for row in network.rules)
     return Room(
         outputs=np.empty(ends[-1], dtype=dtype),

@@ -81,9 +81,10 @@ class Room(NamedTuple):
     norms : ndarray of float64
         Sums of the squares of the gradient, by slab.
     sums : ndarray of shape (row blocks * sums_size,)
-        Sums of the deltas of all layers, by row block.
+        Gradients by row block: of biases and scales, and where blocks compute their
+        weights' gradient, of all parameters.
     sums_size : int
-        Number of biases and scales.
+        Number of these parameters, the last ones of all.
     normed : ndarray like outputs
         Normalised inputs of the hidden layers; empty if they are not.
     inverses : ndarray
