@@ -145,7 +145,7 @@ def made_peers(row, data, wanted):
     dtype = row.dtype if wanted.device != "cpu" else "float32"
     kinds = [gpu_peers.SkmlpOn]
     if not wanted.without_torch:
-        kinds += gpu_peers.torch_peers(wanted.device.partition(":")[0])
+        kinds += gpu_peers.torch_peers(wanted.device)
     made = {kind.name: kind(workload, data, wanted.device, dtype) for kind in kinds}
     made["skmlp cpu"] = gpu_peers.SkmlpOn(workload, data, "cpu", "float32")
     cores = joblib.cpu_count()
@@ -349,7 +349,12 @@ def run(wanted):
 def arguments():
     parser = reporting.parser(__doc__, quick="little data and one round")
     parser.add_argument("--data", metavar="FOLDER", help="with load.py and the images")
-    parser.add_argument("--device", default="cuda", help="'cpu' tries the script out")
+    parser.add_argument(
+        "--device",
+        choices=("cuda", "cpu"),
+        default="cuda",
+        help="'cpu' tries the script out; CUDA_VISIBLE_DEVICES chooses a GPU",
+    )
     parser.add_argument("--checks", action="store_true", help="time nothing")
     parser.add_argument("--small", action="store_true", help="checks of tiny networks")
     parser.add_argument("--filter", default="", help="only names that contain this")
@@ -367,7 +372,7 @@ def arguments():
 def main():
     wanted = arguments()
     if wanted.device != "cpu":
-        missing = gpu.obstacle(int(wanted.device.partition(":")[2] or 0))
+        missing = gpu.obstacle(0)
         if missing is not None:
             print(f"NOT RUN: {missing.reason}. {missing.remedy}")
             return

@@ -11,6 +11,8 @@ import time
 import numpy as np
 from numba import cuda, float32
 
+from skmlp.backends.cuda import device as gpu
+
 _SECONDS = 0.5
 _THREADS = 256
 _CHAINS = 8
@@ -128,6 +130,7 @@ def measure():
     return {
         "gpu": name.decode() if isinstance(name, bytes) else str(name),
         "compute_capability": list(device.compute_capability),
+        "cuda_of_driver": gpu.open_driver().cuda_version(),
         "multiprocessors": device.MULTIPROCESSOR_COUNT,
         **_of_kernels(device.MULTIPROCESSOR_COUNT),
         **_of_products(),
@@ -137,7 +140,8 @@ def measure():
 def in_words(rates):
     """The rates in some lines of text."""
     lines = [
-        f"{rates['gpu']}, {rates['multiprocessors']} multiprocessors",
+        f"{rates['gpu']}, {rates['multiprocessors']} multiprocessors, driver of CUDA "
+        f"{rates['cuda_of_driver'] // 1000}.{rates['cuda_of_driver'] % 1000 // 10}",
         f"launch {rates['launch_us']:.1f} us, of a cooperative grid "
         f"{rates['cooperative_launch_us']:.1f} us, grid.sync "
         f"{rates['grid_sync_us']:.2f} us",

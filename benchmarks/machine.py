@@ -17,7 +17,10 @@ import numpy as np
 import scipy.linalg.blas
 from threadpoolctl import threadpool_info, threadpool_limits
 
-_PACKAGES = ("skmlp", "scikit-learn", "numpy", "scipy", "numba", "llvmlite", "torch")
+_PACKAGES = (
+    *("skmlp", "scikit-learn", "numpy", "scipy", "numba", "llvmlite", "torch"),
+    *("numba-cuda", "cuda-toolkit"),
+)
 _GEMM_SIZE = 1500
 _GEMM_WARM_UPS = 5
 # More processes than this waiting for each core, and times are not to be trusted.

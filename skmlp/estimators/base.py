@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from numbers import Integral
 
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context, is_regressor
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from skmlp.backends import Problem
 from skmlp.estimators import devices
@@ -28,9 +28,11 @@ from skmlp.estimators.inputs import (
     canonical_x,
     is_canonical,
     reject_masked,
+    validated,
     weigh,
 )
 from skmlp.estimators.inside import HiddenActivations, warn_of_dead_units
+from skmlp.estimators.on_gpu import on_host
 from skmlp.estimators.parameters import COMMON, STOCHASTIC_SOLVERS
 from skmlp.estimators.regularising import regularisation
 from skmlp.estimators.validation import Given, Judge, check_complete, checked
@@ -198,17 +200,9 @@ class BaseMLP(HiddenActivations, BaseEstimator, ABC):
 
     def _validate(self, X, y, sample_weight, *, first):
         """Check all that was passed; returns a `Sample`."""
+        y, sample_weight = on_host(self.device, y=y, sample_weight=sample_weight)
         reject_masked(X=X, y=y, sample_weight=sample_weight)
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            y_numeric=is_regressor(self),
-            dtype=self._precision(first),
-            reset=first,
-        )
+        X, y = validated(self, X, y, dtype=self._precision(first), reset=first)
         y = self._validate_y(y, first)
         dtype = X.dtype
         class_weight = getattr(self, "class_weight", None)
@@ -421,7 +415,7 @@ class BaseMLP(HiddenActivations, BaseEstimator, ABC):
             *(sizes, self._activations, None, self.out_activation_),
             normalization=self._normalization(),
         )
-        outputs, finite = devices.prediction_backend(self).outputs(
+        outputs, finite = devices.prediction_backend(self, X).outputs(
             network,
             joined(self.coefs_, self.intercepts_, dtype, self._norms().parts),
             canonical_x(X, dtype),
@@ -433,13 +427,7 @@ class BaseMLP(HiddenActivations, BaseEstimator, ABC):
         return outputs
 
     def _validate_for_prediction(self, X):
-        return validate_data(
-            self,
-            X,
-            accept_sparse=["csr", "csc"],
-            dtype=self.coefs_[0].dtype,
-            reset=False,
-        )
+        return validated(self, X, dtype=self.coefs_[0].dtype, reset=False)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

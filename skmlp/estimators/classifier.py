@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.docs import with_shared_docs
 from skmlp.estimators.labels import Labels
+from skmlp.estimators.on_gpu import answers_in_kind, on_host, prepared
 from skmlp.estimators.validation import Given
 from skmlp.rules.checks import check_loss
 from skmlp.rules.losses import BINARY_LOSSES, Loss, classification_loss
@@ -242,6 +243,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 "compute_class_weight and pass them as a dict."
             )
         with self._unchanged_on_failure():
+            (y,) = on_host(self.device, y=y)
             # scikit-learn's helper sets classes_ at the first call.
             if _check_partial_fit_first_call(self, classes):
                 self._labels = Labels.of(y, self.classes_)
@@ -295,6 +297,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         correct = np.all(numbers == targets, axis=1)
         return float(np.average(correct, weights=weights))
 
+    @answers_in_kind
     def predict(self, X):
         """Predict class labels.
 
@@ -311,6 +314,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         raw = self._outputs(X, "identity")
         return self._labels.decode(raw)
 
+    @answers_in_kind
     def decision_function(self, X):
         """Raw outputs of the network: the logits.
 
@@ -339,6 +343,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return True
 
     @available_if(_has_probabilities)
+    @answers_in_kind
     def predict_proba(self, X):
         """Probabilities of the classes.
 
@@ -371,6 +376,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return np.maximum(probabilities, smallest, out=probabilities)
 
     @available_if(_has_probabilities)
+    @answers_in_kind
     def predict_log_proba(self, X):
         """Logarithms of the probabilities, from the logits: exact in the tails.
 
@@ -395,6 +401,22 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if self.out_activation_ == "logistic":
             return log_softmax(-np.logaddexp(0, -raw), axis=1)
         return log_softmax(raw, axis=1)
+
+    def score(self, X, y, sample_weight=None):
+        """Accuracy of the predicted labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+            Of rows all of whose labels are right, the share.
+        """
+        return super().score(*prepared(self.device, X, y, sample_weight))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

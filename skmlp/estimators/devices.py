@@ -12,6 +12,7 @@ from scipy import sparse
 
 from skmlp.backends import get_backend
 from skmlp.backends.cuda import device as gpu
+from skmlp.estimators.on_gpu import OnGpu
 from skmlp.estimators.parameters import STOCHASTIC_SOLVERS
 
 _LOG = logging.getLogger("skmlp")
@@ -81,14 +82,22 @@ def training_place(estimator, network, sample):
     """
     device = estimator.device
     if device == "auto":
-        device, reason = _chosen(_work(estimator, network, sample), sample.x.dtype)
+        if isinstance(sample.x, OnGpu):
+            device, reason = sample.x.device, "X is there"
+        else:
+            device, reason = _chosen(_work(estimator, network, sample), sample.x.dtype)
         _LOG.info("device='auto': training on device=%r (%s)", device, reason)
     tf32 = estimator.dtype == "tf32" and device != "cpu"
     return Place(device, get_backend(device), "tf32" if tf32 else "native")
 
 
-def prediction_backend(estimator):
-    """The backend to predict on: that of the device if there is one, else the CPU's."""
+def prediction_backend(estimator, x):
+    """The backend to predict on: that of the device if there is one, else the CPU's.
+
+    For an `x` that is on a GPU already, it is that GPU's.
+    """
+    if isinstance(x, OnGpu):
+        return get_backend(x.device)
     device = estimator.device
     if device == "auto":
         device = estimator.device_

@@ -236,7 +236,9 @@ device : {'cpu', 'cuda', 'cuda:1', ..., 'auto'}, default='cpu'
     - 'auto' trains on the first GPU where there is one and a step has enough work for
       it, else on the CPU. The logger "skmlp" says which and why, at level INFO.
 
-    Data are NumPy arrays, or sparse, and so are the results, wherever they come from.
+    Data are NumPy arrays, or sparse, and so are the results. An X that is on that GPU
+    already, as an array of CuPy or a tensor of PyTorch, is used where it lies; what is
+    predicted for it is of its kind, and there, too.
 
 dtype : {'float32', 'float64', 'tf32'}, default=None
     Precision of the training and of the parameters.

@@ -9,8 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
+from sklearn.base import is_regressor
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_consistent_length,
+    validate_data,
+)
+
+from skmlp.estimators.on_gpu import OnGpu, is_on_gpu
 
 _INT32_MAX = np.iinfo(np.int32).max
 
@@ -20,7 +27,7 @@ class Sample(NamedTuple):
 
     Attributes
     ----------
-    x : ndarray or scipy.sparse CSR
+    x : ndarray, scipy.sparse CSR or OnGpu
         Canonical (see `canonical_x`).
     y : ndarray or scipy.sparse CSR
         As the user knows it.
@@ -54,6 +61,57 @@ def reject_masked(**arrays):
             )
 
 
+def validated(estimator, X, y="no_validation", *, dtype, reset, name="X"):
+    """X and y by scikit-learn's validation, or by its measure for X on a GPU.
+
+    Parameters
+    ----------
+    estimator : BaseMLP
+        Its features are set or checked.
+    X : {array-like, sparse matrix, array on a GPU}
+    y : array-like
+        On the host; not looked at by default.
+    dtype : dtype or tuple of dtypes
+        That X may have, the first being that of any other X.
+    reset : bool
+        Whether the estimator's features are set; else they are checked.
+    name : str, default='X'
+        Of an X on a GPU, for errors.
+
+    Returns
+    -------
+    X : ndarray, sparse matrix or OnGpu
+    y : ndarray
+        If there is one.
+
+    Raises
+    ------
+    ValueError, TypeError
+    """
+    options = {"multi_output": True, "y_numeric": is_regressor(estimator)}
+    has_y = not isinstance(y, str)
+    if is_on_gpu(X):
+        X = OnGpu(X, estimator.device, name)
+    if not isinstance(X, OnGpu):
+        return validate_data(
+            estimator,
+            X,
+            y,
+            accept_sparse=["csr", "csc"],
+            dtype=dtype,
+            reset=reset,
+            **(options if has_y else {}),
+        )
+    dtypes = dtype if isinstance(dtype, tuple) else (dtype,)
+    X = X.checked([np.dtype(kind) for kind in dtypes])
+    validate_data(estimator, X, reset=reset, skip_check_array=True)
+    if not has_y:
+        return X
+    y = validate_data(estimator, y=y, **options)
+    check_consistent_length(X, y)
+    return X, y
+
+
 def is_canonical(estimator, x, dtype):
     """Whether X is such that scikit-learn's validation would return it as it is.
 
@@ -77,14 +135,16 @@ def canonical_x(x, dtype):
 
     Parameters
     ----------
-    x : ndarray or scipy sparse matrix or array, validated
+    x : ndarray, scipy sparse matrix or array, or OnGpu; validated
     dtype : numpy dtype
 
     Returns
     -------
-    ndarray or scipy sparse CSR
+    ndarray, scipy sparse CSR or OnGpu
         `x` itself or a view on it wherever that will do.
     """
+    if isinstance(x, OnGpu):
+        return x
     if not sparse.issparse(x):
         return np.require(x, dtype=dtype, requirements=["C", "A"])
     x = x.tocsr()

@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skmlp.estimators.inputs import canonical_x
+from skmlp.estimators.on_gpu import answers_in_kind
 from skmlp.exceptions import DeadUnitsWarning
 from skmlp.network import Norms, pack
 from skmlp.rules.activations import activation_rule
@@ -29,6 +30,7 @@ _MOST_BY_CHANCE = 4
 class HiddenActivations:
     """Mixin of the estimators: the outputs of hidden layers."""
 
+    @answers_in_kind
     def hidden_activations(self, X, layer=-1):
         """Outputs of a hidden layer, as features for another model or for a plot.
 

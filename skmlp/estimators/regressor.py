@@ -11,6 +11,7 @@ from sklearn.utils.metaestimators import available_if
 
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.docs import with_shared_docs
+from skmlp.estimators.on_gpu import answers_in_kind, prepared
 from skmlp.estimators.validation import Given
 from skmlp.rules.checks import check_loss
 from skmlp.rules.losses import (
@@ -320,9 +321,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         float
             One at best.
         """
+        X, y, sample_weight = prepared(self.device, X, y, sample_weight)
         predicted = self.predict(X)
         return _score(y, predicted, sample_weight, self._quantiles)
 
+    @answers_in_kind
     def predict(self, X, return_std=False):
         """Predict target values.
 

@@ -11,11 +11,16 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.base import is_regressor
 from sklearn.metrics import get_scorer
-from sklearn.utils.validation import validate_data
 
-from skmlp.estimators.inputs import Sample, canonical_x, reject_masked, weigh
+from skmlp.estimators.inputs import (
+    Sample,
+    canonical_x,
+    reject_masked,
+    validated,
+    weigh,
+)
+from skmlp.estimators.on_gpu import on_host
 
 
 class Given(NamedTuple):
@@ -73,18 +78,17 @@ def checked(estimator, given, sample):
     """
     if given.X_val is None:
         return None
+    y_val, weights_val = on_host(
+        estimator.device,
+        y_val=given.y_val,
+        sample_weight_val=given.sample_weight_val,
+    )
+    given = Given(given.X_val, y_val, weights_val)
     reject_masked(**given._asdict())
     dtype = sample.x.dtype
     with _naming("X_val, y_val"):
-        x, y = validate_data(
-            estimator,
-            given.X_val,
-            given.y_val,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            y_numeric=is_regressor(estimator),
-            dtype=dtype,
-            reset=False,
+        x, y = validated(
+            estimator, given.X_val, y_val, dtype=dtype, reset=False, name="X_val"
         )
     with _naming("y_val"):
         y = estimator._validate_y_val(y)
