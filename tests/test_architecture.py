@@ -35,6 +35,7 @@ FLOORS = [
 ]
 COMPILED = (
     "skmlp.backends.cpu",
+    "skmlp.backends.cuda",
     "skmlp.jit",
     "skmlp.inner_compiler",
     "skmlp.lean_compiler",
