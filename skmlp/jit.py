@@ -52,6 +52,13 @@ def rule(function):
     return njit(fastmath=_FAST, forceinline=True, **_INNER)(function)
 
 
+def foreign(function):
+    """Compile a rule of a user's, by Numba's own compiler, with all that it knows."""
+    return njit(fastmath=_FAST, forceinline=True, error_model="numpy", nogil=True)(
+        function
+    )
+
+
 def exact(function):
     """Compile a scalar rule whose order of operations must stand."""
     return njit(fastmath={"contract"}, forceinline=True, **_INNER)(function)

@@ -9,7 +9,9 @@ import pytest
 from numpy.testing import assert_allclose
 from rule_runners import DTYPES
 from scipy import special
+from sklearn.exceptions import ConvergenceWarning
 
+from skmlp import Activation, MLPRegressor
 from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
 
 ROWS = [row for row in (*ACTIVATIONS.values(), *OUTPUT_ONLY.values()) if row.value]
@@ -118,3 +120,27 @@ def test_the_names_in_a_table_are_its_rows():
 
 def test_every_row_says_what_it_is():
     assert all(row.about for row in ACTIVATIONS.values())
+
+
+def sine_of_twice(z):
+    def twice(v):
+        return 2.0 * v
+
+    return np.sin(twice(z))
+
+
+def test_functions_of_ones_own_may_define_functions():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 3))
+    fitted = [
+        MLPRegressor((5,), activation=sine, max_iter=20, tol=0, random_state=0)
+        for sine in (
+            Activation("sine", value, lambda z: 2.0 * np.cos(2.0 * z), by_input=True)
+            for value in (sine_of_twice, lambda z: np.sin(2.0 * z))
+        )
+    ]
+    for model in fitted:
+        with pytest.warns(ConvergenceWarning):
+            model.fit(x, x[:, 0])
+    for one, other in zip(fitted[0].coefs_, fitted[1].coefs_, strict=True):
+        assert_allclose(one, other, rtol=1e-12)

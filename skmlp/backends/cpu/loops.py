@@ -339,10 +339,16 @@ def address_of(function, key, signature):
 
 def _from_rules(make, rules, signature):
     """Address of the loop that a factory makes of some rules."""
-    own = all(rule.__module__.startswith("skmlp.") for rule in rules)
+    own = all(_is_own(rule) for rule in rules)
     names = ",".join(rule.__qualname__ for rule in rules)
     key = f"{__name__}.{make.__name__}({names})" if own else None
-    return address_of(make(*[jit.rule(rule) for rule in rules]), key, signature)
+    compiled = [(jit.rule if _is_own(rule) else jit.foreign)(rule) for rule in rules]
+    return address_of(make(*compiled), key, signature)
+
+
+def _is_own(rule):
+    """Whether a rule is one of this package."""
+    return rule.__module__.startswith("skmlp.")
 
 
 @functools.cache
