@@ -133,7 +133,9 @@ def test_functions_of_ones_own_may_define_functions():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(60, 3))
     fitted = [
-        MLPRegressor((5,), activation=sine, max_iter=20, tol=0, random_state=0)
+        MLPRegressor(
+            hidden_layer_sizes=(5,), activation=sine, max_iter=20, random_state=0
+        )
         for sine in (
             Activation("sine", value, lambda z: 2.0 * np.cos(2.0 * z), by_input=True)
             for value in (sine_of_twice, lambda z: np.sin(2.0 * z))
