@@ -15,7 +15,7 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -39,6 +39,10 @@ SETTINGS = {
 }
 
 
+class NotFoundError(Exception):
+    """Of `cuda.pathfinder`, when it finds no library."""
+
+
 class Machine(NamedTuple):
     """A machine as its driver describes it; the default has a GPU for all purposes."""
 
@@ -49,6 +53,11 @@ class Machine(NamedTuple):
     status: int = 0
     capabilities: tuple = ((9, 0),)
     single_to_double: int = 2
+    libraries: tuple = ("nvvm", "nvJitLink")
+
+    def load(self, name):
+        if name not in self.libraries:
+            raise NotFoundError(name)
 
     def attribute(self, attribute, number):
         major, minor = self.capabilities[number]
@@ -86,6 +95,11 @@ def use(monkeypatch):
         monkeypatch.setattr(importlib.util, "find_spec", found)
         monkeypatch.setattr(metadata, "version", machine.version)
         monkeypatch.setattr(device, "open_driver", machine.driver)
+        pathfinder = ModuleType("cuda.pathfinder")
+        pathfinder.load_nvidia_dynamic_lib = machine.load
+        pathfinder.DynamicLibNotFoundError = NotFoundError
+        monkeypatch.setitem(sys.modules, "cuda", ModuleType("cuda"))
+        monkeypatch.setitem(sys.modules, "cuda.pathfinder", pathfinder)
         monkeypatch.setattr(device, "_user", None)
         device._obstacle.cache_clear()
 
@@ -152,6 +166,13 @@ NO_GPU = [
         RuntimeError,
         r"capability 6\.1, but 7\.0 is needed\. Use device='cpu'",
     ),
+    (
+        "compiler",
+        Machine(libraries=("nvJitLink",)),
+        ImportError,
+        r'library nvvm, .*pip install "skmlp\[cu13\]"',
+    ),
+    ("linker", Machine(libraries=("nvvm",)), ImportError, "library nvJitLink"),
     ("no device", Machine(status=100), RuntimeError, "CUDA finds none.*device='cpu'"),
     ("none listed", Machine(capabilities=()), RuntimeError, "CUDA finds none"),
     ("fork", Machine(status=3), RuntimeError, "forked.*'loky'.*'spawn'"),
@@ -468,6 +489,7 @@ def pretend_a_gpu():
 
     importlib.util.find_spec = lambda name: object()
     device._toolkit = lambda: 13
+    device._without_compiler = lambda: None
     device.open_driver = lambda: SimpleNamespace(
         cuda_version=lambda: 13000,
         start=lambda: 0,

@@ -12,6 +12,7 @@ touched it first is remembered.
 
 import ctypes
 import functools
+import importlib
 import importlib.util
 import os
 import sys
@@ -44,6 +45,9 @@ _EXTRAS = (
     'pip install "skmlp[cu13]" (NVIDIA driver 580 or later) or '
     'pip install "skmlp[cu12]" (driver 525 or later)'
 )
+
+# NVIDIA's libraries that numba-cuda compiles and links with; it installs without them.
+_COMPILER = ("nvvm", "nvJitLink")
 
 # The process that was the first to use the driver.
 _user: int | None = None
@@ -182,7 +186,12 @@ def _obstacle(number, process, is_simulated):
             "A GPU needs driver 525 or later for skmlp[cu12], 580 or later for "
             "skmlp[cu13]; without one, use device='cpu'.",
         )
-    return _too_old(driver) or _not_started(driver) or _unfit(driver, number)
+    return (
+        _too_old(driver)
+        or _not_started(driver)
+        or _unfit(driver, number)
+        or _without_compiler()
+    )
 
 
 def _toolkit():
@@ -247,6 +256,21 @@ def _unfit(driver, number):
         f"{needed[0]}.{needed[1]} is needed",
         remedy,
     )
+
+
+def _without_compiler():
+    """What is missing of NVIDIA's compiler, if anything."""
+    pathfinder = importlib.import_module("cuda.pathfinder")
+    for name in _COMPILER:
+        try:
+            pathfinder.load_nvidia_dynamic_lib(name)
+        except pathfinder.DynamicLibNotFoundError:
+            return Obstacle(
+                ImportError,
+                f"Training on a GPU needs NVIDIA's library {name}, which is not found",
+                f"Install it by {_EXTRAS}.",
+            )
+    return None
 
 
 def _no_such_device(number, count):
