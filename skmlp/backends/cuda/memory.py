@@ -4,8 +4,12 @@ All that a fit works with is cut from one allocation for each kind of number, so
 is there or not before anything begins, and is given back as a whole, whatever happens.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 from numba import cuda
+
+from skmlp.backends.cuda.compiling import SIMULATED
 
 # Elements by which parts are apart at least: all begin at addresses that vectors may.
 _ALIGNMENT = 64
@@ -81,6 +85,32 @@ def upload(values):
     if values.size:
         target[: values.size].copy_to_device(values)
     return target[: values.size]
+
+
+def is_there(x):
+    """Whether an array is on a device already."""
+    return hasattr(x, "__cuda_array_interface__")
+
+
+def vector_of(x):
+    """An array as a vector on the current device; no copy of one that is there.
+
+    Parameters
+    ----------
+    x : ndarray, or array with ``__cuda_array_interface__`` on the current device
+        C-contiguous.
+
+    Raises
+    ------
+    MemoryError
+    """
+    if not is_there(x):
+        return upload(x)
+    if SIMULATED:
+        # There the memory of devices is the host's.
+        seen = SimpleNamespace(__array_interface__=x.__cuda_array_interface__)
+        return upload(np.asarray(seen))
+    return cuda.as_cuda_array(x).reshape(int(np.prod(x.shape)))
 
 
 def download(vector):

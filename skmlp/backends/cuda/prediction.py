@@ -1,14 +1,13 @@
 """Predictions on a device: rows by the chunk, through the whole network at once."""
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from skmlp.backends.cuda import planner, predicting
 from skmlp.backends.cuda.binding import extras_of, n_processors, net_of, spec_of
-from skmlp.backends.cuda.memory import allocate, download, upload
+from skmlp.backends.cuda.memory import allocate, download, is_there, upload, vector_of
 from skmlp.backends.cuda.structures import Data, Room
 from skmlp.backends.cuda.teams import lanes_of
 from skmlp.network import Network, folded
@@ -16,20 +15,6 @@ from skmlp.rules.activations import activation_rule
 
 # Of the outputs of all layers for a chunk of rows.
 _CHUNK_BYTES = 1 << 27
-
-
-class Rows(NamedTuple):
-    """Rows to predict.
-
-    Attributes
-    ----------
-    x : ndarray or CSR, or `Data` that is on the device
-    order : ndarray of int64
-        Their numbers.
-    """
-
-    x: object
-    order: np.ndarray
 
 
 def data_of(x, dtype):
@@ -41,7 +26,7 @@ def data_of(x, dtype):
             upload(part.astype(np.int64)) for part in (x.indices, x.indptr)
         )
         return Data(upload(x.data), indices, indptr, none, none, nothing)
-    return Data(upload(x), nothing, nothing, none, none, nothing)
+    return Data(vector_of(x), nothing, nothing, none, none, nothing)
 
 
 def _room(network, n, spec):
@@ -124,6 +109,10 @@ def outputs(network, parameters, x, activation):
     Rows that do not fit the device go through it a part at a time.
     """
     predictor = Predictor(network, parameters, activation)
+    if is_there(x):
+        data = data_of(x, parameters.dtype)
+        found, total = predictor.predict(data, np.arange(x.shape[0]), False)
+        return found, math.isfinite(total)
     is_sparse = sparse.issparse(x)
     found = np.empty((x.shape[0], network.sizes[-1]), dtype=parameters.dtype)
     total = 0.0

@@ -13,7 +13,7 @@ import numpy as np
 from numba import cuda
 from scipy import sparse
 
-from skmlp.backends.cuda.memory import allocate, upload
+from skmlp.backends.cuda.memory import allocate, is_there, upload
 from skmlp.backends.cuda.structures import Data
 
 # Share of the free memory that X may take, the rest being for what a fit works with.
@@ -133,5 +133,7 @@ class Streamed:
 
 def fits(x):
     """Whether X may stay on the device as a whole; sparse X always has to."""
+    if sparse.issparse(x) or is_there(x):
+        return True
     free, _ = cuda.current_context().get_memory_info()
-    return sparse.issparse(x) or x.nbytes <= SHARE * free
+    return x.nbytes <= SHARE * free

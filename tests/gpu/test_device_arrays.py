@@ -1,0 +1,55 @@
+"""X that is on the device already: read where it lies, by the CUDA array interface."""
+
+import numpy as np
+from numba import cuda
+from numpy.testing import assert_array_equal
+from trainings import on_device, optimizer_for, parameters_for, problem_of
+
+from skmlp.backends.cuda import memory
+
+
+class OnDevice:
+    """As much of an array on a device as a backend is promised."""
+
+    def __init__(self, values):
+        self._values = values
+        if not memory.SIMULATED:
+            self._values = cuda.to_device(values)
+        self.shape, self.dtype = values.shape, values.dtype
+
+    @property
+    def __cuda_array_interface__(self):
+        if memory.SIMULATED:
+            return self._values.__array_interface__
+        return self._values.__cuda_array_interface__
+
+
+def everything(problem):
+    """What a session says of a problem, and the backend of its X."""
+    network, vector = problem.network, parameters_for(problem.network)
+    with on_device().open_session(problem, vector) as session:
+        yield session.outputs(problem.x, np.array([3, 0]))
+        loss, gradient = session.loss_and_gradient(vector)
+        yield loss
+        yield gradient
+        optimizer = optimizer_for("adam", vector.size)
+        rates = optimizer.rates((0, 6), 6)
+        yield session.train(optimizer, problem.rows, 4, (0, 6), rates, 0.0)
+        yield session.parameters
+    yield from on_device().outputs(network, vector, problem.x, "softmax")
+
+
+def test_all_is_to_the_bit_as_with_an_x_of_the_host():
+    problem = problem_of(weighted=True, n_rows=23)
+    there = problem._replace(x=OnDevice(problem.x))
+    for got, expected in zip(everything(there), everything(problem), strict=True):
+        assert_array_equal(got, expected)
+
+
+def test_infinities_on_the_device_are_seen():
+    problem = problem_of()
+    vector = parameters_for(problem.network)
+    x = problem.x.copy()
+    x[3, 1] = np.inf
+    _, finite = on_device().outputs(problem.network, vector, OnDevice(x), "identity")
+    assert not finite
