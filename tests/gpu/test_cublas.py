@@ -171,12 +171,17 @@ def check_result(vector, sizes, meant):
     assert_array_equal(vector[4 + size :], -1)
 
 
+@pytest.mark.parametrize("whole", [int, np.int64])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("use", USES)
-def test_arguments(use, dtype):
+def test_arguments(use, dtype, whole):
     sizes, *is_transposed = USES[use]
+    sizes = tuple(map(whole, sizes))
     factors, result, meant = matrices(sizes, is_transposed, dtype)
-    a, b, out = (m._replace(array=OnHost(m.array)) for m in (*factors, result))
+    a, b, out = (
+        Matrix(OnHost(m.array), whole(m.start), whole(m.columns), m.transposed)
+        for m in (*factors, result)
+    )
     library = HostLibrary()
     products_on_host(library, dtype).multiply(sizes, a, b, out)
     check_result(out.array.values, sizes, meant)
