@@ -71,7 +71,8 @@ def load():
 def _address(array, start=0):
     """Address of an element of a device's vector."""
     interface = array.__cuda_array_interface__
-    return interface["data"][0] + start * np.dtype(interface["typestr"]).itemsize
+    itemsize = np.dtype(interface["typestr"]).itemsize
+    return int(interface["data"][0] + start * itemsize)
 
 
 class Products:
@@ -139,13 +140,15 @@ class Products:
             Rows and columns of the product, and the inner dimension.
         a, b, out : products.Matrix
         """
-        rows, columns, inner = sizes
+        # The C interface takes Python's integers only, not NumPy's.
+        rows, columns, inner = map(int, sizes)
         first, second = (_TRANSPOSED if m.transposed else _AS_IT_LIES for m in (b, a))
         self._call(
             *(self._gemm, self._handle, first, second, columns, rows, inner),
-            *(ctypes.byref(self._one), _address(b.array, b.start), b.columns),
-            *(_address(a.array, a.start), a.columns),
-            *(ctypes.byref(self._zero), _address(out.array, out.start), out.columns),
+            *(ctypes.byref(self._one), _address(b.array, b.start), int(b.columns)),
+            *(_address(a.array, a.start), int(a.columns)),
+            ctypes.byref(self._zero),
+            *(_address(out.array, out.start), int(out.columns)),
         )
 
     def close(self):

@@ -75,6 +75,7 @@ class Stepwise:
         """Point the operations to what is trained; a recording is for one of these."""
         memory, fit = self._memory, self._fit
         step = memory.step(fit, vectors, fit.weight)
+        # Both live on in the state, so no others can have their numbers.
         bound = (id(vectors.parameters), id(vectors.slots))
         if bound == self._bound:
             return

@@ -1,0 +1,119 @@
+"""The kernels of the stepwise program as the compiler sees them, without a GPU.
+
+In single precision none may work in double, spill registers or keep a stack. As in
+`test_cuda_compile`, the compiler is that of the extra ``cu13``.
+"""
+
+import os
+
+import numpy as np
+import pytest
+from cuda_compiler import double_precision, missing_libraries, ptx, resources
+from numba import from_dtype, types
+
+from skmlp.backends.cuda import operations, products, structures
+from skmlp.backends.cuda.spec import Spec
+from skmlp.backends.cuda.tiles import Factor, Tile
+from skmlp.rules.activations import ACTIVATIONS
+from skmlp.rules.losses import MULTICLASS_LOSSES
+
+SINGLE = np.dtype(np.float32)
+REAL, NUMBER = from_dtype(SINGLE), types.int64
+REALS, NUMBERS = REAL[::1], NUMBER[::1]
+
+
+def named(kind, *members):
+    return types.NamedTuple(members, kind)
+
+
+DATA = named(structures.Data, REALS, NUMBERS, NUMBERS, REALS, REALS, NUMBERS)
+ROOM = named(structures.Room, NUMBERS, *[REALS] * 10, NUMBER, NUMBER)
+STATE = named(
+    structures.State,
+    named(structures.Net, *[NUMBERS] * 8, REALS),
+    DATA,
+    ROOM,
+    named(structures.Extras, NUMBER, NUMBERS, REALS, REAL, REAL, REAL),
+    REALS,
+    named(structures.Step, REALS, REALS, REALS, REAL, REAL),
+    NUMBER,
+    NUMBERS,
+)
+FACTOR = named(Factor, REALS, NUMBER, NUMBER, NUMBER, NUMBERS, NUMBER, NUMBER)
+
+# Without noise, whose rule takes its logarithms and cosines in double precision.
+PLAIN = Spec(
+    SINGLE,
+    Tile(16, 8, 16),
+    (ACTIVATIONS["relu"],),
+    softmax=False,
+    loss=MULTICLASS_LOSSES["log_loss", "softmax"],
+    optimizer="adam",
+    loaded=True,
+)
+ALL = PLAIN._replace(
+    activations=tuple(row for row in ACTIVATIONS.values() if row.value is not None),
+    softmax=True,
+    optimizer="amsgrad",
+    normalization="batch",
+    drops=True,
+    limits_gradient=True,
+    limits_weights=True,
+)
+SPARSE = ALL._replace(normalization=None, sparse=True, loaded=False)
+LAYER = ALL._replace(normalization="layer", limits_gradient=False)
+CASES = [
+    *((PLAIN, name) for name in ("load", "finish", "loss", "back_through")),
+    *((PLAIN, name) for name in ("weights", "biases")),
+    *((ALL, name) for name in operations.OPERATIONS if "sparse" not in name),
+    *((LAYER, name) for name in ("norm", "norm_back", "norm_biases", "weights")),
+    *((SPARSE, name) for name in ("sparse_forward", "finish", "sparse_weights")),
+    (SPARSE._replace(limits_gradient=False), "sparse_weights"),
+]
+NAMES = {id(PLAIN): "plain", id(ALL): "all", id(LAYER): "layer"}
+
+
+@pytest.fixture(autouse=True)
+def _compiler():
+    missing = missing_libraries()
+    if missing and os.environ.get("SKMLP_REQUIRE_NVVM"):
+        pytest.fail(f"not there: {missing}")
+    if missing:
+        pytest.skip(f'no {", ".join(missing)}: pip install -e ".[cu13]"')
+
+
+def assert_good(kernel, signature):
+    text = ptx(kernel.py_func, signature)
+    assert double_precision(text) == []
+    used = resources(text)
+    assert used.spilled_bytes == used.stack_bytes == 0
+    assert used.registers <= 255
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    CASES,
+    ids=[f"{name}-{NAMES.get(id(spec), 'sparse')}" for spec, name in CASES],
+)
+def test_operations(spec, name):
+    assert_good(operations.operation(spec, name), (STATE, NUMBER, NUMBER))
+
+
+def test_every_operation_is_compiled():
+    assert {name for _, name in CASES} == set(operations.OPERATIONS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("each", [2, 4, 8])
+def test_products(each):
+    kernel = products.multiplying(Tile(16, each, 16), SINGLE)
+    sizes = types.UniTuple(NUMBER, 3)
+    assert_good(kernel, (FACTOR, FACTOR, REALS, NUMBER, sizes))
+
+
+@pytest.mark.slow
+def test_the_end_of_a_span():
+    sizes = types.UniTuple(NUMBER, 4)
+    assert_good(operations.totalling(PLAIN), (DATA, ROOM, sizes, REALS))
+    assert_good(operations.advancing(), (NUMBERS,))
