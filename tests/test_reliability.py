@@ -10,7 +10,6 @@ import errno
 import hashlib
 import os
 import shutil
-import sys
 import threading
 import time
 from pathlib import Path
@@ -521,6 +520,7 @@ def test_workers_of_joblib(backend):
 def imported():
     """Which heavy modules come along with what needs no training."""
     import pickle
+    import sys
 
     import sklearn.base
 
@@ -539,6 +539,7 @@ def test_import_without_numba():
 
 def loaded(path):
     """Which heavy modules come along with a fitted model."""
+    import sys
     from pathlib import Path
     from pickle import loads
 
