@@ -120,6 +120,30 @@ def assert_gradient(backend, network, **settings):
     assert_allclose(gradient, numerical, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("sums_blocks", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_gradients_by_slabs_and_by_blocks(monkeypatch, sums_blocks, weighted):
+    """Both ways to the gradient, with several blocks of rows to a batch."""
+    monkeypatch.setattr(plan, "sums_blocks", lambda *shape: sums_blocks)
+    monkeypatch.setattr(plan, "block_rows", lambda *shape: 16)
+    network = make_network(SOFTMAX, ["tanh", "relu"])
+    assert_gradient(cpu, network, weighted=weighted)
+    problem = make_problem(network, weighted=weighted)
+    expected, one, two = (
+        train(
+            backend,
+            problem,
+            make_parameters(network),
+            make_optimizer("adam", layout(network).size),
+            batch_size=40,
+            n_jobs=n_jobs,
+        )
+        for backend, n_jobs in ((reference, 1), (cpu, 1), (cpu, 2))
+    )
+    assert_same_steps(one, expected, 1e-9)
+    assert_same_steps(two, one, 0)
+
+
 @both_backends
 @pytest.mark.parametrize("activation", HIDDEN)
 def test_gradients_of_activations_by_finite_differences(backend, activation):

@@ -76,18 +76,45 @@ def test_products(rows, inner, dtype, add):
         check(out, wide[:, 1 : rows + 1].T.astype(float) @ b + 7.0 * add, dtype)
 
 
+@pytest.mark.parametrize("add", [0, 1])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_row_by_itself_has_the_same_bits(dtype):
+def test_products_of_rows_far_apart(dtype, add):
+    """Rows as far apart as those that are packed, and more than are at once."""
+    lanes = products._BYTES // np.dtype(dtype).itemsize
+    columns = products._FAR_B // np.dtype(dtype).itemsize + lanes + 1
+    assert columns >= products._MANY_PANELS * products._VECTORS * lanes
+    rows = products._PACKED_TILES * products._ROWS + products._ROWS + 1
+    inner = products._PACKED_INNER + 1
+    width = max(rows + 2, products._FAR_A // np.dtype(dtype).itemsize)
+    rng = np.random.default_rng(0)
+    multiply = products.multiplier(np.dtype(dtype))
+    wide = rng.normal(size=(inner, width)).astype(dtype)
+    a = wide[:, 1 : rows + 1].T
+    b = rng.normal(size=(inner, columns)).astype(dtype)
+    expected = a.astype(float) @ b + 7.0 * add
+    sizes = (rows, columns, inner)
+    out, of_transposed = (guarded(rows * columns, dtype) for _ in range(2))
+    run_product(multiply, a.ravel(), b.ravel(), out, sizes, add)
+    check(out, expected, dtype)
+    run_product_of_transposed(
+        multiply, wide.ravel(), width, b.ravel(), of_transposed, sizes, add
+    )
+    assert_array_equal(of_transposed, out)
+
+
+@pytest.mark.parametrize("columns", [50, 530])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_row_by_itself_has_the_same_bits(dtype, columns):
     rng = np.random.default_rng(0)
     a = rng.normal(size=(29, 300)).astype(dtype)
-    b = rng.normal(size=(300, 50)).astype(dtype)
+    b = rng.normal(size=(300, columns)).astype(dtype)
     multiply = products.multiplier(np.dtype(dtype))
-    whole = guarded(29 * 50, dtype)
-    run_product(multiply, a.ravel(), b.ravel(), whole, (29, 50, 300), 0)
-    whole = whole[3:-3].reshape(29, 50)
+    whole = guarded(29 * columns, dtype)
+    run_product(multiply, a.ravel(), b.ravel(), whole, (29, columns, 300), 0)
+    whole = whole[3:-3].reshape(29, columns)
     for i in range(29):
-        out = guarded(50, dtype)
-        run_product(multiply, a[i].copy(), b.ravel(), out, (1, 50, 300), 0)
+        out = guarded(columns, dtype)
+        run_product(multiply, a[i].copy(), b.ravel(), out, (1, columns, 300), 0)
         assert_array_equal(out[3:-3], whole[i])
 
 

@@ -71,8 +71,7 @@ def block_rows(sizes, batch_size, itemsize):
     """Rows of a block of phase 1, for a network of these sizes."""
     row_work = 2 * sum(fan_in * fan_out for fan_in, fan_out in pairwise(sizes))
     at_least = max(_MIN_BLOCK, _whole_strides(_MIN_PRODUCT / max(1, row_work)))
-    at_most = _MAX_BLOCK_BYTES // (itemsize * 2 * sum(sizes))
-    at_most = max(_MIN_BLOCK, at_most // _STRIDE * _STRIDE)
+    at_most = _at_most(_MAX_BLOCK_BYTES // (itemsize * 2 * sum(sizes)))
     share = _whole_strides(-(-batch_size // _cores()))
     return int(min(max(share, at_least), at_most, batch_size))
 
@@ -80,6 +79,11 @@ def block_rows(sizes, batch_size, itemsize):
 def _whole_strides(rows):
     """The number of rows, made a multiple of `_STRIDE`."""
     return _STRIDE * math.ceil(rows / _STRIDE)
+
+
+def _at_most(rows):
+    """The largest block where so many rows fit."""
+    return max(_MIN_BLOCK, rows // _STRIDE * _STRIDE)
 
 
 def sums_blocks(sizes, batch_size, n_blocks):
@@ -94,7 +98,7 @@ def sums_blocks(sizes, batch_size, n_blocks):
 
 def predict_rows(width, n_rows, itemsize):
     """Rows of a block of a prediction whose widest layer has `width` units."""
-    at_most = max(_MIN_BLOCK, _PREDICT_BLOCK_BYTES // (itemsize * width))
+    at_most = _at_most(_PREDICT_BLOCK_BYTES // (itemsize * width))
     return int(max(1, min(at_most, n_rows)))
 
 
