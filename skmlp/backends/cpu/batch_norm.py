@@ -16,15 +16,15 @@ import numpy as np
 from numba import types
 
 from skmlp import jit
-from skmlp.backends.cpu.first_layer import ask_for_targets
-from skmlp.backends.cpu.kernels import (
+from skmlp.backends.cpu.blocks import (
     activate_layer,
     back_to_layer,
-    finish_batch,
     load_block,
     loss_of_block,
     multiply_layer,
 )
+from skmlp.backends.cpu.first_layer import ask_for_targets
+from skmlp.backends.cpu.kernels import finish_batch
 from skmlp.backends.cpu.limits import finish_limited
 from skmlp.backends.cpu.loops import Kinds, address_of
 from skmlp.backends.cpu.memory import least, matrix, vector

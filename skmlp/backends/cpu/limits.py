@@ -9,16 +9,16 @@ trainings have no such limits and need not wait for its compilation.
 import numpy as np
 
 from skmlp import jit
+from skmlp.backends.cpu.blocks import rows_phase
 from skmlp.backends.cpu.extras import call_limit, call_penalise
-from skmlp.backends.cpu.kernels import (
+from skmlp.backends.cpu.memory import least, matrix, vector
+from skmlp.backends.cpu.slabs import (
     renew_transposed,
-    rows_phase,
     slab_gradient,
     slab_range,
     sum_of,
     update_slab,
 )
-from skmlp.backends.cpu.memory import least, matrix, vector
 from skmlp.backends.cpu.team import meet, take
 
 

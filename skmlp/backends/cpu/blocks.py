@@ -1,0 +1,236 @@
+"""Phase 1 of a minibatch: blocks of rows, forward, loss, and back.
+
+A block goes through all layers while it is in the cache. Where the weights are few, its
+share of their gradient is computed on the spot, too.
+"""
+
+from skmlp import jit
+from skmlp.backends.cpu.extras import call_drop, call_noise
+from skmlp.backends.cpu.first_layer import (
+    ask_for_targets,
+    load_rows,
+    multiply_rows,
+)
+from skmlp.backends.cpu.loops import call_activation, call_loss, call_slope
+from skmlp.backends.cpu.memory import least, matrix, vector
+from skmlp.backends.cpu.normalising import call_back, call_norm
+from skmlp.backends.cpu.products import product, product_of_transposed
+from skmlp.backends.cpu.team import take
+
+
+@jit.inline
+def _dropout_arguments(extras, layer, lo, step):
+    """What dropout of a block of a hidden layer's outputs is told."""
+    keys = (extras.seed, step, layer + 1)
+    return keys, lo, extras.thresholds[layer], extras.factors[layer]
+
+
+@jit.inline
+def _norm(layers, room, parameters, layer, lo, n):
+    """Scales of a hidden layer, and where a block's normalised inputs are kept."""
+    columns = layers.sizes[layer + 1]
+    place = room.at[layer + 1] + lo * columns
+    batch = room.inverses.shape[0] // layers.sizes.shape[0]
+    return (
+        vector(parameters, layers.scales[layer], columns),
+        matrix(room.normed, place, n, columns),
+        vector(room.inverses, layer * batch + lo, n),
+    )
+
+
+@jit.inline
+def load_block(layers, data, room, extras, parameters, rows, lo, step):
+    """Fill a block's rows of X, with noise where there is any."""
+    n = rows.shape[0]
+    at, sizes = room.at, layers.sizes
+    load_rows(data.x, rows, room.outputs, at[0] + lo * sizes[0])
+    if extras.noise != 0:
+        x = matrix(room.outputs, at[0] + lo * sizes[0], n, sizes[0])
+        deviation = parameters.dtype.type(extras.deviation)
+        call_noise(extras.noise, (x, (extras.seed, step, 0), lo, deviation))
+
+
+@jit.inline
+def multiply_layer(layers, data, room, parameters, rows, lo, layer):
+    """Products of a block with a layer's weights, without bias and activation."""
+    n = rows.shape[0]
+    at, sizes = room.at, layers.sizes
+    last = sizes.shape[0] - 2
+    columns = sizes[layer + 1]
+    start = at[layer + 1] + lo * columns
+    keeps = layer < last and layers.keeps[layer] != 0
+    inputs = room.inputs if keeps else room.outputs
+    if layer == 0:
+        multiply_rows(
+            data.x, rows, room.outputs, at[0] + lo * sizes[0],
+            parameters, inputs, start, columns, room.multiply,
+        )  # fmt: skip
+    else:
+        product(
+            room.multiply,
+            (room.outputs, at[layer] + lo * sizes[layer]),
+            (parameters, layers.weights[layer]),
+            (inputs, start),
+            (n, columns, sizes[layer]),
+            0,
+        )
+
+
+@jit.inline
+def activate_layer(layers, room, extras, parameters, n, lo, layer, step):
+    """Outputs of a block of a hidden layer from its inputs."""
+    columns = layers.sizes[layer + 1]
+    start = room.at[layer + 1] + lo * columns
+    inputs = room.inputs if layers.keeps[layer] != 0 else room.outputs
+    z = matrix(inputs, start, n, columns)
+    if layers.norm != 0:
+        call_norm(layers.norm, (z, *_norm(layers, room, parameters, layer, lo, n)))
+    bias = vector(parameters, layers.biases[layer], columns)
+    out = matrix(room.outputs, start, n, columns)
+    call_activation(layers.activations[layer], (z, bias, out))
+    if extras.drop != 0:
+        how = _dropout_arguments(extras, layer, lo, step)
+        if layers.by_input[layer] != 0:
+            call_drop(extras.drop, (out, *how))
+        else:
+            call_drop(extras.drop_to, (z, out, *how))
+
+
+@jit.inline
+def _forward(layers, data, room, extras, parameters, rows, lo, step):
+    """Fill the outputs of a block of rows that begins at row `lo` of the batch.
+
+    The last layer is left without bias and activation: they belong to the loss.
+    """
+    n = rows.shape[0]
+    last = layers.sizes.shape[0] - 2
+    load_block(layers, data, room, extras, parameters, rows, lo, step)
+    for layer in range(last + 1):
+        multiply_layer(layers, data, room, parameters, rows, lo, layer)
+        if layer < last:
+            activate_layer(layers, room, extras, parameters, n, lo, layer, step)
+
+
+@jit.inline
+def _sum_columns(matrix, out):
+    """Out = sums of the columns, four rows at a time to save passes over out."""
+    rows, columns = matrix.shape
+    whole = rows - rows % 4
+    for j in range(columns):
+        out[j] = 0
+    for i in range(0, whole, 4):
+        for j in range(columns):
+            out[j] += (matrix[i, j] + matrix[i + 1, j]) + (
+                matrix[i + 2, j] + matrix[i + 3, j]
+            )
+    for i in range(whole, rows):
+        for j in range(columns):
+            out[j] += matrix[i, j]
+
+
+@jit.inline
+def sums_of_block(room, lo):
+    """Where a block's sums would begin, did they have all parameters."""
+    left_out = room.gradient.shape[0] - room.sums_size
+    return lo // room.block * room.sums_size - left_out
+
+
+@jit.inline
+def loss_of_block(layers, data, room, parameters, rows, lo, scale):
+    """Loss of a block of rows; the last layer's deltas and their sums."""
+    n = rows.shape[0]
+    sums = sums_of_block(room, lo)
+    at, sizes = room.at, layers.sizes
+    last = sizes.shape[0] - 2
+    columns = sizes[last + 1]
+    start = at[last + 1] + lo * columns
+    z = matrix(room.outputs, start, n, columns)
+    delta = matrix(room.deltas, start, n, columns)
+    bias = vector(parameters, layers.biases[last], columns)
+    total = call_loss(
+        layers.loss,
+        (
+            *(z, bias, delta, data.targets, data.weights, rows, scale),
+            layers.loss_parameters,
+        ),
+    )
+    _sum_columns(delta, vector(room.sums, sums + layers.biases[last], columns))
+    return total
+
+
+@jit.inline
+def back_to_layer(layers, room, extras, n, lo, layer, step):
+    """Deltas of a block and their sums, from a layer to the hidden one before it."""
+    sums = sums_of_block(room, lo)
+    at, sizes = room.at, layers.sizes
+    columns = sizes[layer]
+    start = at[layer] + lo * columns
+    product(
+        room.multiply,
+        (room.deltas, at[layer + 1] + lo * sizes[layer + 1]),
+        (room.transposed, layers.weights[layer] - layers.weights[1]),
+        (room.deltas, start),
+        (n, columns, sizes[layer + 1]),
+        0,
+    )
+    delta = matrix(room.deltas, start, n, columns)
+    if extras.drop != 0:
+        how = _dropout_arguments(extras, layer - 1, lo, step)
+        call_drop(extras.drop, (delta, *how))
+    source = room.inputs if layers.keeps[layer - 1] != 0 else room.outputs
+    known = matrix(source, start, n, columns)
+    call_slope(layers.slopes[layer - 1], (delta, known))
+    out = vector(room.sums, sums + layers.biases[layer - 1], columns)
+    _sum_columns(delta, out)
+
+
+@jit.inline
+def _backward(layers, data, room, extras, parameters, rows, lo, scale, step):
+    """Loss of a block of rows; its deltas down to the first layer and their sums."""
+    n = rows.shape[0]
+    sums = sums_of_block(room, lo)
+    total = loss_of_block(layers, data, room, parameters, rows, lo, scale)
+    for layer in range(layers.sizes.shape[0] - 2, 0, -1):
+        back_to_layer(layers, room, extras, n, lo, layer, step)
+        if layers.norm_back != 0:
+            known = _norm(layers, room, parameters, layer - 1, lo, n)
+            columns = layers.sizes[layer]
+            delta = matrix(room.deltas, room.at[layer] + lo * columns, n, columns)
+            out = vector(room.sums, sums + layers.scales[layer - 1], columns)
+            call_back(layers.norm_back, (delta, *known, out))
+    return total
+
+
+@jit.inline
+def _gradient_of_block(layers, room, n, lo):
+    """Gradient of all weights by a block of rows."""
+    at, sizes = room.at, layers.sizes
+    for layer in range(sizes.shape[0] - 1):
+        fan_in, columns = sizes[layer], sizes[layer + 1]
+        product_of_transposed(
+            room.multiply,
+            (room.outputs, at[layer] + lo * fan_in, fan_in),
+            (room.deltas, at[layer + 1] + lo * columns),
+            (room.sums, sums_of_block(room, lo) + layers.weights[layer]),
+            (fan_in, columns, n),
+            0,
+        )
+
+
+@jit.inline
+def rows_phase(post, layers, data, room, extras, parameters, rows, scale, step):
+    """Phase 1: forward and backward for every block of rows."""
+    n_blocks = (rows.shape[0] + room.block - 1) // room.block
+    item = take(post)
+    while item < n_blocks:
+        lo = item * room.block
+        block = rows[lo : least(lo + room.block, rows.shape[0])]
+        ask_for_targets(data, block)
+        _forward(layers, data, room, extras, parameters, block, lo, step)
+        room.losses[item] = _backward(
+            layers, data, room, extras, parameters, block, lo, scale, step
+        )
+        if sums_of_block(room, 0) == 0:
+            _gradient_of_block(layers, room, block.shape[0], lo)
+        item = take(post)
+    return n_blocks
