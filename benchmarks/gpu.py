@@ -147,6 +147,9 @@ def made_peers(row, data, wanted):
     if not wanted.without_torch:
         kinds += gpu_peers.torch_peers(wanted.device)
     made = {kind.name: kind(workload, data, wanted.device, dtype) for kind in kinds}
+    if wanted.device != "cpu" and dtype == "float32":
+        for program in ("spanwise", "stepwise"):
+            made[program] = gpu_peers.SkmlpProgram(workload, data, program)
     made["skmlp cpu"] = gpu_peers.SkmlpOn(workload, data, "cpu", "float32")
     cores = joblib.cpu_count()
     return made | {"sklearn": peers.ScikitLearn(workload, *data, cores)}

@@ -159,6 +159,25 @@ def curves(size, device):
         yield Finding("loss: relu, adam, tf32", found, _CURVES["tf32"]), both
 
 
+def stepwise(size, device):
+    """Losses beside the CPU's of the program for large steps, made to take them all.
+
+    Yields
+    ------
+    Finding
+    """
+    from skmlp.backends.cuda import planner
+
+    for case in _CASES:
+        for dtype in ("float32", "float64"):
+            cpu, _ = _fitted(case, size, "cpu", dtype)
+            with mock.patch.object(planner, "STEPWISE_FLOP", 0):
+                gpu, _ = _fitted(case, size, device, dtype)
+            both = _losses(cpu, gpu)
+            name = f"loss, stepwise: {case.name}, {dtype}"
+            yield Finding(name, _apart(both["gpu"], both["cpu"]), _CURVES[dtype])
+
+
 def gradients(size, device):
     """The gradient over all rows, beside the reference and finite differences.
 
@@ -243,7 +262,7 @@ def run(size, device):
         if both is not None:
             pairs[finding.name] = both
         print(finding.line(), flush=True)
-    others = [gradients] if device == "cpu" else [gradients, blocks]
+    others = [gradients] if device == "cpu" else [stepwise, gradients, blocks]
     for check in others:
         for finding in check(size, device):
             findings.append(finding)

@@ -10,6 +10,9 @@ or compiling.
 With ``device="cpu"`` the peers run on the CPU, to try them out; there are no graphs.
 """
 
+import math
+from unittest import mock
+
 import peers
 
 _WARM_UP_STEPS = 11
@@ -32,6 +35,28 @@ class SkmlpOn(peers.Skmlp):
     def __init__(self, workload, data, device, dtype):
         super().__init__(workload, *data, None)
         self._parameters |= {"device": device, "dtype": dtype}
+
+
+class SkmlpProgram(SkmlpOn):
+    """skmlp on a GPU by one of its two programs, whichever the planner would choose.
+
+    Parameters
+    ----------
+    workload : workloads.Workload
+    data : (X, y)
+    program : {'spanwise', 'stepwise'}
+    """
+
+    def __init__(self, workload, data, program):
+        super().__init__(workload, data, "cuda", "float32")
+        self._least = math.inf if program == "spanwise" else 0
+
+    def train(self, epochs):
+        """Train a new estimator for so many epochs and return it."""
+        from skmlp.backends.cuda import planner
+
+        with mock.patch.object(planner, "STEPWISE_FLOP", self._least):
+            return super().train(epochs)
 
 
 class TorchEager(peers.Torch):
