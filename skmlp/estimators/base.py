@@ -23,6 +23,7 @@ from skmlp.estimators.architecture import (
     hidden_sizes,
 )
 from skmlp.estimators.course import check_course, rules_of
+from skmlp.estimators.fitted import Fitted
 from skmlp.estimators.inputs import (
     Sample,
     canonical_x,
@@ -36,13 +37,13 @@ from skmlp.estimators.on_gpu import on_host
 from skmlp.estimators.parameters import COMMON, STOCHASTIC_SOLVERS
 from skmlp.estimators.regularising import regularisation
 from skmlp.estimators.validation import Given, Judge, check_complete, checked
-from skmlp.network import Network, Norms, joined, norms, pack, views
+from skmlp.network import Network, joined, views
 from skmlp.training import lbfgs, stochastic
 from skmlp.training.optimizer import Optimizer, make_recipe
 from skmlp.training.progress import Progress, Validation
 
 
-class BaseMLP(HiddenActivations, BaseEstimator, ABC):
+class BaseMLP(Fitted, HiddenActivations, BaseEstimator, ABC):
     """Base of the estimators; `MLPClassifier` documents the parameters."""
 
     _parameter_constraints: dict = COMMON
@@ -222,36 +223,6 @@ class BaseMLP(HiddenActivations, BaseEstimator, ABC):
             normalization=self.normalization if hidden else None,
         )
 
-    def _current_parameters(self, network, dtype):
-        """A copy of the fitted parameters, for a training that goes on from them."""
-        shapes = [np.shape(coef) for coef in self.coefs_]
-        if shapes != network.shapes:
-            raise ValueError(
-                f"The fitted network has weights of shapes {shapes}, but parameters "
-                f"and data now ask for {network.shapes}: with warm_start or "
-                "partial_fit hidden_layer_sizes and the targets' columns must stay."
-            )
-        found = self._normalization()
-        if found != network.normalization:
-            raise ValueError(
-                f"The fitted network has normalization={found!r}, but now it is "
-                f"{network.normalization!r}: with warm_start or partial_fit it must "
-                "stay."
-            )
-        return pack(self.coefs_, self.intercepts_, dtype, self._norms().parts)
-
-    def _norms(self):
-        """Scales and running statistics of the fitted network."""
-        names = ("norm_scales_", "norm_means_", "norm_variances_")
-        return Norms(*(getattr(self, name, None) or [] for name in names))
-
-    def _normalization(self):
-        """Which normalisation the fitted network has; not what the parameter says."""
-        fitted = self._norms()
-        if fitted.means:
-            return "batch"
-        return "layer" if fitted.scales else None
-
     def _problem(self, place, network, sample, rows, generator):
         """What to train on; `rows` are the numbers of rows."""
         return Problem(
@@ -355,41 +326,6 @@ class BaseMLP(HiddenActivations, BaseEstimator, ABC):
         self.history_ = course.history()
         self._publish_validation(network, course.validation, incremental=False)
         self._progress = progress
-
-    def _publish(self, network, parameters):
-        """The fitted attributes that describe the network."""
-        self.coefs_, self.intercepts_ = views(network, parameters)
-        fitted = norms(network, parameters)
-        self.norm_scales_ = fitted.scales or None
-        self.norm_means_ = fitted.means or None
-        self.norm_variances_ = fitted.variances or None
-        self.n_layers_ = len(network.sizes)
-        self.n_outputs_ = network.sizes[-1]
-        self.out_activation_ = network.output
-        self._activations = network.activations
-
-    def _publish_progress(self, progress):
-        """The fitted attributes that describe the course of the training."""
-        self.n_iter_ = progress.n_epochs
-        self.t_ = progress.samples_seen
-        self.loss_curve_ = progress.loss_curve
-        self.loss_ = progress.loss_curve[-1] if progress.loss_curve else np.inf
-        self.best_loss_ = None if progress.judged_by_score else progress.best_loss
-        self.history_ = progress.history()
-        self.no_improvement_count_ = progress.no_improvement_count
-        self._progress = progress
-        self._no_improvement_count = progress.no_improvement_count
-
-    def _publish_validation(self, network, seen, incremental):
-        """The fitted attributes that describe the scores on held-out data."""
-        for name in ("best_coefs_", "best_intercepts_"):
-            self.__dict__.pop(name, None)
-        if incremental and seen is not None and seen.decides:
-            best = views(network, seen.best_parameters)
-            self.best_coefs_, self.best_intercepts_ = best
-        self.validation_loss_curve_ = None if seen is None else seen.losses
-        self.validation_scores_ = None if seen is None else seen.scores
-        self.best_validation_score_ = None if seen is None else seen.best_score
 
     def _outputs(self, X, activation=None):
         """Outputs of the network for X, through an output activation.
