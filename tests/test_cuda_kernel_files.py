@@ -4,6 +4,7 @@ A kernel is compiled for a device that is made up, whose driver notes what machi
 it is given. Numba's dispatcher does the rest as it would on a GPU.
 """
 
+import functools
 import os
 import subprocess
 import sys
@@ -159,6 +160,19 @@ def test_a_rule_of_ones_own_stays_in_memory(folder, device):
     assert not compiled(SPEC, own)
     assert not compiled(SPEC, own)
     assert list(folder.iterdir()) == []
+
+
+def test_what_is_not_known_has_no_key():
+    def local(z):
+        return z
+
+    unnamed = eval("lambda z: z", {})
+    unnamed.__module__ = None
+    for function in (local, lambda z: z, unnamed, functools.partial(local), np.sin):
+        own = TANH._replace(value=function)
+        assert (
+            machine_code.key_of("training", BASE._replace(activations=(own,))) is None
+        )
 
 
 def damage_end(content):

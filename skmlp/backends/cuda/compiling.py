@@ -20,7 +20,7 @@ import numba
 import numpy as np
 from numba import cuda
 
-from skmlp.backends.cuda import machine_code
+from skmlp.backends.cuda import machine_code, scalar_functions
 from skmlp.rules import elementary
 
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
@@ -69,37 +69,20 @@ _ELEMENTARY = {
     elementary.log1p: math.log1p,
     elementary.tanh: math.tanh,
 }
-_NUMPY = {
-    "abs": abs,
-    "absolute": abs,
-    "arccos": math.acos,
-    "arccosh": math.acosh,
-    "arcsin": math.asin,
-    "arcsinh": math.asinh,
-    "arctan": math.atan,
-    "arctan2": math.atan2,
-    "arctanh": math.atanh,
-    "maximum": max,
-    "minimum": min,
-    "power": math.pow,
-}
-_SAME_NAME = (
-    "ceil cos cosh exp expm1 floor isfinite isinf isnan log log10 log1p log2 sin sinh "
-    "sqrt tan tanh"
+
+
+class _NumPy(types.ModuleType):
+    """A module in the place of NumPy, with a device's functions of single numbers."""
+
+    def __getattr__(self, name):
+        raise AttributeError(f"A rule on a GPU cannot call np.{name}.")
+
+
+_NUMPY_ON_DEVICE = _NumPy("numpy_on_device")
+vars(_NUMPY_ON_DEVICE).update(scalar_functions.SAME)
+vars(_NUMPY_ON_DEVICE).update(
+    (name, device(function)) for name, function in scalar_functions.OWN.items()
 )
-_CONSTANTS = "e float32 float64 inf int32 int64 pi uint32 uint64"
-
-
-def _numpy_on_device():
-    """A module in the place of NumPy, with CUDA's functions of one number."""
-    module = types.ModuleType("numpy_on_device")
-    vars(module).update(_NUMPY)
-    vars(module).update((name, getattr(math, name)) for name in _SAME_NAME.split())
-    vars(module).update((name, getattr(np, name)) for name in _CONSTANTS.split())
-    return module
-
-
-_NUMPY_ON_DEVICE = _numpy_on_device()
 
 
 @functools.cache
@@ -142,6 +125,8 @@ def _on_device(value):
     """What a global of a rule stands for on a device."""
     if value is np:
         return _NUMPY_ON_DEVICE
+    if isinstance(value, np.ufunc):  # ``from numpy import exp``
+        return getattr(_NUMPY_ON_DEVICE, value.__name__)
     if inspect.isfunction(value):
         return rule(value)
     return value

@@ -13,6 +13,8 @@ import types
 import zlib
 from importlib import metadata
 
+import numpy as np
+
 from skmlp.kernel_cache import KernelCache
 
 
@@ -42,12 +44,15 @@ def _described(value):
     if isinstance(value, tuple):
         parts = ", ".join(_described(part) for part in value)
         return f"{type(value).__name__}({parts})"
-    return repr(value)
+    if isinstance(value, (str, int, float, np.dtype, types.NoneType)):
+        return repr(value)
+    # Others may be written alike and not be alike.
+    raise LookupError(value)
 
 
 def _name_of(function):
     """The name by which a function of this package is found, of its own source."""
-    module, name = function.__module__, function.__qualname__
+    module, name = str(function.__module__), function.__qualname__
     found = getattr(sys.modules.get(module), name, None)
     if not module.startswith("skmlp.") or found is not function:
         raise LookupError(name)
