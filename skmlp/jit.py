@@ -22,7 +22,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from skmlp.inner_compiler import InnerCompiler
-from skmlp.kernel_cache import KernelCache
+from skmlp.kernel_cache import ProcessorCache
 from skmlp.lean_compiler import LeanCompiler
 
 _FAST = {"contract", "reassoc", "nsz", "arcp", "afn"}
@@ -68,7 +68,7 @@ def kernel(function):
     """Compile a function that Python calls, with its machine code kept on disk."""
     dispatcher = njit(fastmath=_FAST, no_cfunc_wrapper=True, **_OPTIONS)(function)
     name = f"{function.__module__}.{function.__qualname__}"
-    dispatcher._cache = KernelCache(dispatcher, name)
+    dispatcher._cache = ProcessorCache(dispatcher, name)
     return dispatcher
 
 
@@ -92,7 +92,7 @@ def loop(function, signature, key):
     """
     dispatcher = njit(fastmath=_FAST, no_cpython_wrapper=True, **_OPTIONS)(function)
     if key is not None:
-        dispatcher._cache = KernelCache(dispatcher, key)
+        dispatcher._cache = ProcessorCache(dispatcher, key)
     dispatcher.compile(signature)
     compiled = dispatcher.overloads[signature.args]
     name = compiled.fndesc.llvm_cfunc_wrapper_name

@@ -1,4 +1,4 @@
-"""Sessions on a device: bits, spans, what is given back, and what happens in trouble."""
+"""Sessions on a device: bits, spans, what is given back, and what trouble does."""
 
 import gc
 import weakref
@@ -223,7 +223,7 @@ def test_given_arrays_are_left_alone():
     assert not np.array_equal(after, before)
 
 
-class Stopped(Exception):
+class StopError(Exception):
     """What stops a session from outside."""
 
 
@@ -245,8 +245,8 @@ def test_a_session_that_fails_gives_back_its_memory_and_leaves_the_slots(monkeyp
             rates = optimizer.rates((0, 2), 2)
             opened.train(optimizer, problem.rows[:8], 4, (0, 2), rates, 0.0)
             del opened
-            raise Stopped
-    except Stopped:
+            raise StopError
+    except StopError:
         pass
     assert (optimizer.slots == 0.25).all()
     gc.collect()

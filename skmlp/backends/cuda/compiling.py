@@ -6,7 +6,8 @@ functions standing for CUDA's own, which keep the dtype; nothing is said twice. 
 simulator, where kernels are plain Python, runs the rules as they are.
 
 Kernels. A kernel is compiled for the rules that a network has, not for its sizes. That
-takes a second or so; the network's next training finds it in memory.
+takes some seconds; the network's next training finds it in memory, and one in another
+process on disk (see `machine_code`).
 """
 
 import functools
@@ -19,21 +20,34 @@ import numba
 import numpy as np
 from numba import cuda
 
+from skmlp.backends.cuda import machine_code, scalar_functions
 from skmlp.rules import elementary
 
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
-# Lets products and sums be contracted; never `fastmath`, which assumes no nan.
-_OPTIONS: dict = {} if SIMULATED else {"fma": True}
+# Products and sums are contracted without being asked; never `fastmath`, which takes
+# approximate functions. To link at the level of the compiler would be to compile twice.
+_OPTIONS = {"lto": False}
 
 
 def device(function):
     """Compile a function that kernels call; it is inlined into them."""
-    return cuda.jit(device=True, **_OPTIONS)(function)
+    return cuda.jit(device=True)(function)
 
 
-def kernel(function):
-    """Compile a function that is launched, when it is launched first."""
-    return cuda.jit(**_OPTIONS)(function)
+def kernel(function, *made_for):
+    """Compile a function that is launched, when it is launched first.
+
+    Parameters
+    ----------
+    function : callable
+    *made_for : object
+        All that the function's code depends on, beside the package.
+    """
+    dispatcher = cuda.jit(**_OPTIONS)(function)
+    key = machine_code.key_of(function.__qualname__, *made_for)
+    if key is not None and not SIMULATED:
+        dispatcher._cache = machine_code.DeviceCache(key, function.__name__)
+    return dispatcher
 
 
 def scalar_type(dtype):
@@ -55,37 +69,20 @@ _ELEMENTARY = {
     elementary.log1p: math.log1p,
     elementary.tanh: math.tanh,
 }
-_NUMPY = {
-    "abs": abs,
-    "absolute": abs,
-    "arccos": math.acos,
-    "arccosh": math.acosh,
-    "arcsin": math.asin,
-    "arcsinh": math.asinh,
-    "arctan": math.atan,
-    "arctan2": math.atan2,
-    "arctanh": math.atanh,
-    "maximum": max,
-    "minimum": min,
-    "power": math.pow,
-}
-_SAME_NAME = (
-    "ceil cos cosh exp expm1 floor isfinite isinf isnan log log10 log1p log2 sin sinh "
-    "sqrt tan tanh"
+
+
+class _NumPy(types.ModuleType):
+    """A module in the place of NumPy, with a device's functions of single numbers."""
+
+    def __getattr__(self, name):
+        raise AttributeError(f"A rule on a GPU cannot call np.{name}.")
+
+
+_NUMPY_ON_DEVICE = _NumPy("numpy_on_device")
+vars(_NUMPY_ON_DEVICE).update(scalar_functions.SAME)
+vars(_NUMPY_ON_DEVICE).update(
+    (name, device(function)) for name, function in scalar_functions.OWN.items()
 )
-_CONSTANTS = "e float32 float64 inf int32 int64 pi uint32 uint64"
-
-
-def _numpy_on_device():
-    """A module in the place of NumPy, with CUDA's functions of one number."""
-    module = types.ModuleType("numpy_on_device")
-    vars(module).update(_NUMPY)
-    vars(module).update((name, getattr(math, name)) for name in _SAME_NAME.split())
-    vars(module).update((name, getattr(np, name)) for name in _CONSTANTS.split())
-    return module
-
-
-_NUMPY_ON_DEVICE = _numpy_on_device()
 
 
 @functools.cache
@@ -128,6 +125,8 @@ def _on_device(value):
     """What a global of a rule stands for on a device."""
     if value is np:
         return _NUMPY_ON_DEVICE
+    if isinstance(value, np.ufunc):  # ``from numpy import exp``
+        return getattr(_NUMPY_ON_DEVICE, value.__name__)
     if inspect.isfunction(value):
         return rule(value)
     return value

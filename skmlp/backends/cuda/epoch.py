@@ -46,23 +46,26 @@ def _end_of_step(spec, meet):
 
 
 def totals(spec):
-    """Sums by batch of the rows' losses and of the squares of the weights."""
+    """Sums by batch of the rows' losses and the squares of the weights, by warps."""
     threads, kind = spec.tile.threads, scalar_type(spec.dtype)
-    warps = threads // teams.lanes_of(threads)
+    lanes, total_of = teams.lanes_of(threads), teams.warp_sum(threads)
+    warps = threads // lanes
 
     def compute(team, data, room, span, result):
-        first = team[0] * threads + cuda.threadIdx.x
-        n_batches = span[1]
-        for b in range(first, n_batches, team[1] * threads):
-            loss = kind(0)
-            for i in range(b * span[0], min((b + 1) * span[0], data.order.shape[0])):
+        warp, lane = cuda.threadIdx.x // lanes, cuda.threadIdx.x % lanes
+        n_rows = data.order.shape[0]
+        for b in range(warp * team[1] + team[0], span[1], warps * team[1]):
+            loss, squares = kind(0), kind(0)
+            for i in range(b * span[0] + lane, min((b + 1) * span[0], n_rows), lanes):
                 loss += room.losses[i]
-            squares = type(loss)(0)
             start = b * room.n_partials
-            for i in range(start, start + room.n_partials - warps):
+            end = start + room.n_partials - warps
+            for i in range(start + lane, end, lanes):
                 squares += room.squares[i]
-            result[2 * b] = loss
-            result[2 * b + 1] = squares
+            loss, squares = total_of(loss), total_of(squares)
+            if lane == 0:
+                result[2 * b] = loss
+                result[2 * b + 1] = squares
 
     return device(compute)
 
@@ -114,7 +117,7 @@ def training(spec):
             end_of_step(team, net, room, extras, batch, parameters, step, span[3])
         total(team, data, room, span, result)
 
-    return kernel(train)
+    return kernel(train, spec)
 
 
 @functools.lru_cache(maxsize=64)
@@ -152,4 +155,4 @@ def differentiating(spec):
             meet()
         total(team, data, room, span, result)
 
-    return kernel(differentiate)
+    return kernel(differentiate, spec)

@@ -13,15 +13,21 @@ from skmlp.backends.cuda import elements, teams
 from skmlp.backends.cuda.compiling import device, scalar_type
 
 
-def _limited_share(extras, norms, n):
+def _limited_share(spec):
     """What the gradient is multiplied by, from the partial sums of its squares."""
-    total = norms[0]
-    for i in range(1, n):
-        total += norms[i]
-    norm = math.sqrt(total)
-    if norm > extras.max_grad_norm:
-        return extras.max_grad_norm / norm
-    return type(norm)(1)
+    threads, kind = spec.tile.threads, scalar_type(spec.dtype)
+    lanes, total_of = teams.lanes_of(threads), teams.warp_sum(threads)
+
+    def share(extras, norms, n):
+        total = kind(0)
+        for i in range(cuda.threadIdx.x % lanes, n, lanes):
+            total += norms[i]
+        norm = math.sqrt(total_of(total))
+        if norm > extras.max_grad_norm:
+            return extras.max_grad_norm / norm
+        return kind(1)
+
+    return device(share)
 
 
 def bias_squares(spec):
@@ -75,7 +81,7 @@ def update_all(spec):
     """The optimizer's step on every parameter, by the stored gradient."""
     threads, limits = spec.tile.threads, spec.limits_gradient
     kind = scalar_type(spec.dtype)
-    change, share_of = elements.update(spec), device(_limited_share)
+    change, share_of = elements.update(spec), _limited_share(spec)
 
     def compute(team, net, room, extras, batch, parameters, step, trained):
         share = kind(1)

@@ -100,7 +100,8 @@ class Predictor:
             )
             here = found[first : first + len(part)]
             here[:] = download(out[: len(part) * columns]).reshape(here.shape)
-        return found, float(download(sums).sum(dtype=np.float64))
+        with np.errstate(invalid="ignore"):  # of infinities of both signs
+            return found, float(download(sums).sum(dtype=np.float64))
 
 
 def outputs(network, parameters, x, activation):

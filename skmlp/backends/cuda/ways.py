@@ -26,10 +26,9 @@ def forward_way(spec, meet):
             if normalises and layer < last:
                 norm(team, net, room, extras, batch, parameters, layer, buffers[0])
                 meet()
-            if has_softmax and layer < last:
-                if net.codes[layer] < 0:
-                    softmax(team, net, room, extras, batch, layer)
-                    meet()
+            if has_softmax and layer < last and net.codes[layer] < 0:
+                softmax(team, net, room, extras, batch, layer)
+                meet()
 
     return device(compute)
 
@@ -52,10 +51,9 @@ def back_way(spec, meet):
             if layer > 0:
                 hidden(team, net, room, extras, batch, parameters, layer, buffers)
                 meet()
-                if has_softmax:
-                    if net.codes[layer - 1] < 0:
-                        softmax_back(team, net, room, batch, layer - 1)
-                        meet()
+                if has_softmax and net.codes[layer - 1] < 0:
+                    softmax_back(team, net, room, batch, layer - 1)
+                    meet()
                 if normalises:
                     sums(team, net, room, batch, layer - 1, buffers[0])
                     meet()
