@@ -26,7 +26,15 @@ from trainings import (
 )
 
 from skmlp.backends import reference
-from skmlp.backends.cuda import cublas, graph, planner, products, rooms, session
+from skmlp.backends.cuda import (
+    cublas,
+    graph,
+    operations,
+    planner,
+    products,
+    rooms,
+    session,
+)
 from skmlp.backends.cuda.stepwise import Stepwise
 from skmlp.backends.cuda.tiles import Tile
 from skmlp.rules.optimizers import OPTIMIZERS
@@ -181,6 +189,16 @@ def test_no_races_in_any_order(what, steps):
 def test_blocks_of_several_warps(monkeypatch, what, steps):
     monkeypatch.setattr(planner, "_SIMULATED", Tile(side=8, each=2, depth=4))
     assert_stepwise_equals_reference(steps, named(what))
+
+
+@pytest.mark.needs_simulator
+def test_more_partial_sums_than_a_warp_adds_up(monkeypatch, steps):
+    monkeypatch.setattr(planner, "_SIMULATED", Tile(side=8, each=2, depth=4))
+    monkeypatch.setattr(operations, "_WEIGHTS_EACH", 1)
+    operations.operation.cache_clear()
+    problem = problem_of(n_features=40, units=(30,), max_grad_norm=0.4)
+    assert_stepwise_equals_reference(steps, problem)
+    operations.operation.cache_clear()
 
 
 @pytest.mark.needs_simulator
