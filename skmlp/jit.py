@@ -22,7 +22,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from skmlp.inner_compiler import InnerCompiler
-from skmlp.kernel_cache import KernelCache
+from skmlp.kernel_cache import ProcessorCache
 
 _FAST = {"contract", "reassoc", "nsz", "arcp", "afn"}
 # Kernels own no memory, so nothing has references to be counted.
@@ -55,7 +55,7 @@ def kernel(function):
     """Compile a function that Python calls, with its machine code kept on disk."""
     dispatcher = njit(fastmath=_FAST, **_OPTIONS)(function)
     name = f"{function.__module__}.{function.__qualname__}"
-    dispatcher._cache = KernelCache(dispatcher, name)
+    dispatcher._cache = ProcessorCache(dispatcher, name)
     return dispatcher
 
 
@@ -79,7 +79,7 @@ def loop(function, signature, key):
     """
     dispatcher = njit(fastmath=_FAST, **_OPTIONS)(function)
     if key is not None:
-        dispatcher._cache = KernelCache(dispatcher, key)
+        dispatcher._cache = ProcessorCache(dispatcher, key)
     dispatcher.compile(signature)
     compiled = dispatcher.overloads[signature.args]
     name = compiled.fndesc.llvm_cfunc_wrapper_name

@@ -95,25 +95,30 @@ def _environment():
 
 
 class KernelCache:
-    """The cache of one dispatcher, with the two methods that Numba calls.
+    """The cache of one dispatcher, with the methods that Numba calls.
+
+    What is written of a kernel, and how it becomes a kernel again, is for subclasses to
+    say: `_packed` and `_unpacked`.
 
     Parameters
     ----------
-    dispatcher : numba dispatcher
     key : str
         Name of the kernel; unlike a function's name it tells two functions made by
         one factory apart.
+    name : str
+        What its files are called, before a hash of all that they depend on.
     """
 
-    def __init__(self, dispatcher, key):
-        self._key = key
-        self._name = key.rsplit(".", 1)[-1]
-        code = dispatcher.py_func.__code__
-        # Only the parts of Numba's implementation that (de)serialise are used; its
-        # constructor would look for a folder beside the source.
-        self._implementation = CompileResultCacheImpl.__new__(CompileResultCacheImpl)
-        self._implementation._locator = _Locator(code.co_filename)
-        self._implementation._lineno = code.co_firstlineno
+    def __init__(self, key, name):
+        self._key, self._name = key, name
+
+    def _packed(self, compiled):
+        """Bytes for a compiled kernel, or None if it cannot be kept."""
+        raise NotImplementedError
+
+    def _unpacked(self, payload, target_context):
+        """The compiled kernel of such bytes."""
+        raise NotImplementedError
 
     def enable(self):
         """Do nothing: the folder alone decides."""
@@ -139,14 +144,13 @@ class KernelCache:
         if cache_folder() is None:
             return None
         try:
-            target_context.refresh()
             path = self._path(signature, target_context.codegen())
             content = path.read_bytes()
             payload = content[_DIGEST_SIZE:]
             if hashlib.sha256(payload).digest() != content[:_DIGEST_SIZE]:
                 _LOGGER.debug("kernel %s: bad checksum, compiled anew", self._name)
                 return None
-            kernel = self._implementation.rebuild(target_context, pickle.loads(payload))
+            kernel = self._unpacked(payload, target_context)
             os.utime(path)
             return kernel
         except FileNotFoundError:
@@ -160,8 +164,8 @@ class KernelCache:
         if cache_folder() is None:
             return
         try:
-            if self._implementation.check_cachable(compiled):
-                payload = dumps(self._implementation.reduce(compiled))
+            payload = self._packed(compiled)
+            if payload is not None:
                 path = self._path(signature, compiled.codegen)
                 _write_atomically(path, hashlib.sha256(payload).digest() + payload)
                 self._drop_unused()
@@ -173,6 +177,34 @@ class KernelCache:
         for path in cache_folder().glob(f"{self._name}-*"):
             if time.time() - path.stat().st_mtime > _SECONDS_KEPT:
                 path.unlink(missing_ok=True)
+
+
+class ProcessorCache(KernelCache):
+    """The cache of a dispatcher for the processor.
+
+    Parameters
+    ----------
+    dispatcher : numba dispatcher
+    key : str
+    """
+
+    def __init__(self, dispatcher, key):
+        super().__init__(key, key.rsplit(".", 1)[-1])
+        code = dispatcher.py_func.__code__
+        # Only the parts of Numba's implementation that (de)serialise are used; its
+        # constructor would look for a folder beside the source.
+        self._implementation = CompileResultCacheImpl.__new__(CompileResultCacheImpl)
+        self._implementation._locator = _Locator(code.co_filename)
+        self._implementation._lineno = code.co_firstlineno
+
+    def _packed(self, compiled):
+        if not self._implementation.check_cachable(compiled):
+            return None
+        return dumps(self._implementation.reduce(compiled))
+
+    def _unpacked(self, payload, target_context):
+        target_context.refresh()
+        return self._implementation.rebuild(target_context, pickle.loads(payload))
 
 
 class _Locator:

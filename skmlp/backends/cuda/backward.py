@@ -2,7 +2,7 @@
 
 A tile of the gradient is followed by the step on its weights at once, unless the whole
 gradient has to be known first. Partial sums of squares, for the penalty in the loss and
-for the gradient's norm, are a number a warp, added up later in the order of their place.
+for the gradient's norm, are a number a warp, added up later in an order of their own.
 """
 
 import numpy as np

@@ -6,7 +6,8 @@ functions standing for CUDA's own, which keep the dtype; nothing is said twice. 
 simulator, where kernels are plain Python, runs the rules as they are.
 
 Kernels. A kernel is compiled for the rules that a network has, not for its sizes. That
-takes a second or so; the network's next training finds it in memory.
+takes some seconds; the network's next training finds it in memory, and one in another
+process on disk (see `machine_code`).
 """
 
 import functools
@@ -19,21 +20,34 @@ import numba
 import numpy as np
 from numba import cuda
 
+from skmlp.backends.cuda import machine_code
 from skmlp.rules import elementary
 
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
-# Lets products and sums be contracted; never `fastmath`, which assumes no nan.
-_OPTIONS: dict = {} if SIMULATED else {"fma": True}
+# Products and sums are contracted without being asked; never `fastmath`, which takes
+# approximate functions. To link at the level of the compiler would be to compile twice.
+_OPTIONS = {"lto": False}
 
 
 def device(function):
     """Compile a function that kernels call; it is inlined into them."""
-    return cuda.jit(device=True, **_OPTIONS)(function)
+    return cuda.jit(device=True)(function)
 
 
-def kernel(function):
-    """Compile a function that is launched, when it is launched first."""
-    return cuda.jit(**_OPTIONS)(function)
+def kernel(function, *made_for):
+    """Compile a function that is launched, when it is launched first.
+
+    Parameters
+    ----------
+    function : callable
+    *made_for : object
+        All that the function's code depends on, beside the package.
+    """
+    dispatcher = cuda.jit(**_OPTIONS)(function)
+    key = machine_code.key_of(function.__qualname__, *made_for)
+    if key is not None and not SIMULATED:
+        dispatcher._cache = machine_code.DeviceCache(key, function.__name__)
+    return dispatcher
 
 
 def scalar_type(dtype):

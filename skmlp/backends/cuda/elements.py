@@ -1,4 +1,4 @@
-"""What is done with one element, wherever it comes from: the rules, and where they read.
+"""What is done with one element, wherever it comes from: the rules and what they read.
 
 The last lines of a product's tile call these, and so do the passes over elements that a
 normalisation or a softmax needs after its product.

@@ -114,7 +114,7 @@ def training(spec):
             end_of_step(team, net, room, extras, batch, parameters, step, span[3])
         total(team, data, room, span, result)
 
-    return kernel(train)
+    return kernel(train, spec)
 
 
 @functools.lru_cache(maxsize=64)
@@ -152,4 +152,4 @@ def differentiating(spec):
             meet()
         total(team, data, room, span, result)
 
-    return kernel(differentiate)
+    return kernel(differentiate, spec)

@@ -100,7 +100,7 @@ def predicting(spec, row):
         way(team, net, data, room, extras, batch, parameters, buffers)
         output(team, net, room, parameters, n, out)
 
-    return kernel(predict)
+    return kernel(predict, spec, row)
 
 
 @functools.lru_cache(maxsize=64)
@@ -120,4 +120,4 @@ def assessing(spec, row):
         teams.meet_in_grid()
         loss(team, net, data, room, batch, parameters)
 
-    return kernel(assess)
+    return kernel(assess, spec, row)

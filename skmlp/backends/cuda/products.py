@@ -61,7 +61,7 @@ def multiplying(tile, dtype):
                     if row < rows and column < columns:
                         out[start + row * columns + column] = sums[i, j]
 
-    return kernel(run)
+    return kernel(run, tile, dtype)
 
 
 class TileProducts:

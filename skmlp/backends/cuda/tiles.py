@@ -100,14 +100,13 @@ class Factor(NamedTuple):
 
 
 @device
-def _load(factor, i, k):
-    """An element of a factor."""
+def _place(factor, i, k):
+    """Where an element of a factor lies."""
     if factor.gathered == 1:
         i = factor.order[np.uint64(factor.first + i)]
     elif factor.gathered == 2:
         k = factor.order[np.uint64(factor.first + k)]
-    place = factor.offset + i * factor.step_i + k * factor.step_k
-    return factor.array[np.uint64(place)]
+    return factor.offset + i * factor.step_i + k * factor.step_k
 
 
 def _fetcher(tile):
@@ -121,15 +120,26 @@ def _fetcher(tile):
         along = factor.step_k == 1
         i = first + (tid // depth if along else tid % width)
         k = first_k + (tid % depth if along else tid // width)
-        step_i = threads // depth if along else 0
-        step_k = 0 if along else threads // width
+        along_step, across_step = threads // depth, threads // width
+        # One index goes on and is compared with its end, the other stays.
+        moving, end, step = i, limit, along_step
+        if not along:
+            moving, end, step = k, inner, across_step
+        if i >= limit or k >= inner:
+            end = 0
+        place = factor.offset + i * factor.step_i + k * factor.step_k
+        stride = step * (factor.step_i if along else factor.step_k)
         for q in range(loads):
             value = type(registers[0])(0)
-            if i < limit and k < inner:
-                value = _load(factor, i, k)
+            if moving < end:
+                if factor.gathered > 0:
+                    place = _place(
+                        factor, moving if along else i, k if along else moving
+                    )
+                value = factor.array[np.uint64(place)]
             registers[q] = value
-            i += step_i
-            k += step_k
+            moving += step
+            place += stride
 
     return device(fetch)
 

@@ -1,0 +1,291 @@
+"""Sessions on a device: bits, spans, what is given back, and what trouble does."""
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+from numba import cuda
+from numpy.testing import assert_allclose, assert_array_equal
+from rule_runners import LOSSES, name_of, row_of
+from trainings import (
+    SOFTMAX,
+    SQUARED,
+    Course,
+    cast,
+    on_device,
+    optimizer_for,
+    parameters_for,
+    problem_of,
+    train,
+)
+
+from skmlp.backends import reference
+from skmlp.backends.cuda import memory, planner, rooms, session
+from skmlp.rules.activations import ACTIVATIONS
+
+# Between them they have all that happens in a training.
+PROBLEMS = {
+    "batch norm, dropout": (
+        *(SOFTMAX, ("relu", "softmax")),
+        {"normalization": "batch", "dropout": (0.3, 0.2), "weighted": True},
+    ),
+    "layer norm, noise, limits": (
+        *(row_of("gaussian_nll-identity"), ("gelu", "tanh")),
+        {
+            "normalization": "layer",
+            "input_noise": 0.1,
+            "max_norm": 0.8,
+            "max_grad_norm": 0.4,
+        },
+    ),
+    "sparse": (row_of("log_loss-logistic"), ("softmax",), {"is_sparse": True}),
+    "sparse, limits": (
+        *(SQUARED, ("silu", "relu")),
+        {"is_sparse": True, "max_grad_norm": 0.4, "dropout": (0.5, 0.0)},
+    ),
+    "no hidden layer": (SQUARED, (), {"weighted": True}),
+}
+every_problem = pytest.mark.parametrize("what", PROBLEMS)
+
+
+def named(what):
+    row, activations, settings = PROBLEMS[what]
+    return problem_of(row, activations, n_rows=19, n_features=9, **settings)
+
+
+def assert_same_bits(mine, theirs):
+    for name, one, other in zip(Course._fields, mine, theirs, strict=True):
+        assert_array_equal(one, other, err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@every_problem
+def test_bits_do_not_depend_on_the_number_of_blocks(monkeypatch, what, dtype):
+    courses = []
+    for blocks in (1, 3, 4):
+        monkeypatch.setattr(planner, "choose_blocks", lambda *_, n=blocks: n)
+        courses.append(train(on_device(), named(what), batch_size=10, dtype=dtype))
+    assert np.isfinite(courses[0].parameters).all()
+    for other in courses[1:]:
+        assert_same_bits(other, courses[0])
+
+
+@every_problem
+def test_spans_may_be_cut_anywhere(what):
+    problem = named(what)
+    whole = train(on_device(), problem)
+    for cuts in [(1,), (2, 3), (1, 2, 3, 4)]:
+        assert_same_bits(train(on_device(), problem, cuts=cuts), whole)
+
+
+@every_problem
+def test_long_spans_take_several_launches(monkeypatch, what):
+    problem = named(what)
+    whole = train(on_device(), problem)
+    monkeypatch.setattr(rooms, "_MOST_BATCHES", 2)
+    assert_same_bits(train(on_device(), problem), whole)
+
+
+@pytest.mark.needs_simulator
+@pytest.mark.usefixtures("any_order")
+@every_problem
+def test_no_phase_races(what):
+    problem = named(what)._replace(rows=np.arange(9))
+    course = train(on_device(), problem, batch_size=5)
+    expected = train(reference, problem, batch_size=5)
+    assert_allclose(course.parameters, expected.parameters, rtol=1e-9, atol=1e-9)
+    network, vector = problem.network, parameters_for(problem.network)
+    raw, _ = on_device().outputs(network, vector, problem.x, "identity")
+    on_device().outputs(network, vector, problem.x, "softmax")
+    on_device().assess(network, raw, problem.targets, problem.weights)
+    if network.normalization != "batch":
+        with on_device().open_session(problem, vector) as opened:
+            opened.loss_and_gradient(vector)
+
+
+@pytest.mark.needs_simulator
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+def test_memory_begins_as_no_number(dtype):
+    """Else equality with the definition would not show that none of it is read."""
+    fresh = memory.allocate(5, dtype).copy_to_host()
+    assert np.isnan(fresh).all() if dtype != np.int64 else (fresh == -1).all()
+
+
+def loss_and_gradient(backend, problem, dtype=np.float64):
+    vector = parameters_for(problem.network)
+    with backend.open_session(cast(problem, dtype), vector.astype(dtype)) as opened:
+        # Not at the parameters that the session began with.
+        found = opened.loss_and_gradient(vector + 0.1)
+        assert_array_equal(opened.parameters, vector.astype(dtype))
+    return found
+
+
+def assert_same_gradients(problem, dtype=np.float64):
+    loss, gradient = loss_and_gradient(on_device(), problem, dtype)
+    expected = loss_and_gradient(reference, problem)
+    rtol = 1e-9 if dtype == np.float64 else 1e-4
+    assert isinstance(loss, float)
+    assert gradient.dtype == np.float64
+    assert_allclose(loss, expected[0], rtol=rtol)
+    assert_allclose(gradient, expected[1], rtol=rtol, atol=rtol)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("row", LOSSES, ids=name_of)
+def test_gradients_over_all_rows(row, dtype):
+    is_sparse = LOSSES.index(row) % 2 == 1
+    problem = problem_of(row, weighted=True, is_sparse=is_sparse)
+    assert_same_gradients(problem, dtype)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_gradients_over_all_rows_behind_a_normalisation(activation):
+    assert_same_gradients(problem_of(activations=(activation,), normalization="layer"))
+
+
+@pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])
+@pytest.mark.parametrize("intercepts", [False, True])
+def test_gradients_over_all_rows_in_sweeps(monkeypatch, intercepts, is_sparse):
+    """A sweep takes some rows, a launch some sweeps; dropout has no part in it."""
+    problem = problem_of(
+        n_rows=19, intercepts=intercepts, is_sparse=is_sparse, dropout=(0.5,)
+    )
+    monkeypatch.setattr(session, "_SWEEP_ROWS", 4)
+    monkeypatch.setattr(rooms, "_MOST_BATCHES", 2)
+    assert_same_gradients(problem._replace(rows=np.arange(1, 19)))
+
+
+def test_gradients_over_all_rows_have_no_statistics_of_minibatches():
+    with pytest.raises(ValueError, match="statistics of minibatches"):
+        loss_and_gradient(on_device(), problem_of(normalization="batch"))
+
+
+@pytest.mark.parametrize("normalization", [None, "batch", "layer"])
+@pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])
+def test_outputs_of_a_session(is_sparse, normalization):
+    problem = problem_of(is_sparse=is_sparse, normalization=normalization)
+    vector = parameters_for(problem.network)
+    other = problem.x * 2
+    found = []
+    for backend in (reference, on_device()):
+        with backend.open_session(problem, vector) as opened:
+            rows = np.array([3, 1, 3])
+            found.append([opened.outputs(problem.x, rows), opened.outputs(other, None)])
+            found[-1].append(opened.outputs(other, rows))
+    for expected, got in zip(*found, strict=True):
+        assert_allclose(got, expected, rtol=1e-9, atol=1e-12)
+
+
+def two_batches(backend, problem, optimizer, vector):
+    with backend.open_session(problem, vector) as opened:
+        rates = optimizer.rates((0, 2), 2)
+        opened.train(optimizer, problem.rows[:8], 4, (0, 2), rates, 0.0)
+        return opened.parameters
+
+
+def test_an_optimizer_goes_on_in_another_session():
+    problem, found = problem_of(), []
+    for backend in (reference, on_device()):
+        vector = parameters_for(problem.network)
+        optimizer = optimizer_for("adam", vector.size)
+        for _ in range(2):
+            vector = np.array(two_batches(backend, problem, optimizer, vector))
+        found.append((vector, optimizer.slots))
+    for expected, got in zip(*found, strict=True):
+        assert_allclose(got, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_batches_of_several_sizes_in_a_session():
+    problem, found = problem_of(), []
+    for backend in (reference, on_device()):
+        vector = parameters_for(problem.network)
+        optimizer = optimizer_for("adam", vector.size)
+        with backend.open_session(problem, vector) as opened:
+            for size in (4, 11, 4):
+                n_batches = -(-11 // size)
+                rates = optimizer.rates((0, n_batches), n_batches)
+                span = (0, n_batches)
+                opened.train(optimizer, problem.rows, size, span, rates, 0.0)
+            found.append(np.array(opened.parameters))
+    assert_allclose(found[1], found[0], rtol=1e-9, atol=1e-12)
+
+
+def test_given_arrays_are_left_alone():
+    problem = problem_of(weighted=True)
+    vector = parameters_for(problem.network)
+    before = vector.copy()
+    for part in (problem.x, problem.targets, problem.weights, vector, problem.rows):
+        part.flags.writeable = False
+    optimizer = optimizer_for("adam", vector.size)
+    after = two_batches(on_device(), problem, optimizer, vector)
+    assert_array_equal(vector, before)
+    assert not np.array_equal(after, before)
+
+
+class StopError(Exception):
+    """What stops a session from outside."""
+
+
+def test_a_session_that_fails_gives_back_its_memory_and_leaves_the_slots(monkeypatch):
+    allocate, made = memory.allocate, []
+
+    def noting(size, dtype):
+        array = allocate(size, dtype)
+        made.append(weakref.ref(array))
+        return array
+
+    monkeypatch.setattr(memory, "allocate", noting)
+    problem = problem_of(dropout=(0.5,))
+    vector = parameters_for(problem.network)
+    optimizer = optimizer_for("adam", vector.size)
+    optimizer.slots[:] = 0.25
+    try:
+        with on_device().open_session(problem, vector) as opened:
+            rates = optimizer.rates((0, 2), 2)
+            opened.train(optimizer, problem.rows[:8], 4, (0, 2), rates, 0.0)
+            del opened
+            raise StopError
+    except StopError:
+        pass
+    assert (optimizer.slots == 0.25).all()
+    gc.collect()
+    assert len(made) > 10
+    assert not [array for array in made if array() is not None]
+
+
+@pytest.fixture
+def room(monkeypatch):
+    """``room(n)``: as if so many bytes were free."""
+
+    def room(n_bytes):
+        context = type(cuda.current_context())
+        monkeypatch.setattr(
+            context, "get_memory_info", lambda self: (n_bytes, 8 * 2**20)
+        )
+
+    return room
+
+
+def test_data_that_do_not_fit_are_a_memory_error(room):
+    problem = problem_of(n_rows=3000, n_features=50)
+    room(1024 * 1024)
+    message = r"1\.0 MiB of its 8\.0 MiB free, but 1\.1 MiB are needed"
+    with pytest.raises(MemoryError, match=message):
+        train(on_device(), problem)
+
+
+def test_batches_that_do_not_fit_are_a_memory_error_that_changes_nothing(room):
+    problem = problem_of(n_rows=200)
+    vector = parameters_for(problem.network)
+    optimizer = optimizer_for("adam", vector.size)
+    with on_device().open_session(problem, vector) as opened:
+        rates = optimizer.rates((0, 1), 1)
+        room(10_000)
+        with pytest.raises(MemoryError, match=r"A smaller batch_size needs less\."):
+            opened.train(optimizer, problem.rows, 200, (0, 1), rates, 0.0)
+        assert_array_equal(opened.parameters, vector)
+        room(2**30)
+        opened.train(optimizer, problem.rows, 10, (0, 1), rates, 0.0)
+        assert not np.array_equal(opened.parameters, vector)
+    assert not np.array_equal(optimizer.slots, np.zeros_like(optimizer.slots))

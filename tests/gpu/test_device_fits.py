@@ -1,0 +1,173 @@
+"""Whole fits with ``device="cuda"``, through the estimators, against those on the CPU.
+
+In float64 the two differ by the order of their sums only.
+"""
+
+import os
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import load_iris, load_wine
+from sklearn.preprocessing import StandardScaler
+
+from skmlp import MLPClassifier, MLPRegressor
+
+SETTINGS = {
+    "hidden_layer_sizes": (9, 5),
+    "dtype": "float64",
+    "random_state": 0,
+    "batch_size": 16,
+    "max_iter": 3,
+}
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def iris():
+    x, y = load_iris(return_X_y=True)
+    return StandardScaler().fit_transform(x)[::4], y[::4]
+
+
+def wine():
+    """A few measurements of wines by others."""
+    x = StandardScaler().fit_transform(load_wine().data)[::5]
+    return x[:, :6], x[:, 6:8]
+
+
+def fitted_on_both(model, fit):
+    """The model fitted on either device."""
+    found = []
+    for device in ("cpu", "cuda"):
+        one = clone(model).set_params(device=device)
+        fit(one)
+        assert one.device_ == device
+        found.append(one)
+    return found
+
+
+def assert_same_models(cpu, cuda, x):
+    for mine, theirs in zip(
+        (*cuda.coefs_, *cuda.intercepts_), (*cpu.coefs_, *cpu.intercepts_), strict=True
+    ):
+        assert isinstance(mine, np.ndarray)
+        assert mine.dtype == theirs.dtype
+        assert_allclose(mine, theirs, rtol=1e-6, atol=1e-8)
+    assert cuda.n_iter_ == cpu.n_iter_
+    assert_allclose(cuda.loss_, cpu.loss_, rtol=1e-6)
+    assert_allclose(cuda.predict(x), cpu.predict(x), rtol=1e-6, atol=1e-8)
+
+
+CLASSIFIERS = {
+    "adam": {},
+    "sgd with momentum": {"solver": "sgd", "learning_rate": "adaptive"},
+    "batch norm, dropout": {"normalization": "batch", "dropout": 0.3},
+    "layer norm": {"normalization": "layer", "activation": "gelu"},
+    "early stopping": {"early_stopping": True, "max_iter": 6, "n_iter_no_change": 2},
+    "L-BFGS": {"solver": "lbfgs", "max_iter": 8},
+    "hinge": {"loss": "hinge", "alpha": 0.1},
+}
+
+
+@pytest.mark.parametrize("what", CLASSIFIERS)
+def test_classifiers(what):
+    x, y = iris()
+    model = MLPClassifier(**{**SETTINGS, **CLASSIFIERS[what]})
+    cpu, cuda = fitted_on_both(model, lambda model: model.fit(x, y))
+    assert_same_models(cpu, cuda, x)
+    if what != "hinge":
+        assert_allclose(
+            cuda.predict_proba(x), cpu.predict_proba(x), rtol=1e-6, atol=1e-9
+        )
+    if what == "early stopping":
+        assert_array_equal(cuda.validation_scores_, cpu.validation_scores_)
+
+
+REGRESSORS = {
+    "several outputs": {},
+    "gaussian": {"loss": "gaussian_nll"},
+    "noise and limits": {"input_noise": 0.1, "max_norm": 1.0, "max_grad_norm": 0.5},
+}
+
+
+@pytest.mark.parametrize("what", REGRESSORS)
+def test_regressors(what):
+    x, y = wine()
+    model = MLPRegressor(**{**SETTINGS, **REGRESSORS[what]})
+    cpu, cuda = fitted_on_both(model, lambda model: model.fit(x, y))
+    assert_same_models(cpu, cuda, x)
+
+
+def test_sparse_rows_with_weights():
+    x, y = iris()
+    x = sparse.csr_matrix(np.where(x > 0.3, x, 0.0))
+    weights = np.random.default_rng(0).uniform(0.5, 2, len(y))
+    cpu, cuda = fitted_on_both(
+        MLPClassifier(**SETTINGS), lambda model: model.fit(x, y, sample_weight=weights)
+    )
+    assert_same_models(cpu, cuda, x)
+
+
+def test_single_precision_is_the_device_s_own():
+    x, y = iris()
+    model = MLPClassifier(**{**SETTINGS, "dtype": None, "device": "cuda"}).fit(x, y)
+    assert model.coefs_[0].dtype == np.float32
+    exact = MLPClassifier(**SETTINGS).fit(x, y)
+    assert_allclose(model.coefs_[0], exact.coefs_[0], rtol=1e-3, atol=1e-4)
+
+
+def test_partial_fit():
+    x, y = iris()
+
+    def fit(model):
+        for part in np.array_split(np.arange(len(y)), 3):
+            model.partial_fit(x[part], y[part], classes=[0, 1, 2])
+
+    cpu, cuda = fitted_on_both(MLPClassifier(**SETTINGS), fit)
+    assert_same_models(cpu, cuda, x)
+
+
+def test_warm_start():
+    x, y = iris()
+    model = MLPClassifier(**SETTINGS, warm_start=True)
+    cpu, cuda = fitted_on_both(model, lambda model: model.fit(x, y).fit(x, y))
+    once = clone(cuda).fit(x, y)
+    assert not np.array_equal(once.coefs_[0], cuda.coefs_[0])
+    assert_same_models(cpu, cuda, x)
+
+
+def test_a_fit_is_repeatable_to_the_bit():
+    x, y = iris()
+    model = MLPClassifier(**SETTINGS, device="cuda", dropout=0.2)
+    one, other = model.fit(x, y).coefs_, clone(model).fit(x, y).coefs_
+    for mine, theirs in zip(one, other, strict=True):
+        assert_array_equal(mine, theirs)
+
+
+PREDICT = """
+import pickle, sys, numpy as np
+model, x = pickle.load(open(sys.argv[1], "rb"))
+np.save(sys.argv[2], model.predict_proba(x))
+assert not any(name.startswith("numba.cuda") for name in sys.modules)
+"""
+
+
+def test_a_pickled_model_predicts_where_there_is_no_gpu(tmp_path):
+    x, y = iris()
+    model = MLPClassifier(**SETTINGS, device="cuda").fit(x, y)
+    again = pickle.loads(pickle.dumps(model))
+    assert_array_equal(again.predict_proba(x), model.predict_proba(x))
+    source, target = tmp_path / "model.pickle", tmp_path / "found.npy"
+    source.write_bytes(pickle.dumps((model, x)))
+    hidden = {"CUDA_VISIBLE_DEVICES": "", "NUMBA_ENABLE_CUDASIM": "0"}
+    paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    subprocess.run(
+        [sys.executable, "-c", PREDICT, source, target],
+        env={**os.environ, **hidden, **paths},
+        check=True,
+    )
+    assert_allclose(np.load(target), model.predict_proba(x), rtol=1e-9, atol=1e-12)

@@ -1,0 +1,246 @@
+"""The kernels of the CUDA backend as NVIDIA's compiler sees them, without a GPU.
+
+Whether they compile at all, for the types that a launch gives them; that a kernel of
+single precision has no instruction in double precision; that nothing is spilled from
+registers, and that tiles are read from shared memory by wide loads. See
+`tests/test_cuda_compile.py` for the compiler, which has to be installed.
+"""
+
+import os
+
+import numba
+import numpy as np
+import pytest
+from cuda_compiler import (
+    CAPABILITIES,
+    double_precision,
+    instructions,
+    missing_libraries,
+    ptx,
+    resources,
+)
+from numba import types
+from rule_runners import LOSSES, name_of, row_of
+
+from skmlp import Activation, Loss
+from skmlp.backends.cuda import epoch, planner, predicting, structures
+from skmlp.backends.cuda.spec import Spec
+from skmlp.backends.cuda.tiles import Tile
+from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
+from skmlp.rules.optimizers import OPTIMIZERS
+
+SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
+WHOLE, WHOLES = types.int64, types.int64[::1]
+SCALAR_RULES = tuple(row for row in ACTIVATIONS.values() if row.value is not None)
+BASE = Spec(
+    *(SINGLE, Tile(16, 4, 16), (ACTIVATIONS["relu"],), False),
+    *(row_of("log_loss-softmax-labels"), "adam"),
+)
+# Registers that a thread can have, and those of a multiprocessor.
+MOST_REGISTERS, ALL_REGISTERS = 255, 65536
+STATIC_SHARED_BYTES = 48 * 1024
+
+
+@pytest.fixture(autouse=True)
+def _compiler():
+    missing = missing_libraries()
+    if missing and os.environ.get("SKMLP_REQUIRE_NVVM"):
+        pytest.fail(f"not there: {missing}")
+    if missing:
+        pytest.skip(f'no {", ".join(missing)}: pip install -e ".[cu13]"')
+
+
+def named(kind, *parts):
+    """Numba's type of a named tuple of the backend's."""
+    return types.NamedTuple(parts, kind)
+
+
+def arguments_of(dtype):
+    """Types of the network, the data, the room and what regularises, by name."""
+    number = numba.from_dtype(dtype)
+    numbers = number[::1]
+    words = (WHOLE, WHOLES, numbers)
+    return {
+        "net": named(structures.Net, *[WHOLES] * 8, numbers),
+        "data": named(
+            structures.Data, numbers, WHOLES, WHOLES, numbers, numbers, WHOLES
+        ),
+        "room": named(structures.Room, WHOLES, *[numbers] * 10, WHOLE, WHOLE),
+        "extras": named(structures.Extras, *words, number, number, number),
+        "step": named(structures.Step, numbers, numbers, numbers, number, number),
+        "numbers": numbers,
+    }
+
+
+def training_signature(dtype):
+    found = arguments_of(dtype)
+    names = ("net", "data", "room", "extras", "numbers", "step")
+    return (
+        *(found[name] for name in names),
+        types.UniTuple(WHOLE, 4),
+        types.Array(numba.from_dtype(dtype), 1, "C"),
+    )
+
+
+def predicting_signature(dtype):
+    found = arguments_of(dtype)
+    names = ("net", "data", "room", "extras", "numbers")
+    return (*(found[name] for name in names), WHOLE, *[found["numbers"]] * 2)
+
+
+def assessing_signature(dtype):
+    found = arguments_of(dtype)
+    names = ("net", "data", "room", "numbers")
+    return (*(found[name] for name in names), WHOLE, found["numbers"])
+
+
+def compiled(make, spec, capability=(9, 0)):
+    """PTX of a kernel, by the function that makes it."""
+    if make in (epoch.training, epoch.differentiating):
+        return ptx(make(spec).py_func, training_signature(spec.dtype), capability)
+    signature = assessing_signature
+    if make is predicting.predicting:
+        signature = predicting_signature
+    row = ACTIVATIONS["softmax"]
+    return ptx(make(spec, row).py_func, signature(spec.dtype), capability)
+
+
+def assert_sound(text, spec, capability=(9, 0), *, has_double=False):
+    """What holds for every kernel."""
+    if spec.dtype == SINGLE:
+        assert bool(double_precision(text)) == has_double
+    used = resources(text, capability)
+    assert 16 <= used.registers <= MOST_REGISTERS
+    assert used.registers * spec.tile.threads <= ALL_REGISTERS
+    assert used.shared_bytes <= STATIC_SHARED_BYTES
+    # What a thread has no register for is what it needs before and after a tile, not
+    # within the loop over strips: so says the disassembler.
+    assert used.spilled_bytes <= (512 if spec.tile.each == 8 else 64)
+    # A long loop over the final sums finds them by number, in memory; a sine of the
+    # device's takes a few words, too.
+    sums = spec.tile.each**2 * spec.dtype.itemsize
+    assert used.stack_bytes <= sums + used.spilled_bytes + 32
+    return used
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+@pytest.mark.parametrize("each", planner._SHARES)
+def test_training_by_tiles_of_all_sizes(each, capability):
+    spec = BASE._replace(tile=Tile(16, each, 16))
+    text = compiled(epoch.training, spec, capability)
+    used = assert_sound(text, spec, capability)
+    if each < 8:
+        assert used.stack_bytes == 0
+    assert used.spilled_bytes <= 32
+    found = instructions(text)
+    # Forward, back, and the gradient: a strip of either factor each, a row of it at a
+    # time. The only scalar loads are those of the sums over columns.
+    width = {2: "v2", 4: "v4", 8: "v4"}[each]
+    loads = found[f"ld.shared.{width}.f32"]
+    assert loads % (3 * 2 * max(1, each // 4)) == 0
+    assert loads > 0
+    assert found["ld.shared.f32"] <= 8
+    assert found["fma.rn.f32"] >= 3 * each * each
+
+
+@pytest.mark.parametrize("each", planner._SHARES)
+def test_training_in_double_precision(each):
+    spec = BASE._replace(dtype=DOUBLE, tile=Tile(16, each, 16))
+    text = compiled(epoch.training, spec)
+    assert_sound(text, spec)
+    assert instructions(text)["ld.shared.v2.f64"] >= 3 * each
+
+
+OTHERS = {
+    "all activations": {"activations": SCALAR_RULES},
+    "softmax, dropout": {"softmax": True, "drops": True},
+    "batch norm": {"normalization": "batch", "softmax": True},
+    "layer norm, limits": {"normalization": "layer", "limits_gradient": True},
+    "sparse": {"sparse": True},
+    "sparse, limits": {
+        "sparse": True,
+        "limits_gradient": True,
+        "limits_weights": True,
+        "drops": True,
+    },
+    "max_norm": {"limits_weights": True, "intercepts": False},
+    "batch norm, limits, dropout": {
+        "normalization": "batch",
+        "limits_gradient": True,
+        "drops": True,
+        "activations": (ACTIVATIONS["gelu"], ACTIVATIONS["tanh"]),
+    },
+}
+
+
+def other_specs():
+    """Specs that between them have each optimizer, each tile and all that differs."""
+    for number, solver in enumerate(OPTIMIZERS):
+        name = list(OTHERS)[number % len(OTHERS)]
+        tile = Tile(16, list(planner._SHARES)[number % len(planner._SHARES)], 16)
+        spec = BASE._replace(optimizer=solver, tile=tile, **OTHERS[name])
+        capability = CAPABILITIES[number % len(CAPABILITIES)]
+        yield pytest.param(spec, capability, id=f"{solver}, {name}")
+
+
+def test_the_specs_cover_all_that_differs():
+    assert len(OPTIMIZERS) >= len(OTHERS)
+
+
+@pytest.mark.parametrize(("spec", "capability"), list(other_specs()))
+def test_training(spec, capability):
+    assert_sound(compiled(epoch.training, spec, capability), spec, capability)
+
+
+def test_noise_is_drawn_in_double_precision():
+    spec = BASE._replace(noisy=True, loaded=True)
+    text = compiled(epoch.training, spec)
+    assert_sound(text, spec, has_double=True)
+    # Its logarithm and cosine; what is computed with it is single again.
+    assert instructions(text)["cvt.rn.f32.f64"] == 1
+
+
+@pytest.mark.parametrize("settings", [{}, {"sparse": True, "normalization": "layer"}])
+def test_gradients_over_all_rows(settings):
+    spec = BASE._replace(optimizer=None, **settings)
+    assert_sound(compiled(epoch.differentiating, spec), spec)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"sparse": True, "normalization": "layer", "softmax": True}]
+)
+def test_predictions(settings):
+    spec = BASE._replace(optimizer=None, activations=SCALAR_RULES, **settings)
+    assert_sound(compiled(predicting.predicting, spec), spec)
+
+
+@pytest.mark.parametrize("row", LOSSES, ids=name_of)
+def test_losses(row):
+    spec = BASE._replace(optimizer=None, loss=row)
+    assert_sound(compiled(predicting.assessing, spec), spec)
+
+
+@pytest.mark.parametrize("name", [*ACTIVATIONS, *OUTPUT_ONLY])
+def test_activations_of_outputs(name):
+    row = ACTIVATIONS.get(name) or OUTPUT_ONLY[name]
+    made = predicting.assessing(BASE._replace(optimizer=None), row)
+    text = ptx(made.py_func, assessing_signature(SINGLE))
+    assert double_precision(text) == []
+
+
+# As users write them: with NumPy's functions, and Python's numbers.
+OWN = Activation(
+    *("own", lambda z: np.sin(z) + 0.1 * z, lambda z: np.cos(z) + 0.1), by_input=True
+)
+COSH = Loss(
+    *("cosh", "identity"),
+    lambda y, z: np.cosh(z - y) - 1,
+    lambda y, z: np.sinh(z - y),
+)
+
+
+def test_rules_of_ones_own():
+    spec = BASE._replace(activations=(OWN,), loss=COSH)
+    text = compiled(epoch.training, spec)
+    # A number of Python's is one of double precision.
+    assert_sound(text, spec, has_double=True)
