@@ -21,7 +21,7 @@ from trainings import (
 )
 
 from skmlp.backends import reference
-from skmlp.backends.cuda import memory, planner, session
+from skmlp.backends.cuda import memory, planner, rooms, session
 from skmlp.rules.activations import ACTIVATIONS
 
 # Between them they have all that happens in a training.
@@ -83,7 +83,7 @@ def test_spans_may_be_cut_anywhere(what):
 def test_long_spans_take_several_launches(monkeypatch, what):
     problem = named(what)
     whole = train(on_device(), problem)
-    monkeypatch.setattr(session, "_MOST_BATCHES", 2)
+    monkeypatch.setattr(rooms, "_MOST_BATCHES", 2)
     assert_same_bits(train(on_device(), problem), whole)
 
 
@@ -152,7 +152,7 @@ def test_gradients_over_all_rows_in_sweeps(monkeypatch, intercepts, is_sparse):
         n_rows=19, intercepts=intercepts, is_sparse=is_sparse, dropout=(0.5,)
     )
     monkeypatch.setattr(session, "_SWEEP_ROWS", 4)
-    monkeypatch.setattr(session, "_MOST_BATCHES", 2)
+    monkeypatch.setattr(rooms, "_MOST_BATCHES", 2)
     assert_same_gradients(problem._replace(rows=np.arange(1, 19)))
 
 

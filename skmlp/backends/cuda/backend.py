@@ -1,4 +1,7 @@
-"""Training on an NVIDIA GPU, by kernels that run a whole span of minibatches."""
+"""Training on an NVIDIA GPU: one launch for many minibatches, or many for a large one.
+
+See `spanwise` and `stepwise`, the two programs that a session has.
+"""
 
 from contextlib import contextmanager
 

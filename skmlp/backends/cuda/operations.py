@@ -272,7 +272,7 @@ def operation(spec, name):
         batch = Batch(number, first, n, state.cursor[2] + number, scale)
         phase((cuda.blockIdx.x, cuda.gridDim.x), state, batch, layer, partial)
 
-    return kernel(run)
+    return kernel(run, spec, name)
 
 
 def _advance(cursor):
@@ -293,4 +293,4 @@ def totalling(spec):
     def run(data, room, span, result):
         totals((cuda.blockIdx.x, cuda.gridDim.x), data, room, span, result)
 
-    return kernel(run)
+    return kernel(run, spec)

@@ -61,7 +61,7 @@ def multiplying(tile, dtype):
                     if row < rows and column < columns:
                         out[start + row * columns + column] = sums[i, j]
 
-    return kernel(run)
+    return kernel(run, tile, dtype)
 
 
 class TileProducts:
@@ -84,8 +84,10 @@ class TileProducts:
 
     def _factor(self, matrix, counts_rows):
         """A factor whose rows, as it lies there, the result's index counts, or not."""
-        steps = (matrix.columns, 1) if counts_rows else (1, matrix.columns)
-        return tiles.Factor(matrix.array, matrix.start, *steps, self._order, 0, 0)
+        step_i, step_k = (matrix.columns, 1) if counts_rows else (1, matrix.columns)
+        return tiles.Factor(
+            *(matrix.array, matrix.start, step_i, step_k, self._order, 0, 0)
+        )
 
     def multiply(self, sizes, a, b, out):
         """Write the product of two matrices into a third."""

@@ -125,10 +125,9 @@ class Memory:
         integers = {"at": len(sizes), "order": self.most_batches * rows, "cursor": 3}
         self.integers = Arena(np.dtype(np.int64), integers)
         self._n_batches = 0
-        names = ("outputs", "deltas", "inputs", "normed", "factors", "sums")
-        names += ("gradient", "losses", "squares", "norms")
+        arrays = {name: self.floats[name] for name in Room._fields[1:-2]}
         at = self.integers.put("at", ends[:-1].astype(np.int64))
-        self.room = Room(at, *(self.floats[name] for name in names), n_partials, rows)
+        self.room = Room(at=at, **arrays, n_partials=n_partials, batch=rows)
         self.floats.put("norms", np.zeros(n_partials, dtype=spec.dtype))
         self.floats.put("ones", np.ones(rows, dtype=spec.dtype))
         self.clear_gradient()

@@ -94,6 +94,7 @@ class Session:
         tile = planner.choose_tile(work, n_processors())
         spec = self._spec(tile, optimizer)
         tf32 = self._problem.products == "tf32"
+        # Sums over all rows, which have no optimizer, are the spans' kernel's.
         if optimizer is None or planner.choose_program(work, tf32) == "spanwise":
             return Spanwise(fit, work, spec)
         spec = spec._replace(loaded=not self._sparse)

@@ -45,7 +45,7 @@ class Stepwise:
         self._places = layout(fit.network)
         self._is_softmax = [row.value is None for row in fit.network.rules]
         self._stream = graph.new_stream()
-        self._state = None
+        self._state: State
         self._bound = None
         self._has_run = False
         self._recorded = None

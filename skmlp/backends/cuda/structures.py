@@ -97,8 +97,8 @@ class Room(NamedTuple):
     losses: object
     squares: object
     norms: object
-    n_partials: object
-    batch: object
+    n_partials: int
+    batch: int
 
 
 class Extras(NamedTuple):
