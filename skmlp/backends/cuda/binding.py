@@ -41,8 +41,9 @@ def net_of(network, dtype):
         *(places.scales, places.means, places.variances),
         *(codes_of(network), by_input),
     )
-    parts = [upload(np.array(part, dtype=np.int64)) for part in numbers]
-    return Net(*parts, upload(np.array(network.loss_parameters, dtype=dtype)))
+    parts: list = [upload(np.array(part, dtype=np.int64)) for part in numbers]
+    parts.append(upload(np.array(network.loss_parameters, dtype=dtype)))
+    return Net(*parts)
 
 
 def spec_of(network, dtype, tile, **others):

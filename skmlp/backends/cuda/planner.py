@@ -76,10 +76,11 @@ def choose_program(work, tf32):
 def _cost(tile, work, n_processors):
     """Time of a step's products, up to a factor."""
     share = _SHARES[tile.each]
-    return sum(
-        -(-tile.count(rows, columns) // n_processors) * inner * tile.each**2 / share
+    turns = (
+        -(-tile.number_for(rows, columns) // n_processors) * inner
         for rows, columns, inner in work.products
     )
+    return sum(turns) * tile.each**2 / share
 
 
 def choose_tile(work, n_processors):
@@ -103,7 +104,7 @@ def choose_tile(work, n_processors):
 
 def gradient_items(work, tile):
     """Tiles of the gradients of all layers, or what stands for them."""
-    items = [tile.count(fan_in, fan_out) for fan_in, fan_out in work.shapes]
+    items = [tile.number_for(fan_in, fan_out) for fan_in, fan_out in work.shapes]
     if work.sparse:
         items[0] = -(-work.shapes[0][0] // SPARSE_FEATURES)
     return items
@@ -129,7 +130,7 @@ def choose_blocks(work, tile, n_processors):
     grid meets.
     """
     width = lanes_of(tile.threads)
-    phases = [tile.count(rows, columns) for rows, columns, _ in work.products]
+    phases = [tile.number_for(rows, columns) for rows, columns, _ in work.products]
     own = zip(gradient_items(work, tile), work.shapes, strict=True)
     phases += [items + -(-fan_out // width) for items, (_, fan_out) in own]
     if work.sparse:

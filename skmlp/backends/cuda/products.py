@@ -92,7 +92,7 @@ class TileProducts:
     def multiply(self, sizes, a, b, out):
         """Write the product of two matrices into a third."""
         factors = self._factor(a, not a.transposed), self._factor(b, b.transposed)
-        blocks = self._tile.count(*sizes[:2])
+        blocks = self._tile.number_for(*sizes[:2])
         self._kernel[blocks, self._tile.threads, self._stream](
             *factors, out.array, out.start, sizes
         )

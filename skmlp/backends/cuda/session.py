@@ -87,7 +87,8 @@ class Session:
         return self._programs[key]
 
     def _make_program(self, batch_size, optimizer):
-        self._source.hold(batch_size)
+        if self._source.hold(batch_size):
+            self._close_programs()
         fit = self._fit._replace(data=self._source.data)
         shapes = self._fit.network.shapes
         work = planner.Work(batch_size, shapes, self._sparse)
@@ -187,9 +188,12 @@ class Session:
 
     def close(self):
         """Give the device back what the programs hold."""
+        self._source.close()
+        self._close_programs()
+
+    def _close_programs(self):
         programs = list(self._programs.values())
         self._programs.clear()
-        self._source.close()
         for program in programs:
             program.close()
 

@@ -41,7 +41,8 @@ class Resident:
         self.data = data
 
     def hold(self, n_rows):
-        """See that so many rows can be brought at once."""
+        """See that so many rows can be brought at once; whether `data` is another."""
+        return False
 
     def bring(self, rows, following):
         """Have rows on the device; returns their numbers there.
@@ -90,15 +91,16 @@ class Streamed:
         self._pinned = [self._pair(part) for part in self._columns]
         found = [allocate(pair[0].size, pair[0].dtype) for pair in self._pinned]
         self._found = found
-        if len(found) == 2:
-            found = [*found, upload(np.zeros(0, dtype=found[0].dtype))]
+        x, targets, weights = (*found, upload(np.zeros(0, dtype=found[0].dtype)))[:3]
         nothing = upload(np.zeros(0, dtype=np.int64))
-        self.data = Data(found[0], nothing, nothing, *found[1:], nothing)
+        self.data = Data(x, nothing, nothing, targets, weights, nothing)
 
     def hold(self, n_rows):
-        """See that so many rows can be brought at once; `data` may change."""
-        if n_rows > self.most_rows:
-            self._make_room(n_rows)
+        """See that so many rows can be brought at once; whether `data` is another."""
+        if n_rows <= self.most_rows:
+            return False
+        self._make_room(n_rows)
+        return True
 
     def _pair(self, part):
         """Two pinned matrices for rows of one."""
