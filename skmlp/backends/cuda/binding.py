@@ -42,7 +42,8 @@ def net_of(network, dtype):
         *(codes_of(network), by_input),
     )
     parts = [upload(np.array(part, dtype=np.int64)) for part in numbers]
-    return Net(*parts, upload(np.array(network.loss_parameters, dtype=dtype)))
+    parts.append(upload(np.array(network.loss_parameters, dtype=dtype)))
+    return Net._make(parts)
 
 
 def spec_of(network, dtype, tile, **others):

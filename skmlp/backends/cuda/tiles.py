@@ -58,7 +58,7 @@ class Tile(NamedTuple):
         """Elements of shared memory for a strip of one factor."""
         return self.depth * self.stride
 
-    def count(self, rows, columns):
+    def count(self, rows, columns):  # type: ignore[override]
         """Number of tiles of a result."""
         return -(-rows // self.width) * -(-columns // self.width)
 
