@@ -162,6 +162,11 @@ def test_a_rule_of_ones_own_stays_in_memory(folder, device):
     assert list(folder.iterdir()) == []
 
 
+def test_a_kernel_that_does_not_say_what_it_is_made_for_stays_in_memory():
+    cache = compiling.kernel(kernel)._cache
+    assert not isinstance(cache, kernel_cache.KernelCache)
+
+
 def test_what_is_not_known_has_no_key():
     def local(z):
         return z
@@ -260,7 +265,7 @@ def test_kernels_have_keys_unless_they_are_simulated(monkeypatch):
     assert isinstance(epoch.training(BASE)._cache, machine_code.DeviceCache)
     monkeypatch.setattr(compiling, "SIMULATED", True)
     epoch.training.cache_clear()
-    assert not isinstance(epoch.training(BASE)._cache, machine_code.DeviceCache)
+    assert not isinstance(epoch.training(BASE)._cache, kernel_cache.KernelCache)
     epoch.training.cache_clear()
 
 

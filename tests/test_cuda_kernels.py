@@ -121,7 +121,7 @@ def assert_sound(text, spec, capability=(9, 0), *, has_double=False):
     assert used.shared_bytes <= STATIC_SHARED_BYTES
     # What a thread has no register for is what it needs before and after a tile, not
     # within the loop over strips: so says the disassembler.
-    assert used.spilled_bytes <= (512 if spec.tile.each == 8 else 64)
+    assert used.spilled_bytes <= (512 if spec.tile.each == 8 else 128)
     # A long loop over the final sums finds them by number, in memory; a sine of the
     # device's takes a few words, too.
     sums = spec.tile.each**2 * spec.dtype.itemsize
@@ -266,10 +266,17 @@ def calls_of_numpy():
         yield name, eval(f"lambda z: {call} + z", {"np": np})
 
 
-def test_functions_of_numpy_in_rules_of_ones_own():
-    rules = [Activation(name, rule, rule) for name, rule in calls_of_numpy()]
-    assert len(rules) >= 35
-    spec = BASE._replace(optimizer=None, activations=tuple(rules))
+NUMPY_RULES = [Activation(name, rule, rule) for name, rule in calls_of_numpy()]
+
+
+def test_there_are_rules_that_call_numpy():
+    assert len(NUMPY_RULES) >= 35
+
+
+@pytest.mark.parametrize("first", range(0, len(NUMPY_RULES), 10))
+def test_functions_of_numpy_in_rules_of_ones_own(first):
+    rules = tuple(NUMPY_RULES[first : first + 10])
+    spec = BASE._replace(optimizer=None, activations=rules)
     text = compiled(predicting.predicting, spec)
     assert resources(text).registers > 0
 

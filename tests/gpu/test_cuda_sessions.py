@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -289,3 +290,36 @@ def test_batches_that_do_not_fit_are_a_memory_error_that_changes_nothing(room):
         opened.train(optimizer, problem.rows, 10, (0, 1), rates, 0.0)
         assert not np.array_equal(opened.parameters, vector)
     assert not np.array_equal(optimizer.slots, np.zeros_like(optimizer.slots))
+
+
+def test_what_freed_arrays_still_hold_is_given_back_first(monkeypatch):
+    class Waiting:
+        def clear(self):
+            free.append(2**20)
+
+    free, context = [100], type(cuda.current_context())
+    manager = SimpleNamespace(deallocations=Waiting())
+    monkeypatch.setattr(context, "memory_manager", manager, raising=False)
+    monkeypatch.setattr(context, "get_memory_info", lambda self: (free[-1], 2**20))
+    assert memory.allocate(1000, np.float32).size == 1000
+    assert free == [100, 2**20]
+    with pytest.raises(MemoryError, match=r"1\.0 MiB of its 1\.0 MiB free"):
+        memory.allocate(2**20, np.float32)
+
+
+def test_memory_in_pieces_is_a_memory_error(monkeypatch):
+    def failing(size, dtype):
+        raise RuntimeError("[2] Call to cuMemAlloc results in CUDA_ERROR_OUT_OF_MEMORY")
+
+    monkeypatch.setattr(cuda, "device_array", failing)
+    with pytest.raises(MemoryError, match="needed at once"):
+        memory.allocate(1000, np.float32)
+
+
+def test_other_errors_of_an_allocation_stay(monkeypatch):
+    def failing(size, dtype):
+        raise RuntimeError("CUDA_ERROR_ILLEGAL_ADDRESS")
+
+    monkeypatch.setattr(cuda, "device_array", failing)
+    with pytest.raises(RuntimeError, match="ILLEGAL_ADDRESS"):
+        memory.allocate(1000, np.float32)

@@ -41,9 +41,9 @@ def net_of(network, dtype):
         *(places.scales, places.means, places.variances),
         *(codes_of(network), by_input),
     )
-    parts: list = [upload(np.array(part, dtype=np.int64)) for part in numbers]
+    parts = [upload(np.array(part, dtype=np.int64)) for part in numbers]
     parts.append(upload(np.array(network.loss_parameters, dtype=dtype)))
-    return Net(*parts)
+    return Net._make(parts)
 
 
 def spec_of(network, dtype, tile, **others):

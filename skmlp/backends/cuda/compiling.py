@@ -41,11 +41,15 @@ def kernel(function, *made_for):
     ----------
     function : callable
     *made_for : object
-        All that the function's code depends on, beside the package.
+        All that the function's code depends on, beside the package. Without it the
+        kernel is not kept on disk: two that differ would be taken for one.
     """
     dispatcher = cuda.jit(**_OPTIONS)(function)
-    key = machine_code.key_of(function.__qualname__, *made_for)
-    if key is not None and not SIMULATED:
+    if SIMULATED or not made_for:
+        return dispatcher
+    name = f"{function.__module__}.{function.__qualname__}"
+    key = machine_code.key_of(name, *made_for)
+    if key is not None:
         dispatcher._cache = machine_code.DeviceCache(key, function.__name__)
     return dispatcher
 

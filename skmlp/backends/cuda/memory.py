@@ -60,13 +60,32 @@ def allocate(size, dtype):
     MemoryError
     """
     needed = max(1, size) * np.dtype(dtype).itemsize
-    free, total = cuda.current_context().get_memory_info()
+    free, total = _free_and_total(needed)
+    message = (
+        f"The GPU has {_mebibytes(free)} of its {_mebibytes(total)} free, but "
+        f"{_mebibytes(needed)} are needed at once. A smaller batch_size needs less."
+    )
     if needed > free:
-        raise MemoryError(
-            f"The GPU has {_mebibytes(free)} of its {_mebibytes(total)} free, but "
-            f"{_mebibytes(needed)} are needed at once. A smaller batch_size needs less."
-        )
-    return cuda.device_array(max(1, size), dtype=dtype)
+        raise MemoryError(message)
+    try:
+        return cuda.device_array(max(1, size), dtype=dtype)
+    except Exception as error:
+        # Memory may be there, but in pieces, or another process was faster.
+        if "CUDA_ERROR_OUT_OF_MEMORY" in str(error):
+            raise MemoryError(message) from error
+        raise
+
+
+def _free_and_total(needed):
+    """Bytes of the device that are free, and all."""
+    context = cuda.current_context()
+    free, total = context.get_memory_info()
+    waiting = getattr(context, "memory_manager", None)
+    if needed > free and waiting is not None:
+        # Numba gives back freed memory later, some arrays at a time.
+        waiting.deallocations.clear()
+        free, total = context.get_memory_info()
+    return free, total
 
 
 def _mebibytes(n_bytes):
