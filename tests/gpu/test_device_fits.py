@@ -124,7 +124,7 @@ def test_partial_fit():
     x, y = iris()
 
     def fit(model):
-        for part in np.array_split(np.arange(len(y)), 3):
+        for part in np.array_split(np.arange(len(y)), 2):
             model.partial_fit(x[part], y[part], classes=[0, 1, 2])
 
     cpu, cuda = fitted_on_both(MLPClassifier(**SETTINGS), fit)
