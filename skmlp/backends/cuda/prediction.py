@@ -7,6 +7,7 @@ from scipy import sparse
 
 from skmlp.backends.cuda import planner, predicting
 from skmlp.backends.cuda.binding import extras_of, n_processors, net_of, spec_of
+from skmlp.backends.cuda.launching import configured
 from skmlp.backends.cuda.memory import allocate, download, is_there, upload, vector_of
 from skmlp.backends.cuda.structures import Data, Room
 from skmlp.backends.cuda.teams import lanes_of
@@ -94,7 +95,7 @@ class Predictor:
         for first in range(0, len(order), chunk):
             part = order[first : first + chunk]
             some = data._replace(order=upload(part))
-            kernel[blocks, tile.threads](
+            configured(kernel, blocks, tile.threads)(
                 *(self._net, some, room, self._extras, self._parameters),
                 *(len(part), out, sums),
             )
@@ -164,7 +165,8 @@ def assess(network, raw, targets, weights):
     kernel = predicting.assessing(spec, activation_rule(network.output))
     parameters = upload(np.zeros(2 * columns, dtype=dtype))
     blocks = max(1, min(n_processors(), n // tile.threads + 1))
-    kernel[blocks, tile.threads](net_of(single, dtype), data, room, parameters, n, out)
+    net = net_of(single, dtype)
+    configured(kernel, blocks, tile.threads)(net, data, room, parameters, n, out)
     total = download(losses)[:n].sum(dtype=np.float64)
     by = n if weights is None else weights.sum(dtype=np.float64)
     return float(total / by), download(out)[: n * columns].reshape(raw.shape)

@@ -12,6 +12,7 @@ from numba import cuda
 
 from skmlp.backends.cuda import cublas, tiles
 from skmlp.backends.cuda.compiling import SIMULATED, kernel, scalar_type
+from skmlp.backends.cuda.launching import configured
 
 
 class Matrix(NamedTuple):
@@ -93,7 +94,7 @@ class TileProducts:
         """Write the product of two matrices into a third."""
         factors = self._factor(a, not a.transposed), self._factor(b, b.transposed)
         blocks = self._tile.number_for(*sizes[:2])
-        self._kernel[blocks, self._tile.threads, self._stream](
+        configured(self._kernel, blocks, self._tile.threads, self._stream)(
             *factors, out.array, out.start, sizes
         )
 

@@ -7,6 +7,7 @@ other, `stepwise`, where products of matrices are all that counts.
 
 from skmlp.backends.cuda import epoch, planner
 from skmlp.backends.cuda.binding import n_processors
+from skmlp.backends.cuda.launching import configured
 from skmlp.backends.cuda.memory import download
 from skmlp.backends.cuda.rooms import Memory
 from skmlp.network import layout
@@ -71,7 +72,8 @@ class Spanwise:
         n_batches = -(-len(span.rows) // batch_size)
         trained = layout(fit.network).trained
         sizes = (batch_size, n_batches, span.first_step, trained)
-        kernel_of(self._spec)[self._blocks, self._spec.tile.threads](
+        kernel = kernel_of(self._spec)
+        configured(kernel, self._blocks, self._spec.tile.threads)(
             *(fit.net, data, memory.room, fit.extras, vectors.parameters),
             *(step, sizes, memory.floats["result"]),
         )

@@ -10,6 +10,7 @@ stands.
 
 from skmlp.backends.cuda import graph, operations, planner, products
 from skmlp.backends.cuda.binding import n_processors
+from skmlp.backends.cuda.launching import configured
 from skmlp.backends.cuda.products import Matrix
 from skmlp.backends.cuda.rooms import Memory
 from skmlp.backends.cuda.structures import State
@@ -65,7 +66,7 @@ class Stepwise:
         sizes = (batch_size, n_full + bool(rest), span.first_step, self._state.trained)
         data = self._fit.data._replace(order=rows)
         kernel = operations.totalling(self._spec)
-        kernel[1, self._spec.tile.threads, self._stream](
+        configured(kernel, 1, self._spec.tile.threads, self._stream)(
             data, memory.room, sizes, memory.floats["result"]
         )
         self._stream.synchronize()
@@ -104,13 +105,13 @@ class Stepwise:
         self._launch("loss", n)
         self._back(n)
         self._limit()
-        operations.advancing()[1, 1, self._stream](self._state.cursor)
+        configured(operations.advancing(), 1, 1, self._stream)(self._state.cursor)
 
     def _launch(self, name, items, layer=0, partial=0, state=None):
         """An operation that has work for so many blocks."""
         kernel = operations.operation(self._spec, name)
         blocks = planner.blocks_for(items, n_processors())
-        kernel[blocks, self._spec.tile.threads, self._stream](
+        configured(kernel, blocks, self._spec.tile.threads, self._stream)(
             state or self._state, layer, partial
         )
 

@@ -1,0 +1,29 @@
+"""Launches warn of nothing that a user could change; a kernel that warns stands in."""
+
+import warnings
+
+import pytest
+
+from skmlp.backends.cuda.launching import configured
+
+ADVICE = "Grid size 4 will likely result in GPU under-utilization due to low occupancy."
+
+
+class WarningKernel:
+    def __init__(self, message):
+        self._message = message
+
+    def __getitem__(self, configuration):
+        warnings.warn(self._message, UserWarning, stacklevel=2)
+        return configuration
+
+
+def test_the_advice_on_the_number_of_blocks_is_left_out():
+    assert configured(WarningKernel(ADVICE), 4, 256) == (4, 256, 0)
+
+
+def test_other_warnings_are_not():
+    with pytest.warns(UserWarning, match="something else"):
+        configured(WarningKernel("something else"), 4, 256)
+    with pytest.warns(UserWarning, match="Grid size"):
+        WarningKernel(ADVICE)[4, 256]
