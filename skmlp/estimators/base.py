@@ -39,6 +39,7 @@ from skmlp.estimators.regularising import regularisation
 from skmlp.estimators.validation import Given, Judge, check_complete, checked
 from skmlp.network import Network, joined, views
 from skmlp.training import lbfgs, stochastic
+from skmlp.training.finite import check_finite
 from skmlp.training.optimizer import Optimizer, make_recipe
 from skmlp.training.progress import Progress, Validation
 
@@ -263,6 +264,9 @@ class BaseMLP(Fitted, HiddenActivations, BaseEstimator, ABC):
             parameters = stochastic.train(
                 session, optimizer, progress, rules, rows, generator, judge
             )
+        if not progress.judged_by_score:
+            # A square that has overflowed divides all further steps to nothing.
+            check_finite(optimizer.slots)
         self._optimizer = optimizer
         self._publish(network, parameters)
         self._publish_progress(progress)

@@ -97,8 +97,7 @@ def train(session, optimizer, progress, rules, rows, generator, measure=None):
     Raises
     ------
     ValueError
-        If parameters, or what the optimizer keeps of them, are no longer finite at the
-        end of an epoch.
+        If the parameters are no longer finite at the end of an epoch.
     """
     try:
         _run_epochs(session, optimizer, progress, rules, rows, generator, measure)
@@ -122,8 +121,6 @@ def _run_epochs(session, optimizer, progress, rules, rows, generator, measure):
         loss, n_rows = slices.train_epoch(session, optimizer, order, rules.batch_size)
         if not progress.judged_by_score:
             check_finite(session.parameters)
-            # A square that has overflowed divides all further steps to nothing.
-            check_finite(optimizer.slots)
         _record(session, progress, rules, loss, measure)
         progress.learning_rates.append(optimizer.last_rate)
         progress.seconds.append(clock.seconds)
