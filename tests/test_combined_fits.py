@@ -16,6 +16,7 @@ from scipy import sparse
 from sklearn.base import clone
 
 from skmlp import MLPClassifier, MLPRegressor
+from skmlp.backends import _MODULES
 from skmlp.rules.activations import ACTIVATIONS
 from skmlp.rules.losses import BINARY_LOSSES, MULTICLASS_LOSSES
 from skmlp.rules.optimizers import OPTIMIZERS
@@ -121,7 +122,7 @@ def drawn():
 
 def outcome(monkeypatch, backend, estimator, X, y, weights):
     """All that a fit by a backend leaves behind, as arrays."""
-    monkeypatch.setattr("skmlp.estimators.base.BACKEND", backend)
+    monkeypatch.setitem(_MODULES, "cpu", f"skmlp.backends.{backend}")
     fitted = clone(estimator).fit(X, y, sample_weight=weights)
     norms = [getattr(fitted, f"norm_{name}_") or [] for name in NORMS]
     found = [*fitted.coefs_, *fitted.intercepts_, *(part for n in norms for part in n)]

@@ -715,6 +715,7 @@ def public_attributes(model):
 def test_attributes_are_added(data):
     X, labels, numbers = data
     added = {"history_", "validation_loss_curve_", "no_improvement_count_"}
+    added |= {"device_"}
     norms = {"norm_scales_", "norm_means_", "norm_variances_"}
     for theirs, ours, y in (
         (SkClassifier, OurClassifier, labels),
