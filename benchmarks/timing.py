@@ -9,8 +9,9 @@ import math
 import statistics
 import time
 
-# Threads of the peer before spin for a while after their last work.
-_SETTLE_SECONDS = 0.03
+# Threads of the peer before spin for a while after their last work: those of OpenBLAS
+# for 2^26 cycles and what it takes to count them, up to 0.08 s where it was measured.
+_SETTLE_SECONDS = 0.2
 # Shorter fits than this are repeated within a round: timers and the scheduler's ticks
 # are then small beside them.
 _MIN_SECONDS = 0.1
