@@ -59,7 +59,9 @@ def allocate(size, dtype):
     ------
     MemoryError
     """
-    needed = max(1, size) * np.dtype(dtype).itemsize
+    # As Python's integer: Numba takes no other for a shape.
+    size = max(1, int(size))
+    needed = size * np.dtype(dtype).itemsize
     free, total = _free_and_total(needed)
     message = (
         f"The GPU has {_mebibytes(free)} of its {_mebibytes(total)} free, but "
@@ -68,7 +70,7 @@ def allocate(size, dtype):
     if needed > free:
         raise MemoryError(message)
     try:
-        return cuda.device_array(max(1, size), dtype=dtype)
+        return cuda.device_array(size, dtype=dtype)
     except Exception as error:
         # Memory may be there, but in pieces, or another process was faster.
         if "CUDA_ERROR_OUT_OF_MEMORY" in str(error):

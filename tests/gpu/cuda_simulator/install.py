@@ -175,6 +175,8 @@ def device_array(shape, dtype=np.float64, strides=None, order="C", stream=0):
     """``cuda.device_array``: what nobody has written is nan."""
     if strides is not None or order != "C":
         raise NotImplementedError("device arrays are C-contiguous in the simulator")
+    if not isinstance(shape, int):
+        shape = tuple(shape)  # as on a device, where NumPy's integers are no shape
     return FakeCUDAArray(memory.poisoned(shape, dtype))
 
 
