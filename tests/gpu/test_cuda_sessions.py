@@ -88,6 +88,20 @@ def test_long_spans_take_several_launches(monkeypatch, what):
     assert_same_bits(train(on_device(), problem), whole)
 
 
+@pytest.mark.parametrize("least_flop", [np.inf, 0], ids=["spanwise", "stepwise"])
+def test_a_span_of_resident_rows_is_worked_on_at_once(monkeypatch, least_flop):
+    monkeypatch.setattr(planner, "STEPWISE_FLOP", least_flop)
+    put, sizes = rooms.Memory.put, []
+
+    def noting(room, span):
+        sizes.append(len(span.rows))
+        return put(room, span)
+
+    monkeypatch.setattr(rooms.Memory, "put", noting)
+    train(on_device(), problem_of(n_rows=14), batch_size=4, cuts=(1,))
+    assert sizes == 2 * [4, 10]
+
+
 @pytest.mark.needs_simulator
 @pytest.mark.usefixtures("any_order")
 @every_problem

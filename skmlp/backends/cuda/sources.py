@@ -7,6 +7,7 @@ the rows of the next into pinned memory: with rows in random order that is what 
 longest.
 """
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -31,11 +32,11 @@ class Resident:
 
     Attributes
     ----------
-    most_rows : float
+    most_rows : int
         Rows that can be brought at once.
     """
 
-    most_rows = float("inf")
+    most_rows = sys.maxsize
 
     def __init__(self, data):
         self.data = data
