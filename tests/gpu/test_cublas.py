@@ -144,6 +144,10 @@ def test_a_library_that_does_not_start():
     assert library.calls == ["cublasCreate_v2"]
 
 
+def test_giving_back_hides_no_other_error():
+    products_on_host(HostLibrary({"cublasDestroy_v2": 13})).close()
+
+
 def test_a_product_that_fails():
     factors, result, _ = matrices((2, 3, 4), (False, False), np.float64)
     a, b, out = (m._replace(array=OnHost(m.array)) for m in (*factors, result))

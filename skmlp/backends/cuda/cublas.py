@@ -10,6 +10,7 @@ import ctypes
 
 import numpy as np
 
+from skmlp.backends.cuda.graph import UNDISTURBED
 from skmlp.backends.cuda.memory import allocate
 
 # Bytes that products may use beside their factors: what NVIDIA advises for its large
@@ -107,7 +108,8 @@ class Products:
         self._gemm = _GEMM_OF[dtype.name]
         self._workspace = allocate(_WORKSPACE_BYTES // dtype.itemsize, dtype)
         self._handle = ctypes.c_void_p()
-        self._call("cublasCreate_v2", ctypes.byref(self._handle))
+        with UNDISTURBED:
+            self._call("cublasCreate_v2", ctypes.byref(self._handle))
         try:
             self._set_up(stream, tf32)
         except BaseException:
@@ -155,4 +157,7 @@ class Products:
         """Give back what the library holds for us."""
         if self._handle:
             handle, self._handle = self._handle, ctypes.c_void_p()
-            self._call("cublasDestroy_v2", handle)
+            # It waits for the device. Whether it could is not asked: an error here
+            # would hide the one that ends a fit.
+            with UNDISTURBED:
+                self._library.cublasDestroy_v2(handle)

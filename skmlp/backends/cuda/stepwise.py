@@ -58,6 +58,7 @@ class Stepwise:
         memory, batch_size = self._memory, self._memory.room.batch
         rows = memory.put(span)
         self._bind(vectors)
+        graph.settle()
         n_full, rest = divmod(len(span.rows), batch_size)
         for _ in range(n_full):
             self._full_step()
