@@ -18,7 +18,6 @@ from numba import cuda
 
 from skmlp.backends.cuda.compiling import SIMULATED
 
-
 # Held while a step is recorded, and by all that waits for the whole device.
 UNDISTURBED = threading.Lock()
 
@@ -48,9 +47,8 @@ def _call(driver, name, *arguments):
     status, *values = getattr(driver, name)(*arguments)
     if status == driver.CUresult.CUDA_SUCCESS:
         return values[0] if values else None
-    error = RuntimeError
-    if status == driver.CUresult.CUDA_ERROR_OUT_OF_MEMORY:
-        error = MemoryError
+    no_memory = status == driver.CUresult.CUDA_ERROR_OUT_OF_MEMORY
+    error = MemoryError if no_memory else RuntimeError
     raise error(f"CUDA: {name} returned {status.name}.")
 
 

@@ -4,8 +4,8 @@ From some GFLOP a step on, nothing is faster than NVIDIA's own products of matri
 what lies between them hides behind them. A step is here a list of operations on one
 stream: products (see `products`) and the small kernels of `operations`. The list is run
 once as it stands, which compiles it; then it is recorded as a graph, which is launched
-once a batch. A last batch of fewer rows, whose products have other sizes, is run as it
-stands.
+once a batch. A last batch of fewer rows, whose products have other sizes, has a graph
+of its own: launching all its operations from Python takes longer than some batches do.
 """
 
 from skmlp.backends.cuda import graph, operations, planner, products
@@ -48,8 +48,9 @@ class Stepwise:
         self._stream = graph.new_stream()
         self._state: State
         self._bound = None
-        self._has_run = False
-        self._recorded = None
+        # By rows of a batch: what has run as it stands, and what is recorded.
+        self._has_run: set[int] = set()
+        self._recorded: dict[int, graph.Graph | graph.Repeated] = {}
         self._products = products.choose(spec, self._memory.room.at, self._stream, tf32)
         self.most_batches = self._memory.most_batches
 
@@ -61,9 +62,9 @@ class Stepwise:
         graph.settle()
         n_full, rest = divmod(len(span.rows), batch_size)
         for _ in range(n_full):
-            self._full_step()
+            self._batch(batch_size)
         if rest:
-            self._step(rest)
+            self._batch(rest)
         sizes = (batch_size, n_full + bool(rest), span.first_step, self._state.trained)
         data = self._fit.data._replace(order=rows)
         kernel = operations.totalling(self._spec)
@@ -81,7 +82,7 @@ class Stepwise:
         bound = (id(vectors.parameters), id(vectors.slots))
         if bound == self._bound:
             return
-        self._forget_recording()
+        self._forget_recordings()
         self._bound = bound
         data = fit.data._replace(order=memory.integers["order"])
         self._state = State(
@@ -89,16 +90,15 @@ class Stepwise:
             *(self._places.trained, memory.integers["cursor"]),
         )
 
-    def _full_step(self):
-        """A batch of all its rows: as it stands at first, recorded from then on."""
-        batch_size = self._memory.room.batch
-        if not self._has_run:
-            self._step(batch_size)
-            self._has_run = True
+    def _batch(self, n):
+        """A batch of n rows: as it stands at first, recorded from then on."""
+        if n not in self._has_run:
+            self._step(n)
+            self._has_run.add(n)
             return
-        if self._recorded is None:
-            self._recorded = graph.record(self._stream, lambda: self._step(batch_size))
-        self._recorded.launch()
+        if n not in self._recorded:
+            self._recorded[n] = graph.record(self._stream, lambda: self._step(n))
+        self._recorded[n].launch()
 
     def _step(self, n):
         """All operations of a batch of n rows."""
@@ -233,12 +233,13 @@ class Stepwise:
             widest = max(units for _, units in self._shapes)
             self._launch("limit_weights", -(-widest // threads))
 
-    def _forget_recording(self):
-        if self._recorded is not None:
-            recorded, self._recorded = self._recorded, None
-            recorded.close()
+    def _forget_recordings(self):
+        recorded = list(self._recorded.values())
+        self._recorded.clear()
+        for one in recorded:
+            one.close()
 
     def close(self):
         """Give back what is not memory."""
-        self._forget_recording()
+        self._forget_recordings()
         self._products.close()
