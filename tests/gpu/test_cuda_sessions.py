@@ -22,7 +22,7 @@ from trainings import (
 )
 
 from skmlp.backends import reference
-from skmlp.backends.cuda import memory, planner, rooms, session
+from skmlp.backends.cuda import memory, planner, rooms, session, sources
 from skmlp.rules.activations import ACTIVATIONS
 
 # Between them they have all that happens in a training.
@@ -328,6 +328,17 @@ def test_memory_in_pieces_is_a_memory_error(monkeypatch):
     monkeypatch.setattr(cuda, "device_array", failing)
     with pytest.raises(MemoryError, match="needed at once"):
         memory.allocate(1000, np.float32)
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, MemoryError])
+def test_no_memory_for_anything_else_is_a_memory_error(monkeypatch, kind):
+    def failing(shape, dtype):
+        raise kind("Call to cuMemHostAlloc results in CUDA_ERROR_OUT_OF_MEMORY")
+
+    monkeypatch.setattr(sources, "SHARE", 0.0)
+    monkeypatch.setattr(cuda, "pinned_array", failing)
+    with pytest.raises(MemoryError, match="cuMemHostAlloc results in"):
+        train(on_device(), problem_of())
 
 
 def test_other_errors_of_an_allocation_stay(monkeypatch):

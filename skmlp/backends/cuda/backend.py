@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from numba import cuda
 
 from skmlp.backends.cuda import prediction, session
+from skmlp.backends.cuda.memory import memory_errors
 
 
 class Backend:
@@ -22,17 +23,22 @@ class Backend:
         self._number = number
 
     @contextmanager
+    def _on_device(self):
+        with memory_errors(), cuda.gpus[self._number]:
+            yield
+
+    @contextmanager
     def open_session(self, problem, parameters, n_jobs=None):
         """A session; `n_jobs` is accepted for the other backends' sake."""
-        with cuda.gpus[self._number], session.open_session(problem, parameters) as one:
+        with self._on_device(), session.open_session(problem, parameters) as one:
             yield one
 
     def outputs(self, network, parameters, x, activation, n_jobs=None):
         """Predictions of a network, and whether the sum of X is finite."""
-        with cuda.gpus[self._number]:
+        with self._on_device():
             return prediction.outputs(network, parameters, x, activation)
 
     def assess(self, network, raw, targets, weights):
         """Mean loss of raw outputs, and the predictions that they stand for."""
-        with cuda.gpus[self._number]:
+        with self._on_device():
             return prediction.assess(network, raw, targets, weights)

@@ -45,11 +45,9 @@ def settle():
 def _call(driver, name, *arguments):
     """Call the driver; what it returns beside its status."""
     status, *values = getattr(driver, name)(*arguments)
-    if status == driver.CUresult.CUDA_SUCCESS:
-        return values[0] if values else None
-    no_memory = status == driver.CUresult.CUDA_ERROR_OUT_OF_MEMORY
-    error = MemoryError if no_memory else RuntimeError
-    raise error(f"CUDA: {name} returned {status.name}.")
+    if status != driver.CUresult.CUDA_SUCCESS:
+        raise RuntimeError(f"CUDA: {name} returned {status.name}.")
+    return values[0] if values else None
 
 
 def record(stream, operations):
@@ -71,7 +69,7 @@ def record(stream, operations):
 
     Raises
     ------
-    MemoryError, RuntimeError
+    RuntimeError
         With the driver's own name of what went wrong.
     """
     return Repeated(operations) if SIMULATED else Graph(stream, operations)

@@ -4,6 +4,7 @@ All that a fit works with is cut from one allocation for each kind of number, so
 is there or not before anything begins, and is given back as a whole, whatever happens.
 """
 
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,8 @@ from skmlp.backends.cuda.compiling import SIMULATED
 
 # Elements by which parts are apart at least: all begin at addresses that vectors may.
 _ALIGNMENT = 64
+# In the words of every error of the driver that says so, whoever called it.
+_NO_MEMORY = "CUDA_ERROR_OUT_OF_MEMORY"
 
 
 class Arena:
@@ -73,8 +76,25 @@ def allocate(size, dtype):
         return cuda.device_array(size, dtype=dtype)
     except Exception as error:
         # Memory may be there, but in pieces, or another process was faster.
-        if "CUDA_ERROR_OUT_OF_MEMORY" in str(error):
+        if _NO_MEMORY in str(error):
             raise MemoryError(message) from error
+        raise
+
+
+@contextmanager
+def memory_errors():
+    """Context in which an error of the driver for want of memory is a MemoryError.
+
+    More than arrays need memory: code and the stacks of its threads, on the device, and
+    buffers on the host that the device reads from.
+    """
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        if _NO_MEMORY in str(error):
+            raise MemoryError(f"CUDA has not enough memory: {error}") from error
         raise
 
 
