@@ -325,3 +325,10 @@ def test_tensors_that_are_not_finite():
     tensor = torch.full((2, 2), 1e300, dtype=torch.float64, requires_grad=True)
     with pytest.raises(ValueError, match="NaN or infinity"):
         OnGpu(tensor, "auto").checked([np.dtype("float32")])
+
+
+def test_tensors_of_a_dtype_that_numpy_does_not_have():
+    torch = pytest.importorskip("torch")
+    tensor = torch.ones((2, 2), dtype=torch.bfloat16)
+    with pytest.raises(TypeError, match=r"X is of dtype bfloat16.*x\.float\(\)"):
+        OnGpu(tensor, "auto")

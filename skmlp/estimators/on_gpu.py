@@ -139,6 +139,24 @@ def on_host(device, **arrays):
     return tuple(arrays.values())
 
 
+def _dtype(x):
+    """The dtype of an array, in NumPy's terms.
+
+    Raises
+    ------
+    TypeError
+        For one that NumPy does not have.
+    """
+    name = str(x.dtype).removeprefix("torch.")
+    try:
+        return np.dtype(name)
+    except TypeError:
+        raise TypeError(
+            f"X is of dtype {name}, which NumPy does not have. Convert it, by "
+            "x.float() for instance."
+        ) from None
+
+
 class OnGpu:
     """X on a GPU, as the estimators and backends take it.
 
@@ -160,7 +178,7 @@ class OnGpu:
         _check_usable(name, x, device)
         self._x = x
         self.shape = tuple(x.shape)
-        self.dtype = np.dtype(str(x.dtype).removeprefix("torch."))
+        self.dtype = _dtype(x)
         self.device = f"cuda:{_do('number', x, x)}"
 
     @property
