@@ -53,7 +53,7 @@ class Machine(NamedTuple):
     status: int = 0
     capabilities: tuple = ((9, 0),)
     single_to_double: int = 2
-    libraries: tuple = ("nvvm", "nvJitLink")
+    libraries: tuple = ("nvvm", "nvJitLink", "nvrtc")
 
     def load(self, name):
         if name not in self.libraries:
@@ -168,11 +168,17 @@ NO_GPU = [
     ),
     (
         "compiler",
-        Machine(libraries=("nvJitLink",)),
+        Machine(libraries=("nvJitLink", "nvrtc")),
         ImportError,
         r'library nvvm, .*pip install "skmlp\[cu13\]"',
     ),
-    ("linker", Machine(libraries=("nvvm",)), ImportError, "library nvJitLink"),
+    ("linker", Machine(libraries=("nvvm", "nvrtc")), ImportError, "library nvJitLink"),
+    (
+        "compiler of CUDA C++",
+        Machine(libraries=("nvvm", "nvJitLink")),
+        ImportError,
+        "library nvrtc",
+    ),
     ("no device", Machine(status=100), RuntimeError, "CUDA finds none.*device='cpu'"),
     ("none listed", Machine(capabilities=()), RuntimeError, "CUDA finds none"),
     ("fork", Machine(status=3), RuntimeError, "forked.*'loky'.*'spawn'"),

@@ -46,8 +46,9 @@ _EXTRAS = (
     'pip install "skmlp[cu12]" (driver 525 or later)'
 )
 
-# NVIDIA's libraries that numba-cuda compiles and links with; it installs without them.
-_COMPILER = ("nvvm", "nvJitLink")
+# NVIDIA's libraries that numba-cuda compiles and links with, and asks for versions and
+# devices; it installs without them.
+_COMPILER = ("nvvm", "nvJitLink", "nvrtc")
 
 # The process that was the first to use the driver.
 _user: int | None = None
