@@ -319,6 +319,8 @@ def test_what_freed_arrays_still_hold_is_given_back_first(monkeypatch):
     assert free == [100, 2**20]
     with pytest.raises(MemoryError, match=r"1\.0 MiB of its 1\.0 MiB free"):
         memory.allocate(2**20, np.float32)
+    del free[1:]
+    assert sources.fits(np.zeros(1000, dtype=np.float32))
 
 
 def test_memory_in_pieces_is_a_memory_error(monkeypatch):

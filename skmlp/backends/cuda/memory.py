@@ -65,7 +65,7 @@ def allocate(size, dtype):
     # As Python's integer: Numba takes no other for a shape.
     size = max(1, int(size))
     needed = size * np.dtype(dtype).itemsize
-    free, total = _free_and_total(needed)
+    free, total = free_and_total(needed)
     message = (
         f"The GPU has {_mebibytes(free)} of its {_mebibytes(total)} free, but "
         f"{_mebibytes(needed)} are needed at once. A smaller batch_size needs less."
@@ -98,8 +98,8 @@ def memory_errors():
         raise
 
 
-def _free_and_total(needed):
-    """Bytes of the device that are free, and all."""
+def free_and_total(needed):
+    """Bytes of the device that are free, and all, where so many are needed."""
     context = cuda.current_context()
     free, total = context.get_memory_info()
     waiting = getattr(context, "memory_manager", None)

@@ -14,7 +14,7 @@ import numpy as np
 from numba import cuda
 from scipy import sparse
 
-from skmlp.backends.cuda.memory import allocate, is_there, upload
+from skmlp.backends.cuda.memory import allocate, free_and_total, is_there, upload
 from skmlp.backends.cuda.structures import Data
 
 # Share of the free memory that X may take, the rest being for what a fit works with.
@@ -138,5 +138,6 @@ def fits(x):
     """Whether X may stay on the device as a whole; sparse X always has to."""
     if sparse.issparse(x) or is_there(x):
         return True
-    free, _ = cuda.current_context().get_memory_info()
+    # All that there could be: the X of the fit before may still wait to be freed.
+    free, _ = free_and_total(np.inf)
     return x.nbytes <= SHARE * free
