@@ -146,7 +146,14 @@ def made_peers(row, data, wanted):
     kinds = [gpu_peers.SkmlpOn]
     if not wanted.without_torch:
         kinds += gpu_peers.torch_peers(wanted.device)
-    made = {kind.name: kind(workload, data, wanted.device, dtype) for kind in kinds}
+    made = {}
+    for kind in kinds:
+        try:
+            made[kind.name] = kind(workload, data, wanted.device, dtype)
+        except Exception as error:  # of torch.compile, which needs a compiler of C
+            if kind is gpu_peers.SkmlpOn:
+                raise
+            print(f"\n{kind.name} is NOT MEASURED: {error!r:.500}", flush=True)
     if wanted.device != "cpu" and dtype == "float32":
         for program in ("spanwise", "stepwise"):
             made[program] = gpu_peers.SkmlpProgram(workload, data, program)
@@ -194,10 +201,11 @@ def summarise(row, times, rates):
         "ratios": {name: rivals[name] / step["skmlp"] for name in rivals},
         "goals": dict(zip(_RIVALS, row.goals, strict=True)),
     }
-    if rates:
+    operations_rate = "cublas_tf32_tflops" if row.dtype == "tf32" else "fp32_tflops"
+    if rates and operations_rate in rates:
         from gpu_rates import floor_us
 
-        found["floor_us"] = floor_us(row.workload, rates)
+        found["floor_us"] = floor_us(row.workload, rates, operations_rate)
         found["share_of_roofline"] = found["floor_us"] / step["skmlp"]
     return found
 
@@ -339,6 +347,7 @@ def run(wanted):
         if wanted.filter in row.workload.name:
             report["results"].append(measure(row, wanted, rates))
             print(*lines(report["results"][-1]), sep="\n", flush=True)
+            reporting.save(report, wanted.json)  # a lent machine may be taken away
     report["whole_fit"] = whole_fit(wanted)
     print(*lines_of_fit(report["whole_fit"]), sep="\n", flush=True)
     if report["results"]:

@@ -178,6 +178,9 @@ class TorchCompiled(TorchEager):
     def _made_step(self):
         torch = self._torch
         options = {} if self._device.type == "cpu" else {"mode": "reduce-overhead"}
+        # Else each step would copy all of the data to where its graphs have them.
+        for data in (self._X, self._y):
+            torch._dynamo.mark_static_address(data)
         compiled = torch.compile(self._loss_on, **options)
 
         def step(rows):

@@ -12,6 +12,7 @@ import numpy as np
 from numba import cuda, float32
 
 from skmlp.backends.cuda import device as gpu
+from skmlp.backends.cuda.launching import configured
 
 _SECONDS = 0.5
 _THREADS = 256
@@ -84,12 +85,13 @@ def _of_kernels(blocks):
     target = cuda.device_array(_COPIED_FLOATS, np.float32)
     many = 16 * blocks
     wait = cuda.synchronize
-    launch = seconds_of(lambda: do_nothing[1, 32](numbers), wait)
-    alone = seconds_of(lambda: meet[blocks, _THREADS](0), wait)
-    met = seconds_of(lambda: meet[blocks, _THREADS](1000), wait)
-    arithmetic = seconds_of(
-        lambda: multiply_and_add[many, _THREADS](numbers, _MULTIPLICATIONS), wait
-    )
+    nothing = configured(do_nothing, 1, 32)
+    meeting = configured(meet, blocks, _THREADS)
+    multiplying = configured(multiply_and_add, many, _THREADS)
+    launch = seconds_of(lambda: nothing(numbers), wait)
+    alone = seconds_of(lambda: meeting(0), wait)
+    met = seconds_of(lambda: meeting(1000), wait)
+    arithmetic = seconds_of(lambda: multiplying(numbers, _MULTIPLICATIONS), wait)
     operations = 2.0 * _CHAINS * _MULTIPLICATIONS * many * _THREADS
     copy = seconds_of(lambda: target.copy_to_device(source), wait)
     return {
@@ -158,15 +160,23 @@ def in_words(rates):
     return "\n".join(lines)
 
 
-def floor_us(workload, rates):
+def floor_us(workload, rates, operations_rate):
     """Microseconds that a step takes at least, by arithmetic and by memory.
 
     The batch is read once; parameters and Adam's moments are read and written once.
+
+    Parameters
+    ----------
+    workload : workloads.Workload
+    rates : dict
+        From `measure`.
+    operations_rate : str
+        Which of them is that of the arithmetic.
     """
     steps = workload.rows / workload.batch_size
     sizes = (workload.features, *workload.hidden, workload.outputs)
     pairs = itertools.pairwise(sizes)
     parameters = sum((fan_in + 1) * fan_out for fan_in, fan_out in pairs)
     numbers = workload.batch_size * workload.features + 6 * parameters
-    arithmetic = workload.flops / steps / rates["fp32_tflops"] / 1e6
+    arithmetic = workload.flops / steps / rates[operations_rate] / 1e6
     return max(arithmetic, 4 * numbers / rates["bandwidth_gbs"] / 1e3)
