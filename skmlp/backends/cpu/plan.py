@@ -72,8 +72,10 @@ def block_rows(sizes, batch_size, itemsize):
     row_work = 2 * sum(fan_in * fan_out for fan_in, fan_out in pairwise(sizes))
     at_least = max(_MIN_BLOCK, _whole_strides(_MIN_PRODUCT / max(1, row_work)))
     at_most = _at_most(_MAX_BLOCK_BYTES // (itemsize * 2 * sum(sizes)))
-    share = _whole_strides(-(-batch_size // _cores()))
-    return int(min(max(share, at_least), at_most, batch_size))
+    # As many for every core, so that none waits for a last one.
+    n_blocks = _cores() * math.ceil(batch_size / (_cores() * at_most))
+    share = _whole_strides(batch_size / n_blocks)
+    return int(min(max(share, min(at_least, at_most)), batch_size))
 
 
 def _whole_strides(rows):
