@@ -36,7 +36,7 @@ WORK = 4e7
 @njit
 def forward(multiply, a, b, out, sizes, calls):
     for _ in range(calls):
-        products.product(multiply, (a, 0), (b, 0), (out, 0), sizes, 0)
+        products.product(multiply, (a, 0), (b, 0), (out, 0, 0), (out, 0), sizes)
 
 
 @njit

@@ -82,11 +82,11 @@ def losses_and_gradients(row, targets, z, parameters=(0.0,), *, backend="cpu"):
     targets.flags.writeable = False
     weights = np.empty(0, z.dtype)
     weights.flags.writeable = False
-    bias, p = np.zeros(z.shape[1], z.dtype), np.array(parameters, z.dtype)
+    p = np.array(parameters, z.dtype)
     for i in range(len(z)):
         number = np.array([i])
         number.flags.writeable = False
-        some = (z[i : i + 1].copy(), bias, delta[i : i + 1], targets, weights, number)
+        some = (z[i : i + 1].copy(), delta[i : i + 1], targets, weights, number)
         losses[i] = _call_loss(address, (*some, z.dtype.type(1), p))
     return losses, delta
 

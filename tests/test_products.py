@@ -23,8 +23,8 @@ DTYPES = [np.float32, np.float64]
 
 
 @njit
-def run_product(multiply, a, b, out, sizes, add):
-    products.product(multiply, (a, 0), (b, 0), (out, 3), sizes, add)
+def run_product(multiply, a, b, first, out, sizes):
+    products.product(multiply, (a, 0), (b, 0), first, (out, 3), sizes)
 
 
 @njit
@@ -64,9 +64,10 @@ def test_products(rows, inner, dtype, add):
         a = rng.normal(size=(rows, inner)).astype(dtype)
         b = rng.normal(size=(inner, columns)).astype(dtype)
         sizes = (rows, columns, inner)
+        first = rng.normal(size=columns + 1).astype(dtype)
         out = guarded(rows * columns, dtype)
-        run_product(multiply, a.ravel(), b.ravel(), out, sizes, add)
-        check(out, a.astype(float) @ b + 7.0 * add, dtype)
+        run_product(multiply, a.ravel(), b.ravel(), (first, 1, add), out, sizes)
+        check(out, a.astype(float) @ b + add * first[1:], dtype)
         # Columns 1 to rows + 1 of a matrix that has two more.
         wide = rng.normal(size=(inner, rows + 2)).astype(dtype)
         out = guarded(rows * columns, dtype)
@@ -92,9 +93,10 @@ def test_products_of_rows_far_apart(dtype, add):
     a = wide[:, 1 : rows + 1].T
     b = rng.normal(size=(inner, columns)).astype(dtype)
     expected = a.astype(float) @ b + 7.0 * add
+    first = np.full(columns, 7.0, dtype)
     sizes = (rows, columns, inner)
     out, of_transposed = (guarded(rows * columns, dtype) for _ in range(2))
-    run_product(multiply, a.ravel(), b.ravel(), out, sizes, add)
+    run_product(multiply, a.ravel(), b.ravel(), (first, 0, add), out, sizes)
     check(out, expected, dtype)
     run_product_of_transposed(
         multiply, wide.ravel(), width, b.ravel(), of_transposed, sizes, add
@@ -109,21 +111,23 @@ def test_a_row_by_itself_has_the_same_bits(dtype, columns):
     a = rng.normal(size=(29, 300)).astype(dtype)
     b = rng.normal(size=(300, columns)).astype(dtype)
     multiply = products.multiplier(np.dtype(dtype))
+    first = (rng.normal(size=columns).astype(dtype), 0, 1)
     whole = guarded(29 * columns, dtype)
-    run_product(multiply, a.ravel(), b.ravel(), whole, (29, columns, 300), 0)
+    run_product(multiply, a.ravel(), b.ravel(), first, whole, (29, columns, 300))
     whole = whole[3:-3].reshape(29, columns)
     for i in range(29):
         out = guarded(columns, dtype)
-        run_product(multiply, a[i].copy(), b.ravel(), out, (1, columns, 300), 0)
+        run_product(multiply, a[i].copy(), b.ravel(), first, out, (1, columns, 300))
         assert_array_equal(out[3:-3], whole[i])
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (5, 17), (16, 16), (33, 40)])
-def test_transpose(shape):
-    source = np.random.default_rng(0).normal(size=shape)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 1), (5, 17), (16, 16), (33, 40), (9, 8)])
+def test_transpose(shape, dtype):
+    source = np.random.default_rng(0).normal(size=shape).astype(dtype)
     rows, columns = shape
     width = rows + 3
-    target = np.zeros(width * columns)
+    target = np.zeros(width * columns, dtype)
     run_transpose(source.ravel(), target, (rows, columns, width))
     assert_array_equal(target.reshape(columns, width)[:, 1 : rows + 1], source.T)
     assert np.count_nonzero(target) == source.size

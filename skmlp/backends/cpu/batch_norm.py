@@ -75,13 +75,13 @@ def _moments(z, mean, squares):
     return 0
 
 
-def _apply(z, mean, factor, scale, normed):
-    """Normalise to `normed`, scaled to `z`."""
+def _apply(z, mean, factor, scale, bias, normed):
+    """Normalise to `normed`, scaled and shifted to `z`."""
     for i in range(z.shape[0]):
         for j in range(z.shape[1]):
             value = (z[i, j] - mean[j]) * factor[j]
             normed[i, j] = value
-            z[i, j] = value * scale[j]
+            z[i, j] = value * scale[j] + bias[j]
     return 0
 
 
@@ -111,7 +111,7 @@ def _loops(dtype):
     a, v = kinds.matrix, kinds.vector
     signatures = {
         _moments: types.int64(a, v, v),
-        _apply: types.int64(a, v, v, v, a),
+        _apply: types.int64(a, v, v, v, v, a),
         _products: types.int64(a, a, v),
         _back: types.int64(a, a, v, v, v),
     }
@@ -195,6 +195,7 @@ def _normalise(norm, layers, room, parameters, layer, item, n_block, n):
             vector(norm.parts, _place(layers, item, 2, layer), columns),
             vector(norm.parts, _place(layers, item, 3, layer), columns),
             vector(parameters, layers.scales[layer], columns),
+            vector(parameters, layers.biases[layer], columns),
             matrix(room.normed, start, n_block, columns),
         ),
     )

@@ -27,12 +27,13 @@ def _dropout_arguments(extras, layer, lo, step):
 
 @jit.inline
 def _norm(layers, room, parameters, layer, lo, n):
-    """Scales of a hidden layer, and where a block's normalised inputs are kept."""
+    """Scales and bias of a hidden layer, and where a block's normalised inputs are."""
     columns = layers.sizes[layer + 1]
     place = room.at[layer + 1] + lo * columns
     batch = room.inverses.shape[0] // layers.sizes.shape[0]
     return (
         vector(parameters, layers.scales[layer], columns),
+        vector(parameters, layers.biases[layer], columns),
         matrix(room.normed, place, n, columns),
         vector(room.inverses, layer * batch + lo, n),
     )
@@ -51,29 +52,32 @@ def load_block(layers, data, room, extras, parameters, rows, lo, step):
 
 
 @jit.inline
+def first_row(layers, parameters, layer):
+    """What a layer's products begin with: the bias, unless they are normalised."""
+    is_hidden = layer < layers.sizes.shape[0] - 2
+    begins = 0 if is_hidden and layers.scales.shape[0] > 0 else 1
+    return parameters, layers.biases[layer], begins
+
+
+@jit.inline
 def multiply_layer(layers, data, room, parameters, rows, lo, layer):
-    """Products of a block with a layer's weights, without bias and activation."""
+    """Products of a block with a layer's weights, and the bias; not the activation."""
     n = rows.shape[0]
     at, sizes = room.at, layers.sizes
     last = sizes.shape[0] - 2
     columns = sizes[layer + 1]
-    start = at[layer + 1] + lo * columns
     keeps = layer < last and layers.keeps[layer] != 0
-    inputs = room.inputs if keeps else room.outputs
+    out = (room.inputs if keeps else room.outputs, at[layer + 1] + lo * columns)
+    source = (room.outputs, at[layer] + lo * sizes[layer])
+    first = first_row(layers, parameters, layer)
     if layer == 0:
         multiply_rows(
-            data.x, rows, room.outputs, at[0] + lo * sizes[0],
-            parameters, inputs, start, columns, room.multiply,
-        )  # fmt: skip
-    else:
-        product(
-            room.multiply,
-            (room.outputs, at[layer] + lo * sizes[layer]),
-            (parameters, layers.weights[layer]),
-            (inputs, start),
-            (n, columns, sizes[layer]),
-            0,
+            data.x, rows, source, parameters, first, out, columns, room.multiply
         )
+    else:
+        weights = (parameters, layers.weights[layer])
+        sizes_of_product = (n, columns, sizes[layer])
+        product(room.multiply, source, weights, first, out, sizes_of_product)
 
 
 @jit.inline
@@ -85,9 +89,8 @@ def activate_layer(layers, room, extras, parameters, n, lo, layer, step):
     z = matrix(inputs, start, n, columns)
     if layers.norm != 0:
         call_norm(layers.norm, (z, *_norm(layers, room, parameters, layer, lo, n)))
-    bias = vector(parameters, layers.biases[layer], columns)
     out = matrix(room.outputs, start, n, columns)
-    call_activation(layers.activations[layer], (z, bias, out))
+    call_activation(layers.activations[layer], (z, out))
     if extras.drop != 0:
         how = _dropout_arguments(extras, layer, lo, step)
         if layers.by_input[layer] != 0:
@@ -100,7 +103,7 @@ def activate_layer(layers, room, extras, parameters, n, lo, layer, step):
 def _forward(layers, data, room, extras, parameters, rows, lo, step):
     """Fill the outputs of a block of rows that begins at row `lo` of the batch.
 
-    The last layer is left without bias and activation: they belong to the loss.
+    The last layer is left without activation, which belongs to the loss.
     """
     n = rows.shape[0]
     last = layers.sizes.shape[0] - 2
@@ -146,14 +149,8 @@ def loss_of_block(layers, data, room, parameters, rows, lo, scale):
     start = at[last + 1] + lo * columns
     z = matrix(room.outputs, start, n, columns)
     delta = matrix(room.deltas, start, n, columns)
-    bias = vector(parameters, layers.biases[last], columns)
-    total = call_loss(
-        layers.loss,
-        (
-            *(z, bias, delta, data.targets, data.weights, rows, scale),
-            layers.loss_parameters,
-        ),
-    )
+    arguments = (z, delta, data.targets, data.weights, rows, scale)
+    total = call_loss(layers.loss, (*arguments, layers.loss_parameters))
     _sum_columns(delta, vector(room.sums, sums + layers.biases[last], columns))
     return total
 
@@ -169,9 +166,9 @@ def back_to_layer(layers, room, extras, n, lo, layer, step):
         room.multiply,
         (room.deltas, at[layer + 1] + lo * sizes[layer + 1]),
         (room.transposed, layers.weights[layer] - layers.weights[1]),
+        (room.deltas, start, 0),
         (room.deltas, start),
         (n, columns, sizes[layer + 1]),
-        0,
     )
     delta = matrix(room.deltas, start, n, columns)
     if extras.drop != 0:

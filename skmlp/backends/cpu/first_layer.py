@@ -41,15 +41,16 @@ def load_rows(x, rows, room, offset):
     """Copy dense rows to `room` at `offset`; of sparse rows nothing is copied."""
 
 
-def multiply_rows(x, rows, room, offset, weights, out, out_offset, columns, multiply):
-    """Rows of X times the first layer's weights, to `out` at `out_offset`.
+def multiply_rows(x, rows, loaded, weights, first, out, columns, multiply):
+    """Rows of X times the first layer's weights, added to a first row as in `product`.
 
-    Dense rows are read from where `load_rows` has put them.
+    `loaded` is where `load_rows` has put dense rows, which are read from there;
+    it and `out` are given as (array, offset).
     """
 
 
-def multiply_range(x, lo, n, weights, out, out_offset, columns, multiply):
-    """Rows lo <= i < lo + n of X times the first layer's weights, read in place."""
+def multiply_range(x, lo, n, weights, first, out, columns, multiply):
+    """As `multiply_rows`, for rows lo <= i < lo + n of X, read in place."""
 
 
 def sum_range(x, lo, n):
@@ -96,51 +97,37 @@ def _load_rows(x, rows, room, offset):
 
 
 @jit.implement(multiply_rows)
-def _multiply_rows(x, rows, room, offset, weights, out, out_offset, columns, multiply):
+def _multiply_rows(x, rows, loaded, weights, first, out, columns, multiply):
     if not _is_sparse(x):
 
-        def dense(x, rows, room, offset, weights, out, out_offset, columns, multiply):
-            product(
-                multiply,
-                (room, offset),
-                (weights, 0),
-                (out, out_offset),
-                (rows.shape[0], columns, x.shape[1]),
-                0,
-            )
+        def dense(x, rows, loaded, weights, first, out, columns, multiply):
+            sizes = (rows.shape[0], columns, x.shape[1])
+            product(multiply, loaded, (weights, 0), first, out, sizes)
 
         return dense
 
-    def sparse(x, rows, room, offset, weights, out, out_offset, columns, multiply):
+    def sparse(x, rows, loaded, weights, first, out, columns, multiply):
         for i in range(rows.shape[0]):
-            _multiply_sparse_row(
-                x, rows[i], weights, vector(out, out_offset + i * columns, columns)
-            )
+            row = vector(out[0], out[1] + i * columns, columns)
+            _multiply_sparse_row(x, rows[i], weights, first, row)
 
     return sparse
 
 
 @jit.implement(multiply_range)
-def _multiply_range(x, lo, n, weights, out, out_offset, columns, multiply):
+def _multiply_range(x, lo, n, weights, first, out, columns, multiply):
     if not _is_sparse(x):
 
-        def dense(x, lo, n, weights, out, out_offset, columns, multiply):
-            product(
-                multiply,
-                (x, lo * x.shape[1]),
-                (weights, 0),
-                (out, out_offset),
-                (n, columns, x.shape[1]),
-                0,
-            )
+        def dense(x, lo, n, weights, first, out, columns, multiply):
+            sizes = (n, columns, x.shape[1])
+            product(multiply, (x, lo * x.shape[1]), (weights, 0), first, out, sizes)
 
         return dense
 
-    def sparse(x, lo, n, weights, out, out_offset, columns, multiply):
+    def sparse(x, lo, n, weights, first, out, columns, multiply):
         for i in range(n):
-            _multiply_sparse_row(
-                x, lo + i, weights, vector(out, out_offset + i * columns, columns)
-            )
+            row = vector(out[0], out[1] + i * columns, columns)
+            _multiply_sparse_row(x, lo + i, weights, first, row)
 
     return sparse
 
@@ -161,11 +148,12 @@ def _sum_range(x, lo, n):
 
 
 @jit.inline
-def _multiply_sparse_row(x, row, weights, out):
-    """One row of X times the weights."""
+def _multiply_sparse_row(x, row, weights, first, out):
+    """One row of X times the weights, added to a first row."""
     columns = out.shape[0]
+    begin = vector(first[0], first[1], columns)
     for j in range(columns):
-        out[j] = 0
+        out[j] = begin[j] if first[2] != 0 else 0
     for e in range(x.indptr[row], x.indptr[row + 1]):
         factor = x.data[e]
         weight = vector(weights, np.int64(x.indices[e]) * columns, columns)

@@ -58,13 +58,15 @@ def _teach_rules():
 _teach_rules()
 
 
+# Passes over all elements as one vector: rows of 50 or 100 columns would end in a few
+# that do not fill a vector.
 def _activation_loop(value):
     """In place: the inputs z are lost, and `out` is z itself."""
 
-    def loop(z, bias, out):
-        for i in range(z.shape[0]):
-            for j in range(z.shape[1]):
-                z[i, j] = value(z[i, j] + bias[j])
+    def loop(z, out):
+        block = flat(z)
+        for e in range(block.shape[0]):
+            block[e] = value(block[e])
         return 0
 
     return loop
@@ -73,22 +75,20 @@ def _activation_loop(value):
 def _keeping_loop(value):
     """To other memory: the inputs z stay, for a slope that needs them."""
 
-    def loop(z, bias, out):
-        for i in range(z.shape[0]):
-            for j in range(z.shape[1]):
-                u = z[i, j] + bias[j]
-                z[i, j] = u
-                out[i, j] = value(u)
+    def loop(z, out):
+        block, target = flat(z), flat(out)
+        for e in range(block.shape[0]):
+            target[e] = value(block[e])
         return 0
 
     return loop
 
 
-def _softmax(z, bias, out):
+def _softmax(z, out):
     """Softmax of every row; exponentials over the whole block, to vectorise."""
     rows, columns = z.shape
     for i in range(rows):
-        _shift_to_maximum(z[i], bias)
+        _shift_to_maximum(z[i])
     all_z = flat(z)
     for e in range(all_z.shape[0]):
         all_z[e] = exp(all_z[e])
@@ -102,11 +102,10 @@ def _softmax(z, bias, out):
 
 
 @jit.inline
-def _shift_to_maximum(row, bias):
-    """Add the bias to a row and subtract its largest element."""
-    largest = row[0] + bias[0]
+def _shift_to_maximum(row):
+    """Subtract the largest element of a row."""
+    largest = row[0]
     for j in range(row.shape[0]):
-        row[j] += bias[j]
         largest = max(largest, row[j])
     for j in range(row.shape[0]):
         row[j] -= largest
@@ -114,9 +113,9 @@ def _shift_to_maximum(row, bias):
 
 def _slope_loop(slope):
     def loop(delta, source):
-        for i in range(delta.shape[0]):
-            for j in range(delta.shape[1]):
-                delta[i, j] *= slope(source[i, j])
+        block, given = flat(delta), flat(source)
+        for e in range(block.shape[0]):
+            block[e] *= slope(given[e])
         return 0
 
     return loop
@@ -159,13 +158,12 @@ def _membership(targets, row, j, p, columns):
 
 
 def _loss_loop(value, slope, link, link_slope, target):
-    def loop(z, bias, delta, targets, weights, rows, scale, parameters):
+    def loop(z, delta, targets, weights, rows, scale, parameters):
         n, columns = z.shape
         p = parameters[0]
         for i in range(n):
             row = rows[i]
             for j in range(columns):
-                z[i, j] += bias[j]
                 delta[i, j] = target(targets, row, j, p, columns)
         # One flat pass: with a single output the inner loop above has one turn.
         all_z = flat(z)
@@ -187,11 +185,9 @@ def _loss_loop(value, slope, link, link_slope, target):
 
 
 def _loss_by_rows(rule):
-    def loop(z, bias, delta, targets, weights, rows, scale, parameters):
+    def loop(z, delta, targets, weights, rows, scale, parameters):
         total = 0.0
         for i in range(z.shape[0]):
-            for j in range(z.shape[1]):
-                z[i, j] += bias[j]
             w = _weight(weights, rows[i], scale)
             total += w * rule(targets[rows[i]], z[i], delta[i], parameters)
             for j in range(z.shape[1]):
@@ -201,12 +197,12 @@ def _loss_by_rows(rule):
     return loop
 
 
-def _softmax_loss(z, bias, delta, targets, weights, rows, scale, parameters):
+def _softmax_loss(z, delta, targets, weights, rows, scale, parameters):
     """Cross-entropy of classes given by number: log(sum_j exp z_j) - z_class."""
     n, columns = z.shape
     smoothing = parameters[0]
     for i in range(n):
-        _shift_to_maximum(z[i], bias)
+        _shift_to_maximum(z[i])
     all_z = flat(z)
     all_delta = flat(delta)
     for e in range(all_z.shape[0]):
@@ -306,17 +302,17 @@ class Kinds:
         self.rows = types.Array(types.int64, 1, "C", readonly=True)
 
     def activation(self):
-        """Z, bias, out."""
-        return types.int64(self.matrix, self.vector, self.matrix)
+        """Z, out."""
+        return types.int64(self.matrix, self.matrix)
 
     def slope(self):
         """Delta, source."""
         return types.int64(self.matrix, self.matrix)
 
     def loss(self):
-        """Z, bias, delta, targets, weights, rows, scale, parameters."""
+        """Z, delta, targets, weights, rows, scale, parameters."""
         return types.float64(
-            *(self.matrix, self.vector, self.matrix, self.given_matrix),
+            *(self.matrix, self.matrix, self.given_matrix),
             *(self.given_vector, self.rows, self.scalar, self.vector),
         )
 
@@ -353,14 +349,14 @@ def _is_own(rule):
 
 @functools.cache
 def activation(row, dtype, *, keeps):
-    """Address of ``out = value(z + bias)`` for a row of the activations.
+    """Address of ``out = value(z)`` for a row of the activations.
 
     Parameters
     ----------
     row : Activation
     dtype : numpy dtype
     keeps : bool
-        Whether z + bias stays in z; else `out` is z.
+        Whether z stays as it is; else `out` is z.
     """
     signature = Kinds(dtype).activation()
     if row.value is None:

@@ -16,8 +16,8 @@ call_norm = jit.caller(types.int64)
 call_back = jit.caller(types.int64)
 
 
-def _layer_norm(z, scale, normed, inverses):
-    """Normalise rows to `normed`, scaled to `z`; what they were multiplied by."""
+def _layer_norm(z, scale, bias, normed, inverses):
+    """Normalise rows to `normed`, scaled and shifted to `z`; what multiplied them."""
     kind = type(z[0, 0])
     rows, columns = z.shape
     for i in range(rows):
@@ -33,11 +33,11 @@ def _layer_norm(z, scale, normed, inverses):
         for j in range(columns):
             value = (z[i, j] - mean) * inverse
             normed[i, j] = value
-            z[i, j] = value * scale[j]
+            z[i, j] = value * scale[j] + bias[j]
     return 0
 
 
-def _layer_norm_in_place(z, scale):
+def _layer_norm_in_place(z, scale, bias):
     """As `_layer_norm`, for predictions: no way back."""
     kind = type(z[0, 0])
     rows, columns = z.shape
@@ -51,11 +51,11 @@ def _layer_norm_in_place(z, scale):
             squares += (z[i, j] - mean) * (z[i, j] - mean)
         inverse = kind(1) / np.sqrt(squares / columns + kind(EPSILON))
         for j in range(columns):
-            z[i, j] = (z[i, j] - mean) * inverse * scale[j]
+            z[i, j] = (z[i, j] - mean) * inverse * scale[j] + bias[j]
     return 0
 
 
-def _layer_back(delta, scale, normed, inverses, sums):
+def _layer_back(delta, scale, bias, normed, inverses, sums):
     """Deltas by a layer's inputs in place; `sums` are the scales' gradient."""
     kind = type(delta[0, 0])
     rows, columns = delta.shape
@@ -81,9 +81,9 @@ def layer_loops(dtype):
     kinds = Kinds(dtype)
     vector, matrix = kinds.vector, kinds.matrix
     signatures = {
-        _layer_norm: types.int64(matrix, vector, matrix, vector),
-        _layer_norm_in_place: types.int64(matrix, vector),
-        _layer_back: types.int64(matrix, vector, matrix, vector, vector),
+        _layer_norm: types.int64(matrix, vector, vector, matrix, vector),
+        _layer_norm_in_place: types.int64(matrix, vector, vector),
+        _layer_back: types.int64(matrix, *(vector,) * 2, matrix, *(vector,) * 2),
     }
     return tuple(
         address_of(loop, f"{__name__}.{loop.__name__}", signature)

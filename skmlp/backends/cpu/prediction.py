@@ -5,6 +5,7 @@ lie; whoever of a team is free takes the next block.
 """
 
 from skmlp import jit
+from skmlp.backends.cpu.blocks import first_row
 from skmlp.backends.cpu.first_layer import (
     load_rows,
     multiply_range,
@@ -43,15 +44,15 @@ def predict(post, layers, x, rows, room, parameters, out, sums):
         n = least(block, n_rows - lo)
         half = scratch.shape[0] // 2
         columns = layers.sizes[1]
+        first, target = first_row(layers, parameters, 0), (scratch, half)
         if rows.shape[0] == 0:
-            multiply_range(x, lo, n, parameters, scratch, half, columns, multiply)
+            multiply_range(x, lo, n, parameters, first, target, columns, multiply)
             sums[item] = sum_range(x, lo, n)
         else:
             some = rows[lo : lo + n]
             load_rows(x, some, scratch, 0)
-            multiply_rows(
-                x, some, scratch, 0, parameters, scratch, half, columns, multiply
-            )
+            loaded = (scratch, 0)
+            multiply_rows(x, some, loaded, parameters, first, target, columns, multiply)
         end = _propagate(layers, parameters, scratch, half, n, multiply)
         columns = out.shape[1]
         result = matrix(scratch, end, n, columns)
@@ -76,26 +77,26 @@ def _propagate(layers, parameters, scratch, half, n, multiply):
                 multiply,
                 (scratch, here),
                 (parameters, layers.weights[layer]),
+                first_row(layers, parameters, layer),
                 (scratch, half - here),
                 (n, columns, sizes[layer]),
-                0,
             )
             here = half - here
         z = matrix(scratch, here, n, columns)
         if layers.norm_in_place != 0 and layer < sizes.shape[0] - 2:
             scale = vector(parameters, layers.scales[layer], columns)
-            call_norm(layers.norm_in_place, (z, scale))
-        bias = vector(parameters, layers.biases[layer], columns)
-        call_activation(layers.activations[layer], (z, bias, z))
+            bias = vector(parameters, layers.biases[layer], columns)
+            call_norm(layers.norm_in_place, (z, scale, bias))
+        call_activation(layers.activations[layer], (z, z))
     return here
 
 
 @jit.kernel
-def assess(loops, raw, data, bias, scratch, predictions, parameters, result):
+def assess(loops, raw, data, scratch, predictions, parameters, result):
     """Sum of the weighted losses of raw outputs, and their predictions.
 
-    The loops add a bias, overwrite what they are given and leave a gradient: so they
-    get zeros and a block's scratch.
+    The loops overwrite what they are given and leave a gradient: so they get a block's
+    scratch.
 
     Parameters
     ----------
@@ -104,7 +105,6 @@ def assess(loops, raw, data, bias, scratch, predictions, parameters, result):
     raw : ndarray of shape (rows, outputs)
     data : tuple (targets, weights, rows)
         With all the rows' numbers, in their order.
-    bias : ndarray of zeros of shape (outputs,)
     scratch : tuple of 2 ndarray of the size of a block
     predictions : ndarray of shape (rows, outputs)
         Filled.
@@ -125,9 +125,9 @@ def assess(loops, raw, data, bias, scratch, predictions, parameters, result):
             for j in range(columns):
                 z[i, j] = raw[lo + i, j]
                 out[i, j] = raw[lo + i, j]
-        call_activation(loops[0], (out, bias, out))
+        call_activation(loops[0], (out, out))
         some = rows[lo : lo + n]
         scale = raw.dtype.type(1)
         result[0] += call_loss(
-            loops[1], (z, bias, delta, targets, weights, some, scale, parameters)
+            loops[1], (z, delta, targets, weights, some, scale, parameters)
         )

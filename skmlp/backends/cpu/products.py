@@ -28,8 +28,8 @@ from numba import from_dtype, types
 from numba.core import config
 
 from skmlp import jit
-from skmlp.backends.cpu.memory import advance, buffer, least, matrix, pointer, vector
-from skmlp.backends.cpu.tiles import dots, packer, tile
+from skmlp.backends.cpu.memory import advance, buffer, least, pointer
+from skmlp.backends.cpu.tiles import SQUARE, dots, packer, squares, tile
 
 # Rows of b that stay in the cache while all rows of a pass by; as many where they are
 # packed, for a panel then fills half of a first-level cache.
@@ -71,24 +71,67 @@ def _panel(vectors, lanes):
     pack = packer(vectors, lanes)
 
     @jit.inline
-    def panel(a, strides, b, b_step, packed, out, out_row, sizes, add):
+    def panel(a, strides, b, b_step, packed, start, begins, out, out_row, sizes):
         rows, columns, inner = sizes
         tail = columns - (vectors - 1) * lanes
         row, step, tall_step = strides
+        from_row, begin = begins
         if rows >= _MANY_ROWS and b_step * (_BYTES // lanes) >= _FAR_B:
             pack(b, b_step, packed, inner, tail)
             b, b_step = packed, vectors * lanes
         while rows >= tall_rows:
-            tall(a, row, step, b, b_step, out, out_row, inner, add, tail)
+            tall(
+                a,
+                row,
+                step,
+                b,
+                b_step,
+                start,
+                from_row,
+                begin,
+                out,
+                out_row,
+                inner,
+                tail,
+            )
             a, out = advance(a, tall_step), advance(out, tall_rows * out_row)
+            start = advance(start, tall_rows * from_row)
             rows -= tall_rows
         if rows >= middle_rows:
-            middle(a, row, step, b, b_step, out, out_row, inner, add, tail)
+            middle(
+                a,
+                row,
+                step,
+                b,
+                b_step,
+                start,
+                from_row,
+                begin,
+                out,
+                out_row,
+                inner,
+                tail,
+            )
             a, out = advance(a, middle_rows * row), advance(out, middle_rows * out_row)
+            start = advance(start, middle_rows * from_row)
             rows -= middle_rows
         while rows > 0:
-            single(a, row, step, b, b_step, out, out_row, inner, add, tail)
+            single(
+                a,
+                row,
+                step,
+                b,
+                b_step,
+                start,
+                from_row,
+                begin,
+                out,
+                out_row,
+                inner,
+                tail,
+            )
             a, out = advance(a, row), advance(out, out_row)
+            start = advance(start, from_row)
             rows -= 1
 
     return panel
@@ -99,16 +142,18 @@ def _single_column(lanes):
     four, one = dots(4, lanes), dots(1, lanes)
 
     @jit.inline
-    def single_column(a, row, b, out, out_row, rows, inner, add):
+    def single_column(a, row, b, start, begins, out, out_row, rows, inner):
+        from_row, begin = begins
         i = 0
         while i < rows:
             here = advance(a, i * row)
+            begun = advance(start, i * from_row)
             there = advance(out, i * out_row)
             if rows - i >= 4:
-                four(here, row, b, there, out_row, add, inner)
+                four(here, row, b, begun, from_row, begin, there, out_row, inner)
                 i += 4
             else:
-                one(here, row, b, there, out_row, add, inner)
+                one(here, row, b, begun, from_row, begin, there, out_row, inner)
                 i += 1
 
     return single_column
@@ -126,7 +171,7 @@ def _panels(lanes):
     narrow = _panel(1, max(1, narrow_lanes))
 
     @jit.inline
-    def panels(a, strides, b, b_step, packed, out, out_row, sizes, add):
+    def panels(a, strides, b, b_step, packed, start, begins, out, out_row, sizes):
         rows, columns, inner = sizes
         for j in range(0, columns, width):
             n = least(width, columns - j)
@@ -136,19 +181,25 @@ def _panels(lanes):
             else:
                 rest = 0
             here = advance(b, j)
+            begun = advance(start, j)
             to = advance(out, j)
             part = (rows, n, inner)
             if n > 2 * lanes:
-                three(a, strides, here, b_step, packed, to, out_row, part, add)
+                three(
+                    a, strides, here, b_step, packed, begun, begins, to, out_row, part
+                )
             elif n > lanes:
-                two(a, strides, here, b_step, packed, to, out_row, part, add)
+                two(a, strides, here, b_step, packed, begun, begins, to, out_row, part)
             elif n > 0:
-                one(a, strides, here, b_step, packed, to, out_row, part, add)
+                one(a, strides, here, b_step, packed, begun, begins, to, out_row, part)
             if rest > 0:
                 here = advance(here, n)
+                begun = advance(begun, n)
                 to = advance(to, n)
                 part = (rows, rest, inner)
-                narrow(a, strides, here, b_step, packed, to, out_row, part, add)
+                narrow(
+                    a, strides, here, b_step, packed, begun, begins, to, out_row, part
+                )
 
     return panels
 
@@ -168,11 +219,13 @@ def _pack_rows():
 
 
 def _multiply(scalar, lanes):
-    """The function: out = a b, plus what out holds where `add` is 1.
+    """The function: out = start + a b.
 
     a is given by a pointer and its strides by row and inner index, one of which is 1;
     b and out, whose rows are contiguous, by a pointer and the stride from row to row.
-    A single column of b, and of out for a transposed a, is contiguous too.
+    A single column of b, and of out for a transposed a, is contiguous too. `begins` is
+    the stride by row of `start`, 0 for a row that all begin with, and 1; or 0 to begin
+    with zeros.
     """
     itemsize = _BYTES // lanes
     width = _VECTORS * lanes
@@ -181,11 +234,11 @@ def _multiply(scalar, lanes):
     room_of_a = buffer(scalar, _PACKED_TILES * _TILE * _PACKED_INNER)
     room_of_b = buffer(scalar, width * _PACKED_INNER)
 
-    def multiply(a, strides, b, b_step, out, out_row, sizes, add):
+    def multiply(a, strides, b, b_step, start, begins, out, out_row, sizes):
         rows, columns, inner = sizes
         # In a single column a vector would have one lane at work.
         if columns == 1 and strides[1] == 1:
-            single_column(a, strides[0], b, out, out_row, rows, inner, add)
+            single_column(a, strides[0], b, start, begins, out, out_row, rows, inner)
             return 0
         if columns == 1:
             # As a row: the transposed product of the transposed factors.
@@ -200,17 +253,22 @@ def _multiply(scalar, lanes):
         at_once = _PACKED_INNER if far else _INNER
         for p in range(0, inner, at_once):
             depth = least(at_once, inner - p)
-            adds = add if p == 0 else 1
+            if p > 0:
+                start, begins = out, (out_row, 1)
             from_b = advance(b, p * b_step)
             for i in range(0, rows, rows_at_once):
                 here = advance(a, p * step + i * row)
+                begun = advance(start, i * begins[0])
                 to = advance(out, i * out_row)
                 part = (least(rows_at_once, rows - i), columns, depth)
                 how = (row, step, _ROWS * row)
                 if packs:
                     pack_rows(here, step, tiled, part[0], depth)
                     here, how = tiled, (1, _TILE, _TILE * depth)
-                panels(here, how, from_b, b_step, packed, to, out_row, part, adds)
+                panels(
+                    *(here, how, from_b, b_step, packed),
+                    *(begun, begins, to, out_row, part),
+                )
         return 0
 
     return multiply
@@ -223,7 +281,7 @@ def multiplier(dtype):
     at = types.CPointer(scalar)
     pair, triple = types.UniTuple(types.intp, 2), types.UniTuple(types.intp, 3)
     signature = types.int64(
-        at, pair, at, types.intp, at, types.intp, triple, types.intp
+        *(at, pair, at, types.intp, at, pair, at, types.intp, triple)
     )
     function = _multiply(scalar, _BYTES // dtype.itemsize)
     dispatcher, address = jit.loop(function, signature, f"{__name__}.multiply")
@@ -237,18 +295,22 @@ _call = jit.caller(types.int64)
 
 
 @jit.inline
-def product(multiply, a, b, out, sizes, add):
-    """Set out to a b, or add a b to it; all row-major, given as (array, offset).
+def product(multiply, a, b, first, out, sizes):
+    """Set out to a b, every row of it added to a first one; all row-major.
 
-    sizes is (rows of out, columns of out, inner dimension).
+    Matrices are given as (array, offset), the first row as (array, offset, 1), or with
+    0 for a row of zeros. sizes is (rows of out, columns of out, inner dimension).
     """
     _, columns, inner = sizes
-    here, there, target = (
-        pointer(a[0], a[1]),
-        pointer(b[0], b[1]),
-        pointer(out[0], out[1]),
+    here, there = pointer(a[0], a[1]), pointer(b[0], b[1])
+    start, target = pointer(first[0], first[1]), pointer(out[0], out[1])
+    _call(
+        multiply,
+        (
+            *(here, (inner, 1), there, columns, start, (0, first[2])),
+            *(target, columns, sizes),
+        ),
     )
-    _call(multiply, (here, (inner, 1), there, columns, target, columns, sizes, add))
 
 
 @jit.inline
@@ -258,12 +320,18 @@ def product_of_transposed(multiply, a, b, out, sizes, add):
     sizes is (columns of a that are taken, columns of b, rows of both).
     """
     columns = sizes[1]
-    here, there, target = (
-        pointer(a[0], a[1]),
-        pointer(b[0], b[1]),
-        pointer(out[0], out[1]),
+    here, there = pointer(a[0], a[1]), pointer(b[0], b[1])
+    target = pointer(out[0], out[1])
+    _call(
+        multiply,
+        (
+            *(here, (1, a[2]), there, columns, target, (columns, add)),
+            *(target, columns, sizes),
+        ),
     )
-    _call(multiply, (here, (1, a[2]), there, columns, target, columns, sizes, add))
+
+
+_whole_square, _part_of_square = squares(is_whole=True), squares(is_whole=False)
 
 
 @jit.inline
@@ -273,10 +341,13 @@ def transpose(source, start, target, offset, sizes):
     sizes is (rows, columns, width); rows of the source are contiguous from `start` on.
     """
     rows, columns, width = sizes
-    given = matrix(source, start, rows, columns)
-    for first in range(0, columns, 16):
-        last = least(first + 16, columns)
-        for i in range(rows):
-            for j in range(first, last):
-                place = vector(target, offset + j * width + i, 1)
-                place[0] = given[i, j]
+    for j in range(0, columns, SQUARE):
+        wide = least(SQUARE, columns - j)
+        for i in range(0, rows, SQUARE):
+            high = least(SQUARE, rows - i)
+            here = pointer(source, start + i * columns + j)
+            there = pointer(target, offset + j * width + i)
+            if high == SQUARE and wide == SQUARE:
+                _whole_square(here, columns, there, width, high, wide)
+            else:
+                _part_of_square(here, columns, there, width, high, wide)

@@ -371,7 +371,6 @@ def assess(network, raw, targets, weights):
         ),
         _read_only(raw),
         (_read_only(targets), _read_only(weights), _read_only(np.arange(n_rows))),
-        np.zeros(columns, dtype=dtype),
         (np.empty(block * columns, dtype=dtype), np.empty(block * columns, dtype)),
         predictions,
         np.array(network.loss_parameters, dtype=dtype),

@@ -84,34 +84,40 @@ def tile(rows, vectors, lanes):
     """An intrinsic that computes rows × vectors of the result.
 
     Its arguments: a, its strides by row and by inner index; b and its stride by inner
-    index; out and its stride by row; length of the inner dimension; whether to add to
-    what out holds; lanes in use of the last vector.
+    index; what the sums begin with, its stride by row, and whether they begin with it
+    or with zero; out and its stride by row; length of the inner dimension; lanes in use
+    of the last vector.
     """
 
     @intrinsic
     def compute(
-        typing_context, a, a_row, a_step, b, b_step, out, out_row, inner, add, tail
-    ):
+        typing_context, a, a_row, a_step, b, b_step,
+        start, start_row, begins, out, out_row, inner, tail,
+    ):  # fmt: skip
         def generate(context, builder, signature, values):
-            a, a_row, a_step, b, b_step, out, out_row, inner, add, tail = values
+            a, a_row, a_step, b, b_step, *others = values
+            start, start_row, begins, out, out_row, inner, tail = others
             emit = _Emitter(context, builder, signature.args[0].dtype, lanes)
             last_mask = emit.mask(tail)
             masks = [None] * (vectors - 1) + [last_mask]
             places = list(pairs(range(rows), range(vectors)))
 
-            def out_place(i, v):
-                offset = builder.mul(out_row, emit.integer(i))
-                return builder.gep(out, [builder.add(offset, emit.integer(v * lanes))])
+            def place_in(matrix, row, i, v):
+                offset = builder.mul(row, emit.integer(i))
+                offset = builder.add(offset, emit.integer(v * lanes))
+                return builder.gep(matrix, [offset])
 
             fresh = builder.append_basic_block("fresh")
             loaded = builder.append_basic_block("loaded")
             body = builder.append_basic_block("body")
             done = builder.append_basic_block("done")
             builder.cbranch(
-                builder.icmp_signed("!=", add, emit.integer(0)), loaded, fresh
+                builder.icmp_signed("!=", begins, emit.integer(0)), loaded, fresh
             )
             builder.position_at_end(loaded)
-            held = [emit.load(out_place(i, v), masks[v]) for i, v in places]
+            held = [
+                emit.load(place_in(start, start_row, i, v), masks[v]) for i, v in places
+            ]
             builder.branch(body)
             builder.position_at_end(fresh)
             builder.branch(body)
@@ -148,16 +154,11 @@ def tile(rows, vectors, lanes):
             builder.cbranch(builder.icmp_signed("<", following, inner), body, done)
             builder.position_at_end(done)
             for (i, v), value in zip(places, added, strict=True):
-                emit.store(value, out_place(i, v), masks[v])
+                emit.store(value, place_in(out, out_row, i, v), masks[v])
             return context.get_dummy_value()
 
-        integers = [types.intp] * 2
-        return (
-            types.void(
-                a, *integers, b, types.intp, out, types.intp, *integers, types.intp
-            ),
-            generate,
-        )
+        n = types.intp
+        return types.void(a, n, n, b, n, start, n, n, out, n, n, n), generate
 
     return compute
 
@@ -193,14 +194,17 @@ def packer(vectors, lanes):
 def dots(rows, lanes):
     """An intrinsic: inner products of some rows of a with a vector.
 
-    Its arguments: a and its stride by row; the vector; out, its stride, and whether to
-    add to what it holds; length of the inner dimension.
+    Its arguments: a and its stride by row; the vector; what the sums begin with, its
+    stride by row, and whether they begin with it or with zero; out and its stride by
+    row; length of the inner dimension.
     """
 
     @intrinsic
-    def compute(typing_context, a, a_row, vector, out, out_row, add, inner):
+    def compute(
+        typing_context, a, a_row, vector, start, start_row, begins, out, out_row, inner
+    ):
         def generate(context, builder, signature, values):
-            a, a_row, vector, out, out_row, add, inner = values
+            a, a_row, vector, start, start_row, begins, out, out_row, inner = values
             emit = _Emitter(context, builder, signature.args[0].dtype, lanes)
             width = emit.integer(lanes)
             whole = builder.mul(builder.sdiv(inner, width), width)
@@ -220,15 +224,90 @@ def dots(rows, lanes):
             ):
                 add_products(p, None)
             add_products(whole, emit.mask(builder.sub(inner, whole)))
-            adds = builder.icmp_signed("!=", add, emit.integer(0))
+            begins = builder.icmp_signed("!=", begins, emit.integer(0))
             for i, total in enumerate(sums):
-                place = builder.gep(out, [builder.mul(out_row, emit.integer(i))])
-                zero = ir.Constant(emit.scalar, 0.0)
-                start = builder.select(adds, builder.load(place), zero)
-                builder.store(emit.sum_lanes(start, builder.load(total)), place)
+                first = cgutils.alloca_once_value(
+                    builder, ir.Constant(emit.scalar, 0.0)
+                )
+                with builder.if_then(begins):
+                    offset = builder.mul(start_row, emit.integer(i))
+                    builder.store(builder.load(builder.gep(start, [offset])), first)
+                value = emit.sum_lanes(builder.load(first), builder.load(total))
+                offset = builder.mul(out_row, emit.integer(i))
+                builder.store(value, builder.gep(out, [offset]))
             return context.get_dummy_value()
 
-        length = types.intp
-        return types.void(a, length, vector, out, length, length, length), generate
+        n = types.intp
+        return types.void(a, n, vector, start, n, n, out, n, n), generate
 
     return compute
+
+
+# Rows and columns of the squares in which matrices are transposed.
+SQUARE = 8
+
+
+def _transposed(builder, rows):
+    """The columns of a square as vectors: swaps between ever nearer rows."""
+    rows = list(rows)
+    indices = ir.VectorType(ir.IntType(32), SQUARE)
+    lanes = range(SQUARE)
+    for d in (SQUARE // 2, SQUARE // 4, SQUARE // 8):
+        above = ir.Constant(
+            indices, [n if n & d == 0 else SQUARE + n - d for n in lanes]
+        )
+        below = ir.Constant(
+            indices, [n + d if n & d == 0 else SQUARE + n for n in lanes]
+        )
+        for i in (i for i in lanes if i & d == 0):
+            pair = rows[i], rows[i + d]
+            rows[i] = builder.shuffle_vector(*pair, above)
+            rows[i + d] = builder.shuffle_vector(*pair, below)
+    return rows
+
+
+def squares(is_whole):
+    """An intrinsic that transposes a square, or where it is not whole, a part of one.
+
+    Its arguments: source and its stride by row; target and its stride by row; rows and
+    columns in use of the source.
+    """
+
+    @intrinsic
+    def transpose(
+        typing_context, source, source_row, target, target_row, rows, columns
+    ):
+        def generate(context, builder, signature, values):
+            source, source_row, target, target_row, rows, columns = values
+            emit = _Emitter(context, builder, signature.args[0].dtype, SQUARE)
+
+            def masks(inner, outer):
+                """Of every vector: none beyond the last, and none of its last lanes."""
+                if is_whole:
+                    return [None] * SQUARE
+                nothing = emit.integer(0)
+                return [
+                    emit.mask(
+                        builder.select(
+                            builder.icmp_signed("<", emit.integer(i), outer),
+                            *(inner, nothing),
+                        )
+                    )
+                    for i in range(SQUARE)
+                ]
+
+            def places(matrix, row):
+                for i in range(SQUARE):
+                    yield builder.gep(matrix, [builder.mul(row, emit.integer(i))])
+
+            given = zip(places(source, source_row), masks(columns, rows), strict=True)
+            found = _transposed(builder, [emit.load(*each) for each in given])
+            wanted = zip(places(target, target_row), masks(rows, columns), strict=True)
+            for value, each in zip(found, wanted, strict=True):
+                emit.store(value, *each)
+            return context.get_dummy_value()
+
+        n = types.intp
+        return types.void(source, n, target, n, n, n), generate
+
+    return transpose
