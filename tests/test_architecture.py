@@ -23,7 +23,7 @@ FLOORS = [
     ["skmlp.backends"],
     ["skmlp.initialisation"],
     ["skmlp.network"],
-    ["skmlp.rules"],
+    ["skmlp.rules", "skmlp.shuffling"],
     ["skmlp.jit"],
     ["skmlp.inner_compiler"],
     [
@@ -37,6 +37,7 @@ COMPILED = (
     "skmlp.backends.cpu",
     "skmlp.backends.cuda",
     "skmlp.jit",
+    "skmlp.shuffling",
     "skmlp.inner_compiler",
     "skmlp.lean_compiler",
     "skmlp.by_reference",

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from sklearn.exceptions import ConvergenceWarning
 
+from skmlp.shuffling import shuffle
 from skmlp.training.clock import Clock
 from skmlp.training.finite import check_finite
 
@@ -117,7 +118,7 @@ def _run_epochs(session, optimizer, progress, rules, rows, generator, measure):
         if rules.shuffle:
             # In place, so cumulative: the orders and the random numbers are those of
             # scikit-learn, which permutes the last epoch's order.
-            generator.shuffle(order)
+            shuffle(generator, order)
         loss, n_rows = slices.train_epoch(session, optimizer, order, rules.batch_size)
         if not progress.judged_by_score:
             check_finite(session.parameters)
