@@ -1,4 +1,4 @@
-"""The shuffle of an epoch's rows: NumPy's, with NumPy's numbers, in a quarter of the time.
+"""The shuffle of rows: NumPy's, with NumPy's numbers, in a quarter of its time.
 
 In small networks `RandomState.shuffle` takes a tenth of an epoch, while the other
 threads wait. Half of that is the call of a function for every number, most of the rest
