@@ -96,10 +96,10 @@ def _noise(x, keys, first_row, deviation):
     """Add normal noise to a block of X."""
     key = key_of(keys[0], keys[1], keys[2])
     block = flat(x)
-    first = np.uint32(first_row * x.shape[1])
+    number = np.uint32(first_row * x.shape[1])
     for e in range(block.shape[0]):
-        word = word_of(key, np.uint32(first + np.uint32(e)))
-        block[e] += deviation * normal_of(word)
+        block[e] += normal_of(word_of(key, number), deviation)
+        number = np.uint32(number + np.uint32(1))
     return 0
 
 
