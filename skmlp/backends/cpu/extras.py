@@ -71,24 +71,24 @@ class Extras(NamedTuple):
 def _drop(values, keys, first_row, threshold, factor):
     """Multiply by the factor what is kept, the rest by zero."""
     key = key_of(keys[0], keys[1], keys[2])
-    zero = factor * 0
+    zero = type(factor)(0)
     block = flat(values)
-    first = np.uint32(first_row * values.shape[1])
+    number = np.uint32(first_row * values.shape[1])
     for e in range(block.shape[0]):
-        kept = is_kept(key, np.uint32(first + np.uint32(e)), threshold)
-        block[e] *= factor if kept else zero
+        block[e] *= factor if is_kept(key, number, threshold) else zero
+        number = np.uint32(number + np.uint32(1))
     return 0
 
 
 def _drop_to(source, out, keys, first_row, threshold, factor):
     """As `_drop`, from memory to other memory."""
     key = key_of(keys[0], keys[1], keys[2])
-    zero = factor * 0
+    zero = type(factor)(0)
     block, target = flat(source), flat(out)
-    first = np.uint32(first_row * source.shape[1])
+    number = np.uint32(first_row * source.shape[1])
     for e in range(block.shape[0]):
-        kept = is_kept(key, np.uint32(first + np.uint32(e)), threshold)
-        target[e] = block[e] * (factor if kept else zero)
+        target[e] = block[e] * (factor if is_kept(key, number, threshold) else zero)
+        number = np.uint32(number + np.uint32(1))
     return 0
 
 

@@ -154,8 +154,9 @@ def _smoothed(targets, row, j, p, columns):
 
 def _membership(targets, row, j, p, columns):
     """1 for the output of the class's number, else 0; smoothed."""
-    share = p / columns
-    return 1 - p + share if int(targets[row, 0]) == j else share
+    T = type(p)
+    share = p / T(columns)
+    return T(1) - p + share if int(targets[row, 0]) == j else share
 
 
 def _loss_loop(value, slope, link, link_slope, target):
@@ -225,19 +226,20 @@ def _softmax_loss(z, bias, delta, targets, weights, rows, scale, parameters):
         if smoothing > 0:
             chosen = _smooth(chosen, z[i], delta[i], w, smoothing)
         total += w * (log(exponentials) - chosen)
-        delta[i, of_class] -= w * (1 - smoothing)
+        delta[i, of_class] -= w * (type(w)(1) - smoothing)
     return total
 
 
 @jit.inline
 def _smooth(chosen, z, delta, w, smoothing):
     """Share out a part of the target among all classes (Szegedy et al., 2016)."""
-    columns = z.shape[0]
-    mean = type(w)(0)
-    for j in range(columns):
-        mean += z[j]
-        delta[j] -= w * smoothing / columns
-    return (1 - smoothing) * chosen + smoothing * mean / columns
+    T = type(w)
+    share = smoothing / T(z.shape[0])
+    total = T(0)
+    for j in range(z.shape[0]):
+        total += z[j]
+        delta[j] -= w * share
+    return (T(1) - smoothing) * chosen + share * total
 
 
 def _one_slot_update(update):
