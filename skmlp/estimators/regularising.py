@@ -1,5 +1,7 @@
 """What the parameters say about regularisation beside the L2 penalty."""
 
+from numbers import Real
+
 import numpy as np
 from scipy import sparse
 
@@ -56,15 +58,15 @@ def _rates(dropout, n_hidden):
     """Rate of dropout of each hidden layer, from the parameter ``dropout``."""
     if not np.iterable(dropout):
         return (float(dropout),) * n_hidden
-    rates = tuple(float(rate) for rate in dropout)
+    rates = tuple(dropout)
     if len(rates) != n_hidden:
         raise ValueError(
             f"dropout must be one rate for all hidden layers or a list of {n_hidden}, "
             f"one a layer, got {len(rates)}: {dropout!r}."
         )
-    if not all(0 <= rate < 1 for rate in rates):
+    if not all(isinstance(rate, Real) and 0 <= rate < 1 for rate in rates):
         raise ValueError(f"dropout must have rates in [0, 1), got {dropout!r}.")
-    return rates
+    return tuple(float(rate) for rate in rates)
 
 
 def _refuse_with_lbfgs(estimator, rates):

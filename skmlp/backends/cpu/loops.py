@@ -339,13 +339,21 @@ def address_of(function, key, signature):
     return address
 
 
-def _from_rules(make, rules, signature):
-    """Address of the loop that a factory makes of some rules."""
-    own = all(_is_own(rule) for rule in rules)
-    names = ",".join(rule.__qualname__ for rule in rules)
-    key = f"{__name__}.{make.__name__}({names})" if own else None
+def _from_rules(make, row, rules, signature):
+    """Address of the loop that a factory makes of the rules of a table's row."""
     compiled = [(jit.rule if _is_own(rule) else jit.foreign)(rule) for rule in rules]
-    return address_of(make(*compiled), key, signature)
+    loop = make(*compiled)
+    if all(_is_own(rule) for rule in rules):
+        names = ",".join(rule.__qualname__ for rule in rules)
+        return address_of(loop, f"{__name__}.{make.__name__}({names})", signature)
+    try:
+        return address_of(loop, None, signature)
+    except Exception as error:
+        raise ValueError(
+            f"Numba cannot compile the functions of {row.name!r}: they may use "
+            "arithmetic, comparisons, conditional expressions and NumPy's mathematical "
+            "functions."
+        ) from error
 
 
 def _is_own(rule):
@@ -368,7 +376,7 @@ def activation(row, dtype, *, keeps):
     if row.value is None:
         return address_of(_softmax, f"{__name__}._softmax", signature)
     make = _keeping_loop if keeps else _activation_loop
-    return _from_rules(make, (row.value,), signature)
+    return _from_rules(make, row, (row.value,), signature)
 
 
 @functools.cache
@@ -377,7 +385,7 @@ def slope(row, dtype):
     signature = Kinds(dtype).slope()
     if row.slope is None:
         return address_of(_softmax_slope, f"{__name__}._softmax_slope", signature)
-    return _from_rules(_slope_loop, (row.slope,), signature)
+    return _from_rules(_slope_loop, row, (row.slope,), signature)
 
 
 @functools.cache
@@ -385,7 +393,7 @@ def loss(row, dtype):
     """Address of a loss's loop: sums the loss, leaves the gradient by z in delta."""
     signature = Kinds(dtype).loss()
     if row.row is not None:
-        return _from_rules(_loss_by_rows, (row.row,), signature)
+        return _from_rules(_loss_by_rows, row, (row.row,), signature)
     if row.value is None:
         return address_of(_softmax_loss, f"{__name__}._softmax_loss", signature)
     link = row.link or ACTIVATIONS["identity"]
@@ -399,11 +407,11 @@ def loss(row, dtype):
         return _loss_loop(value, slope, *others)
 
     make.__name__ = _loss_loop.__name__
-    return _from_rules(make, rules, signature)
+    return _from_rules(make, row, rules, signature)
 
 
 @functools.cache
 def update(row, dtype):
     """Address of an optimizer's loop; it returns the sum of the squares of p before."""
     signature = Kinds(dtype).update()
-    return _from_rules(_UPDATE_LOOPS[row.slots], (row.update,), signature)
+    return _from_rules(_UPDATE_LOOPS[row.slots], row, (row.update,), signature)
