@@ -15,6 +15,7 @@ from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.docs import with_shared_docs
 from skmlp.estimators.labels import Labels
 from skmlp.estimators.on_gpu import answers_in_kind, on_host, prepared
+from skmlp.estimators.parameters import LossNames
 from skmlp.estimators.validation import Given
 from skmlp.rules.checks import check_loss
 from skmlp.rules.losses import BINARY_LOSSES, Loss, classification_loss
@@ -89,7 +90,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     _parameter_constraints: dict = {
         **BaseMLP._parameter_constraints,
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
-        "loss": [StrOptions({name for name, _ in BINARY_LOSSES}), Loss],
+        "loss": [StrOptions(LossNames(BINARY_LOSSES)), Loss],
         "out_activation": [StrOptions({"auto", "identity", "logistic", "softmax"})],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
@@ -275,7 +276,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _head(self, targets):
         several = self._labels.one_of_several
         if isinstance(self.loss, Loss):
-            check_loss(self.loss)
+            check_loss(self.loss, labels=True)
         loss = classification_loss(self.loss, self.out_activation, several)
         if self.label_smoothing > 0 and self.loss != "log_loss":
             raise ValueError(
