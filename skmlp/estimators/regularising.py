@@ -1,7 +1,5 @@
 """What the parameters say about regularisation beside the L2 penalty."""
 
-from numbers import Real
-
 import numpy as np
 from scipy import sparse
 
@@ -64,9 +62,11 @@ def _rates(dropout, n_hidden):
             f"dropout must be one rate for all hidden layers or a list of {n_hidden}, "
             f"one a layer, got {len(rates)}: {dropout!r}."
         )
-    if not all(isinstance(rate, Real) and 0 <= rate < 1 for rate in rates):
+    numbers = np.asarray(rates)
+    known = numbers.dtype.kind in "fiu" and numbers.ndim == 1
+    if not (known and np.all((numbers >= 0) & (numbers < 1))):
         raise ValueError(f"dropout must have rates in [0, 1), got {dropout!r}.")
-    return tuple(float(rate) for rate in rates)
+    return tuple(numbers.tolist())
 
 
 def _refuse_with_lbfgs(estimator, rates):
