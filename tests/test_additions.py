@@ -65,6 +65,15 @@ def test_a_loss_of_two_classes_is_one_of_several_too(monkeypatch):
     np.testing.assert_array_equal(other.predict_proba(X), one.predict_proba(X))
 
 
+def test_a_loss_added_at_run_time_has_probabilities_or_not(monkeypatch):
+    for old, new in (("log_loss", "likely"), ("hinge", "margin")):
+        (row,) = (row for row in losses.BINARY_LOSSES.values() if row.name == old)
+        key = (new, row.output)
+        monkeypatch.setitem(losses.BINARY_LOSSES, key, row._replace(name=new))
+    assert hasattr(MLPClassifier(loss="likely"), "predict_proba")
+    assert not hasattr(MLPClassifier(loss="margin"), "predict_proba")
+
+
 def test_a_row_added_at_run_time_is_in_the_documentation(monkeypatch):
     template = (
         "Title.\n\n    {parameters}\n    {own_parameters}\n    {regressor_loss}\n"

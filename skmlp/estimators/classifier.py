@@ -20,9 +20,6 @@ from skmlp.estimators.validation import Given
 from skmlp.rules.checks import check_loss
 from skmlp.rules.losses import BINARY_LOSSES, Loss, classification_loss
 
-# Losses whose outputs are no probabilities.
-_MARGINS = ("hinge", "squared_hinge")
-
 
 @with_shared_docs
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -333,10 +330,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _has_probabilities(self):
         """Whether the loss is one of probabilities; else there is no such method."""
-        named = isinstance(self.loss, str)
-        kind = self.loss if named else getattr(self.loss, "output", None)
+        rows = {row.name: row for row in BINARY_LOSSES.values()}
+        loss = rows.get(self.loss) if isinstance(self.loss, str) else self.loss
         # Of a fitted network its own output counts, whatever was set afterwards.
-        if getattr(self, "out_activation_", kind) in (*_MARGINS, "identity"):
+        output = getattr(self, "out_activation_", getattr(loss, "output", None))
+        if output == "identity":
             raise AttributeError(
                 f"probability estimates are not available for loss={self.loss!r}, "
                 "whose outputs are margins: use decision_function, or loss='log_loss'."

@@ -15,6 +15,7 @@ from skmlp.estimators.on_gpu import answers_in_kind, prepared
 from skmlp.estimators.parameters import LossNames
 from skmlp.estimators.validation import Given
 from skmlp.rules.checks import check_loss
+from skmlp.rules.coupled import SMALLEST_VARIANCE
 from skmlp.rules.losses import (
     LINKS,
     QUANTILES,
@@ -366,7 +367,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
                 "loss='gaussian_nll'."
             )
         raw = outputs[:, outputs.shape[1] // 2 :].reshape(predicted.shape)
-        return predicted, np.sqrt(np.logaddexp(0, raw) + 1e-6)
+        return predicted, np.sqrt(np.logaddexp(0, raw) + SMALLEST_VARIANCE)
 
 
 def _decoded(outputs, per_target):
