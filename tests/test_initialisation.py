@@ -72,6 +72,60 @@ def first_weights(**settings):
     return model.set_params(**settings).fit(X, Y)
 
 
+# He's for what is zero, or nearly so, on one side; LeCun's normal for selu, which
+# normalises itself by it; scikit-learn's for scikit-learn's; Glorot's for the rest.
+INITS = {
+    "leaky_relu": "he_uniform",
+    "elu": "he_uniform",
+    "gelu": "he_uniform",
+    "gelu_tanh": "he_uniform",
+    "silu": "he_uniform",
+    "mish": "he_uniform",
+    "relu6": "he_uniform",
+    "selu": "lecun_normal",
+    "identity": "sklearn_uniform",
+    "tanh": "sklearn_uniform",
+    "relu": "sklearn_uniform",
+    "logistic": "sklearn_uniform_logistic",
+    "softplus": "glorot_uniform",
+    "softsign": "glorot_uniform",
+    "hard_tanh": "glorot_uniform",
+    "hard_sigmoid": "glorot_uniform",
+    "arctan": "glorot_uniform",
+    "erf": "glorot_uniform",
+    "gudermannian": "glorot_uniform",
+    "algebraic": "glorot_uniform",
+    "softmax": "glorot_uniform",
+}
+
+
+def test_activations_are_initialised_as_their_sources_say():
+    assert {name: ACTIVATIONS[name].init for name in INITS} == INITS
+
+
+@pytest.mark.parametrize("name", ["elu", "gelu", "relu"])
+def test_signals_keep_their_size_through_twenty_layers(name):
+    x = np.random.default_rng(0).normal(size=(200, 200))
+    deep = {"hidden_layer_sizes": [200] * 20, "activation": name, "max_iter": 1}
+    model = MLPRegressor(learning_rate_init=1e-300, random_state=0, **deep)
+    spreads = {}
+    for scheme in ("he_uniform", "glorot_uniform"):
+        model.set_params(weight_init=scheme).fit(x, x[:, 0])
+        spreads[scheme] = model.hidden_activations(x).std()
+    assert 0.1 < spreads["he_uniform"] < 3
+    assert spreads["glorot_uniform"] < spreads["he_uniform"] / 10
+
+
+def test_selu_normalises_itself():
+    """Mean 0 and variance 1 are a fixed point (Klambauer et al., 2017)."""
+    x = np.random.default_rng(0).normal(size=(200, 200))
+    deep = {"hidden_layer_sizes": [200] * 20, "activation": "selu", "max_iter": 1}
+    model = MLPRegressor(learning_rate_init=1e-300, random_state=0, **deep)
+    hidden = model.fit(x, x[:, 0]).hidden_activations(x)
+    assert abs(hidden.mean()) < 0.1
+    assert hidden.std() == pytest.approx(1, abs=0.1)
+
+
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_auto_is_what_each_layers_activation_asks_for(name):
     layers = ["tanh", name, "logistic"]
