@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from rule_runners import row_of
-from scipy import special, stats
+from scipy import sparse, special, stats
 
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.backends import Problem, Regularisation, cpu, reference
@@ -265,3 +265,29 @@ def test_without_intercepts_there_are_none(kind, y, solver):
     assert not any(np.any(bias) for bias in model.intercepts_)
     at_zero = model._outputs(np.zeros((1, N_FEATURES)), "identity")
     assert_array_equal(at_zero, np.zeros_like(at_zero))
+
+
+OF_STEPS = {
+    "dropout": 0.5,
+    "input_noise": 0.1,
+    "max_norm": 1.0,
+    "max_grad_norm": 1.0,
+    "weight_decay": 0.1,
+    "normalization": "batch",
+}
+
+
+@every_estimator
+@pytest.mark.parametrize("name", OF_STEPS)
+def test_lbfgs_refuses_what_is_done_in_steps(kind, y, name):
+    model = kind(solver="lbfgs", **SMALL).fit(X, y)
+    before = weights_of(model)
+    with pytest.raises(ValueError, match=rf"{name}.* needs a stochastic solver"):
+        model.set_params(**{name: OF_STEPS[name]}).fit(X, y)
+    assert_array_equal(weights_of(model), before)
+
+
+def test_noise_on_sparse_data_is_refused():
+    model = MLPRegressor(input_noise=0.1, **SMALL)
+    with pytest.raises(ValueError, match=r"input_noise=0\.1 needs dense X"):
+        model.fit(sparse.csr_array(X), X[:, 0])
