@@ -178,6 +178,29 @@ def test_good_layers(kind, sizes):
     assert hidden == list(np.atleast_1d(sizes).astype(int))
 
 
+BAD_LISTS = [
+    ("dropout", [0.1, 0.2, 0.3], "dropout must be one rate .* list of 1, .* got 3"),
+    ("dropout", [1.0], r"dropout must have rates in \[0, 1\), got"),
+    ("dropout", [np.nan], r"dropout must have rates in \[0, 1\), got"),
+    ("dropout", ["half"], r"dropout must have rates in \[0, 1\), got"),
+    ("dropout", [None], r"dropout must have rates in \[0, 1\), got"),
+    ("activation", ["relu", "tanh"], "activation must be one .* list of 1, .* got 2"),
+    ("activation", [], "activation must be one .* list of 1, .* got 0"),
+    ("activation", ["sigmoid"], "activation must be among .*, got 'sigmoid'"),
+    ("activation", [3], "activation must be among .*, got 3"),
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("name", "values", "message"), BAD_LISTS)
+def test_bad_lists_of_one_a_layer(kind, name, values, message):
+    estimator = fitted(kind, hidden_layer_sizes=(4,)).set_params(**{name: values})
+    before = frozen(estimator)
+    with pytest.raises(ValueError, match=message):
+        estimator.fit(X, target_of(estimator))
+    assert frozen(estimator) == before
+
+
 def test_unknown_parameters():
     with pytest.raises(TypeError, match="layers"):
         MLPClassifier(layers=3)

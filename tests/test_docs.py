@@ -6,17 +6,16 @@ The walk through CONTRIBUTING.md is walked here, too.
 import ast
 import inspect
 import re
-from pathlib import Path
 
+import additions
 import numpy as np
 import pytest
 
-from skmlp import Activation, MLPClassifier, MLPRegressor
+from skmlp import MLPClassifier, MLPRegressor
 from skmlp.initialisation import SCHEMES
 from skmlp.rules import activations, losses
 from skmlp.rules.checks import check_activation
 
-ROOT = Path(__file__).parents[1]
 ESTIMATORS = [MLPClassifier, MLPRegressor]
 TABLES = {
     "activation": activations.ACTIVATIONS.values(),
@@ -64,17 +63,13 @@ def test_no_place_of_a_docstring_is_left_open(estimator):
 
 
 def test_the_walk_of_contributing_leads_to_an_activation():
-    page = (ROOT / "CONTRIBUTING.md").read_text()
-    walk = page.partition("## Adding an activation")[2].partition("\n## ")[0]
-    functions, row = re.findall(r"```python\n(.*?)```", walk, flags=re.DOTALL)
-    names = {"np": np, "Activation": Activation, "__name__": "walk"}
-    exec(inspect.cleandoc("\n" + functions), names)
-    row = eval(inspect.cleandoc("\n" + row), names)
+    row = additions.walk()
     check_activation(row)
     assert row.init in SCHEMES
     for dtype in (np.float32, np.float64):
-        assert isinstance(row.value(dtype(0.3)), dtype)
-        assert isinstance(row.slope(dtype(0.3)), dtype)
+        for z in (-0.3, 0.3):
+            assert isinstance(row.value(dtype(z)), dtype)
+            assert isinstance(row.slope(dtype(z)), dtype)
     X = np.linspace(-1, 1, 60).reshape(-1, 1)
     model = MLPRegressor(activation=row, solver="lbfgs", max_iter=500, random_state=0)
     assert model.fit(X, X.ravel() ** 2).score(X, X.ravel() ** 2) > 0.99

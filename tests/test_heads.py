@@ -377,6 +377,8 @@ def test_quantiles_and_early_stopping():
         ({"quantile": [0.0, 0.5]}, X[:, 0], r"must be in \(0, 1\), got"),
         ({"quantile": [0.5, 1.0]}, X[:, 0], r"must be in \(0, 1\), got"),
         ({"quantile": [0.5, np.nan]}, X[:, 0], "quantile must be"),
+        ({"quantile": ["low", "high"]}, X[:, 0], "quantile must be .*'high'"),
+        ({"quantile": [0.5, None]}, X[:, 0], "quantile must be .*None"),
         ({"quantile": [0.1, 0.5]}, X[:, :2], "single target, but y has 2 columns"),
         (
             {"quantile": [0.1, 0.5], "out_activation": "exp"},

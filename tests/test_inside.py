@@ -169,6 +169,22 @@ def test_in_small_layers_all_units_must_be_dead(biases, warns):
         model.fit(x, np.zeros(200))
 
 
+@pytest.mark.parametrize("n_dead", [40, 41])
+def test_a_layer_is_warned_of_above_two_fifths(n_dead):
+    x = np.linspace(-1, 1, 200).reshape(-1, 1)
+    biases = np.where(np.arange(100) < n_dead, -9.0, 9.0)
+    model = MLPRegressor(
+        weight_init=([np.ones((1, 100)), np.ones((100, 1))], [biases, np.zeros(1)]),
+        max_iter=1,
+        learning_rate_init=1e-9,
+    )
+    if n_dead == 40:
+        silent(model, x, np.zeros(200))
+        return
+    with pytest.warns(DeadUnitsWarning, match="41% of the 100 units of hidden layer 0"):
+        model.fit(x, np.zeros(200))
+
+
 def test_units_that_live_on_rare_rows_are_alive():
     """All rows that the first look takes are alike, some of the others are not."""
     x = np.full((1000, 1), -1.0)

@@ -109,6 +109,48 @@ def test_gradient_of_the_kernels_by_finite_differences(row):
     assert_gradient(make_problem("layer", ("gelu", "tanh"), row), cpu)
 
 
+@pytest.mark.parametrize("backend", [reference, cpu], ids=["reference", "cpu"])
+def test_running_statistics_are_those_of_the_minibatches(backend):
+    """A tenth of each minibatch's mean and unbiased variance; a single row has none."""
+    problem = make_problem("batch", ("tanh",))
+    vector = make_parameters(problem.network)
+    (coef, _), _ = views(problem.network, vector)
+    _, (mean,), (variance,) = norms(problem.network, vector.copy())
+    slots = np.zeros((1, vector.size))
+    optimizer = SimpleNamespace(name="sgd", slots=slots, hyper=(0.0, 1.0, 0.0))
+    batches = np.split(problem.rows, [8, 16, 24, 32])
+    with backend.open_session(problem, vector, 1) as session:
+        session.train(optimizer, problem.rows, 8, (0, 5), steps(5, 0.0), 0.0)
+        after = np.array(session.parameters)
+    for batch in batches[:-1]:
+        z = problem.x[batch] @ coef
+        mean = 0.9 * mean + 0.1 * z.mean(axis=0)
+        variance = 0.9 * variance + 0.1 * z.var(axis=0, ddof=1)
+    assert len(batches[-1]) == 1
+    found = norms(problem.network, after)
+    assert_allclose(found.means[0], mean, rtol=1e-9)
+    assert_allclose(found.variances[0], variance, rtol=1e-9)
+    trained = layout(problem.network).trained
+    assert_array_equal(after[:trained], vector[:trained])
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("normalization", ["layer", "batch"])
+def test_normalised_inputs_have_mean_zero_and_variance_one(normalization, dtype):
+    """Up to the trained scales and biases, whatever the scale of the features."""
+    x, y = load_digits(return_X_y=True)
+    clf = MLPClassifier((30,), "identity", normalization=normalization, dtype=dtype)
+    # Steps so small that the running statistics catch up with the weights.
+    clf.set_params(learning_rate_init=1e-5, max_iter=100, tol=0.0, random_state=0)
+    clf.set_params(batch_size=len(x), n_iter_no_change=100)
+    hidden = clf.fit(1000 * x, y).hidden_activations(1000 * x)
+    normed = (hidden - clf.intercepts_[0]) / clf.norm_scales_[0]
+    axis = 1 if normalization == "layer" else 0
+    assert_allclose(normed.mean(axis=axis), 0, atol=0.01)
+    assert_allclose(normed.std(axis=axis), 1, atol=0.01)
+
+
 KINDS = ["layer", "batch"]
 CASES = [
     (("tanh",), {}),

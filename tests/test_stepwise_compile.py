@@ -41,7 +41,6 @@ STATE = named(
 )
 FACTOR = named(Factor, REALS, NUMBER, NUMBER, NUMBER, NUMBERS, NUMBER, NUMBER)
 
-# Without noise, whose rule takes its logarithms and cosines in double precision.
 PLAIN = Spec(
     SINGLE,
     Tile(16, 8, 16),
@@ -57,6 +56,7 @@ ALL = PLAIN._replace(
     optimizer="amsgrad",
     normalization="batch",
     drops=True,
+    noisy=True,
     limits_gradient=True,
     limits_weights=True,
 )

@@ -221,11 +221,12 @@ def _dropout_factors(network, dropout, seed, step, n):
     return factors
 
 
-def _noise(seed, step, shape):
-    """Standard normal numbers for a batch of X."""
+def _noise(extras, step, shape):
+    """Normal numbers for a batch of X."""
+    deviation = np.float64(extras.input_noise)
     with np.errstate(over="ignore"):
-        words = word_of(key_of(seed, step, 0), _numbers(shape))
-        return np.array([normal_of(word) for word in words]).reshape(shape)
+        words = word_of(key_of(extras.seed, step, 0), _numbers(shape))
+        return np.array([normal_of(word, deviation) for word in words]).reshape(shape)
 
 
 def _limit_norms(network, parameters, largest):
@@ -268,7 +269,7 @@ class Session:
                 problem.network, extras.dropout, extras.seed, step, len(rows)
             )
         if step is not None and extras.input_noise > 0:
-            x += extras.input_noise * _noise(extras.seed, step, x.shape)
+            x += _noise(extras, step, x.shape)
         batch = (x, targets, weights * scale)
         loss, gradient, trace = _gradient(problem.network, parameters, batch, factors)
         penalised = _weights_only(problem.network, parameters)

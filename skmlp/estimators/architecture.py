@@ -53,12 +53,21 @@ def hidden_activations(activation, n_hidden):
         )
     for layer in given:
         if isinstance(layer, Activation):
+            _check_scheme(layer)
             check_activation(layer)
         elif not isinstance(layer, str) or layer not in ACTIVATIONS:
             raise ValueError(
                 f"activation must be among {sorted(ACTIVATIONS)}, got {layer!r}."
             )
     return given
+
+
+def _check_scheme(activation):
+    if activation.init not in SCHEMES:
+        raise ValueError(
+            f"activation {activation.name!r} has init={activation.init!r}, which must "
+            f"be one of {', '.join(map(repr, sorted(SCHEMES)))}."
+        )
 
 
 def first_parameters(network, weight_init, activation, generator, dtype):

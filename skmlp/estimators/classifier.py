@@ -15,12 +15,10 @@ from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.docs import with_shared_docs
 from skmlp.estimators.labels import Labels
 from skmlp.estimators.on_gpu import answers_in_kind, on_host, prepared
+from skmlp.estimators.parameters import LossNames
 from skmlp.estimators.validation import Given
 from skmlp.rules.checks import check_loss
 from skmlp.rules.losses import BINARY_LOSSES, Loss, classification_loss
-
-# Losses whose outputs are no probabilities.
-_MARGINS = ("hinge", "squared_hinge")
 
 
 @with_shared_docs
@@ -89,7 +87,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     _parameter_constraints: dict = {
         **BaseMLP._parameter_constraints,
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
-        "loss": [StrOptions({name for name, _ in BINARY_LOSSES}), Loss],
+        "loss": [StrOptions(LossNames(BINARY_LOSSES)), Loss],
         "out_activation": [StrOptions({"auto", "identity", "logistic", "softmax"})],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
@@ -275,7 +273,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _head(self, targets):
         several = self._labels.one_of_several
         if isinstance(self.loss, Loss):
-            check_loss(self.loss)
+            check_loss(self.loss, labels=True)
         loss = classification_loss(self.loss, self.out_activation, several)
         if self.label_smoothing > 0 and self.loss != "log_loss":
             raise ValueError(
@@ -332,10 +330,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _has_probabilities(self):
         """Whether the loss is one of probabilities; else there is no such method."""
-        named = isinstance(self.loss, str)
-        kind = self.loss if named else getattr(self.loss, "output", None)
+        rows = {row.name: row for row in BINARY_LOSSES.values()}
+        loss = rows.get(self.loss) if isinstance(self.loss, str) else self.loss
         # Of a fitted network its own output counts, whatever was set afterwards.
-        if getattr(self, "out_activation_", kind) in (*_MARGINS, "identity"):
+        output = getattr(self, "out_activation_", getattr(loss, "output", None))
+        if output == "identity":
             raise AttributeError(
                 f"probability estimates are not available for loss={self.loss!r}, "
                 "whose outputs are margins: use decision_function, or loss='log_loss'."

@@ -1,8 +1,9 @@
 """The parts of the two estimators' docstrings that are the same.
 
 Two near-equal copies drift apart; so the common parameters and attributes stand here
-once and are set into both docstrings when the classes are made. What tables of rules
-say of their rows is set in, too: a row added to a table is documented by being there.
+once and are set into both docstrings when the classes are made. What the tables of
+rules say of their rows then is set in, too: a row of a table is documented by being
+there.
 """
 
 import inspect
@@ -401,13 +402,12 @@ _PARTS = {
     "    {references}": REFERENCES,
 }
 _TABLES = {
-    "<optimizers>": _rows(OPTIMIZERS),
-    "<schedule items>": _rows(SCHEDULES),
-    "<activation rows>": _rows(ACTIVATIONS),
-    "<scheme rows>": _rows(SCHEMES),
-    "<binary loss rows>": _rows(BINARY_LOSSES),
-    "<regression loss rows>": _rows(REGRESSION_LOSSES),
-    "<links>": ", ".join(map(repr, LINKS)),
+    "<optimizers>": OPTIMIZERS,
+    "<schedule items>": SCHEDULES,
+    "<activation rows>": ACTIVATIONS,
+    "<scheme rows>": SCHEMES,
+    "<binary loss rows>": BINARY_LOSSES,
+    "<regression loss rows>": REGRESSION_LOSSES,
 }
 
 
@@ -416,8 +416,9 @@ def with_shared_docs(estimator):
     if estimator.__doc__ is None:  # python -OO
         return estimator
     for place, text in _PARTS.items():
-        for name, made in _TABLES.items():
-            text = text.replace(name, made)
+        for name, table in _TABLES.items():
+            text = text.replace(name, _rows(table))
+        text = text.replace("<links>", ", ".join(map(repr, LINKS)))
         lines = inspect.cleandoc(text).splitlines()
         block = "\n".join(f"    {line}" if line else "" for line in lines)
         estimator.__doc__ = estimator.__doc__.replace(place, block)

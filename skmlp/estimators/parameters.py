@@ -1,11 +1,12 @@
 """Which values the parameters of both estimators may take.
 
-Those that name a rule are read off the rules' tables; solvers and schedules at every
-look, so that a row added to a table is allowed at once.
+Those that name a rule are read off the rules' tables, at every look, so that a row
+added to a table is allowed at once.
 """
 
 import re
 from collections import ChainMap
+from collections.abc import Set
 from numbers import Integral, Real
 from typing import Any
 
@@ -20,6 +21,25 @@ from skmlp.training.schedules import SCHEDULES
 
 STOCHASTIC_SOLVERS = OPTIMIZERS.keys()
 SOLVERS = ChainMap[str, Any](OPTIMIZERS, {"lbfgs": None}).keys()
+WEIGHT_INITS = ChainMap[str, Any](SCHEMES, {"auto": None}).keys()
+
+
+class LossNames(Set):
+    """Names of a table of losses, whose keys are pairs of loss and output."""
+
+    _from_iterable = set
+
+    def __init__(self, table):
+        self._table = table
+
+    def __contains__(self, name):
+        return any(name == row.name for row in self._table.values())
+
+    def __iter__(self):
+        return iter(dict.fromkeys(row.name for row in self._table.values()))
+
+    def __len__(self):
+        return sum(1 for _ in self)
 
 
 class Devices(StrOptions):
@@ -42,7 +62,6 @@ COMMON = {
         "array-like",
         Interval(Integral, 1, None, closed="left"),
     ],
-    # A view of the table, for what is added to it at run time.
     "activation": [StrOptions(ACTIVATIONS.keys()), Activation, "array-like"],
     "solver": [StrOptions(SOLVERS)],
     "alpha": [Interval(Real, 0, None, closed="left")],
@@ -71,7 +90,7 @@ COMMON = {
         Options(Real, {np.inf}),
     ],
     "max_fun": [Interval(Integral, 1, None, closed="left")],
-    "weight_init": [StrOptions({"auto", *SCHEMES}), list, tuple],
+    "weight_init": [StrOptions(WEIGHT_INITS), list, tuple],
     "fit_intercept": ["boolean"],
     "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
     "input_noise": [Interval(Real, 0, None, closed="left")],

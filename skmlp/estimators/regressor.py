@@ -12,8 +12,10 @@ from sklearn.utils.metaestimators import available_if
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.docs import with_shared_docs
 from skmlp.estimators.on_gpu import answers_in_kind, prepared
+from skmlp.estimators.parameters import LossNames
 from skmlp.estimators.validation import Given
 from skmlp.rules.checks import check_loss
+from skmlp.rules.coupled import SMALLEST_VARIANCE
 from skmlp.rules.losses import (
     LINKS,
     QUANTILES,
@@ -71,7 +73,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     _parameter_constraints: dict = {
         **BaseMLP._parameter_constraints,
-        "loss": [StrOptions({name for name, _ in REGRESSION_LOSSES}), Loss],
+        "loss": [StrOptions(LossNames(REGRESSION_LOSSES)), Loss],
         "out_activation": [StrOptions({"auto", "identity", *LINKS})],
         "quantile": [Interval(Real, 0, 1, closed="neither"), "array-like"],
         "delta": [Interval(Real, 0, None, closed="neither")],
@@ -275,10 +277,16 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def _levels(self, columns):
         """Several quantiles, from the parameter ``quantile``."""
-        levels = np.asarray(self.quantile, dtype=np.float64)
-        if levels.ndim != 1 or len(levels) == 0 or not np.all(np.diff(levels) > 0):
+        levels = np.asarray(self.quantile)
+        if (
+            levels.dtype.kind not in "fiu"
+            or levels.ndim != 1
+            or len(levels) == 0
+            or not np.all(np.diff(levels) > 0)
+        ):
             raise ValueError(
-                f"quantile must be one number or an ascending list, got {self.quantile}"
+                "quantile must be one number or an ascending list, got "
+                f"{self.quantile!r}."
             )
         if not np.all((levels > 0) & (levels < 1)):
             raise ValueError(f"quantile must be in (0, 1), got {self.quantile}.")
@@ -359,7 +367,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
                 "loss='gaussian_nll'."
             )
         raw = outputs[:, outputs.shape[1] // 2 :].reshape(predicted.shape)
-        return predicted, np.sqrt(np.logaddexp(0, raw) + 1e-6)
+        return predicted, np.sqrt(np.logaddexp(0, raw) + SMALLEST_VARIANCE)
 
 
 def _decoded(outputs, per_target):

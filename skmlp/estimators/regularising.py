@@ -56,15 +56,17 @@ def _rates(dropout, n_hidden):
     """Rate of dropout of each hidden layer, from the parameter ``dropout``."""
     if not np.iterable(dropout):
         return (float(dropout),) * n_hidden
-    rates = tuple(float(rate) for rate in dropout)
+    rates = tuple(dropout)
     if len(rates) != n_hidden:
         raise ValueError(
             f"dropout must be one rate for all hidden layers or a list of {n_hidden}, "
             f"one a layer, got {len(rates)}: {dropout!r}."
         )
-    if not all(0 <= rate < 1 for rate in rates):
+    numbers = np.asarray(rates)
+    known = numbers.dtype.kind in "fiu" and numbers.ndim == 1
+    if not (known and np.all((numbers >= 0) & (numbers < 1))):
         raise ValueError(f"dropout must have rates in [0, 1), got {dropout!r}.")
-    return rates
+    return tuple(numbers.tolist())
 
 
 def _refuse_with_lbfgs(estimator, rates):

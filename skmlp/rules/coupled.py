@@ -8,6 +8,9 @@ The pinball loss stands here, too, since the one of several quantiles is made of
 from skmlp.rules.activations import logistic, softplus
 from skmlp.rules.elementary import exp, log
 
+# Of a normal distribution that is learnt: without it one exact row outweighs the rest.
+SMALLEST_VARIANCE = 1e-6
+
 
 def quantile(y, z, p):
     """Pinball loss of level p: p (y - z), or (1 - p) (z - y) where z > y."""
@@ -32,7 +35,7 @@ def gaussian_nll(y, z, delta, p):
     total = T(0)
     for j in range(n):
         r = z[j] - y[j]
-        inverse = T(1) / (softplus(z[n + j]) + T(1e-6))
+        inverse = T(1) / (softplus(z[n + j]) + T(SMALLEST_VARIANCE))
         squares = r * r * inverse
         total += T(0.5) * (squares - log(inverse))
         delta[j] = r * inverse

@@ -57,7 +57,7 @@ class Loss(NamedTuple):
         Whether the target is a class's number; a scalar rule is then called with y = 1
         for the output of that number and y = 0 for the others.
     low, high : float, default=-inf, inf
-        Range of the targets.
+        Range of the targets; of classes it need not be said.
     closed : bool, default=True
         Whether `low` itself is in the range.
     about : str, default=''
@@ -402,6 +402,12 @@ def classification_loss(loss, output, multiclass):
     else:
         table = MULTICLASS_LOSSES if multiclass else BINARY_LOSSES
         found = [row for row in table.values() if row.name == loss]
+        # One of two classes alone tells each class from all others, too.
+        found = found or [
+            row._replace(labels=True)
+            for row in BINARY_LOSSES.values()
+            if row.name == loss
+        ]
     for row in found:
         if output in ("auto", row.output):
             return row

@@ -334,7 +334,7 @@ def erf_float32(x):
 
 
 def erf_float64(x):
-    """Erf in double precision, within 4 ulp; p up to 6, error in erf 6.9e-17."""
+    """Erf in double precision, within 3 ulp; p up to 6, error in erf 6.9e-17."""
     T = np.float64
     a = _magnitude_float64(x)
     a = T(6) if a > T(6) else a

@@ -71,24 +71,24 @@ class Extras(NamedTuple):
 def _drop(values, keys, first_row, threshold, factor):
     """Multiply by the factor what is kept, the rest by zero."""
     key = key_of(keys[0], keys[1], keys[2])
-    zero = factor * 0
+    zero = type(factor)(0)
     block = flat(values)
-    first = np.uint32(first_row * values.shape[1])
+    number = np.uint32(first_row * values.shape[1])
     for e in range(block.shape[0]):
-        kept = is_kept(key, np.uint32(first + np.uint32(e)), threshold)
-        block[e] *= factor if kept else zero
+        block[e] *= factor if is_kept(key, number, threshold) else zero
+        number = np.uint32(number + np.uint32(1))
     return 0
 
 
 def _drop_to(source, out, keys, first_row, threshold, factor):
     """As `_drop`, from memory to other memory."""
     key = key_of(keys[0], keys[1], keys[2])
-    zero = factor * 0
+    zero = type(factor)(0)
     block, target = flat(source), flat(out)
-    first = np.uint32(first_row * source.shape[1])
+    number = np.uint32(first_row * source.shape[1])
     for e in range(block.shape[0]):
-        kept = is_kept(key, np.uint32(first + np.uint32(e)), threshold)
-        target[e] = block[e] * (factor if kept else zero)
+        target[e] = block[e] * (factor if is_kept(key, number, threshold) else zero)
+        number = np.uint32(number + np.uint32(1))
     return 0
 
 
@@ -96,10 +96,10 @@ def _noise(x, keys, first_row, deviation):
     """Add normal noise to a block of X."""
     key = key_of(keys[0], keys[1], keys[2])
     block = flat(x)
-    first = np.uint32(first_row * x.shape[1])
+    number = np.uint32(first_row * x.shape[1])
     for e in range(block.shape[0]):
-        word = word_of(key, np.uint32(first + np.uint32(e)))
-        block[e] += deviation * normal_of(word)
+        block[e] += normal_of(word_of(key, number), deviation)
+        number = np.uint32(number + np.uint32(1))
     return 0
 
 

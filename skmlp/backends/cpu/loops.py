@@ -153,8 +153,9 @@ def _smoothed(targets, row, j, p, columns):
 
 def _membership(targets, row, j, p, columns):
     """1 for the output of the class's number, else 0; smoothed."""
-    share = p / columns
-    return 1 - p + share if int(targets[row, 0]) == j else share
+    T = type(p)
+    share = p / T(columns)
+    return T(1) - p + share if int(targets[row, 0]) == j else share
 
 
 def _loss_loop(value, slope, link, link_slope, target):
@@ -221,19 +222,20 @@ def _softmax_loss(z, delta, targets, weights, rows, scale, parameters):
         if smoothing > 0:
             chosen = _smooth(chosen, z[i], delta[i], w, smoothing)
         total += w * (log(exponentials) - chosen)
-        delta[i, of_class] -= w * (1 - smoothing)
+        delta[i, of_class] -= w * (type(w)(1) - smoothing)
     return total
 
 
 @jit.inline
 def _smooth(chosen, z, delta, w, smoothing):
     """Share out a part of the target among all classes (Szegedy et al., 2016)."""
-    columns = z.shape[0]
-    mean = type(w)(0)
-    for j in range(columns):
-        mean += z[j]
-        delta[j] -= w * smoothing / columns
-    return (1 - smoothing) * chosen + smoothing * mean / columns
+    T = type(w)
+    share = smoothing / T(z.shape[0])
+    total = T(0)
+    for j in range(z.shape[0]):
+        total += z[j]
+        delta[j] -= w * share
+    return (T(1) - smoothing) * chosen + share * total
 
 
 def _one_slot_update(update):
@@ -333,13 +335,21 @@ def address_of(function, key, signature):
     return address
 
 
-def _from_rules(make, rules, signature):
-    """Address of the loop that a factory makes of some rules."""
-    own = all(_is_own(rule) for rule in rules)
-    names = ",".join(rule.__qualname__ for rule in rules)
-    key = f"{__name__}.{make.__name__}({names})" if own else None
+def _from_rules(make, row, rules, signature):
+    """Address of the loop that a factory makes of the rules of a table's row."""
     compiled = [(jit.rule if _is_own(rule) else jit.foreign)(rule) for rule in rules]
-    return address_of(make(*compiled), key, signature)
+    loop = make(*compiled)
+    if all(_is_own(rule) for rule in rules):
+        names = ",".join(rule.__qualname__ for rule in rules)
+        return address_of(loop, f"{__name__}.{make.__name__}({names})", signature)
+    try:
+        return address_of(loop, None, signature)
+    except Exception as error:
+        raise ValueError(
+            f"Numba cannot compile the functions of {row.name!r}: they may use "
+            "arithmetic, comparisons, conditional expressions and NumPy's mathematical "
+            "functions."
+        ) from error
 
 
 def _is_own(rule):
@@ -362,7 +372,7 @@ def activation(row, dtype, *, keeps):
     if row.value is None:
         return address_of(_softmax, f"{__name__}._softmax", signature)
     make = _keeping_loop if keeps else _activation_loop
-    return _from_rules(make, (row.value,), signature)
+    return _from_rules(make, row, (row.value,), signature)
 
 
 @functools.cache
@@ -371,7 +381,7 @@ def slope(row, dtype):
     signature = Kinds(dtype).slope()
     if row.slope is None:
         return address_of(_softmax_slope, f"{__name__}._softmax_slope", signature)
-    return _from_rules(_slope_loop, (row.slope,), signature)
+    return _from_rules(_slope_loop, row, (row.slope,), signature)
 
 
 @functools.cache
@@ -379,7 +389,7 @@ def loss(row, dtype):
     """Address of a loss's loop: sums the loss, leaves the gradient by z in delta."""
     signature = Kinds(dtype).loss()
     if row.row is not None:
-        return _from_rules(_loss_by_rows, (row.row,), signature)
+        return _from_rules(_loss_by_rows, row, (row.row,), signature)
     if row.value is None:
         return address_of(_softmax_loss, f"{__name__}._softmax_loss", signature)
     link = row.link or ACTIVATIONS["identity"]
@@ -393,11 +403,11 @@ def loss(row, dtype):
         return _loss_loop(value, slope, *others)
 
     make.__name__ = _loss_loop.__name__
-    return _from_rules(make, rules, signature)
+    return _from_rules(make, row, rules, signature)
 
 
 @functools.cache
 def update(row, dtype):
     """Address of an optimizer's loop; it returns the sum of the squares of p before."""
     signature = Kinds(dtype).update()
-    return _from_rules(_UPDATE_LOOPS[row.slots], (row.update,), signature)
+    return _from_rules(_UPDATE_LOOPS[row.slots], row, (row.update,), signature)

@@ -12,7 +12,6 @@ def load(spec):
     """Copy a batch's rows of X to the room, with noise where there is any."""
     threads, noisy = spec.tile.threads, spec.noisy
     key_of_layer, word, normal = rule(key_of), rule(word_of), rule(normal_of)
-    kind = scalar_type(spec.dtype)
 
     def copy(team, net, data, room, extras, batch):
         features = net.sizes[0]
@@ -23,8 +22,8 @@ def load(spec):
                 value = data.x[np.uint64(row * features + column)]
                 e = i * features + column
                 if noisy:
-                    noise = normal(word(key, np.uint32(e & 0xFFFFFFFF)))
-                    value += extras.deviation * kind(noise)
+                    place = np.uint32(e & 0xFFFFFFFF)
+                    value += normal(word(key, place), extras.deviation)
                 room.outputs[np.uint64(room.at[0] + e)] = value
 
     return device(copy)
