@@ -323,6 +323,42 @@ def test_what_freed_arrays_still_hold_is_given_back_first(monkeypatch):
     assert sources.fits(np.zeros(1000, dtype=np.float32))
 
 
+class PendingFrees:
+    """What notes how many contexts were current each time that it freed something."""
+
+    def __init__(self, context):
+        self._context = context
+
+    def clear(self):
+        self._context.freed.append(self._context.pushed)
+
+
+class PretendedContext:
+    """A context that knows whether it is current when its memory is freed."""
+
+    def __init__(self):
+        self.pushed, self.freed = 0, []
+        self.deallocations = PendingFrees(self)
+        self.memory_manager = SimpleNamespace(deallocations=PendingFrees(self))
+
+    def push(self):
+        self.pushed += 1
+
+    def pop(self):
+        self.pushed -= 1
+
+
+def test_memory_is_freed_in_its_context_whoever_lets_go_of_it(monkeypatch):
+    context = PretendedContext()
+    monkeypatch.setattr(memory, "SIMULATED", False)
+    monkeypatch.setattr(cuda, "current_context", lambda: context)
+    for _ in range(2):
+        memory.free_in_context()
+        context.memory_manager.deallocations.clear()
+    assert context.freed == [1, 1]
+    assert context.pushed == 0
+
+
 def test_memory_in_pieces_is_a_memory_error(monkeypatch):
     def failing(size, dtype):
         raise RuntimeError("[2] Call to cuMemAlloc results in CUDA_ERROR_OUT_OF_MEMORY")
