@@ -9,7 +9,12 @@ from gpu_launch import launched
 from numba import cuda, float32, int32
 
 FULL = 0xFFFFFFFF
-pytestmark = pytest.mark.usefixtures("any_order")
+# Numba has advice about kernels of so little work, which are errors in these tests.
+pytestmark = [
+    pytest.mark.usefixtures("any_order"),
+    pytest.mark.filterwarnings("ignore:Grid size .* low occupancy"),
+    pytest.mark.filterwarnings("ignore:Host array used in CUDA kernel"),
+]
 
 
 @cuda.jit

@@ -6,6 +6,7 @@ several of them, and a batch more than one is meant to hold.
 
 import numpy as np
 import pytest
+from numba import cuda
 from trainings import (
     SQUARED,
     assert_equals_reference,
@@ -55,6 +56,15 @@ def test_parts_have_the_bits_of_all_rows(monkeypatch):
     monkeypatch.setattr(sources, "SHARE", 0.0)
     monkeypatch.setattr(sources, "PART_BYTES", 300)
     assert_near(train(on_device(), problem), whole, 0.0)
+
+
+def test_parts_leave_most_of_little_memory_free(monkeypatch, brought):
+    problem = problem_of(n_rows=600, n_features=50)
+    free = problem.x.nbytes
+    context = type(cuda.current_context())
+    monkeypatch.setattr(context, "get_memory_info", lambda self: (free, 2 * free))
+    assert_equals_reference(problem, batch_size=60)
+    assert max(brought) <= 600 * sources.PART_SHARE
 
 
 def test_a_sweep_over_parts(small_parts, brought):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from numba import cuda
 
 from skmlp.backends.cuda import prediction, session
-from skmlp.backends.cuda.memory import memory_errors
+from skmlp.backends.cuda.memory import free_in_context, memory_errors
 
 
 class Backend:
@@ -25,6 +25,7 @@ class Backend:
     @contextmanager
     def _on_device(self):
         with memory_errors(), cuda.gpus[self._number]:
+            free_in_context()
             yield
 
     @contextmanager

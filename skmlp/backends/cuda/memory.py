@@ -2,8 +2,15 @@
 
 All that a fit works with is cut from one allocation for each kind of number, so that it
 is there or not before anything begins, and is given back as a whole, whatever happens.
+
+Numba frees memory some arrays at a time, in whatever thread lets go of the last of
+them, and the driver asks for a context to be current there. After a fit none is, for
+the thread is the user's. So a context's memory is freed with that context made current,
+by one thread at a time.
 """
 
+import functools
+import threading
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -96,6 +103,34 @@ def memory_errors():
         if _NO_MEMORY in str(error):
             raise MemoryError(f"CUDA has not enough memory: {error}") from error
         raise
+
+
+# A thread that frees may drop arrays meanwhile, whose memory it then frees, too.
+_FREEING = threading.RLock()
+
+
+def free_in_context():
+    """See that what is freed of the current context is freed in it, from now on.
+
+    Without a current context the driver frees nothing, and what Numba wanted to free is
+    lost.
+    """
+    if SIMULATED:
+        return
+    context = cuda.current_context()
+    managers = (context, context.memory_manager)
+    for pending in [getattr(manager, "deallocations", None) for manager in managers]:
+        if pending is not None and "clear" not in vars(pending):
+            pending.clear = functools.partial(_cleared, context, pending.clear)
+
+
+def _cleared(context, clear):
+    with _FREEING:
+        context.push()
+        try:
+            clear()
+        finally:
+            context.pop()
 
 
 def free_and_total(needed):

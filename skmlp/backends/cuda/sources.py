@@ -19,8 +19,8 @@ from skmlp.backends.cuda.structures import Data
 
 # Share of the free memory that X may take, the rest being for what a fit works with.
 SHARE = 0.7
-# Of X at a time, where it does not fit.
-PART_BYTES = 1 << 28
+# Of X at a time, where it does not fit, and at most what share of the free memory.
+PART_BYTES, PART_SHARE = 1 << 28, 0.25
 
 
 class Resident:
@@ -85,7 +85,9 @@ class Streamed:
         self._coming = None
         self._turn = 0
         row_bytes = sum(part.shape[1] * part.itemsize for part in columns)
-        self._make_room(min(len(x), max(1, PART_BYTES // row_bytes)))
+        free, _ = free_and_total(np.inf)
+        part_bytes = int(min(PART_BYTES, PART_SHARE * free))
+        self._make_room(min(len(x), max(1, part_bytes // row_bytes)))
 
     def _make_room(self, most_rows):
         self.most_rows = most_rows
