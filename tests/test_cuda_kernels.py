@@ -31,15 +31,15 @@ from skmlp.backends.cuda import (
     structures,
 )
 from skmlp.backends.cuda.spec import Spec
-from skmlp.backends.cuda.tiles import Tile
 from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
 from skmlp.rules.optimizers import OPTIMIZERS
 
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 WHOLE, WHOLES = types.int64, types.int64[::1]
 SCALAR_RULES = tuple(row for row in ACTIVATIONS.values() if row.value is not None)
+TILE = planner.choose_tile(planner.few_for(132))
 BASE = Spec(
-    *(SINGLE, Tile(16, 4, 16), (ACTIVATIONS["relu"],), False),
+    *(SINGLE, TILE, (ACTIVATIONS["relu"],), False),
     *(row_of("log_loss-softmax-labels"), "adam"),
 )
 # Registers that a thread can have, and those of a multiprocessor.
@@ -121,40 +121,30 @@ def assert_sound(text, spec, capability=(9, 0), *, has_double=False):
     assert used.shared_bytes <= STATIC_SHARED_BYTES
     # What a thread has no register for is what it needs before and after a tile, not
     # within the loop over strips: so says the disassembler.
-    assert used.spilled_bytes <= (512 if spec.tile.each == 8 else 128)
-    # A long loop over the final sums finds them by number, in memory; a sine of the
-    # device's takes a few words, too.
-    sums = spec.tile.each**2 * spec.dtype.itemsize
-    assert used.stack_bytes <= sums + used.spilled_bytes + 32
+    assert used.spilled_bytes <= 128
+    # A sine of the device's takes a few words.
+    assert used.stack_bytes <= used.spilled_bytes + 32
     return used
 
 
 @pytest.mark.parametrize("capability", CAPABILITIES)
-@pytest.mark.parametrize("each", planner._SHARES)
-def test_training_by_tiles_of_all_sizes(each, capability):
-    spec = BASE._replace(tile=Tile(16, each, 16))
-    text = compiled(epoch.training, spec, capability)
-    used = assert_sound(text, spec, capability)
-    if each < 8:
-        assert used.stack_bytes == 0
-    assert used.spilled_bytes <= 32
+def test_training_in_single_precision(capability):
+    text = compiled(epoch.training, BASE, capability)
+    used = assert_sound(text, BASE, capability)
+    assert used.stack_bytes == used.spilled_bytes == 0
     found = instructions(text)
-    # Forward, back, and the gradient: a strip of either factor each, a row of it at a
-    # time. The only scalar loads are those of the sums over columns.
-    width = {2: "v2", 4: "v4", 8: "v4"}[each]
-    loads = found[f"ld.shared.{width}.f32"]
-    assert loads % (3 * 2 * max(1, each // 4)) == 0
-    assert loads > 0
-    assert found["ld.shared.f32"] <= 8
-    assert found["fma.rn.f32"] >= 3 * each * each
+    # Forward, back, and the gradient: a row of a strip of either factor, and a thread's
+    # rows of sums. What is loaded alone are sums over groups and over columns.
+    assert found["ld.shared.v4.f32"] >= 3 * 2
+    assert found["st.shared.v4.f32"] >= 3 * TILE.each
+    assert found["fma.rn.f32"] >= 3 * TILE.each**2
 
 
-@pytest.mark.parametrize("each", planner._SHARES)
-def test_training_in_double_precision(each):
-    spec = BASE._replace(dtype=DOUBLE, tile=Tile(16, each, 16))
+def test_training_in_double_precision():
+    spec = BASE._replace(dtype=DOUBLE)
     text = compiled(epoch.training, spec)
     assert_sound(text, spec)
-    assert instructions(text)["ld.shared.v2.f64"] >= 3 * each
+    assert instructions(text)["ld.shared.v2.f64"] >= 3 * TILE.each
 
 
 OTHERS = {
@@ -183,8 +173,7 @@ def other_specs():
     """Specs that between them have each optimizer, each tile and all that differs."""
     for number, solver in enumerate(OPTIMIZERS):
         name = list(OTHERS)[number % len(OTHERS)]
-        tile = Tile(16, list(planner._SHARES)[number % len(planner._SHARES)], 16)
-        spec = BASE._replace(optimizer=solver, tile=tile, **OTHERS[name])
+        spec = BASE._replace(optimizer=solver, **OTHERS[name])
         capability = CAPABILITIES[number % len(CAPABILITIES)]
         yield pytest.param(spec, capability, id=f"{solver}, {name}")
 

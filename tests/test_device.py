@@ -135,7 +135,12 @@ NO_GPU = [
         ImportError,
         r'numba-cuda.*pip install "skmlp\[cu13\]" .*580.* pip install "skmlp\[cu12\]"',
     ),
-    ("driver", Machine(has_driver=False), RuntimeError, "No NVIDIA driver.*525.*580"),
+    (
+        "driver",
+        Machine(has_driver=False),
+        RuntimeError,
+        r'No NVIDIA driver.*pip install "skmlp\[cu13\]" .*580.*skmlp\[cu12\]" .*525',
+    ),
     (
         "old driver for CUDA 13",
         Machine(cuda_version=12080),

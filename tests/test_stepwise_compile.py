@@ -11,9 +11,9 @@ import pytest
 from cuda_compiler import double_precision, missing_libraries, ptx, resources
 from numba import from_dtype, types
 
-from skmlp.backends.cuda import operations, products, structures
+from skmlp.backends.cuda import operations, planner, products, structures
 from skmlp.backends.cuda.spec import Spec
-from skmlp.backends.cuda.tiles import Factor, Tile
+from skmlp.backends.cuda.tiles import Factor
 from skmlp.rules.activations import ACTIVATIONS
 from skmlp.rules.losses import MULTICLASS_LOSSES
 
@@ -39,11 +39,12 @@ STATE = named(
     NUMBER,
     NUMBERS,
 )
-FACTOR = named(Factor, REALS, NUMBER, NUMBER, NUMBER, NUMBERS, NUMBER, NUMBER)
+FACTOR = named(Factor, REALS, *[NUMBER] * 4, NUMBERS, NUMBER, NUMBER)
+TILE = planner.choose_tile(planner.few_for(132))
 
 PLAIN = Spec(
     SINGLE,
-    Tile(16, 8, 16),
+    TILE,
     (ACTIVATIONS["relu"],),
     softmax=False,
     loss=MULTICLASS_LOSSES["log_loss", "softmax"],
@@ -105,9 +106,8 @@ def test_every_operation_is_compiled():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("each", [2, 4, 8])
-def test_products(each):
-    kernel = products.multiplying(Tile(16, each, 16), SINGLE)
+def test_products():
+    kernel = products.multiplying(TILE, SINGLE)
     sizes = types.UniTuple(NUMBER, 3)
     assert_good(kernel, (FACTOR, FACTOR, REALS, NUMBER, sizes))
 

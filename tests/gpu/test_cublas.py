@@ -104,7 +104,7 @@ def test_our_own_products(use):
     factors, result, meant = matrices(sizes, is_transposed, np.float64)
     a, b, out = (m._replace(array=upload(m.array)) for m in (*factors, result))
     order, stream = upload(np.zeros(1, dtype=np.int64)), graph.new_stream()
-    own = TileProducts(Tile(4, 2, 4), np.dtype(np.float64), order, stream)
+    own = TileProducts(Tile(4, 2, 4, few=2), np.dtype(np.float64), order, stream)
     own.multiply(sizes, a, b, out)
     stream.synchronize()
     check_result(out.array.copy_to_host(), sizes, meant)
@@ -167,7 +167,7 @@ def test_tf32_without_cublas_says_what_to_install(monkeypatch):
 @pytest.mark.parametrize("installed", [False, True])
 def test_who_multiplies(monkeypatch, tf32, installed):
     class Spec:
-        tile, dtype = Tile(4, 2, 4), np.dtype(np.float32)
+        tile, dtype = Tile(4, 2, 4, few=2), np.dtype(np.float32)
 
     library = HostLibrary()
     monkeypatch.setattr(products, "SIMULATED", False)

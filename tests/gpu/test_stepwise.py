@@ -36,11 +36,11 @@ from skmlp.backends.cuda import (
     session,
 )
 from skmlp.backends.cuda.stepwise import Stepwise
-from skmlp.backends.cuda.tiles import Tile
 from skmlp.rules.optimizers import OPTIMIZERS
 
 TILE = 8
 SIZES = [1, TILE - 1, TILE, TILE + 1]
+TWO_WARPS = (8, 2, 8)
 
 
 @pytest.fixture(autouse=True)
@@ -187,13 +187,13 @@ def test_no_races_in_any_order(what, steps):
 @pytest.mark.needs_simulator
 @every_problem
 def test_blocks_of_several_warps(monkeypatch, what, steps):
-    monkeypatch.setattr(planner, "_SIMULATED", Tile(side=8, each=2, depth=4))
+    monkeypatch.setattr(planner, "_SIMULATED", TWO_WARPS)
     assert_stepwise_equals_reference(steps, named(what))
 
 
 @pytest.mark.needs_simulator
 def test_more_partial_sums_than_a_warp_adds_up(monkeypatch, steps):
-    monkeypatch.setattr(planner, "_SIMULATED", Tile(side=8, each=2, depth=4))
+    monkeypatch.setattr(planner, "_SIMULATED", TWO_WARPS)
     monkeypatch.setattr(operations, "_WEIGHTS_EACH", 1)
     operations.operation.cache_clear()
     problem = problem_of(n_features=40, units=(30,), max_grad_norm=0.4)

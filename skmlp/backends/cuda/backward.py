@@ -14,31 +14,30 @@ from skmlp.backends.cuda.compiling import device, scalar_type
 
 def hidden_deltas(spec):
     """Deltas of a layer from those of the next, `layer`."""
-    scalar, each = scalar_type(spec.dtype), spec.tile.each
-    multiply = tiles.product(spec.tile, spec.dtype)
+    multiply, total = tiles.product(spec.tile, spec.dtype), tiles.sum_of(spec.tile)
     count, corner_of_item = tiles.count_of(spec.tile), tiles.corner_of(spec.tile)
-    own_of_thread = tiles.own_of(spec.tile)
+    halvings_of, own_of_thread = tiles.halvings_of(spec.tile), tiles.own_of(spec.tile)
     back = elements.back_through(spec)
 
-    def compute(team, net, room, extras, batch, parameters, layer, buffers):
-        sums = cuda.local.array((each, each), scalar)
+    def compute(team, net, room, extras, batch, parameters, layer, strips):
         fan_in, fan_out = net.sizes[layer], net.sizes[layer + 1]
         sizes = (batch.n, fan_in, fan_out)
         deltas = tiles.matrix(room.deltas, room.at[layer + 1], fan_out, room.at)
         weights = tiles.matrix(parameters, net.weights[layer], fan_out, room.at)
-        own = own_of_thread()
-        for item in range(team[0], count(batch.n, fan_in), team[1]):
-            corner = corner_of_item(item, fan_in)
-            multiply(sums, buffers, corner, sizes, (deltas, weights))
-            for i in range(each):
-                for j in range(each):
-                    row, column = corner[0] + own[0] + i, corner[1] + own[1] + j
-                    if row < batch.n and column < fan_in:
-                        place = room.at[layer] + row * fan_in + column
-                        at = (row, column)
-                        room.deltas[np.uint64(place)] = back(
-                            net, room, extras, batch, layer - 1, at, sums[i, j]
-                        )
+        halvings = halvings_of(batch.n, fan_in)
+        for item in range(team[0], count(batch.n, fan_in, halvings), team[1]):
+            corner = corner_of_item(item, fan_in, halvings)
+            multiply(strips, corner, sizes, (deltas, weights), halvings)
+            first, column, last, apart = own_of_thread(corner, batch.n, halvings)
+            if column >= fan_in:
+                last = first
+            for row in range(first, last, apart):
+                delta = total(strips, row - corner[0], halvings)
+                place = room.at[layer] + row * fan_in + column
+                room.deltas[np.uint64(place)] = back(
+                    *(net, room, extras, batch, layer - 1),
+                    *((row, column), delta),
+                )
 
     return device(compute)
 
@@ -103,37 +102,33 @@ def record(spec):
 
 def weight_tile(spec):
     """A tile of the gradient of a layer's weights over dense inputs."""
-    scalar, each = scalar_type(spec.dtype), spec.tile.each
-    multiply = tiles.product(spec.tile, spec.dtype)
+    multiply, total = tiles.product(spec.tile, spec.dtype), tiles.sum_of(spec.tile)
     reads_x = not (spec.loaded or spec.sparse)
     corner_of_item, own_of_thread = tiles.corner_of(spec.tile), tiles.own_of(spec.tile)
+    halvings_of = tiles.halvings_of(spec.tile)
     finish, keep = finish_weight(spec), record(spec)
 
-    def compute(
-        item, partial, net, data, room, batch, parameters, step, layer, buffers
-    ):
-        sums = cuda.local.array((each, each), scalar)
+    def compute(item, partial, net, data, room, batch, parameters, step, layer, strips):
         fan_in, fan_out = net.sizes[layer], net.sizes[layer + 1]
         sizes = (fan_in, fan_out, batch.n)
         inputs = tiles.transposed(room.outputs, room.at[layer], fan_in, data.order)
         if reads_x and layer == 0:
             inputs = tiles.gathered_transposed(data.x, fan_in, data.order, batch.first)
         deltas = tiles.transposed(room.deltas, room.at[layer + 1], fan_out, data.order)
-        corner = corner_of_item(item, fan_out)
-        multiply(sums, buffers, corner, sizes, (inputs, deltas))
-        own = own_of_thread()
+        halvings = halvings_of(fan_in, fan_out)
+        corner = corner_of_item(item, fan_out, halvings)
+        multiply(strips, corner, sizes, (inputs, deltas), halvings)
+        first, column, last, apart = own_of_thread(corner, fan_in, halvings)
         decay = step.decay / type(step.decay)(batch.n)
         of_parameters, of_gradient = type(decay)(0), type(decay)(0)
-        for i in range(each):
-            for j in range(each):
-                row, column = corner[0] + own[0] + i, corner[1] + own[1] + j
-                if row < fan_in and column < fan_out:
-                    place = np.uint64(net.weights[layer] + row * fan_out + column)
-                    found = finish(
-                        room, parameters, step, batch, place, sums[i, j], decay
-                    )
-                    of_parameters += found[0]
-                    of_gradient += found[1]
+        if column >= fan_out:
+            last = first
+        for row in range(first, last, apart):
+            gradient = total(strips, row - corner[0], halvings)
+            place = np.uint64(net.weights[layer] + row * fan_out + column)
+            found = finish(room, parameters, step, batch, place, gradient, decay)
+            of_parameters += found[0]
+            of_gradient += found[1]
         keep(room, batch, partial, of_parameters, of_gradient)
 
     return device(compute)
@@ -290,30 +285,26 @@ def gradient(spec):
     trains = spec.intercepts or spec.normalization is not None
     sparse_part = sparse_weights(spec) if sparse else tile_of
     of_biases, count = biases(spec), tiles.count_of(spec.tile)
+    halvings_of = tiles.halvings_of(spec.tile)
     width = teams.lanes_of(spec.tile.threads)
 
     def compute(
-        team, partial, net, data, room, batch, parameters, step, layer, buffers, starts
+        team, partial, net, data, room, batch, parameters, step, layer, strips, starts
     ):
         fan_in, fan_out = net.sizes[layer], net.sizes[layer + 1]
         is_sparse = sparse and layer == 0
-        n_tiles = count(fan_in, fan_out)
+        n_tiles = count(fan_in, fan_out, halvings_of(fan_in, fan_out))
         if is_sparse:
             n_tiles = (fan_in + SPARSE_FEATURES - 1) // SPARSE_FEATURES
         n_items = n_tiles
         if trains:
             n_items += (fan_out + width - 1) // width
-        for item in range(team[0], n_items, team[1]):
+        # From the last block on: the first ones are still at the deltas of this phase.
+        for item in range(team[1] - 1 - team[0], n_items, team[1]):
             if item >= n_tiles:
                 of_biases(
-                    item - n_tiles,
-                    net,
-                    room,
-                    batch,
-                    parameters,
-                    step,
-                    layer,
-                    buffers[0],
+                    *(item - n_tiles, net, room, batch, parameters, step, layer),
+                    strips,
                 )
             elif is_sparse:
                 sparse_part(
@@ -323,7 +314,7 @@ def gradient(spec):
             else:
                 tile_of(
                     *(item, partial + item, net, data, room, batch),
-                    *(parameters, step, layer, buffers),
+                    *(parameters, step, layer, strips),
                 )
         return n_tiles
 

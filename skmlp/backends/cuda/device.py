@@ -184,8 +184,8 @@ def _obstacle(number, process, is_simulated):
         return Obstacle(
             RuntimeError,
             "No NVIDIA driver was found",
-            "A GPU needs driver 525 or later for skmlp[cu12], 580 or later for "
-            "skmlp[cu13]; without one, use device='cpu'.",
+            f"A GPU needs NVIDIA's driver beside {_EXTRAS}; without a GPU, use "
+            "device='cpu'.",
         )
     return (
         _too_old(driver)

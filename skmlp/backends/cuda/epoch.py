@@ -91,7 +91,7 @@ def training(spec):
     and where to put each batch's loss and the sum of the squares of its weights.
     """
     scalar, tile = scalar_type(spec.dtype), spec.tile
-    strip, threads = tile.buffer, tile.threads
+    buffer, threads = tile.buffer, tile.threads
     n_starts = threads if spec.sparse else 1
     meet = teams.meet_in_grid
     way_forward, way_back = forward_way(spec, meet), back_way(spec, meet)
@@ -100,19 +100,17 @@ def training(spec):
     index = scalar_type("int64")
 
     def train(net, data, room, extras, parameters, step, span, result):
-        strip_a = cuda.shared.array(strip, scalar, alignment=16)
-        strip_b = cuda.shared.array(strip, scalar, alignment=16)
+        strips = cuda.shared.array(buffer, scalar, alignment=16)
         starts = cuda.shared.array(n_starts, index)
-        buffers = (strip_a, strip_b)
         team = (cuda.blockIdx.x, cuda.gridDim.x)
         for number in range(span[1]):
             batch = batch_of(data, step, span, number)
-            way_forward(team, net, data, room, extras, batch, parameters, buffers)
+            way_forward(team, net, data, room, extras, batch, parameters, strips)
             loss(team, net, data, room, batch, parameters)
             meet()
             way_back(
                 *(team, net, data, room, extras, batch, parameters, step),
-                *(buffers, starts),
+                *(strips, starts),
             )
             end_of_step(team, net, room, extras, batch, parameters, step, span[3])
         total(team, data, room, span, result)
@@ -128,7 +126,7 @@ def differentiating(spec):
     zero, is added to, and rows are weighted by ``step.weight`` as it is.
     """
     scalar, tile = scalar_type(spec.dtype), spec.tile
-    strip, threads = tile.buffer, tile.threads
+    buffer, threads = tile.buffer, tile.threads
     n_starts = threads if spec.sparse else 1
     meet = teams.meet_in_grid
     way_forward, way_back = forward_way(spec, meet), back_way(spec, meet)
@@ -136,21 +134,19 @@ def differentiating(spec):
     index = scalar_type("int64")
 
     def differentiate(net, data, room, extras, parameters, step, span, result):
-        strip_a = cuda.shared.array(strip, scalar, alignment=16)
-        strip_b = cuda.shared.array(strip, scalar, alignment=16)
+        strips = cuda.shared.array(buffer, scalar, alignment=16)
         starts = cuda.shared.array(n_starts, index)
-        buffers = (strip_a, strip_b)
         team = (cuda.blockIdx.x, cuda.gridDim.x)
         for number in range(span[1]):
             first = number * span[0]
             n = min(span[0], data.order.shape[0] - first)
             batch = Batch(number, first, n, 0, step.weight)
-            way_forward(team, net, data, room, extras, batch, parameters, buffers)
+            way_forward(team, net, data, room, extras, batch, parameters, strips)
             loss(team, net, data, room, batch, parameters)
             meet()
             way_back(
                 *(team, net, data, room, extras, batch, parameters, step),
-                *(buffers, starts),
+                *(strips, starts),
             )
             meet()
         total(team, data, room, span, result)

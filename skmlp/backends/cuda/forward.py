@@ -50,19 +50,17 @@ def finish(spec):
 
 
 def _finish_tile(spec):
-    """What becomes of the sums that a thread has of a tile."""
-    each, store = spec.tile.each, finish(spec)
-    own_of_thread = tiles.own_of(spec.tile)
+    """What becomes of a thread's elements of a tile."""
+    own_of_thread, total = tiles.own_of(spec.tile), tiles.sum_of(spec.tile)
+    store = finish(spec)
 
-    def end(sums, corner, net, room, extras, batch, parameters, layer):
-        own = own_of_thread()
-        units = net.sizes[layer + 1]
-        for i in range(each):
-            for j in range(each):
-                row, column = corner[0] + own[0] + i, corner[1] + own[1] + j
-                if row < batch.n and column < units:
-                    at = (row, column)
-                    store(net, room, extras, batch, parameters, layer, at, sums[i, j])
+    def end(strips, corner, halvings, net, room, extras, batch, parameters, layer):
+        first, column, last, apart = own_of_thread(corner, batch.n, halvings)
+        if column >= net.sizes[layer + 1]:
+            return
+        for row in range(first, last, apart):
+            z = total(strips, row - corner[0], halvings)
+            store(net, room, extras, batch, parameters, layer, (row, column), z)
 
     return device(end)
 
@@ -88,23 +86,22 @@ def sparse_first_layer(spec):
 
 def dense_layer(spec):
     """A layer's products and what becomes of them."""
-    scalar, each = scalar_type(spec.dtype), spec.tile.each
     multiply, loaded = tiles.product(spec.tile, spec.dtype), spec.loaded
     count, corner_of_item = tiles.count_of(spec.tile), tiles.corner_of(spec.tile)
-    end = _finish_tile(spec)
+    halvings_of, end = tiles.halvings_of(spec.tile), _finish_tile(spec)
 
-    def forward(team, net, data, room, extras, batch, parameters, layer, buffers):
-        sums = cuda.local.array((each, each), scalar)
+    def forward(team, net, data, room, extras, batch, parameters, layer, strips):
         fan_in, units = net.sizes[layer], net.sizes[layer + 1]
         sizes = (batch.n, units, fan_in)
         rows = tiles.matrix(room.outputs, room.at[layer], fan_in, data.order)
         if layer == 0 and not loaded:
             rows = tiles.gathered(data.x, fan_in, data.order, batch.first)
         weights = tiles.transposed(parameters, net.weights[layer], units, data.order)
-        for item in range(team[0], count(batch.n, units), team[1]):
-            corner = corner_of_item(item, units)
-            multiply(sums, buffers, corner, sizes, (rows, weights))
-            end(sums, corner, net, room, extras, batch, parameters, layer)
+        halvings = halvings_of(batch.n, units)
+        for item in range(team[0], count(batch.n, units, halvings), team[1]):
+            corner = corner_of_item(item, units, halvings)
+            multiply(strips, corner, sizes, (rows, weights), halvings)
+            end(strips, corner, halvings, net, room, extras, batch, parameters, layer)
 
     return device(forward)
 
@@ -116,10 +113,10 @@ def layer(spec):
         return dense
     sparse = sparse_first_layer(spec)
 
-    def forward(team, net, data, room, extras, batch, parameters, layer, buffers):
+    def forward(team, net, data, room, extras, batch, parameters, layer, strips):
         if layer == 0:
             sparse(team, net, data, room, extras, batch, parameters)
         else:
-            dense(team, net, data, room, extras, batch, parameters, layer, buffers)
+            dense(team, net, data, room, extras, batch, parameters, layer, strips)
 
     return device(forward)

@@ -1,8 +1,9 @@
 """Which program trains, how big tiles are, and how many blocks work on them.
 
-Tiles and blocks do not change a result: sums run in an order of their own (see
-`tiles`). The constants are estimates from the instructions that the compiler makes;
-`benchmarks/gpu.py` is where they are to be measured.
+The number of blocks does not change a result: sums run in the order of their tile (see
+`tiles`), which depends on the work and the device alone. The constants are estimates
+from the instructions that the compiler makes; `benchmarks/gpu.py` is where they are to
+be measured.
 """
 
 import os
@@ -12,11 +13,10 @@ from skmlp.backends.cuda.backward import SPARSE_FEATURES
 from skmlp.backends.cuda.teams import lanes_of
 from skmlp.backends.cuda.tiles import Tile
 
-# Rows and columns a thread, and what share of its instructions multiply and add.
-_SHARES = {2: 0.25, 4: 0.5, 8: 0.76}
-# The same for the simulator, where every thread is slow.
-_SIMULATED = Tile(side=4, each=2, depth=4)
-_SIDE, _DEPTH = 16, 16
+# Threads of a side, rows and columns of each, and depth: tiles of 64 rows and columns.
+_TILE = (16, 4, 32)
+# That of the simulator, where every thread is slow.
+_SIMULATED = (4, 2, 4)
 # Floating-point operations of a step from which on cuBLAS, with a launch an operation,
 # is expected to overtake the kernel of whole spans. An estimate, never measured.
 STEPWISE_FLOP = 5e9
@@ -73,33 +73,25 @@ def choose_program(work, tf32):
     return "stepwise" if tf32 or work.flop >= STEPWISE_FLOP else "spanwise"
 
 
-def _cost(tile, work, n_processors):
-    """Time of a step's products, up to a factor."""
-    share = _SHARES[tile.each]
-    turns = (
-        -(-tile.number_for(rows, columns) // n_processors) * inner
-        for rows, columns, inner in work.products
-    )
-    return sum(turns) * tile.each**2 / share
+def few_for(n_processors):
+    """Tiles that are too few for so many multiprocessors."""
+    return n_processors // 2
 
 
-def choose_tile(work, n_processors):
-    """The tile that is expected to be fastest.
+def choose_tile(few):
+    """How products are cut into tiles.
 
     Parameters
     ----------
-    work : Work
-    n_processors : int
-        Multiprocessors of the device.
+    few : int
+        See `Tile`.
 
     Returns
     -------
     Tile
     """
-    if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
-        return _SIMULATED
-    tiles = [Tile(_SIDE, each, _DEPTH) for each in _SHARES]
-    return min(tiles, key=lambda tile: _cost(tile, work, n_processors))
+    simulated = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
+    return Tile(*(_SIMULATED if simulated else _TILE), few=few)
 
 
 def gradient_items(work, tile):

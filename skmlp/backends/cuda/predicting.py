@@ -84,20 +84,18 @@ def predicting(spec, row):
     Its arguments: `Net`, `Data`, `Room`, `Extras`, the parameters, the number of rows,
     where the outputs go, and where the sums of X go, one a warp.
     """
-    scalar, strip = scalar_type(spec.dtype), spec.tile.buffer
+    scalar, buffer = scalar_type(spec.dtype), spec.tile.buffer
 
     meet = teams.meet_in_grid
     way = ways.forward_way(spec, meet)
     output, sum_of_x = _output(spec, row), _sum_of_x(spec)
 
     def predict(net, data, room, extras, parameters, n, out, sums):
-        strip_a = cuda.shared.array(strip, scalar, alignment=16)
-        strip_b = cuda.shared.array(strip, scalar, alignment=16)
+        strips = cuda.shared.array(buffer, scalar, alignment=16)
         team = (cuda.blockIdx.x, cuda.gridDim.x)
         batch = Batch(0, 0, n, 0, scalar(1))
         sum_of_x(team, data.x, sums)
-        buffers = (strip_a, strip_b)
-        way(team, net, data, room, extras, batch, parameters, buffers)
+        way(team, net, data, room, extras, batch, parameters, strips)
         output(team, net, room, parameters, n, out)
 
     return kernel(predict, spec, row)

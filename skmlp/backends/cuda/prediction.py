@@ -16,6 +16,8 @@ from skmlp.rules.activations import activation_rule
 
 # Of the outputs of all layers for a chunk of rows.
 _CHUNK_BYTES = 1 << 27
+# Of no result, so that a row's outputs do not depend on how many rows are beside it.
+_FEW = 0
 
 
 def data_of(x, dtype):
@@ -79,7 +81,7 @@ class Predictor:
         width = sum(network.sizes[1:]) * self._dtype.itemsize
         chunk = max(1, min(len(order), _CHUNK_BYTES // width))
         work = planner.Work(chunk, network.shapes, features_are_sparse)
-        tile = planner.choose_tile(work, n_processors())
+        tile = planner.choose_tile(_FEW)
         spec = spec_of(network, self._dtype, tile, sparse=features_are_sparse)
         blocks = planner.choose_blocks(work, tile, n_processors())
         room = _room(network, chunk, spec)
@@ -146,7 +148,7 @@ def assess(network, raw, targets, weights):
     single = Network(
         (1, columns), (), network.loss, network.output, network.loss_parameters
     )
-    tile = planner.choose_tile(planner.Work(n, single.shapes, False), n_processors())
+    tile = planner.choose_tile(_FEW)
     spec = spec_of(single, dtype, tile)
     none = upload(np.zeros(0, dtype=dtype))
     nothing = upload(np.zeros(0, dtype=np.int64))

@@ -42,25 +42,25 @@ def multiplying(tile, dtype):
     Its arguments: two `tiles.Factor`, the vector of the result and where that begins,
     and its rows, its columns and the inner dimension.
     """
-    scalar, each = scalar_type(dtype), tile.each
-    multiply, strip = tiles.product(tile, dtype), tile.buffer
+    scalar, buffer = scalar_type(dtype), tile.buffer
+    multiply, total = tiles.product(tile, dtype), tiles.sum_of(tile)
     count, corner_of_item = tiles.count_of(tile), tiles.corner_of(tile)
-    own_of_thread = tiles.own_of(tile)
+    halvings_of, own_of_thread = tiles.halvings_of(tile), tiles.own_of(tile)
 
     def run(a, b, out, start, sizes):
-        strip_a = cuda.shared.array(strip, scalar, alignment=16)
-        strip_b = cuda.shared.array(strip, scalar, alignment=16)
-        sums = cuda.local.array((each, each), scalar)
+        strips = cuda.shared.array(buffer, scalar, alignment=16)
         rows, columns = sizes[0], sizes[1]
-        own = own_of_thread()
-        for item in range(cuda.blockIdx.x, count(rows, columns), cuda.gridDim.x):
-            corner = corner_of_item(item, columns)
-            multiply(sums, (strip_a, strip_b), corner, sizes, (a, b))
-            for i in range(each):
-                for j in range(each):
-                    row, column = corner[0] + own[0] + i, corner[1] + own[1] + j
-                    if row < rows and column < columns:
-                        out[start + row * columns + column] = sums[i, j]
+        halvings = halvings_of(rows, columns)
+        n_items = count(rows, columns, halvings)
+        for item in range(cuda.blockIdx.x, n_items, cuda.gridDim.x):
+            corner = corner_of_item(item, columns, halvings)
+            multiply(strips, corner, sizes, (a, b), halvings)
+            first, column, last, apart = own_of_thread(corner, rows, halvings)
+            if column >= columns:
+                last = first
+            for row in range(first, last, apart):
+                found = total(strips, row - corner[0], halvings)
+                out[start + row * columns + column] = found
 
     return kernel(run, tile, dtype)
 
@@ -87,7 +87,8 @@ class TileProducts:
         """A factor whose rows, as it lies there, the result's index counts, or not."""
         step_i, step_k = (matrix.columns, 1) if counts_rows else (1, matrix.columns)
         return tiles.Factor(
-            *(matrix.array, matrix.start, step_i, step_k, self._order, 0, 0)
+            *(matrix.array, matrix.start, step_i, step_k, int(counts_rows)),
+            *(self._order, 0, 0),
         )
 
     def multiply(self, sizes, a, b, out):

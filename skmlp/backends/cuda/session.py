@@ -92,7 +92,7 @@ class Session:
         fit = self._fit._replace(data=self._source.data)
         shapes = self._fit.network.shapes
         work = planner.Work(batch_size, shapes, self._sparse)
-        tile = planner.choose_tile(work, n_processors())
+        tile = planner.choose_tile(planner.few_for(n_processors()))
         spec = self._spec(tile, optimizer)
         tf32 = self._problem.products == "tf32"
         # Sums over all rows, which have no optimizer, are the spans' kernel's.

@@ -15,16 +15,16 @@ def forward_way(spec, meet):
     norm = stages.norm(spec) if normalises else load
     has_softmax, softmax = spec.softmax, stages.softmax(spec)
 
-    def compute(team, net, data, room, extras, batch, parameters, buffers):
+    def compute(team, net, data, room, extras, batch, parameters, strips):
         if loaded:
             load(team, net, data, room, extras, batch)
             meet()
         last = net.sizes.shape[0] - 2
         for layer in range(last + 1):
-            layer_of(team, net, data, room, extras, batch, parameters, layer, buffers)
+            layer_of(team, net, data, room, extras, batch, parameters, layer, strips)
             meet()
             if normalises and layer < last:
-                norm(team, net, room, extras, batch, parameters, layer, buffers[0])
+                norm(team, net, room, extras, batch, parameters, layer, strips)
                 meet()
             if has_softmax and layer < last and net.codes[layer] < 0:
                 softmax(team, net, room, extras, batch, layer)
@@ -41,27 +41,25 @@ def back_way(spec, meet):
     norm_back = stages.norm_back(spec) if normalises else hidden
     has_softmax, softmax_back = spec.softmax, stages.softmax_back(spec)
 
-    def compute(
-        team, net, data, room, extras, batch, parameters, step, buffers, starts
-    ):
+    def compute(team, net, data, room, extras, batch, parameters, step, strips, starts):
         last = net.sizes.shape[0] - 2
         partial = 0
         for back in range(last + 1):
             layer = last - back
             if layer > 0:
-                hidden(team, net, room, extras, batch, parameters, layer, buffers)
+                hidden(team, net, room, extras, batch, parameters, layer, strips)
                 meet()
                 if has_softmax and net.codes[layer - 1] < 0:
                     softmax_back(team, net, room, batch, layer - 1)
                     meet()
                 if normalises:
-                    sums(team, net, room, batch, layer - 1, buffers[0])
+                    sums(team, net, room, batch, layer - 1, strips)
                     meet()
                     norm_back(team, net, room, batch, parameters, layer - 1)
                     meet()
             partial += gradient(
                 *(team, partial, net, data, room, batch, parameters, step),
-                *(layer, buffers, starts),
+                *(layer, strips, starts),
             )
 
     return device(compute)
