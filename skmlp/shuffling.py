@@ -52,7 +52,7 @@ def _state_of(source):
     address = source.ctypes.state_address
     words = (ctypes.c_uint32 * _WORDS).from_address(address)
     position = (ctypes.c_int32 * 1).from_address(address + ctypes.sizeof(words))
-    return np.frombuffer(words, np.uint32), np.frombuffer(position, np.int32)
+    return np.ctypeslib.as_array(words), np.ctypeslib.as_array(position)
 
 
 @functools.cache
