@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from sklearn.exceptions import ConvergenceWarning
 
-from skmlp.shuffling import shuffle
 from skmlp.training.clock import Clock
 from skmlp.training.finite import check_finite
 
@@ -110,6 +109,9 @@ def train(session, optimizer, progress, rules, rows, generator, measure=None):
 
 
 def _run_epochs(session, optimizer, progress, rules, rows, generator, measure):
+    # Here, for it brings the compiler, which nobody needs who only loads a model.
+    from skmlp.shuffling import shuffle
+
     clock = Clock(rules.max_time, progress.seconds[-1] if progress.seconds else 0.0)
     slices = _Slices(clock)
     order = rows.copy()

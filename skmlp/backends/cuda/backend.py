@@ -3,12 +3,16 @@
 See `spanwise` and `stepwise`, the two programs that a session has.
 """
 
+import threading
 from contextlib import contextmanager
 
 from numba import cuda
 
 from skmlp.backends.cuda import prediction, session
 from skmlp.backends.cuda.memory import free_in_context, memory_errors
+
+# Numba makes its list of devices at first use, and of two threads at once one fails.
+_LISTING = threading.Lock()
 
 
 class Backend:
@@ -24,9 +28,12 @@ class Backend:
 
     @contextmanager
     def _on_device(self):
-        with memory_errors(), cuda.gpus[self._number]:
-            free_in_context()
-            yield
+        with memory_errors():
+            with _LISTING:
+                device = cuda.gpus[self._number]
+            with device:
+                free_in_context()
+                yield
 
     @contextmanager
     def open_session(self, problem, parameters, n_jobs=None):
