@@ -11,8 +11,10 @@ from numba import cuda
 from skmlp.backends.cuda import prediction, session
 from skmlp.backends.cuda.memory import free_in_context, memory_errors
 
-# Numba makes its list of devices at first use, and of two threads at once one fails.
-_LISTING = threading.Lock()
+# One thread at a time: a program takes the whole device anyway, Numba's list of devices
+# fails where two threads make it at once, and fits side by side have come out wrong in
+# trials of the compiled kernels without a GPU, for a reason not yet found.
+_TURNS = threading.RLock()
 
 
 class Backend:
@@ -28,12 +30,9 @@ class Backend:
 
     @contextmanager
     def _on_device(self):
-        with memory_errors():
-            with _LISTING:
-                device = cuda.gpus[self._number]
-            with device:
-                free_in_context()
-                yield
+        with _TURNS, memory_errors(), cuda.gpus[self._number]:
+            free_in_context()
+            yield
 
     @contextmanager
     def open_session(self, problem, parameters, n_jobs=None):
