@@ -12,19 +12,24 @@ what it prints. The choices that decide whether the figures are honest:
 - PyTorch has its data on the device beforehand, its loss stays there, and what it
   captures or compiles is no part of its time.
 - scikit-learn runs on all CPU cores.
+- All of it ends within ``--budget`` seconds, more or less: what is slow is timed less
+  often, and what fails is left out by name.
 
 Memory errors are found by ``compute-sanitizer --tool memcheck python benchmarks/gpu.py
---checks --small``, races by ``--tool racecheck``.
+--checks --small --processes 1``, races by ``--tool racecheck``.
 """
 
+import functools
 import statistics
 import sys
 import time
+import traceback
 from typing import NamedTuple
 
 import accuracy
 import gpu_checks
 import gpu_peers
+import gpu_steps
 import joblib
 import numpy as np
 import peers
@@ -35,7 +40,6 @@ import workloads
 from skmlp.backends.cuda import device as gpu
 
 _SECONDS, _QUICK_SECONDS = 0.5, 0.02
-_MOST_EPOCHS = 100_000
 _EPOCHS, _QUICK_EPOCHS = 20, 2
 # Test accuracies that are this near each other are those of equal networks.
 _SAME = 0.01
@@ -79,65 +83,19 @@ _TABLE = (
     Row(_WIDE, "tf32", (1.3, 1.0, 100)),
     Row(_workload(20, 100, 1, batch=200, batches=100), "float32", (20, 3, 20)),
 )
+# Whole fits: of whom beside skmlp on the GPU, and how long one is to be timed once.
+_FIT_PEERS = ("torch eager", "skmlp cpu", "sklearn")
+_LONG_SECONDS = 4.0
 # Against PyTorch eager and scikit-learn.
 _FIT_GOALS = {"torch eager": 10, "sklearn": 30}
 
 
-class Stepper:
-    """One peer on one workload, and the times of its steps.
-
-    Parameters
-    ----------
-    peer : object
-        With ``fit(epochs)``.
-    steps : int
-        Of an epoch.
-    seconds : float
-        That the long fit shall take longer than the short one.
-    """
-
-    def __init__(self, peer, steps, seconds):
-        self._peer = peer
-        self._steps = steps
-        self._times = []
-        first = self._timed(1)
-        self.first_fit = max(0.0, first - self._timed(1))
-        self._epochs = self._enough(seconds)
-
-    def _timed(self, epochs):
-        start = time.perf_counter()
-        self._peer.fit(epochs)
-        return time.perf_counter() - start
-
-    def _enough(self, seconds):
-        """Epochs of a long fit."""
-        short, epochs = self._timed(1), 2
-        while True:
-            gained = self._timed(epochs) - short
-            if gained >= seconds or epochs >= _MOST_EPOCHS:
-                return epochs
-            factor = min(10.0, 1.3 * seconds / max(gained, 1e-9))
-            epochs = min(_MOST_EPOCHS, 1 + int(np.ceil((epochs - 1) * factor)) + 1)
-
-    def play(self):
-        """Time one short and one long fit."""
-        timing.settle()
-        short, long = self._timed(1), self._timed(self._epochs)
-        self._times.append((long - short) / (self._epochs - 1) / self._steps)
-
-    def result(self):
-        """Microseconds of a step, the rounds' median first."""
-        times = [1e6 * seconds for seconds in self._times]
-        return {
-            "step_us": statistics.median(times),
-            "by_round": times,
-            "epochs": self._epochs,
-            "first_fit_over_steady": self.first_fit,
-        }
+# Peers that are the same whatever the GPU's precision is.
+_ON_THE_CPU = ("skmlp cpu", "sklearn")
 
 
-def made_peers(row, data, wanted):
-    """The peers of a row, by name; skmlp first.
+def makers(row, data, wanted):
+    """Functions that make the peers of a row, by name; skmlp first.
 
     PyTorch is told the precision when a peer is made, and keeps it till the next row.
     """
@@ -146,24 +104,35 @@ def made_peers(row, data, wanted):
     kinds = [gpu_peers.SkmlpOn]
     if not wanted.without_torch:
         kinds += gpu_peers.torch_peers(wanted.device)
-    made = {}
-    for kind in kinds:
-        try:
-            made[kind.name] = kind(workload, data, wanted.device, dtype)
-        except Exception as error:  # of torch.compile, which needs a compiler of C
-            if kind is gpu_peers.SkmlpOn:
-                raise
-            print(f"\n{kind.name} is NOT MEASURED: {error!r:.500}", flush=True)
+    made = {
+        kind.name: functools.partial(kind, workload, data, wanted.device, dtype)
+        for kind in kinds
+    }
     if wanted.device != "cpu" and dtype == "float32":
         for program in ("spanwise", "stepwise"):
-            made[program] = gpu_peers.SkmlpProgram(workload, data, program)
-    made["skmlp cpu"] = gpu_peers.SkmlpOn(workload, data, "cpu", "float32")
-    cores = joblib.cpu_count()
-    return made | {"sklearn": peers.ScikitLearn(workload, *data, cores)}
+            made[program] = functools.partial(
+                gpu_peers.SkmlpProgram, workload, data, program
+            )
+    made["skmlp cpu"] = functools.partial(
+        gpu_peers.SkmlpOn, workload, data, "cpu", "float32"
+    )
+    made["sklearn"] = functools.partial(
+        peers.ScikitLearn, workload, *data, joblib.cpu_count()
+    )
+    return made
 
 
-def measure(row, wanted, rates):
+def measure(row, wanted, rates, clock, known):
     """Times of all peers on one row of the table.
+
+    Parameters
+    ----------
+    row : Row
+    wanted : argparse.Namespace
+    rates : dict or None
+    clock : gpu_steps.Clock
+    known : dict
+        Times of the peers on the CPU by workload, which are added to.
 
     Returns
     -------
@@ -175,15 +144,13 @@ def measure(row, wanted, rates):
     row = row._replace(workload=workload)
     data = workloads.data(workload, "float32")
     steps = workload.rows // workload.batch_size
-    steppers = {
-        name: Stepper(peer, steps, wanted.seconds)
-        for name, peer in made_peers(row, data, wanted).items()
-    }
-    for _ in range(wanted.rounds):
-        for stepper in steppers.values():
-            stepper.play()
-    times = {name: stepper.result() for name, stepper in steppers.items()}
-    return summarise(row, times, rates)
+    before = known.setdefault(workload.name, {})
+    chosen = {n: m for n, m in makers(row, data, wanted).items() if n not in before}
+    field = gpu_steps.Field("skmlp")
+    field.enter(chosen, steps, wanted.seconds, clock)
+    times = field.play(wanted.rounds) | before
+    before.update({name: times[name] for name in _ON_THE_CPU if name in times})
+    return summarise(row, times, rates) | {"missing": field.missing}
 
 
 def summarise(row, times, rates):
@@ -229,19 +196,33 @@ def lines(entry):
 
 
 class WholeFit:
-    """One library's fits on the images, and what the last one has learnt."""
+    """One library's fits on the images, and what the last one has learnt.
+
+    A fit that takes long is its own warm-up, and timed once.
+    """
 
     def __init__(self, peer, epochs):
         self._peer = peer
         self._epochs = epochs
         self._estimator = None
 
-    def fit(self):
+    def _fit(self):
         """Train; a new network, or the same from its first weights."""
+        start = time.perf_counter()
         if hasattr(self._peer, "train"):
             self._estimator = self._peer.train(self._epochs)
         else:
             self._peer.fit(self._epochs)
+        return time.perf_counter() - start
+
+    def seconds(self, rounds, clock):
+        """Median time of some fits, of those that there is time for."""
+        first = self._fit()
+        times = [first] if first > _LONG_SECONDS else []
+        while not times or (len(times) < rounds and clock.left() > first):
+            timing.settle()
+            times.append(self._fit())
+        return statistics.median(times)
 
     def accuracy(self, X, y):
         """Share of the test rows whose label the last network predicts."""
@@ -250,7 +231,7 @@ class WholeFit:
         return float(self._estimator.score(X, y))
 
 
-def whole_fit(wanted):
+def whole_fit(wanted, clock):
     """Seconds and test accuracies of whole fits of one hidden layer of 128 units.
 
     Returns
@@ -264,11 +245,18 @@ def whole_fit(wanted):
         "multiclass", X.shape[1], (128,), 10, "relu", 200, rows, 0
     )
     epochs = _QUICK_EPOCHS if wanted.quick else _EPOCHS
-    made = made_peers(Row(workload, "float32", (0, 0, 0)), data, wanted)
-    fits = {name: WholeFit(peer, epochs) for name, peer in made.items()}
-    calls = {name: fit.fit for name, fit in fits.items()}
-    seconds = timing.medians_in_turns(calls, min(3, wanted.rounds))
-    found = {name: fit.accuracy(*test) for name, fit in fits.items()}
+    all_of_them = makers(Row(workload, "float32", (0, 0, 0)), data, wanted)
+    names = [name for name in ("skmlp", *_FIT_PEERS) if name in all_of_them]
+    field = gpu_steps.Field("skmlp")
+    seconds, found = {}, {}
+    for number, name in enumerate(names):
+        own = gpu_steps.Clock(clock.left() / (len(names) - number))
+        fit = field.tried(name, lambda n=name: WholeFit(all_of_them[n](), epochs))
+        took = fit and field.tried(
+            name, lambda f=fit, c=own: f.seconds(min(3, wanted.rounds), c)
+        )
+        if took:
+            seconds[name], found[name] = took, fit.accuracy(*test)
     rivals = [name for name in _FIT_GOALS if name in seconds]
     return {
         "images": "Fashion-MNIST" if wanted.data else "digits",
@@ -278,6 +266,7 @@ def whole_fit(wanted):
         "ratios": {name: seconds[name] / seconds["skmlp"] for name in rivals},
         "goals": _FIT_GOALS,
         "same_accuracy": found["skmlp"] >= max(found.values()) - _SAME,
+        "missing": field.missing,
     }
 
 
@@ -300,61 +289,130 @@ def constants(entries):
     highest that skmlp has reached on it.
     """
     smallest = min(entries, key=lambda entry: entry["operations"])
-    rates = [e["operations"] / e["times"]["skmlp cpu"]["step_us"] for e in entries]
-    return {
-        "_FIXED_SECONDS": smallest["times"]["skmlp"]["step_us"] / 1e6,
-        "_CPU_RATE": max(rates) * 1e6,
-    }
+    rates = [
+        e["operations"] / e["times"]["skmlp cpu"]["step_us"]
+        for e in entries
+        if "skmlp cpu" in e["times"]
+    ]
+    found = {"_FIXED_SECONDS": smallest["times"]["skmlp"]["step_us"] / 1e6}
+    return found | ({"_CPU_RATE": max(rates) * 1e6} if rates else {})
+
+
+def goals(report):
+    """Yield a line for each goal: met, missed, or not measured and why."""
+    names = [f"{row.workload.name}, {row.dtype}" for row in _TABLE]
+    entries = [*report["results"], report["whole_fit"]]
+    for name, entry in zip([*names, "a whole fit"], entries, strict=True):
+        for rival, goal in entry.get("goals", {"all": 0}).items():
+            ratio = entry.get("ratios", {}).get(rival)
+            said = "not measured" if ratio is None else reporting.against(ratio, goal)
+            yield f"  {name:<46}{rival:<16}{said}"
+
+
+class Attempts:
+    """The parts of a run, each of which may fail without the others.
+
+    Parameters
+    ----------
+    report : dict
+        That each part adds to.
+    file : str or None
+        Where the report is saved after each part: a lent machine may be taken away.
+    """
+
+    def __init__(self, report, file):
+        self._report = report
+        self._file = file
+
+    def make(self, name, call, in_words):
+        """What a part has found, printed in words; how it failed, if it has."""
+        try:
+            found = call()
+            print(*in_words(found), sep="\n", flush=True)
+        except Exception as error:
+            found = {"error": f"{error!r:.500}"}
+            print(f"\n{name} is NOT MEASURED: {error!r:.500}", flush=True)
+            traceback.print_exc()
+        return found
+
+    def save(self):
+        """Write what there is."""
+        reporting.save(self._report, self._file)
 
 
 def checked(wanted, report):
-    """Run the checks; ends the program if one fails."""
+    """Run the checks; ends the program if one fails, unless told to go on."""
     size = gpu_checks.SMALL if wanted.small else gpu_checks.LARGE
-    report["checks"], pairs = gpu_checks.run(size, wanted.device)
+    report["checks"], pairs = gpu_checks.run(size, wanted.device, wanted.processes)
     report["curves"] = pairs
     print("\nlosses by epoch")
     gpu_checks.print_curves(pairs)
     if wanted.plot:
         gpu_checks.plot(pairs, wanted.plot)
     failed = [check["name"] for check in report["checks"] if not check["holds"]]
-    if failed:
+    if failed and not (wanted.anyway and not wanted.checks):
         reporting.save(report, wanted.json)
         sys.exit(f"{len(failed)} checks FAILED, so nothing is timed: {failed}")
+    if failed:
+        print(
+            f"{len(failed)} checks FAILED: NO FIGURE BELOW IS TO BE TRUSTED: {failed}"
+        )
+
+
+def timed(wanted, report, clock):
+    """All figures, printed as they come, within the time that is left."""
+    attempts, rates = Attempts(report, wanted.json), None
+    if wanted.device != "cpu":
+        import gpu_rates
+
+        rates = attempts.make(
+            "rates", gpu_rates.measure, lambda found: ["", gpu_rates.in_words(found)]
+        )
+        report["rates"] = rates
+    report["results"], known = [], {}
+    for number, row in enumerate(_TABLE):
+        # The whole fits have as much as two rows.
+        own = gpu_steps.Clock(clock.left() / (len(_TABLE) - number + 2))
+        if wanted.filter not in row.workload.name:
+            report["results"].append({})
+            continue
+        found = attempts.make(
+            row.workload.name,
+            lambda r=row, c=own: measure(r, wanted, rates, c, known),
+            lines,
+        )
+        report["results"].append(found)
+        attempts.save()
+    report["whole_fit"] = attempts.make(
+        "a whole fit", lambda: whole_fit(wanted, clock), lines_of_fit
+    )
 
 
 def run(wanted):
-    """Checks first, then all figures, printed as they come.
+    """Checks first, then all figures, and last what has become of the goals.
 
     Returns
     -------
     dict
         All that was found, fit for JSON.
     """
+    clock = gpu_steps.Clock(wanted.budget)
     report = reporting.start() | {"options": vars(wanted)}
     if wanted.device == "cpu":
         print("A TRIAL ON THE CPU: no figure says anything about a GPU.")
     checked(wanted, report)
     if wanted.checks:
         return report
-    rates = None
-    if wanted.device != "cpu":
-        import gpu_rates
-
-        rates = report["rates"] = gpu_rates.measure()
-        print(f"\n{gpu_rates.in_words(rates)}")
-    report["results"] = []
-    for row in _TABLE:
-        if wanted.filter in row.workload.name:
-            report["results"].append(measure(row, wanted, rates))
-            print(*lines(report["results"][-1]), sep="\n", flush=True)
-            reporting.save(report, wanted.json)  # a lent machine may be taken away
-    report["whole_fit"] = whole_fit(wanted)
-    print(*lines_of_fit(report["whole_fit"]), sep="\n", flush=True)
-    if report["results"]:
-        report["constants"] = constants(report["results"])
+    timed(wanted, report, clock)
+    entries = [entry for entry in report["results"] if "times" in entry]
+    if entries:
+        report["constants"] = constants(entries)
         print("\nfor skmlp/backends/cuda/device.py:")
         for name, value in report["constants"].items():
             print(f"  {name} = {value:.1e}")
+    print("\ngoals: times as fast, found and wanted")
+    print(*goals(report), sep="\n")
+    print(f"{clock.gone():.0f} s in all", flush=True)
     return report
 
 
@@ -369,9 +427,28 @@ def arguments():
     )
     parser.add_argument("--checks", action="store_true", help="time nothing")
     parser.add_argument("--small", action="store_true", help="checks of tiny networks")
+    parser.add_argument(
+        "--anyway", action="store_true", help="time what does not pass the checks"
+    )
     parser.add_argument("--filter", default="", help="only names that contain this")
-    parser.add_argument("--rounds", type=int, help="default 5, with --quick 1")
+    parser.add_argument("--rounds", type=int, help="at most; default 5, --quick 1")
+    parser.add_argument(
+        "--budget",
+        type=float,
+        metavar="SECONDS",
+        default=500,
+        help="after which no round begins that need not (default: 500)",
+    )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=min(8, joblib.cpu_count()),
+        help="that share the checks, most of which is compilation",
+    )
     parser.add_argument("--plot", metavar="FILE", help="draw the curves of the losses")
+    parser.add_argument(
+        "--results", metavar="FILE", help="RESULTS.md, to put what is printed there"
+    )
     parser.add_argument(
         "--without-torch", action="store_true", help="also when it is installed"
     )
@@ -388,7 +465,12 @@ def main():
         if missing is not None:
             print(f"NOT RUN: {missing.reason}. {missing.remedy}")
             return
-    reporting.save(run(wanted), wanted.json)
+    with reporting.printed() as text:
+        try:
+            reporting.save(run(wanted), wanted.json)
+        finally:
+            if wanted.results:
+                reporting.put_section(wanted.results, "gpu.py", text.getvalue())
 
 
 if __name__ == "__main__":

@@ -9,7 +9,9 @@ import warnings
 from typing import NamedTuple
 from unittest import mock
 
+import joblib
 import numpy as np
+from joblib.externals.loky import get_reusable_executor
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
@@ -25,6 +27,8 @@ _GRADIENT = {"float32": 1e-4, "float64": 1e-10}
 _OUTPUTS = {"float32": 1e-4, "float64": 1e-11}
 _DIFFERENCES = 1e-6
 _BLOCKS = (1, 2, 3)
+# That a check may take, its kernels' compilation included.
+_MOST_SECONDS = 200
 
 
 class Case(NamedTuple):
@@ -125,7 +129,7 @@ def _losses(cpu, gpu):
     return {"cpu": cpu.history_["loss"], "gpu": gpu.history_["loss"]}
 
 
-def curves(size, device):
+def curves(size, device, case, dtype):
     """Losses and predictions beside the CPU's.
 
     Yields
@@ -134,56 +138,57 @@ def curves(size, device):
     curves : dict of list of float
         'cpu' and 'gpu'; None for a finding about something else.
     """
-    for case in _CASES:
-        for dtype in ("float32", "float64"):
-            cpu, X = _fitted(case, size, "cpu", dtype)
-            gpu, _ = _fitted(case, size, device, dtype)
-            name = f"{case.name}, {dtype}"
-            both = _losses(cpu, gpu)
-            found = _apart(both["gpu"], both["cpu"])
-            yield Finding(f"loss: {name}", found, _CURVES[dtype]), both
-            expected = gpu.set_params(device="cpu").predict(X)
-            predicted = gpu.set_params(device=device).predict(X)
-            if case.classes:
-                wrong = float(np.mean(predicted != expected))
-                # Rounding may turn a tie.
-                yield Finding(f"labels: {name}", wrong, 0.001), None
-            else:
-                found = _apart(predicted, expected)
-                yield Finding(f"outputs: {name}", found, _OUTPUTS[dtype]), None
-    if device != "cpu":
-        cpu, _ = _fitted(_CASES[0], size, "cpu", "float32")
-        gpu, _ = _fitted(_CASES[0], size, device, "tf32")
-        both = _losses(cpu, gpu)
-        found = _apart(both["gpu"], both["cpu"])
-        yield Finding("loss: relu, adam, tf32", found, _CURVES["tf32"]), both
+    cpu, X = _fitted(case, size, "cpu", dtype)
+    gpu, _ = _fitted(case, size, device, dtype)
+    name = f"{case.name}, {dtype}"
+    both = _losses(cpu, gpu)
+    found = _apart(both["gpu"], both["cpu"])
+    yield Finding(f"loss: {name}", found, _CURVES[dtype]), both
+    expected = gpu.set_params(device="cpu").predict(X)
+    predicted = gpu.set_params(device=device).predict(X)
+    if case.classes:
+        wrong = float(np.mean(predicted != expected))
+        # Rounding may turn a tie.
+        yield Finding(f"labels: {name}", wrong, 0.001), None
+    else:
+        found = _apart(predicted, expected)
+        yield Finding(f"outputs: {name}", found, _OUTPUTS[dtype]), None
 
 
-def stepwise(size, device):
+def tf32(size, device):
+    """Losses of products with short factors beside the CPU's (see `curves`)."""
+    cpu, _ = _fitted(_CASES[0], size, "cpu", "float32")
+    gpu, _ = _fitted(_CASES[0], size, device, "tf32")
+    both = _losses(cpu, gpu)
+    found = _apart(both["gpu"], both["cpu"])
+    yield Finding("loss: relu, adam, tf32", found, _CURVES["tf32"]), both
+
+
+def stepwise(size, device, case, dtype):
     """Losses beside the CPU's of the program for large steps, made to take them all.
 
     Yields
     ------
     Finding
+    None
     """
     from skmlp.backends.cuda import planner
 
-    for case in _CASES:
-        for dtype in ("float32", "float64"):
-            cpu, _ = _fitted(case, size, "cpu", dtype)
-            with mock.patch.object(planner, "STEPWISE_FLOP", 0):
-                gpu, _ = _fitted(case, size, device, dtype)
-            both = _losses(cpu, gpu)
-            name = f"loss, stepwise: {case.name}, {dtype}"
-            yield Finding(name, _apart(both["gpu"], both["cpu"]), _CURVES[dtype])
+    cpu, _ = _fitted(case, size, "cpu", dtype)
+    with mock.patch.object(planner, "STEPWISE_FLOP", 0):
+        gpu, _ = _fitted(case, size, device, dtype)
+    both = _losses(cpu, gpu)
+    name = f"loss, stepwise: {case.name}, {dtype}"
+    yield Finding(name, _apart(both["gpu"], both["cpu"]), _CURVES[dtype]), None
 
 
-def gradients(size, device):
+def gradients(size, device, dtype):
     """The gradient over all rows, beside the reference and finite differences.
 
     Yields
     ------
     Finding
+    None
     """
     loss = classification_loss("log_loss", "auto", True)
     sizes = (size.features, *size.hidden, 4)
@@ -193,19 +198,18 @@ def gradients(size, device):
     x = rng.normal(size=(len(rows), size.features))
     targets = rng.integers(0, 4, size=(len(rows), 1))
     schemes = [SCHEMES["sklearn_uniform"]] * len(network.shapes)
-    for dtype in ("float64", "float32"):
-        kinds = x.astype(dtype), targets.astype(dtype)
-        problem = Problem(network, *kinds, None, rows, 0.3)
-        first = initialise(network, schemes, np.random.RandomState(0), np.dtype(dtype))
-        with get_backend("reference").open_session(problem, first, None) as session:
-            _, expected = session.loss_and_gradient(first)
-        with get_backend(device).open_session(problem, first, None) as session:
-            _, found = session.loss_and_gradient(first)
-            name = f"gradient beside the reference, {dtype}"
-            yield Finding(name, _apart(found, expected), _GRADIENT[dtype])
-            if dtype == "float64":
-                apart = _from_differences(session, first, found, rng)
-                yield Finding("gradient beside differences", apart, _DIFFERENCES)
+    kinds = x.astype(dtype), targets.astype(dtype)
+    problem = Problem(network, *kinds, None, rows, 0.3)
+    first = initialise(network, schemes, np.random.RandomState(0), np.dtype(dtype))
+    with get_backend("reference").open_session(problem, first, None) as session:
+        _, expected = session.loss_and_gradient(first)
+    with get_backend(device).open_session(problem, first, None) as session:
+        _, found = session.loss_and_gradient(first)
+        name = f"gradient beside the reference, {dtype}"
+        yield Finding(name, _apart(found, expected), _GRADIENT[dtype]), None
+        if dtype == "float64":
+            apart = _from_differences(session, first, found, rng)
+            yield Finding("gradient beside differences", apart, _DIFFERENCES), None
 
 
 def _from_differences(session, first, gradient, rng):
@@ -221,34 +225,57 @@ def _from_differences(session, first, gradient, rng):
     return _apart(slopes, differences)
 
 
-def blocks(size, device):
+def blocks(size, device, dtype):
     """Weights trained by several numbers of blocks: not a bit may differ.
 
     Yields
     ------
     Finding
+    None
     """
     from skmlp.backends.cuda import planner
 
-    for dtype in ("float32", "float64"):
-        usual, _ = _fitted(_CASES[0], size, device, dtype)
-        for number in _BLOCKS:
-            with mock.patch.object(planner, "choose_blocks", lambda *_, n=number: n):
-                other, _ = _fitted(_CASES[0], size, device, dtype)
-            pairs = zip(usual.coefs_, other.coefs_, strict=True)
-            differing = sum(int(np.sum(a != b)) for a, b in pairs)
-            name = f"weights that differ with {number} blocks, {dtype}"
-            yield Finding(name, float(differing), 0.0)
+    usual, _ = _fitted(_CASES[0], size, device, dtype)
+    for number in _BLOCKS:
+        with mock.patch.object(planner, "choose_blocks", lambda *_, n=number: n):
+            other, _ = _fitted(_CASES[0], size, device, dtype)
+        pairs = zip(usual.coefs_, other.coefs_, strict=True)
+        differing = sum(int(np.sum(a != b)) for a, b in pairs)
+        name = f"weights that differ with {number} blocks, {dtype}"
+        yield Finding(name, float(differing), 0.0), None
 
 
-def run(size, device):
+def _plan(device):
+    """All checks: a function, and what it is given after size and device."""
+    kinds = [(case, dtype) for case in _CASES for dtype in ("float32", "float64")]
+    plan = [(curves, *kind) for kind in kinds]
+    plan += [(gradients, dtype) for dtype in ("float64", "float32")]
+    if device != "cpu":
+        plan += [(stepwise, *kind) for kind in kinds]
+        plan += [(blocks, dtype) for dtype in ("float32", "float64")] + [(tf32,)]
+    return plan
+
+
+def _made(size, device, check, *arguments):
+    """What one check finds; one that fails on its way has found nothing good."""
+    try:
+        return list(check(size, device, *arguments))
+    except Exception as error:
+        told = ", ".join(getattr(part, "name", part) for part in arguments)
+        name = f"{check.__name__}: {told}: {error!r:.300}"
+        return [(Finding(name, float("nan"), 0.0), None)]
+
+
+def run(size, device, processes):
     """All checks, printed as they end.
 
     Parameters
     ----------
     size : Size
     device : str
-        With 'cpu' the checks are tried out, and blocks are left out.
+        With 'cpu' the checks are tried out, and those of a GPU's programs left out.
+    processes : int
+        That share the work, most of which is compilation.
 
     Returns
     -------
@@ -257,16 +284,22 @@ def run(size, device):
     """
     print(f"{'check':<54}{'found':>10}{'allowed':>10}")
     findings, pairs = [], {}
-    for finding, both in curves(size, device):
-        findings.append(finding)
-        if both is not None:
-            pairs[finding.name] = both
-        print(finding.line(), flush=True)
-    others = [gradients] if device == "cpu" else [stepwise, gradients, blocks]
-    for check in others:
-        for finding in check(size, device):
-            findings.append(finding)
-            print(finding.line(), flush=True)
+    jobs = (joblib.delayed(_made)(size, device, *check) for check in _plan(device))
+    try:
+        shared = joblib.Parallel(
+            processes, timeout=_MOST_SECONDS, return_as="generator"
+        )
+        for found in shared(jobs):
+            for finding, both in found:
+                findings.append(finding)
+                if both is not None:
+                    pairs[finding.name] = both
+                print(finding.line(), flush=True)
+    except Exception as error:  # a kernel that never ends, or ends its process
+        findings.append(Finding(f"the checks broke off: {error!r:.300}", np.nan, 0.0))
+        print(findings[-1].line(), flush=True)
+    # Else they would keep a part of the GPU's memory while others are timed.
+    get_reusable_executor().shutdown(kill_workers=True)
     return [{**f._asdict(), "holds": f.holds} for f in findings], pairs
 
 

@@ -1,7 +1,12 @@
 """What all benchmarks say and write in one way: options, goals, the file of figures."""
 
 import argparse
+import contextlib
+import io
 import json
+import shlex
+import sys
+from pathlib import Path
 
 import machine
 
@@ -81,3 +86,53 @@ def save(report, file):
     if file:
         with open(file, "w", encoding="utf-8") as stream:
             json.dump(report, stream, indent=1)
+
+
+class _Both(io.StringIO):
+    """Text that is printed as ever, and kept."""
+
+    def __init__(self, shown):
+        super().__init__()
+        self._shown = shown
+
+    def write(self, text):
+        self._shown.write(text)
+        return super().write(text)
+
+    def flush(self):
+        self._shown.flush()
+
+
+@contextlib.contextmanager
+def printed():
+    """Context that yields all that is printed meanwhile, as a text file."""
+    text = _Both(sys.stdout)
+    with contextlib.redirect_stdout(text):
+        yield text
+
+
+def put_section(file, script, text):
+    """Put what a script has printed into the file of results, in its old one's place.
+
+    Parameters
+    ----------
+    file : str
+        ``RESULTS.md``.
+    script, text : str
+    """
+    begin, end = (f"<!-- results of {script}: {word} -->" for word in ("begin", "end"))
+    command = shlex.join(["python", f"benchmarks/{script}", *sys.argv[1:]])
+    section = (
+        f"{begin}\n## `{script}`\n\n"
+        "- Date, machine, versions: first lines of the output\n"
+        f"- Command: `{command}`\n\n```\n{text.strip()}\n```\n{end}\n"
+    )
+    path = Path(file)
+    old = path.read_text() if path.exists() else ""
+    if begin in old:
+        before, _, rest = old.partition(begin)
+        after = rest.partition(end)[2].lstrip("\n")
+        section = before + section
+    else:
+        after, section = "", f"{old}\n{section}" if old else section
+    path.write_text(f"{section}\n{after}" if after else section)
