@@ -199,12 +199,15 @@ def test_gradients_over_all_rows(settings):
     assert_sound(compiled(epoch.differentiating, spec), spec)
 
 
+@pytest.mark.parametrize("capability", CAPABILITIES)
 @pytest.mark.parametrize(
     "settings", [{}, {"sparse": True, "normalization": "layer", "softmax": True}]
 )
-def test_predictions(settings):
+def test_predictions(settings, capability):
     spec = BASE._replace(optimizer=None, activations=SCALAR_RULES, **settings)
-    assert_sound(compiled(predicting.predicting, spec), spec)
+    text = compiled(predicting.predicting, spec, capability)
+    assert_sound(text, spec, capability)
+    assert instructions(text)["ld.shared.v4.f32"] >= 2
 
 
 @pytest.mark.parametrize("row", LOSSES, ids=name_of)

@@ -8,7 +8,13 @@ import os
 
 import numpy as np
 import pytest
-from cuda_compiler import double_precision, missing_libraries, ptx, resources
+from cuda_compiler import (
+    CAPABILITIES,
+    double_precision,
+    missing_libraries,
+    ptx,
+    resources,
+)
 from numba import from_dtype, types
 
 from skmlp.backends.cuda import operations, planner, products, structures
@@ -83,22 +89,24 @@ def _compiler():
         pytest.skip(f'no {", ".join(missing)}: pip install -e ".[cu13]"')
 
 
-def assert_good(kernel, signature):
-    text = ptx(kernel.py_func, signature)
+def assert_good(kernel, signature, capability):
+    text = ptx(kernel.py_func, signature, capability)
     assert double_precision(text) == []
-    used = resources(text)
+    used = resources(text, capability)
     assert used.spilled_bytes == used.stack_bytes == 0
     assert used.registers <= 255
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("capability", CAPABILITIES)
 @pytest.mark.parametrize(
     ("spec", "name"),
     CASES,
     ids=[f"{name}-{NAMES.get(id(spec), 'sparse')}" for spec, name in CASES],
 )
-def test_operations(spec, name):
-    assert_good(operations.operation(spec, name), (STATE, NUMBER, NUMBER))
+def test_operations(spec, name, capability):
+    made = operations.operation(spec, name)
+    assert_good(made, (STATE, NUMBER, NUMBER), capability)
 
 
 def test_every_operation_is_compiled():
@@ -106,14 +114,17 @@ def test_every_operation_is_compiled():
 
 
 @pytest.mark.slow
-def test_products():
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_products(capability):
     kernel = products.multiplying(TILE, SINGLE)
     sizes = types.UniTuple(NUMBER, 3)
-    assert_good(kernel, (FACTOR, FACTOR, REALS, NUMBER, sizes))
+    assert_good(kernel, (FACTOR, FACTOR, REALS, NUMBER, sizes), capability)
 
 
 @pytest.mark.slow
-def test_the_end_of_a_span():
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_the_end_of_a_span(capability):
     sizes = types.UniTuple(NUMBER, 4)
-    assert_good(operations.totalling(PLAIN), (DATA, ROOM, sizes, REALS))
-    assert_good(operations.advancing(), (NUMBERS,))
+    totalling = operations.totalling(PLAIN)
+    assert_good(totalling, (DATA, ROOM, sizes, REALS), capability)
+    assert_good(operations.advancing(), (NUMBERS,), capability)

@@ -24,7 +24,7 @@ def sizes_by_halvings():
     width, few = TILE.width, TILE.few
     return [
         [(width, (few + 1) * width), ((few + 1) * width + 1, width - 1)],
-        [(few * width // 4, 2 * width), (width + 1, max(1, few // 2) * width)],
+        [(few * width, width), (width - 1, few * width - 1)],
         [(1, 1), (width // 4, width // 4 + 1), (width // 2, 1)],
     ]
 

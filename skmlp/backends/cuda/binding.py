@@ -10,7 +10,7 @@ from skmlp.backends.cuda.structures import Extras, Net
 from skmlp.network import layout
 from skmlp.rules.randomness import threshold_of
 
-_SIMULATED_PROCESSORS = 4
+_SIMULATED_PROCESSORS = 3
 
 
 def n_processors():
