@@ -28,9 +28,8 @@ def hidden_deltas(spec):
         for item in range(team[0], count(batch.n, fan_in, halvings), team[1]):
             corner = corner_of_item(item, fan_in, halvings)
             multiply(strips, corner, sizes, (deltas, weights), halvings)
-            first, column, last, apart = own_of_thread(corner, batch.n, halvings)
-            if column >= fan_in:
-                last = first
+            own = own_of_thread(corner, batch.n, fan_in, halvings)
+            first, column, last, apart = own
             for row in range(first, last, apart):
                 delta = total(strips, row - corner[0], halvings)
                 place = room.at[layer] + row * fan_in + column
@@ -118,11 +117,9 @@ def weight_tile(spec):
         halvings = halvings_of(fan_in, fan_out)
         corner = corner_of_item(item, fan_out, halvings)
         multiply(strips, corner, sizes, (inputs, deltas), halvings)
-        first, column, last, apart = own_of_thread(corner, fan_in, halvings)
+        first, column, last, apart = own_of_thread(corner, fan_in, fan_out, halvings)
         decay = step.decay / type(step.decay)(batch.n)
         of_parameters, of_gradient = type(decay)(0), type(decay)(0)
-        if column >= fan_out:
-            last = first
         for row in range(first, last, apart):
             gradient = total(strips, row - corner[0], halvings)
             place = np.uint64(net.weights[layer] + row * fan_out + column)

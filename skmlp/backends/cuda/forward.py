@@ -55,9 +55,8 @@ def _finish_tile(spec):
     store = finish(spec)
 
     def end(strips, corner, halvings, net, room, extras, batch, parameters, layer):
-        first, column, last, apart = own_of_thread(corner, batch.n, halvings)
-        if column >= net.sizes[layer + 1]:
-            return
+        units = net.sizes[layer + 1]
+        first, column, last, apart = own_of_thread(corner, batch.n, units, halvings)
         for row in range(first, last, apart):
             z = total(strips, row - corner[0], halvings)
             store(net, room, extras, batch, parameters, layer, (row, column), z)

@@ -55,9 +55,8 @@ def multiplying(tile, dtype):
         for item in range(cuda.blockIdx.x, n_items, cuda.gridDim.x):
             corner = corner_of_item(item, columns, halvings)
             multiply(strips, corner, sizes, (a, b), halvings)
-            first, column, last, apart = own_of_thread(corner, rows, halvings)
-            if column >= columns:
-                last = first
+            own = own_of_thread(corner, rows, columns, halvings)
+            first, column, last, apart = own
             for row in range(first, last, apart):
                 found = total(strips, row - corner[0], halvings)
                 out[start + row * columns + column] = found

@@ -149,16 +149,17 @@ def corner_of(tile):
 def own_of(tile):
     """Where in a result the elements of a tile are that a thread has, for kernels.
 
-    ``own(corner, rows, halvings)``: the first element's row and the column of all; the
-    row at which they end; and how many rows they are apart.
+    ``own(corner, rows, columns, halvings)``: the first element's row and the column of
+    all; the row at which they end; and how many rows they are apart. Beyond the
+    result's last column there are none.
     """
     log, threads = _log(tile.width), tile.threads
 
-    def own(corner, rows, halvings):
+    def own(corner, rows, columns, halvings):
         tid, shift = cuda.threadIdx.x, log - halvings
-        row, column = tid >> shift, tid & ((1 << shift) - 1)
-        end = min(rows, corner[0] + (1 << shift))
-        return corner[0] + row, corner[1] + column, end, threads >> shift
+        row, column = corner[0] + (tid >> shift), corner[1] + (tid & ((1 << shift) - 1))
+        end = min(rows, corner[0] + (1 << shift)) if column < columns else row
+        return row, column, end, threads >> shift
 
     return device(own)
 
