@@ -27,13 +27,12 @@ def _dropout_arguments(extras, layer, lo, step):
 
 @jit.inline
 def _norm(layers, room, parameters, layer, lo, n):
-    """Scales and bias of a hidden layer, and where a block's normalised inputs are."""
+    """Scales of a hidden layer, and where a block's normalised inputs are kept."""
     columns = layers.sizes[layer + 1]
     place = room.at[layer + 1] + lo * columns
     batch = room.inverses.shape[0] // layers.sizes.shape[0]
     return (
         vector(parameters, layers.scales[layer], columns),
-        vector(parameters, layers.biases[layer], columns),
         matrix(room.normed, place, n, columns),
         vector(room.inverses, layer * batch + lo, n),
     )
@@ -88,7 +87,9 @@ def activate_layer(layers, room, extras, parameters, n, lo, layer, step):
     inputs = room.inputs if layers.keeps[layer] != 0 else room.outputs
     z = matrix(inputs, start, n, columns)
     if layers.norm != 0:
-        call_norm(layers.norm, (z, *_norm(layers, room, parameters, layer, lo, n)))
+        bias = vector(parameters, layers.biases[layer], columns)
+        known = _norm(layers, room, parameters, layer, lo, n)
+        call_norm(layers.norm, (z, bias, *known))
     out = matrix(room.outputs, start, n, columns)
     call_activation(layers.activations[layer], (z, out))
     if extras.drop != 0:

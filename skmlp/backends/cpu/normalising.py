@@ -16,7 +16,7 @@ call_norm = jit.caller(types.int64)
 call_back = jit.caller(types.int64)
 
 
-def _layer_norm(z, scale, bias, normed, inverses):
+def _layer_norm(z, bias, scale, normed, inverses):
     """Normalise rows to `normed`, scaled and shifted to `z`; what multiplied them."""
     kind = type(z[0, 0])
     rows, columns = z.shape
@@ -37,7 +37,7 @@ def _layer_norm(z, scale, bias, normed, inverses):
     return 0
 
 
-def _layer_norm_in_place(z, scale, bias):
+def _layer_norm_in_place(z, bias, scale):
     """As `_layer_norm`, for predictions: no way back."""
     kind = type(z[0, 0])
     rows, columns = z.shape
@@ -55,7 +55,7 @@ def _layer_norm_in_place(z, scale, bias):
     return 0
 
 
-def _layer_back(delta, scale, bias, normed, inverses, sums):
+def _layer_back(delta, scale, normed, inverses, sums):
     """Deltas by a layer's inputs in place; `sums` are the scales' gradient."""
     kind = type(delta[0, 0])
     rows, columns = delta.shape
@@ -83,7 +83,7 @@ def layer_loops(dtype):
     signatures = {
         _layer_norm: types.int64(matrix, vector, vector, matrix, vector),
         _layer_norm_in_place: types.int64(matrix, vector, vector),
-        _layer_back: types.int64(matrix, *(vector,) * 2, matrix, *(vector,) * 2),
+        _layer_back: types.int64(matrix, vector, matrix, vector, vector),
     }
     return tuple(
         address_of(loop, f"{__name__}.{loop.__name__}", signature)

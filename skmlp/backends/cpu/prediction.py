@@ -86,7 +86,7 @@ def _propagate(layers, parameters, scratch, half, n, multiply):
         if layers.norm_in_place != 0 and layer < sizes.shape[0] - 2:
             scale = vector(parameters, layers.scales[layer], columns)
             bias = vector(parameters, layers.biases[layer], columns)
-            call_norm(layers.norm_in_place, (z, scale, bias))
+            call_norm(layers.norm_in_place, (z, bias, scale))
         call_activation(layers.activations[layer], (z, z))
     return here
 

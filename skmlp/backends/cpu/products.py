@@ -79,60 +79,21 @@ def _panel(vectors, lanes):
         if rows >= _MANY_ROWS and b_step * (_BYTES // lanes) >= _FAR_B:
             pack(b, b_step, packed, inner, tail)
             b, b_step = packed, vectors * lanes
-        while rows >= tall_rows:
-            tall(
-                a,
-                row,
-                step,
-                b,
-                b_step,
-                start,
-                from_row,
-                begin,
-                out,
-                out_row,
-                inner,
-                tail,
-            )
-            a, out = advance(a, tall_step), advance(out, tall_rows * out_row)
-            start = advance(start, tall_rows * from_row)
-            rows -= tall_rows
-        if rows >= middle_rows:
-            middle(
-                a,
-                row,
-                step,
-                b,
-                b_step,
-                start,
-                from_row,
-                begin,
-                out,
-                out_row,
-                inner,
-                tail,
-            )
-            a, out = advance(a, middle_rows * row), advance(out, middle_rows * out_row)
-            start = advance(start, middle_rows * from_row)
-            rows -= middle_rows
         while rows > 0:
-            single(
-                a,
-                row,
-                step,
-                b,
-                b_step,
-                start,
-                from_row,
-                begin,
-                out,
-                out_row,
-                inner,
-                tail,
-            )
-            a, out = advance(a, row), advance(out, out_row)
-            start = advance(start, from_row)
-            rows -= 1
+            from_both = (a, row, step, b, b_step)
+            of_result = (start, from_row, begin, out, out_row, inner, tail)
+            if rows >= tall_rows:
+                tall(*from_both, *of_result)
+                done, onward = tall_rows, tall_step
+            elif rows >= middle_rows:
+                middle(*from_both, *of_result)
+                done, onward = middle_rows, middle_rows * row
+            else:
+                single(*from_both, *of_result)
+                done, onward = 1, row
+            a, out = advance(a, onward), advance(out, done * out_row)
+            start = advance(start, done * from_row)
+            rows -= done
 
     return panel
 
