@@ -40,7 +40,7 @@ def rates_of(settings, n_batches=BATCHES, cuts=(0.0, 1.0)):
     for epoch in range(settings.max_iter):
         for span in pairwise(edges):
             parts.append(optimizer.rates(span, n_batches)[:, 1])
-            assert optimizer.last_rate == parts[-1][-1]
+            assert optimizer.last_rates == [parts[-1][-1]]
         optimizer.end_epoch((epoch + 1) * 100)
     return np.concatenate(parts)
 

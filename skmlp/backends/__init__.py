@@ -13,6 +13,8 @@ module with three functions, or an object that has them, of a GPU:
       those batches' rows times loss (before the update, with the L2 term), added one
       after the other. Of each batch `rates` has the share by which weights shrink
       before their update, and the coefficients of the optimizer's rule;
+    - ``train_epochs(optimizer, orders, batch_size, rates)``: trains on whole epochs,
+      each a row of `orders`, and returns a list of what `train` would for each;
     - ``loss_and_gradient(parameters)``: float, and a float64 vector, over the rows of
       ``problem.rows``; not for problems with dropout, noise or normalisation over
       minibatches, which are different at every step;
@@ -108,6 +110,15 @@ class Problem(NamedTuple):
         if self.weights is None:
             return 1.0
         return float(np.mean(self.weights[self.rows], dtype=np.float64))
+
+
+def epoch_by_epoch(session, optimizer, orders, batch_size, rates):
+    """A session's `train_epochs`, where nothing is gained by more than one at once."""
+    span = (0, len(rates) // len(orders))
+    return [
+        session.train(optimizer, order, batch_size, span, part, 0.0)
+        for order, part in zip(orders, np.split(rates, len(orders)), strict=True)
+    ]
 
 
 def get_backend(name):

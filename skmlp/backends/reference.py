@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import log_softmax, softmax
 
+from skmlp.backends import epoch_by_epoch
 from skmlp.network import folded, layout, norms, views
 from skmlp.rules.activations import activation_rule
 from skmlp.rules.normalization import EPSILON, MOMENTUM
@@ -303,6 +304,10 @@ class Session:
             if np.isfinite(extras.max_norm):
                 _limit_norms(network, self.parameters, extras.max_norm)
         return total
+
+    def train_epochs(self, optimizer, orders, batch_size, rates):
+        """Train on whole epochs."""
+        return epoch_by_epoch(self, optimizer, orders, batch_size, rates)
 
     def loss_and_gradient(self, parameters):
         """Loss and gradient over all training rows, the penalty included."""

@@ -99,9 +99,18 @@ def adam_hyper(settings):
     return 1.0 - settings.beta_1, 1.0 - settings.beta_2, settings.epsilon
 
 
+def _one_less_power(complement, t):
+    """1 - beta ** t of a decay rate's complement.
+
+    Of the power nothing is left after a hundred times 1 / complement steps, and it
+    takes 80 times as long where it is beyond the smallest number.
+    """
+    return 1.0 - (1.0 - complement) ** np.minimum(t, 100.0 / complement)
+
+
 def adam_coefficients(t, rates, h):
     """Rates with the bias correction: sqrt(1 - beta_2^t) / (1 - beta_1^t)."""
-    correction = np.sqrt(1.0 - (1.0 - h[1]) ** t) / (1.0 - (1.0 - h[0]) ** t)
+    correction = np.sqrt(_one_less_power(h[1], t)) / _one_less_power(h[0], t)
     return (rates * correction,)
 
 
@@ -140,7 +149,7 @@ def nadam_coefficients(t, rates, h):
     return (
         rates * (1.0 - momentum) / (1.0 - product),
         rates * following / (1.0 - product * following),
-        1.0 / np.sqrt(1.0 - (1.0 - h[1]) ** t),
+        1.0 / np.sqrt(_one_less_power(h[1], t)),
     )
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skmlp.rules.optimizers import OPTIMIZERS
-from skmlp.training.schedules import SCHEDULES, Position
+from skmlp.training.schedules import SCHEDULES, Position, unchanged
 
 # Of hyperparameters, and of coefficients a step: compiled rules take this many.
 _PLACES = 3
@@ -68,8 +68,9 @@ class Optimizer:
     ----------
     learning_rate : float
         What schedules that look at the training have made of the initial rate.
-    last_rate : float
-        The learning rate of the last step, with all that warmup and schedule do.
+    last_rates : list of float
+        The learning rates of the steps last asked for with which epochs end, or the
+        span of steps, with all that warmup and schedule do.
     """
 
     def __init__(self, recipe, size, dtype):
@@ -77,7 +78,7 @@ class Optimizer:
         self.name = recipe.name
         self.hyper = recipe.hyper
         self.learning_rate = recipe.learning_rate_init
-        self.last_rate = recipe.learning_rate_init
+        self.last_rates = [recipe.learning_rate_init]
         self.t = 0
         self.epoch = 0
         self.slots = np.full((row.slots, size), row.start, dtype=dtype)
@@ -87,6 +88,11 @@ class Optimizer:
     def ends(self):
         """Whether the schedule ends with the last epoch, its rate being used up."""
         return SCHEDULES[self._recipe.schedule].ends
+
+    @property
+    def knows_next_epochs(self):
+        """Whether rates depend on nothing that happens between epochs but plateaus."""
+        return SCHEDULES[self._recipe.schedule].after_epoch is unchanged
 
     def copy(self, dtype):
         """An independent copy of some precision, to train on at no risk for this."""
@@ -100,9 +106,10 @@ class Optimizer:
         Parameters
         ----------
         span : tuple of int
-            The next are steps span[0] <= i < span[1] of an epoch.
+            The next are steps span[0] <= i < span[1], counted from the beginning of
+            the epoch; beyond its end only where `knows_next_epochs`.
         n_batches : int
-            Steps of that epoch.
+            Steps of an epoch.
 
         Returns
         -------
@@ -112,10 +119,12 @@ class Optimizer:
         """
         t = np.arange(self.t + 1, self.t + span[1] - span[0] + 1, dtype=np.float64)
         self.t += span[1] - span[0]
+        # As of an epoch by itself, to the last bit.
+        epochs, steps = np.divmod(np.arange(*span), n_batches)
         rates = self._learning_rates(
-            self.epoch + np.arange(*span) / n_batches, n_batches
+            (self.epoch + epochs) + steps / n_batches, n_batches
         )
-        self.last_rate = float(rates[-1])
+        self.last_rates = rates[::-n_batches][::-1].tolist()
         table = np.zeros((len(t), 1 + _PLACES))
         table[:, 0] = rates * self._recipe.weight_decay
         row = OPTIMIZERS[self.name]

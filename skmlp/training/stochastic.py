@@ -1,9 +1,15 @@
-"""Training by minibatches: the epochs and what happens between them."""
+"""Training by minibatches: the epochs and what happens between them.
+
+An epoch of a small network takes less time than what is done between two. So epochs
+that nothing can come between are trained in one call of the backend: as many as there
+must be before the training can stop improving, and as there is time for.
+"""
 
 import time
 import warnings
 from typing import NamedTuple
 
+import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skmlp.training.clock import Clock
@@ -11,6 +17,8 @@ from skmlp.training.finite import check_finite
 
 # Ctrl-C waits for the running call of the backend, so that call is kept this short.
 _SLICE_SECONDS = 0.1
+# Row numbers of epochs that are trained at once: 2 MB.
+_MOST_NUMBERS = 1 << 18
 
 
 class Rules(NamedTuple):
@@ -42,15 +50,38 @@ class Rules(NamedTuple):
 
 
 class _Slices:
-    """Cuts epochs into calls of the backend that take about `_SLICE_SECONDS`."""
+    """Cuts the training into calls of the backend that take about `_SLICE_SECONDS`."""
 
     def __init__(self, clock):
         self._clock = clock
         # Nothing is known yet of how long a batch takes.
         self._size = 1
 
-    def train_epoch(self, session, optimizer, order, batch_size):
-        """One epoch, or what there is time for: the rows' mean loss, their number."""
+    def whole_epochs(self, n_rows, batch_size):
+        """How many epochs a call has time for, one at least."""
+        return max(1, self._size // -(-n_rows // batch_size))
+
+    def train(self, session, optimizer, orders, batch_size):
+        """Train on one epoch, or what there is time for, or on several at once.
+
+        Returns
+        -------
+        losses : list of float
+            The rows' mean, by epoch.
+        n_rows : int
+            Rows of an epoch that were trained on.
+        """
+        n_epochs, n_rows = orders.shape
+        n_batches = -(-n_rows // batch_size)
+        if n_epochs == 1:
+            return self._train_epoch(session, optimizer, orders[0], batch_size)
+        start = time.perf_counter()
+        rates = optimizer.rates((0, n_epochs * n_batches), n_batches)
+        totals = session.train_epochs(optimizer, orders, batch_size, rates)
+        self._learn(n_epochs * n_batches, start)
+        return [total / n_rows for total in totals], n_rows
+
+    def _train_epoch(self, session, optimizer, order, batch_size):
         n_batches = -(-len(order) // batch_size)
         total = 0.0
         first = 0
@@ -61,12 +92,16 @@ class _Slices:
             total = session.train(
                 optimizer, order, batch_size, (first, last), rates, total
             )
-            seconds = time.perf_counter() - start
-            budget = max(0.0, min(_SLICE_SECONDS, self._clock.left))
-            self._size = max(1, int((last - first) * budget / seconds))
+            self._learn(last - first, start)
             first = last
         n_rows = min(first * batch_size, len(order))
-        return total / n_rows, n_rows
+        return [total / n_rows], n_rows
+
+    def _learn(self, n_batches, start):
+        """Choose the next call's batches by how long these took."""
+        seconds = time.perf_counter() - start
+        budget = max(0.0, min(_SLICE_SECONDS, self._clock.left))
+        self._size = max(1, int(n_batches * budget / seconds))
 
 
 def train(session, optimizer, progress, rules, rows, generator, measure=None):
@@ -108,39 +143,88 @@ def train(session, optimizer, progress, rules, rows, generator, measure=None):
     return session.parameters
 
 
-def _run_epochs(session, optimizer, progress, rules, rows, generator, measure):
-    # Here, for it brings the compiler, which nobody needs who only loads a model.
-    from skmlp.shuffling import shuffle
+class _Orders:
+    """The order of the rows, epoch by epoch.
 
+    Shuffled in place, so cumulative: the orders and the random numbers are those of
+    scikit-learn, which permutes the last epoch's order.
+    """
+
+    def __init__(self, rows, generator):
+        self._order = rows.copy()
+        self._generator = generator
+
+    def next(self, n_epochs):
+        """Those of the next epochs, an array of shape (n_epochs, rows)."""
+        # Here, for it brings the compiler, which nobody needs who only loads a model.
+        from skmlp.shuffling import shuffle
+
+        orders = np.empty((n_epochs, len(self._order)), dtype=self._order.dtype)
+        for order in orders:
+            if self._generator is not None:
+                shuffle(self._generator, self._order)
+            order[:] = self._order
+        return orders
+
+
+def _run_epochs(session, optimizer, progress, rules, rows, generator, measure):
     clock = Clock(rules.max_time, progress.seconds[-1] if progress.seconds else 0.0)
     slices = _Slices(clock)
-    order = rows.copy()
+    orders = _Orders(rows, generator if rules.shuffle else None)
     progress.n_epochs = 0
-    for _ in range(1 if rules.incremental else rules.max_iter):
-        if rules.shuffle:
-            # In place, so cumulative: the orders and the random numbers are those of
-            # scikit-learn, which permutes the last epoch's order.
-            shuffle(generator, order)
-        loss, n_rows = slices.train_epoch(session, optimizer, order, rules.batch_size)
+    most = 1 if rules.incremental else rules.max_iter
+    while progress.n_epochs < most:
+        begun = clock.seconds
+        n_epochs = 1
+        if measure is None:
+            n_epochs = min(
+                most - progress.n_epochs,
+                _undisturbed(optimizer, progress, rules, len(rows)),
+                slices.whole_epochs(len(rows), rules.batch_size),
+            )
+        losses, n_rows = slices.train(
+            session, optimizer, orders.next(n_epochs), rules.batch_size
+        )
         if not progress.judged_by_score:
             check_finite(session.parameters)
-        _record(session, progress, rules, loss, measure)
-        progress.learning_rates.append(optimizer.last_rate)
-        progress.seconds.append(clock.seconds)
-        progress.samples_seen += n_rows
-        optimizer.end_epoch(progress.samples_seen)
-        by_score = progress.judged_by_score
-        patience = optimizer.patience(rules.n_iter_no_change, scored=by_score)
-        if progress.no_improvement_count > patience:
-            message = _reason(rules, patience, by_score)
-            if optimizer.stops_on_plateau(rules.verbose, message):
+        share = (clock.seconds - begun) / n_epochs
+        for number, (loss, rate) in enumerate(
+            zip(losses, optimizer.last_rates, strict=True), start=1
+        ):
+            _record(session, progress, rules, loss, measure)
+            progress.learning_rates.append(rate)
+            progress.seconds.append(begun + number * share)
+            progress.samples_seen += n_rows
+            optimizer.end_epoch(progress.samples_seen)
+            if _stops(optimizer, progress, rules):
                 return
-            progress.no_improvement_count = 0
         if clock.left <= 0:
             _warn_of_end(f"time ({rules.max_time} s)")
             return
     if not (rules.incremental or optimizer.ends):
         _warn_of_end(f"iterations ({rules.max_iter})")
+
+
+def _undisturbed(optimizer, progress, rules, n_rows):
+    """Epochs that need not be looked at one by one: the last may end the training."""
+    if not optimizer.knows_next_epochs:
+        return 1
+    patience = optimizer.patience(rules.n_iter_no_change, scored=False)
+    until_end = patience + 1 - progress.no_improvement_count
+    return int(max(1, min(until_end, _MOST_NUMBERS // n_rows)))
+
+
+def _stops(optimizer, progress, rules):
+    """Whether the training has stopped improving and is not helped by a lower rate."""
+    by_score = progress.judged_by_score
+    patience = optimizer.patience(rules.n_iter_no_change, scored=by_score)
+    if progress.no_improvement_count <= patience:
+        return False
+    message = _reason(rules, patience, by_score)
+    if optimizer.stops_on_plateau(rules.verbose, message):
+        return True
+    progress.no_improvement_count = 0
+    return False
 
 
 def _warn_of_end(limit):

@@ -24,7 +24,7 @@ from skmlp.backends.cpu.blocks import (
     multiply_layer,
 )
 from skmlp.backends.cpu.first_layer import ask_for_targets
-from skmlp.backends.cpu.kernels import finish_batch
+from skmlp.backends.cpu.kernels import bounds, finish_batch
 from skmlp.backends.cpu.limits import finish_limited
 from skmlp.backends.cpu.loops import Kinds, address_of
 from skmlp.backends.cpu.memory import least, matrix, vector
@@ -266,8 +266,9 @@ def _forward_stage(
     """One layer forward for all blocks; from the last one, the way back begins."""
     n = rows.shape[0]
     last = layers.sizes.shape[0] - 2
-    item = take(post)
-    while item * room.block < n:
+    n_blocks = (n + room.block - 1) // room.block
+    item = take(post, n_blocks)
+    while item < n_blocks:
         lo = item * room.block
         block = rows[lo : least(lo + room.block, n)]
         n_block = block.shape[0]
@@ -288,32 +289,31 @@ def _forward_stage(
             )
             if last > 0:
                 _back_through_slope(norm, layers, room, extras, lo, n_block, last, step)
-        item = take(post)
+        item = take(post, n_blocks)
 
 
 @jit.inline
 def _backward_stage(post, layers, room, extras, norm, parameters, n, step, layer):
     """Back through a hidden layer's normalisation, and to the one below."""
-    item = take(post)
-    while item * room.block < n:
+    n_blocks = (n + room.block - 1) // room.block
+    item = take(post, n_blocks)
+    while item < n_blocks:
         lo = item * room.block
         n_block = least(room.block, n - lo)
         _back_through_norm(norm, layers, room, parameters, layer, item, n_block, n)
         if layer > 0:
             _back_through_slope(norm, layers, room, extras, lo, n_block, layer, step)
-        item = take(post)
+        item = take(post, n_blocks)
 
 
 @jit.inline
-def _finish(post, layers, data, room, extras, parameters, rows, step, number, result):
+def _finish(post, layers, data, room, extras, parameters, rows, step, number, loss):
     """Phase 2 of a minibatch, with the limits of norms that there may be."""
     if extras.penalise != 0:
         return finish_limited(
-            post, layers, data, room, extras, parameters, rows, step, number, result
+            post, layers, data, room, extras, parameters, rows, step, number, loss
         )
-    return finish_batch(
-        post, layers, data, room, parameters, rows, step, number, result
-    )
+    return finish_batch(post, layers, data, room, parameters, rows, step, number, loss)
 
 
 @jit.kernel
@@ -321,10 +321,10 @@ def train_batch_norm(
     post, layers, data, room, extras, norm, parameters, step, span, result
 ):
     """As `kernels.train`, for hidden layers normalised over minibatches."""
-    n = span.order.shape[0]
     last = layers.sizes.shape[0] - 2
     for b in range(span.first, span.last):
-        rows = span.order[b * span.batch : least((b + 1) * span.batch, n)]
+        first, end, epoch = bounds(span, b)
+        rows = span.order[first:end]
         scale = parameters.dtype.type(span.weight / rows.shape[0])
         number = span.steps + b
         for layer in range(last + 1):
@@ -343,6 +343,6 @@ def train_batch_norm(
                 return
         if not _finish(
             *(post, layers, data, room, extras, parameters),
-            *(rows, step, b - span.first, result),
+            *(rows, step, b - span.first, vector(result, epoch, 1)),
         ):
             return

@@ -140,6 +140,12 @@ def sums_of_block(room, lo):
 
 
 @jit.inline
+def sums_all(room):
+    """Whether blocks sum the gradient of all parameters, weights included."""
+    return room.sums_size == room.gradient.shape[0]
+
+
+@jit.inline
 def loss_of_block(layers, data, room, parameters, rows, lo, scale):
     """Loss of a block of rows; the last layer's deltas and their sums."""
     n = rows.shape[0]
@@ -219,7 +225,7 @@ def _gradient_of_block(layers, room, n, lo):
 def rows_phase(post, layers, data, room, extras, parameters, rows, scale, step):
     """Phase 1: forward and backward for every block of rows."""
     n_blocks = (rows.shape[0] + room.block - 1) // room.block
-    item = take(post)
+    item = take(post, n_blocks)
     while item < n_blocks:
         lo = item * room.block
         block = rows[lo : least(lo + room.block, rows.shape[0])]
@@ -228,7 +234,7 @@ def rows_phase(post, layers, data, room, extras, parameters, rows, scale, step):
         room.losses[item] = _backward(
             layers, data, room, extras, parameters, block, lo, scale, step
         )
-        if sums_of_block(room, 0) == 0:
+        if sums_all(room):
             _gradient_of_block(layers, room, block.shape[0], lo)
-        item = take(post)
+        item = take(post, n_blocks)
     return n_blocks

@@ -19,45 +19,57 @@ Kernels neither raise nor allocate: Python has allocated, and checks the results
 
 from skmlp import jit
 from skmlp.backends.cpu.blocks import rows_phase
-from skmlp.backends.cpu.memory import least
+from skmlp.backends.cpu.memory import least, vector
 from skmlp.backends.cpu.slabs import slab_gradient, slabs_phase, sum_of
 from skmlp.backends.cpu.team import meet, take
 
 
 @jit.inline
-def finish_batch(post, layers, data, room, parameters, rows, step, number, result):
-    """Phase 2 of a minibatch, and its loss; false when the work was called off."""
+def bounds(span, b):
+    """Of a batch the first row in the order, the one after its last, and the epoch."""
+    per_epoch = (span.rows + span.batch - 1) // span.batch
+    epoch = b // per_epoch
+    first = epoch * span.rows + (b - epoch * per_epoch) * span.batch
+    return first, least(first + span.batch, (epoch + 1) * span.rows), epoch
+
+
+@jit.inline
+def finish_batch(post, layers, data, room, parameters, rows, step, number, loss):
+    """Phase 2 of a minibatch; false when the work was called off.
+
+    To loss, an array of one, the batch's is added, times its rows.
+    """
     n_blocks = (rows.shape[0] + room.block - 1) // room.block
     if post.member == 0:
-        result[0] += rows.shape[0] * sum_of(room.losses, n_blocks)
+        loss[0] += rows.shape[0] * sum_of(room.losses, n_blocks)
     slabs_phase(post, layers, data, room, parameters, rows, step, number)
     if not meet(post):
         return False
     if post.member == 0:
-        result[0] += 0.5 * step.decay * sum_of(room.squares, room.slabs.shape[0])
+        loss[0] += 0.5 * step.decay * sum_of(room.squares, room.slabs.shape[0])
     return True
 
 
 @jit.kernel
 def train(post, layers, data, room, extras, parameters, step, span, result):
-    """Train on some batches of an epoch; adds their loss times their rows to result.
+    """Train on some batches; adds their loss times their rows to their epoch's result.
 
-    The loss of a batch is that before its update, the L2 term included. result[0] is
-    the sum, to which one batch is added after the other: however an epoch is cut into
-    calls, its bits are the same.
+    The loss of a batch is that before its update, the L2 term included. To an epoch's
+    sum one batch is added after the other: however epochs are cut into calls, the bits
+    are the same.
     """
-    n = span.order.shape[0]
     for b in range(span.first, span.last):
-        rows = span.order[b * span.batch : least((b + 1) * span.batch, n)]
+        first, end, epoch = bounds(span, b)
+        rows = span.order[first:end]
         scale = parameters.dtype.type(span.weight / rows.shape[0])
         rows_phase(
             post, layers, data, room, extras, parameters, rows, scale, span.steps + b
         )
         if not meet(post):
             return
-        number = b - span.first
         if not finish_batch(
-            post, layers, data, room, parameters, rows, step, number, result
+            *(post, layers, data, room, parameters, rows, step, b - span.first),
+            vector(result, epoch, 1),
         ):
             return
 
@@ -69,10 +81,10 @@ def differentiate(post, layers, data, room, extras, parameters, span, result):
     The batches only bound the memory: the sums run over all of them, into
     room.gradient, which the caller has set to zero, and into result[0].
     """
-    n = span.order.shape[0]
-    scale = parameters.dtype.type(span.weight / n)
+    scale = parameters.dtype.type(span.weight / span.rows)
     for b in range(span.first, span.last):
-        rows = span.order[b * span.batch : least((b + 1) * span.batch, n)]
+        first, end, _ = bounds(span, b)
+        rows = span.order[first:end]
         n_blocks = rows_phase(
             post, layers, data, room, extras, parameters, rows, scale, 0
         )
@@ -80,9 +92,9 @@ def differentiate(post, layers, data, room, extras, parameters, span, result):
             return
         if post.member == 0:
             result[0] += sum_of(room.losses, n_blocks)
-        item = take(post)
+        item = take(post, room.slabs.shape[0])
         while item < room.slabs.shape[0]:
             slab_gradient(room.slabs[item], layers, data, room, rows, 1)
-            item = take(post)
+            item = take(post, room.slabs.shape[0])
         if not meet(post):
             return

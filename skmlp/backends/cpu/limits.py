@@ -11,7 +11,8 @@ import numpy as np
 from skmlp import jit
 from skmlp.backends.cpu.blocks import rows_phase
 from skmlp.backends.cpu.extras import call_limit, call_penalise
-from skmlp.backends.cpu.memory import least, matrix, vector
+from skmlp.backends.cpu.kernels import bounds
+from skmlp.backends.cpu.memory import matrix, vector
 from skmlp.backends.cpu.slabs import (
     renew_transposed,
     slab_gradient,
@@ -27,7 +28,7 @@ def _gradient_phase(post, layers, data, room, extras, parameters, rows, step):
     """Gradient of every slab, the penalty's included, and its squares."""
     kind = parameters.dtype.type
     decay = kind(step.decay / rows.shape[0])
-    item = take(post)
+    item = take(post, room.slabs.shape[0])
     while item < room.slabs.shape[0]:
         slab = room.slabs[item]
         slab_gradient(slab, layers, data, room, rows, 0)
@@ -43,7 +44,7 @@ def _gradient_phase(post, layers, data, room, extras, parameters, rows, step):
             ),
         )
         room.squares[item] = squares if penalised else 0.0
-        item = take(post)
+        item = take(post, room.slabs.shape[0])
 
 
 @jit.inline
@@ -52,7 +53,7 @@ def _update_phase(post, layers, room, extras, parameters, step, number):
     norm = np.sqrt(sum_of(room.norms, room.slabs.shape[0]))
     too_long = norm > extras.max_grad_norm
     share = parameters.dtype.type(extras.max_grad_norm / norm if too_long else 1.0)
-    item = take(post)
+    item = take(post, room.slabs.shape[0])
     while item < room.slabs.shape[0]:
         slab = room.slabs[item]
         start, size = slab_range(slab, layers)
@@ -61,14 +62,14 @@ def _update_phase(post, layers, room, extras, parameters, step, number):
             gradient[i] *= share
         none = parameters.dtype.type(0)
         update_slab(slab, layers, room, parameters, step, number, none)
-        item = take(post)
+        item = take(post, room.slabs.shape[0])
 
 
 @jit.inline
 def _weights_phase(post, layers, room, extras, parameters):
     """Shrink the weights of every unit to their largest norm, a layer an item."""
     sizes = layers.sizes
-    layer = take(post)
+    layer = take(post, sizes.shape[0] - 1)
     while layer < sizes.shape[0] - 1:
         fan_in, fan_out = sizes[layer], sizes[layer + 1]
         start = layers.weights[layer]
@@ -79,17 +80,17 @@ def _weights_phase(post, layers, room, extras, parameters):
         call_limit(extras.limit, (weights, scratch, largest))
         if layer > 0:
             renew_transposed(layer, 0, fan_in, layers, room, parameters)
-        layer = take(post)
+        layer = take(post, sizes.shape[0] - 1)
 
 
 @jit.inline
 def finish_limited(
-    post, layers, data, room, extras, parameters, rows, step, number, result
+    post, layers, data, room, extras, parameters, rows, step, number, loss
 ):
     """As `kernels.finish_batch`, with limits of norms."""
     n_blocks = (rows.shape[0] + room.block - 1) // room.block
     if post.member == 0:
-        result[0] += rows.shape[0] * sum_of(room.losses, n_blocks)
+        loss[0] += rows.shape[0] * sum_of(room.losses, n_blocks)
     _gradient_phase(post, layers, data, room, extras, parameters, rows, step)
     if not meet(post):
         return False
@@ -97,7 +98,7 @@ def finish_limited(
     if not meet(post):
         return False
     if post.member == 0:
-        result[0] += 0.5 * step.decay * sum_of(room.squares, room.slabs.shape[0])
+        loss[0] += 0.5 * step.decay * sum_of(room.squares, room.slabs.shape[0])
     if extras.limit != 0:
         _weights_phase(post, layers, room, extras, parameters)
         return meet(post)
@@ -107,17 +108,17 @@ def finish_limited(
 @jit.kernel
 def train_limited(post, layers, data, room, extras, parameters, step, span, result):
     """As `kernels.train`, with limits of norms."""
-    n = span.order.shape[0]
     for b in range(span.first, span.last):
-        rows = span.order[b * span.batch : least((b + 1) * span.batch, n)]
+        first, end, epoch = bounds(span, b)
+        rows = span.order[first:end]
         scale = parameters.dtype.type(span.weight / rows.shape[0])
         rows_phase(
             post, layers, data, room, extras, parameters, rows, scale, span.steps + b
         )
         if not meet(post):
             return
-        number = b - span.first
         if not finish_limited(
-            post, layers, data, room, extras, parameters, rows, step, number, result
+            *(post, layers, data, room, extras, parameters, rows, step),
+            *(b - span.first, vector(result, epoch, 1)),
         ):
             return

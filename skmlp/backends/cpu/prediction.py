@@ -38,7 +38,7 @@ def predict(post, layers, x, rows, room, parameters, out, sums):
     scratch = outputs[post.member]
     n_rows = out.shape[0]
     n_blocks = (n_rows + block - 1) // block
-    item = take(post)
+    item = take(post, n_blocks)
     while item < n_blocks:
         lo = item * block
         n = least(block, n_rows - lo)
@@ -59,7 +59,7 @@ def predict(post, layers, x, rows, room, parameters, out, sums):
         for i in range(n):
             for j in range(columns):
                 out[lo + i, j] = result[i, j]
-        item = take(post)
+        item = take(post, n_blocks)
 
 
 @jit.inline

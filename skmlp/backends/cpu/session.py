@@ -209,7 +209,20 @@ class Session:
 
     def train(self, optimizer, order, batch_size, span, rates, total):
         """Train on some batches of an epoch."""
-        place = self._place(batch_size)
+        batches = (_read_only(order), len(order), batch_size, *span)
+        return float(self._train(optimizer, batches, rates, np.array([total]))[0])
+
+    def train_epochs(self, optimizer, orders, batch_size, rates):
+        """Train on whole epochs, in one call of the kernel or a few."""
+        n_epochs, n_rows = orders.shape
+        batches = (_read_only(orders.ravel()), n_rows, batch_size, 0, len(rates))
+        return self._train(optimizer, batches, rates, np.zeros(n_epochs)).tolist()
+
+    def _train(self, optimizer, batches, rates, result):
+        """Train on batches, the first fields of a `Span`; adds up losses in result."""
+        span = Span(*batches, self._weight, 0)
+        span = span._replace(steps=self._steps - span.first)
+        place = self._place(span.batch)
         step = Step(
             update=loops.update(OPTIMIZERS[optimizer.name], self._dtype),
             slots=optimizer.slots,
@@ -218,16 +231,7 @@ class Session:
             hyper=np.array(optimizer.hyper, dtype=self._dtype),
             decay=self._problem.alpha * self._weight,
         )
-        batches = Span(
-            order=_read_only(order),
-            batch=batch_size,
-            first=span[0],
-            last=span[1],
-            weight=self._weight,
-            steps=self._steps - span[0],
-        )
-        self._steps += span[1] - span[0]
-        result = np.array([total])
+        self._steps += span.last - span.first
         arguments: tuple = (self._layers, self._data, place.packed, self._extras)
         kernel = limits.train_limited if self._is_limited else kernels.train
         if place.norm is not None:
@@ -235,14 +239,14 @@ class Session:
             arguments = (*arguments, place.norm)
 
         def work(post, part):
-            first = part.first - span[0]
+            first = part.first - span.first
             rest = step._replace(
                 shrinks=step.shrinks[first:], coefficients=step.coefficients[first:]
             )
             return kernel(post, *arguments, self.parameters, rest, part, result)
 
-        self._run(place, batches, work)
-        return float(result[0])
+        self._run(place, span, work)
+        return result
 
     def loss_and_gradient(self, parameters):
         """Loss and gradient over all training rows, the penalty included."""
@@ -252,7 +256,8 @@ class Session:
         place = self._place(batch_size)
         room = place.room
         n_batches = -(-len(rows) // batch_size)
-        span = Span(_read_only(rows), batch_size, 0, n_batches, self._weight, 0)
+        batches = (_read_only(rows), len(rows), batch_size, 0, n_batches)
+        span = Span(*batches, self._weight, 0)
         values = np.ascontiguousarray(parameters, dtype=self._dtype)
         result = np.zeros(1)
         room.gradient[:] = 0

@@ -5,7 +5,7 @@ by the optimizer's step on it while it is in the cache.
 """
 
 from skmlp import jit
-from skmlp.backends.cpu.blocks import sums_of_block
+from skmlp.backends.cpu.blocks import sums_all, sums_of_block
 from skmlp.backends.cpu.first_layer import gather_gradient
 from skmlp.backends.cpu.loops import call_update
 from skmlp.backends.cpu.memory import least, vector
@@ -46,7 +46,7 @@ def slab_gradient(slab, layers, data, room, rows, add):
     at, sizes = room.at, layers.sizes
     n = rows.shape[0]
     columns = sizes[layer + 1]
-    if first < 0 or sums_of_block(room, 0) == 0:
+    if first < 0 or sums_all(room):
         start, size = slab_range(slab, layers)
         _sum_blocks(room, start, size, n, add)
     elif layer == 0:
@@ -70,7 +70,7 @@ def slabs_phase(post, layers, data, room, parameters, rows, step, number):
     """Phase 2: gradient and optimizer step, by its number, of every slab."""
     kind = parameters.dtype.type
     decay = kind(step.decay / rows.shape[0])
-    item = take(post)
+    item = take(post, room.slabs.shape[0])
     while item < room.slabs.shape[0]:
         slab = room.slabs[item]
         penalised = slab[1] >= 0
@@ -78,7 +78,7 @@ def slabs_phase(post, layers, data, room, parameters, rows, step, number):
         own_decay = decay if penalised else kind(0)
         squares = update_slab(slab, layers, room, parameters, step, number, own_decay)
         room.squares[item] = squares if penalised else 0.0
-        item = take(post)
+        item = take(post, room.slabs.shape[0])
 
 
 @jit.inline

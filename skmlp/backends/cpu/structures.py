@@ -150,7 +150,9 @@ class Span(NamedTuple):
     Attributes
     ----------
     order : ndarray of int64
-        Row numbers of an epoch.
+        Row numbers of one epoch or of several, one after the other.
+    rows : int
+        Rows of an epoch.
     batch : int
         Rows of a batch, the last of an epoch excepted.
     first, last : int
@@ -161,6 +163,7 @@ class Span(NamedTuple):
     """
 
     order: np.ndarray
+    rows: int
     batch: int
     first: int
     last: int

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 import numpy as np
 from scipy import sparse
 
+from skmlp.backends import epoch_by_epoch
 from skmlp.backends.cuda import planner
 from skmlp.backends.cuda.binding import extras_of, n_processors, net_of, spec_of
 from skmlp.backends.cuda.memory import download, upload
@@ -130,6 +131,10 @@ class Session:
                 total += n * loss + decay * squares
             self._steps += len(found)
         return total
+
+    def train_epochs(self, optimizer, orders, batch_size, rates):
+        """Train on whole epochs."""
+        return epoch_by_epoch(self, optimizer, orders, batch_size, rates)
 
     def _parts(self, program, rows, batch_size, rates):
         """Spans that have some rows between them, brought to the device in turn."""
