@@ -24,6 +24,7 @@ import numpy as np
 from numba import types
 
 from skmlp.backends.cpu.memory import atomic_add, atomic_load, atomic_store
+from skmlp.backends.cpu.placing import spread
 from skmlp.by_reference import by_reference
 from skmlp.jit import inline
 
@@ -165,6 +166,7 @@ class Team:
         job = _Job(work, min(size or self.size, self.size))
         try:
             if job.size > 1:
+                spread(job.cores, 0)
                 self._announce(job)
             work(Post(job.state, job.size, 0))
         except BaseException:
@@ -214,17 +216,19 @@ class Team:
 
 
 class _Job:
-    """One call of `Team.run`: the work, its shared words, who has left and how."""
+    """One call of `Team.run`: the work, its shared words, who is where, who has left."""
 
     def __init__(self, work, size):
         self.work = work
         self.size = size
         self.state = np.zeros(_QUEUES + size * _LINE_WORDS, dtype=np.int64)
+        self.cores = {}
         self.left = []
         self.errors = []
 
     def serve(self, post):
         try:
+            spread(self.cores, post.member)
             self.work(post)
         except BaseException as error:
             self.state[_ABORT] = 1

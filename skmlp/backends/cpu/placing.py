@@ -1,0 +1,53 @@
+"""Members of a team on cores of their own.
+
+Linux may let a thread begin on the core of the one that started it, though another is
+idle, and leave it there: members that yield to each other at barriers look busy to it,
+and recently run. Two threads then take as long as one, for a whole fit. So who finds
+himself on the core of another one asks to be moved, and is free to go anywhere again
+from then on. Nobody is bound to a core: bound threads of several processes would queue
+for the same ones.
+"""
+
+import contextlib
+import ctypes
+import os
+
+
+def _reader():
+    """The C library's ``sched_getcpu``, or None where there is none."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    return getattr(ctypes.CDLL(None), "sched_getcpu", None)
+
+
+_current_core = _reader()
+
+
+def spread(cores, member):
+    """Leave the core that the calling thread shares with another member.
+
+    Parameters
+    ----------
+    cores : dict of int to int
+        Cores of the members that have come so far, to which this one's is added.
+    member : int
+    """
+    if _current_core is None:
+        return
+    core = _current_core()
+    others = {taken for other, taken in cores.items() if other != member}
+    if core in others:
+        _leave(others)
+        core = _current_core()
+    cores[member] = core
+
+
+def _leave(cores):
+    """Move to a core that is none of these, if there is one."""
+    allowed = os.sched_getaffinity(0)
+    free = allowed - cores
+    if free:
+        # A sandbox may forbid it, and a core go away: then it stays as it is.
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, free)
+            os.sched_setaffinity(0, allowed)

@@ -1,0 +1,98 @@
+"""Members of a team that share a core while another one is free."""
+
+import os
+import threading
+
+import pytest
+
+from skmlp.backends.cpu import placing
+
+
+@pytest.fixture
+def system(monkeypatch):
+    """A system of some cores that runs whoever asks on the first one allowed."""
+
+    class System:
+        core = 0
+        allowed = frozenset({0, 1, 2})
+        asked = ()
+
+        def restrict(self, process, cores):
+            assert process == 0
+            self.asked = (*self.asked, set(cores))
+            if self.core not in cores:
+                self.core = min(cores)
+
+    found = System()
+    monkeypatch.setattr(placing, "_current_core", lambda: found.core)
+    monkeypatch.setattr(
+        os, "sched_getaffinity", lambda process: set(found.allowed), raising=False
+    )
+    monkeypatch.setattr(os, "sched_setaffinity", found.restrict, raising=False)
+    return found
+
+
+def test_who_has_a_core_of_its_own_stays(system):
+    cores = {0: 1, 2: 2}
+    placing.spread(cores, 1)
+    assert cores == {0: 1, 1: 0, 2: 2}
+    assert system.asked == ()
+
+
+def test_who_shares_a_core_moves_and_is_free_again(system):
+    cores = {0: 0, 2: 1}
+    placing.spread(cores, 1)
+    assert cores == {0: 0, 1: 2, 2: 1}
+    assert system.asked == ({2}, {0, 1, 2})
+
+
+def test_a_second_call_is_not_in_its_own_way(system):
+    cores = {0: 1, 1: 0}
+    placing.spread(cores, 1)
+    assert cores == {0: 1, 1: 0}
+    assert system.asked == ()
+
+
+def test_where_all_cores_are_taken_nobody_moves(system):
+    cores = {0: 0, 1: 1, 2: 2}
+    placing.spread(cores, 3)
+    assert cores[3] == 0
+    assert system.asked == ()
+
+
+def test_a_system_that_forbids_it_is_obeyed(system, monkeypatch):
+    def refuse(process, cores):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setaffinity", refuse, raising=False)
+    cores = {0: 0}
+    placing.spread(cores, 1)
+    assert cores == {0: 0, 1: 0}
+
+
+def test_elsewhere_nothing_is_asked(monkeypatch):
+    monkeypatch.setattr(placing, "_current_core", None)
+    cores = {}
+    placing.spread(cores, 1)
+    assert cores == {}
+
+
+@pytest.mark.skipif(
+    placing._current_core is None or len(os.sched_getaffinity(0)) < 2,
+    reason="needs Linux and two cores",
+)
+def test_a_real_thread_moves_and_may_go_anywhere():
+    seen = {}
+
+    def run():
+        allowed = os.sched_getaffinity(0)
+        cores = {0: placing._current_core()}
+        placing.spread(cores, 1)
+        seen["moved"] = cores[1] != cores[0]
+        seen["free"] = os.sched_getaffinity(0) == allowed
+
+    # A thread of its own, lest a failure leave this one bound.
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert seen == {"moved": True, "free": True}
