@@ -25,7 +25,7 @@ class SkmlpOn(peers.Skmlp):
     ----------
     workload : workloads.Workload
     data : (X, y)
-        NumPy arrays: the device gets them in every fit.
+        NumPy arrays: the device gets them in every fit, as in the first of a program.
     device : str
     dtype : {'float32', 'tf32'}
     """
@@ -35,6 +35,22 @@ class SkmlpOn(peers.Skmlp):
     def __init__(self, workload, data, device, dtype):
         super().__init__(workload, *data, None)
         self._parameters |= {"device": device, "dtype": dtype}
+
+    def train(self, epochs):
+        """Train a new estimator for so many epochs and return it."""
+        if self._parameters["device"] != "cpu":
+            _forget_all()
+        return super().train(epochs)
+
+
+def _forget_all():
+    """Give back what earlier fits left on the device, and the next may have again."""
+    from numba import cuda
+
+    from skmlp.backends.cuda import kept
+
+    with cuda.gpus[0]:
+        kept.of_device().give_back()
 
 
 class SkmlpProgram(SkmlpOn):

@@ -12,6 +12,7 @@ import numpy as np
 from numba import cuda, float32
 
 from skmlp.backends.cuda import device as gpu
+from skmlp.backends.cuda.fingerprints import fingerprint
 from skmlp.backends.cuda.launching import configured
 
 _SECONDS = 0.5
@@ -103,6 +104,18 @@ def _of_kernels(blocks):
     }
 
 
+def _of_the_host():
+    """How fast an array of the host is sent, and found to be one that was sent."""
+    array = np.random.default_rng(0).random(_COPIED_FLOATS, dtype=np.float32)
+    target = cuda.device_array(_COPIED_FLOATS, np.float32)
+    sent = seconds_of(lambda: target.copy_to_device(array), cuda.synchronize)
+    looked_at = seconds_of(lambda: fingerprint(array), cuda.synchronize)
+    return {
+        "upload_gbs": array.nbytes / sent / 1e9,
+        "fingerprint_gbs": array.nbytes / looked_at / 1e9,
+    }
+
+
 def _of_products():
     """What cuBLAS reaches, as PyTorch calls it; nothing without PyTorch."""
     try:
@@ -135,6 +148,7 @@ def measure():
         "cuda_of_driver": gpu.open_driver().cuda_version(),
         "multiprocessors": device.MULTIPROCESSOR_COUNT,
         **_of_kernels(device.MULTIPROCESSOR_COUNT),
+        **_of_the_host(),
         **_of_products(),
     }
 
@@ -149,6 +163,8 @@ def in_words(rates):
         f"{rates['grid_sync_us']:.2f} us",
         f"fp32 {rates['fp32_tflops']:.1f} TFLOP/s, memory "
         f"{rates['bandwidth_gbs']:.0f} GB/s",
+        f"arrays of the host: sent at {rates['upload_gbs']:.1f} GB/s, known again at "
+        f"{rates['fingerprint_gbs']:.1f} GB/s",
     ]
     products = [
         f"{name} {rates[f'cublas_{name}_tflops']:.1f} TFLOP/s"

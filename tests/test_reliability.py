@@ -23,7 +23,7 @@ from sklearn.datasets import make_classification
 
 import skmlp
 from skmlp import MLPClassifier, MLPRegressor, jit, kernel_cache
-from skmlp.backends import Problem, cpu
+from skmlp.backends import Problem, cpu, threads
 from skmlp.backends.cpu import plan
 from skmlp.network import Network, layout
 from skmlp.rules.losses import classification_loss
@@ -316,7 +316,7 @@ def resident_bytes():
 @pytest.mark.parametrize("n_jobs", [None, 1, 2, 64, -1])
 def test_numbers_limit_of_threads_is_kept(monkeypatch, n_jobs):
     monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
-    assert plan.available_threads(n_jobs) == 1
+    assert threads.available_threads(n_jobs) == 1
 
 
 # --- processes ---
@@ -472,7 +472,7 @@ def fit_in_worker(solver):
     import numpy as np
 
     import skmlp
-    from skmlp.backends.cpu import plan
+    from skmlp.backends import threads
 
     x = np.random.default_rng(0).standard_normal((1500, 100))
     y = (x[:, 0] > 0).astype(int)
@@ -484,7 +484,7 @@ def fit_in_worker(solver):
     estimator.fit(x, y)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     kept = (estimator.coefs_[0].tobytes(), estimator.predict_proba(x).tobytes())
-    return kept, plan.available_threads(None), cpu / wall
+    return kept, threads.available_threads(None), cpu / wall
 
 
 def in_workers(backend):

@@ -8,8 +8,9 @@ import math
 import os
 from itertools import pairwise
 
-import joblib
 import numpy as np
+
+from skmlp.backends.threads import available_threads
 
 # Fewer rows than this to a product, and packing its other factor dominates; fewer
 # operations of a product, and calling it does.
@@ -35,29 +36,6 @@ _MIN_WORK = 2.5e5
 def _cores():
     """Power of two not below the machine's number of cores."""
     return 1 << (max(1, os.cpu_count() or 1) - 1).bit_length()
-
-
-def available_threads(n_jobs):
-    """Number of threads that a fit or a prediction may use.
-
-    Parameters
-    ----------
-    n_jobs : int or None
-        Negative numbers count back from all, as in joblib; None is all, but one in
-        a worker of joblib that was given no share of the cores.
-    """
-    all_threads = joblib.cpu_count()
-    # joblib gives each of its processes a share of the cores in this variable.
-    share = os.environ.get("NUMBA_NUM_THREADS", "")
-    has_share = share.isdigit() and int(share) > 0
-    if has_share:
-        all_threads = min(all_threads, int(share))
-    if n_jobs is None:
-        nested = joblib.parallel.get_active_backend()[0].nesting_level
-        return 1 if nested and not has_share else all_threads
-    if n_jobs < 0:
-        return max(1, all_threads + 1 + n_jobs)
-    return min(n_jobs, all_threads)
 
 
 def threads_for(work, n_jobs):

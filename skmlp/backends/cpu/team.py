@@ -216,7 +216,7 @@ class Team:
 
 
 class _Job:
-    """One call of `Team.run`: the work, its shared words, who is where, who has left."""
+    """One call of `Team.run`: the work, its shared words, where members are, who left."""
 
     def __init__(self, work, size):
         self.work = work

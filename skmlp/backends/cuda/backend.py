@@ -36,8 +36,11 @@ class Backend:
 
     @contextmanager
     def open_session(self, problem, parameters, n_jobs=None):
-        """A session; `n_jobs` is accepted for the other backends' sake."""
-        with self._on_device(), session.open_session(problem, parameters) as one:
+        """A session; `n_jobs` are the host's threads, which look at X."""
+        with (
+            self._on_device(),
+            session.open_session(problem, parameters, n_jobs) as one,
+        ):
             yield one
 
     def outputs(self, network, parameters, x, activation, n_jobs=None):

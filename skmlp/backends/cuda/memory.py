@@ -2,6 +2,7 @@
 
 All that a fit works with is cut from one allocation for each kind of number, so that it
 is there or not before anything begins, and is given back as a whole, whatever happens.
+What is kept for later fits (see `kept`) goes before memory is short.
 
 Numba frees memory some arrays at a time, in whatever thread lets go of the last of
 them, and the driver asks for a context to be current there. After a fit none is, for
@@ -10,6 +11,8 @@ by one thread at a time.
 """
 
 import functools
+import math
+import os
 import threading
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -17,10 +20,15 @@ from types import SimpleNamespace
 import numpy as np
 from numba import cuda
 
+from skmlp.backends.cuda import kept
 from skmlp.backends.cuda.compiling import SIMULATED
 
 # Elements by which parts are apart at least: all begin at addresses that vectors may.
 _ALIGNMENT = 64
+# Share of a device that what is kept leaves free: for the working memory of the fit to
+# come, for code and stacks, which the driver allocates unasked, for other libraries,
+# and for other processes, each of which may keep something of its own.
+_LEFT_FREE = 0.5
 # In the words of every error of the driver that says so, whoever called it.
 _NO_MEMORY = "CUDA_ERROR_OUT_OF_MEMORY"
 
@@ -72,7 +80,7 @@ def allocate(size, dtype):
     # As Python's integer: Numba takes no other for a shape.
     size = max(1, int(size))
     needed = size * np.dtype(dtype).itemsize
-    free, total = free_and_total(needed)
+    free, total = _free_and_total(needed)
     message = (
         f"The GPU has {_mebibytes(free)} of its {_mebibytes(total)} free, but "
         f"{_mebibytes(needed)} are needed at once. A smaller batch_size needs less."
@@ -83,9 +91,11 @@ def allocate(size, dtype):
         return cuda.device_array(size, dtype=dtype)
     except Exception as error:
         # Memory may be there, but in pieces, or another process was faster.
-        if _NO_MEMORY in str(error):
+        if _NO_MEMORY not in str(error):
+            raise
+        if not _give_back(math.inf):
             raise MemoryError(message) from error
-        raise
+    return allocate(size, dtype)
 
 
 @contextmanager
@@ -121,10 +131,15 @@ def free_in_context():
     managers = (context, context.memory_manager)
     for pending in [getattr(manager, "deallocations", None) for manager in managers]:
         if pending is not None and "clear" not in vars(pending):
-            pending.clear = functools.partial(_cleared, context, pending.clear)
+            pending.clear = functools.partial(
+                _cleared, os.getpid(), context, pending.clear
+            )
 
 
-def _cleared(context, clear):
+def _cleared(process, context, clear):
+    # In a process forked from this one CUDA fails, and the memory is not that one's.
+    if os.getpid() != process:
+        return
     with _FREEING:
         context.push()
         try:
@@ -133,16 +148,55 @@ def _cleared(context, clear):
             context.pop()
 
 
-def free_and_total(needed):
-    """Bytes of the device that are free, and all, where so many are needed."""
+def _free_waiting():
+    """Have freed what Numba gives back later, some arrays at a time."""
+    waiting = getattr(cuda.current_context(), "memory_manager", None)
+    if waiting is not None:
+        waiting.deallocations.clear()
+
+
+def _give_back(n_bytes):
+    """Free so much of what is kept, if there is as much; whether there was anything."""
+    gave_back = kept.of_device().give_back(n_bytes)
+    if gave_back:
+        _free_waiting()
+    return gave_back
+
+
+def _free_and_total(needed):
+    """Bytes of the device that are free, and all, where so many are needed.
+
+    Of what is kept no more is left than leaves others enough besides.
+    """
     context = cuda.current_context()
     free, total = context.get_memory_info()
-    waiting = getattr(context, "memory_manager", None)
-    if needed > free and waiting is not None:
-        # Numba gives back freed memory later, some arrays at a time.
-        waiting.deallocations.clear()
+    if needed > free:
+        _free_waiting()
+        free, total = context.get_memory_info()
+    missing = needed + _LEFT_FREE * total - free
+    if missing > 0 and _give_back(missing):
         free, total = context.get_memory_info()
     return free, total
+
+
+def available():
+    """Bytes of the device that could be had: free, waiting to be freed, or kept."""
+    _free_waiting()
+    free, _ = cuda.current_context().get_memory_info()
+    return free + kept.of_device().n_bytes
+
+
+def keep(key, data):
+    """Keep data of a fit that has ended for another, if there is room.
+
+    Parameters
+    ----------
+    key : tuple
+        What the content is known by.
+    data : tuple of device arrays
+    """
+    kept.of_device().put(key, data)
+    _free_and_total(0)
 
 
 def _mebibytes(n_bytes):

@@ -1,24 +1,43 @@
 """One fit on a device: binds arrays to kernels, launches them, returns numbers."""
 
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from skmlp.backends import epoch_by_epoch
-from skmlp.backends.cuda import planner
+from skmlp.backends.cuda import kept, planner
 from skmlp.backends.cuda.binding import extras_of, n_processors, net_of, spec_of
-from skmlp.backends.cuda.memory import download, upload
+from skmlp.backends.cuda.fingerprints import key_of
+from skmlp.backends.cuda.memory import download, is_there, keep, upload
 from skmlp.backends.cuda.prediction import Predictor, data_of
 from skmlp.backends.cuda.prediction import outputs as predict
 from skmlp.backends.cuda.rooms import Fit, Span, Vectors
 from skmlp.backends.cuda.sources import Resident, Streamed, fits
 from skmlp.backends.cuda.spanwise import Spanwise
 from skmlp.backends.cuda.stepwise import Stepwise
+from skmlp.backends.cuda.structures import Data
 from skmlp.network import layout
 
 # Rows that the gradient over all rows works on at a time.
 _SWEEP_ROWS = 4096
+
+
+class Lent(NamedTuple):
+    """An X that a fit has on the device.
+
+    Attributes
+    ----------
+    x : ndarray, scipy.sparse CSR or array with ``__cuda_array_interface__``
+    key : tuple or None
+        What the next fit finds it by; None if it was there already, and is not ours.
+    data : Data
+    """
+
+    x: object
+    key: tuple | None
+    data: Data
 
 
 class Session:
@@ -29,10 +48,14 @@ class Session:
     problem : skmlp.backends.Problem
     parameters : ndarray
         Copied.
+    n_jobs : int or None
     """
 
-    def __init__(self, problem, parameters):
+    def __init__(self, problem, parameters, n_jobs):
         self._problem = problem
+        self._n_jobs = n_jobs
+        self._trained_on: Lent | None = None
+        self._other: Lent | None = None
         self._dtype = parameters.dtype
         self._sparse = sparse.issparse(problem.x)
         self._parameters = upload(parameters)
@@ -46,7 +69,6 @@ class Session:
         self._programs: dict[tuple[int, str | None], Spanwise | Stepwise] = {}
         self._slots = None
         self._optimizer = None
-        self._other = None
 
     @property
     def parameters(self):
@@ -60,10 +82,19 @@ class Session:
         weights = problem.weights
         if weights is None:
             weights = np.zeros(0, dtype=self._dtype)
-        data = data_of(problem.x, self._dtype)
+        self._trained_on = self._lent(problem.x)
+        targets, weights = upload(problem.targets), upload(weights)
         return Resident(
-            data._replace(targets=upload(problem.targets), weights=upload(weights))
+            self._trained_on.data._replace(targets=targets, weights=weights)
         )
+
+    def _lent(self, x):
+        """X on the device, where an earlier fit may have left the same."""
+        if is_there(x):
+            return Lent(x, None, data_of(x, self._dtype))
+        key = key_of(x, self._n_jobs)
+        found = kept.of_device().take(key)
+        return Lent(x, key, data_of(x, self._dtype) if found is None else found)
 
     def _spec(self, tile, optimizer):
         network, extras = self._problem.network, self._problem.regularisation
@@ -183,13 +214,16 @@ class Session:
         """Some X on the device; that of the training and the last other one stay."""
         if x is self._problem.x:
             return self._source.data
-        if self._other is None or self._other[0] is not x:
-            self._other = (x, data_of(x, self._dtype))
-        return self._other[1]
+        if self._other is None or self._other.x is not x:
+            self._other = self._lent(x)
+        return self._other.data
 
     def finish(self):
-        """Give the optimizer its vectors back."""
+        """Give the optimizer its vectors back, and leave X to the next fit."""
         self._give_back_slots()
+        for lent in (self._trained_on, self._other):
+            if lent is not None and lent.key is not None:
+                keep(lent.key, lent.data)
 
     def close(self):
         """Give the device back what the programs hold."""
@@ -204,9 +238,9 @@ class Session:
 
 
 @contextmanager
-def open_session(problem, parameters):
+def open_session(problem, parameters, n_jobs):
     """A session on a copy of some parameters, on the current device."""
-    session = Session(problem, parameters)
+    session = Session(problem, parameters, n_jobs)
     try:
         yield session
         session.finish()

@@ -14,7 +14,7 @@ import numpy as np
 from numba import cuda
 from scipy import sparse
 
-from skmlp.backends.cuda.memory import allocate, free_and_total, is_there, upload
+from skmlp.backends.cuda.memory import allocate, available, is_there, upload
 from skmlp.backends.cuda.structures import Data
 
 # Share of the free memory that X may take, the rest being for what a fit works with.
@@ -85,8 +85,7 @@ class Streamed:
         self._coming = None
         self._turn = 0
         row_bytes = sum(part.shape[1] * part.itemsize for part in columns)
-        free, _ = free_and_total(np.inf)
-        part_bytes = int(min(PART_BYTES, PART_SHARE * free))
+        part_bytes = int(min(PART_BYTES, PART_SHARE * available()))
         self._make_room(min(len(x), max(1, part_bytes // row_bytes)))
 
     def _make_room(self, most_rows):
@@ -140,6 +139,5 @@ def fits(x):
     """Whether X may stay on the device as a whole; sparse X always has to."""
     if sparse.issparse(x) or is_there(x):
         return True
-    # All that there could be: the X of the fit before may still wait to be freed.
-    free, _ = free_and_total(np.inf)
-    return x.nbytes <= SHARE * free
+    # Whatever the fits before have left there.
+    return x.nbytes <= SHARE * available()

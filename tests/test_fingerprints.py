@@ -1,0 +1,161 @@
+"""Fingerprints of arrays: by their definition, and told apart by every change."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from skmlp.backends.cuda import fingerprints
+from skmlp.backends.cuda.fingerprints import fingerprint, key_of
+
+_64_BITS = (1 << 64) - 1
+
+
+def by_definition(content):
+    """The three sums over some bytes, in Python's integers."""
+    step, factor, turned = map(
+        int, (fingerprints._STEP, fingerprints._FACTOR, fingerprints._TURNED)
+    )
+    one = another = plain = 0
+    for i in range(len(content) // 8 + 1):
+        word = int.from_bytes(content[8 * i : 8 * i + 8], "little")
+        z = word ^ ((i + 1) * step & _64_BITS)
+        z = (z ^ (z >> 32)) * factor & _64_BITS
+        one += math.prod(divmod(z, 1 << 32))
+        another += math.prod(divmod(z ^ turned, 1 << 32))
+        plain += z
+    return one & _64_BITS, another & _64_BITS, plain & _64_BITS
+
+
+def matrix(shape, dtype):
+    return np.random.default_rng(4).normal(size=shape).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32])
+@pytest.mark.parametrize("shape", [(0, 3), (1, 1), (3, 1), (7, 5), (100, 33)])
+def test_the_definition(shape, dtype):
+    x = 9 * matrix(shape, np.float64)
+    x = x.astype(dtype)
+    assert fingerprint(x) == by_definition(x.tobytes())
+
+
+@pytest.mark.parametrize("n_jobs", [1, 3])
+@pytest.mark.parametrize("words", [1, 7, 256])
+def test_it_depends_neither_on_parts_nor_on_threads(monkeypatch, words, n_jobs):
+    x = matrix((77, 13), np.float32)
+    monkeypatch.setattr(fingerprints, "_PART_WORDS", words)
+    assert fingerprint(x, n_jobs) == by_definition(x.tobytes())
+
+
+def test_it_depends_neither_on_the_address_nor_on_who_may_write():
+    x = matrix(101, np.float32)
+    moved = np.empty(102, np.float32)[1:]
+    moved[:] = x
+    moved.flags.writeable = False
+    assert x.ctypes.data % 8 != moved.ctypes.data % 8
+    assert fingerprint(moved) == fingerprint(x)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_changed_bit_shows_in_all_sums(dtype):
+    x = matrix((5, 3), dtype)
+    before, content = fingerprint(x), x.reshape(-1).view(np.uint8)
+    for place, bit in itertools.product(range(content.size), range(8)):
+        content[place] ^= 1 << bit
+        for one, other in zip(fingerprint(x), before, strict=True):
+            assert one != other
+        content[place] ^= 1 << bit
+    assert fingerprint(x) == before
+
+
+def assert_all_differ(arrays):
+    """By each of the two sums that are to tell all changes."""
+    found = [fingerprint(x)[:2] for x in arrays]
+    for sums in zip(*found, strict=True):
+        assert len(set(sums)) == len(found)
+
+
+# As hard as arrays come: almost all elements equal, all bits the same, or few of them.
+PLAIN = {
+    "zeros": lambda n: np.zeros(n),
+    "ones": lambda n: np.ones(n),
+    "counted": lambda n: np.arange(n, dtype=float),
+    "pixels": lambda n: np.random.default_rng(0).integers(0, 256, n).astype(float),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", PLAIN)
+def test_changes_of_two_elements_do_not_cancel(kind, dtype):
+    """Two signs turned, a step up and a step down, and values that change places."""
+
+    def changed():
+        yield PLAIN[kind](40).astype(dtype)
+        for i, j in itertools.combinations(range(40), 2):
+            x = PLAIN[kind](40).astype(dtype)
+            x[[i, j]] *= -1
+            if (x == 0).all():
+                x[[i, j]] = -0.0
+            yield x
+            x = PLAIN[kind](40).astype(dtype)
+            x[i] += 1
+            x[j] -= 1
+            yield x
+            x = PLAIN[kind](40).astype(dtype)
+            x[i], x[j] = 1000, 2000
+            yield x
+
+    unique = {x.tobytes(): x for x in changed()}
+    assert len(unique) > 1500
+    assert_all_differ(unique.values())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_and_columns_that_change_places(dtype):
+    x = matrix((24, 16), dtype)
+    arrays = [x, -x, x * 2, x[::-1].copy(), x[:, ::-1].copy(), np.roll(x, 1)]
+    for i, j in itertools.combinations(range(24), 2):
+        order = np.arange(24)
+        order[[i, j]] = j, i
+        arrays.append(x[order])
+    for i, j in itertools.combinations(range(16), 2):
+        order = np.arange(16)
+        order[[i, j]] = j, i
+        arrays.append(x[:, order])
+    assert_all_differ(arrays)
+
+
+def test_no_sum_of_many_arrays_that_differ_in_one_element_comes_twice():
+    x = np.zeros((100, 30), dtype=np.float32)
+    arrays = [x]
+    for place in range(0, x.size, 3):
+        for value in (1.0, 2.0, -1.0):
+            other = x.copy()
+            other.flat[place] = value
+            arrays.append(other)
+    assert_all_differ(arrays)
+
+
+def test_keys_tell_shapes_and_dtypes_apart():
+    zeros = np.zeros(24)
+    arrays = [zeros[:n].reshape(-1, k) for n in (12, 24) for k in (1, 2, 3)]
+    arrays += [x.astype(np.float32) for x in arrays]
+    assert len({key_of(x) for x in arrays}) == len(arrays)
+    assert key_of(arrays[3].copy()) == key_of(arrays[3])
+
+
+def test_keys_of_sparse_rows_are_of_all_their_parts():
+    x = sparse.csr_array(np.diag([1.0, 2.0, 3.0]))
+    keys = {key_of(x), key_of(x.toarray())}
+    for name, changed in [
+        ("data", [1.0, 2.0, 4.0]),
+        ("indices", [0, 2, 2]),
+        ("indptr", [0, 2, 2, 3]),
+    ]:
+        other = x.copy()
+        setattr(other, name, np.array(changed, dtype=getattr(x, name).dtype))
+        keys.add(key_of(other))
+    assert len(keys) == 5
+    assert key_of(x.copy()) == key_of(x)
