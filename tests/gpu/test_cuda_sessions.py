@@ -10,9 +10,13 @@ from numba import cuda
 from numpy.testing import assert_allclose, assert_array_equal
 from rule_runners import LOSSES, name_of, row_of
 from trainings import (
+    BLOCKS,
     SOFTMAX,
     SQUARED,
+    WIDE,
+    WIDE_BATCH,
     Course,
+    assert_near,
     cast,
     on_device,
     optimizer_for,
@@ -60,14 +64,28 @@ def assert_same_bits(mine, theirs):
         assert_array_equal(one, other, err_msg=name)
 
 
+@pytest.mark.needs_simulator
+def test_wide_problems_have_work_for_eight_blocks():
+    tile = planner.choose_tile(planner.few_for(3))
+    layers = [(WIDE["n_features"], WIDE["units"][0]), WIDE["units"]]
+    work = planner.Work(WIDE_BATCH, layers, sparse=False)
+    assert planner.choose_blocks(work, tile, max(BLOCKS)) == max(BLOCKS)
+    found = [tile.number_for(rows, columns) for rows, columns, _ in work.products]
+    # Forward and gradient of the first layer, deltas of the second.
+    assert sum(number > max(BLOCKS) for number in found) == 3
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @every_problem
 def test_bits_do_not_depend_on_the_number_of_blocks(monkeypatch, what, dtype):
+    row, activations, settings = PROBLEMS[what]
+    problem = problem_of(row, activations, **WIDE, **settings)
+    expected = train(reference, problem, batch_size=WIDE_BATCH)
     courses = []
-    for blocks in (1, 3, 4):
+    for blocks in BLOCKS:
         monkeypatch.setattr(planner, "choose_blocks", lambda *_, n=blocks: n)
-        courses.append(train(on_device(), named(what), batch_size=10, dtype=dtype))
-    assert np.isfinite(courses[0].parameters).all()
+        courses.append(train(on_device(), problem, batch_size=WIDE_BATCH, dtype=dtype))
+    assert_near(courses[0], expected, 1e-9 if dtype == np.float64 else 1e-3)
     for other in courses[1:]:
         assert_same_bits(other, courses[0])
 
@@ -169,6 +187,20 @@ def test_gradients_over_all_rows_in_sweeps(monkeypatch, intercepts, is_sparse):
     monkeypatch.setattr(session, "_SWEEP_ROWS", 4)
     monkeypatch.setattr(rooms, "_MOST_BATCHES", 2)
     assert_same_gradients(problem._replace(rows=np.arange(1, 19)))
+
+
+@pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])
+def test_gradients_do_not_depend_on_the_number_of_blocks(monkeypatch, is_sparse):
+    problem = problem_of(activations=("gelu", "tanh"), is_sparse=is_sparse, **WIDE)
+    found = []
+    for blocks in BLOCKS:
+        monkeypatch.setattr(planner, "choose_blocks", lambda *_, n=blocks: n)
+        found.append(loss_and_gradient(on_device(), problem))
+    expected = loss_and_gradient(reference, problem)
+    assert_allclose(found[0][1], expected[1], rtol=1e-9, atol=1e-9)
+    for loss, gradient in found[1:]:
+        assert loss == found[0][0]
+        assert_array_equal(gradient, found[0][1])
 
 
 def test_gradients_over_all_rows_have_no_statistics_of_minibatches():
