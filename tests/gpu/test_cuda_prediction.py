@@ -23,6 +23,13 @@ both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 TOLERANCES = {np.float32: 1e-5, np.float64: 1e-10}
 
 
+@pytest.fixture(autouse=True, params=["in one go", "by layers"])
+def _kernel(request, monkeypatch):
+    """Every prediction is made by each of the two kernels."""
+    if request.param == "by layers":
+        monkeypatch.setattr(planner, "_SHARED_BYTES", 0)
+
+
 def assert_same_outputs(problem, activation="identity", dtype=np.float64):
     network, vector = problem.network, parameters_for(problem.network)
     expected, _ = reference.outputs(network, vector, problem.x, activation)
@@ -73,6 +80,7 @@ def test_neither_blocks_nor_chunks_change_a_bit(monkeypatch):
         (2, 1, 1),
     ]:
         monkeypatch.setattr(planner, "choose_blocks", lambda *_, n=blocks: n)
+        monkeypatch.setattr(planner, "blocks_for", lambda *_, n=blocks: n)
         monkeypatch.setattr(prediction, "_CHUNK_BYTES", chunk_bytes)
         monkeypatch.setattr(prediction, "_UPLOAD_BYTES", upload_bytes)
         assert_array_equal(assert_same_outputs(problem, "softmax"), whole)
