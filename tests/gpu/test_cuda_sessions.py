@@ -26,7 +26,17 @@ from trainings import (
 )
 
 from skmlp.backends import reference
-from skmlp.backends.cuda import memory, planner, rooms, session, sources
+from skmlp.backends.cuda import (
+    graph,
+    memory,
+    planner,
+    rooms,
+    session,
+    sources,
+    spanwise,
+    stepwise,
+)
+from skmlp.backends.cuda.launching import configured
 from skmlp.rules.activations import ACTIVATIONS
 
 # Between them they have all that happens in a training.
@@ -120,6 +130,41 @@ def test_a_span_of_resident_rows_is_worked_on_at_once(monkeypatch, least_flop):
     assert sizes == 2 * [4, 10]
 
 
+class NotedStream:
+    """A stream that notes when it is waited for."""
+
+    def __init__(self, notes):
+        self.synchronize = lambda: notes.append("stream")
+
+
+@pytest.mark.needs_simulator
+@pytest.mark.parametrize(
+    ("least_flop", "waits"),
+    [(np.inf, ["results"]), (0, ["stream", "results"])],
+    ids=["spanwise", "stepwise"],
+)
+def test_a_call_ends_when_the_device_has_ended(monkeypatch, least_flop, waits):
+    """Training measures its calls, and cuts epochs into them by the time they take."""
+    notes, download = [], rooms.download
+
+    def noting_launch(*arguments):
+        notes.append("launch")
+        return configured(*arguments)
+
+    def noting_results(vector):
+        notes.append("results")
+        return download(vector)
+
+    monkeypatch.setattr(planner, "STEPWISE_FLOP", least_flop)
+    for program in (spanwise, stepwise):
+        monkeypatch.setattr(program, "configured", noting_launch)
+    monkeypatch.setattr(rooms, "download", noting_results)
+    monkeypatch.setattr(graph, "new_stream", lambda: NotedStream(notes))
+    train(on_device(), problem_of(n_rows=14), batch_size=4, cuts=(1,))
+    calls = " ".join(notes).split(" ".join(waits))
+    assert [set(call.split()) for call in calls] == [*4 * [{"launch"}], set()]
+
+
 @pytest.mark.needs_simulator
 @pytest.mark.usefixtures("any_order")
 @every_problem
@@ -187,6 +232,31 @@ def test_gradients_over_all_rows_in_sweeps(monkeypatch, intercepts, is_sparse):
     monkeypatch.setattr(session, "_SWEEP_ROWS", 4)
     monkeypatch.setattr(rooms, "_MOST_BATCHES", 2)
     assert_same_gradients(problem._replace(rows=np.arange(1, 19)))
+
+
+def test_gradients_over_sparse_rows_without_a_hidden_layer():
+    assert_same_gradients(problem_of(activations=(), is_sparse=True))
+
+
+def test_launches_over_all_rows_are_limited_by_their_operations(monkeypatch):
+    put, sizes = rooms.Memory.put, []
+
+    def noting(room, span):
+        sizes.append(len(span.rows))
+        return put(room, span)
+
+    monkeypatch.setattr(rooms.Memory, "put", noting)
+    monkeypatch.setattr(session, "_SWEEP_ROWS", 4)
+    problem = problem_of(n_rows=19)
+    work = planner.Work(4, problem.network.shapes, sparse=False)
+    for sweeps, expected in [(0.5, [4, 4, 4, 4, 3]), (2.5, [8, 8, 3]), (9, [19])]:
+        monkeypatch.setattr(planner, "_SWEEP_FLOP", sweeps * work.flop)
+        sizes.clear()
+        assert_same_gradients(problem)
+        assert sizes == expected
+    monkeypatch.undo()
+    wide = planner.Work(4096, [(784, 1024), (1024, 1024), (1024, 10)], sparse=False)
+    assert 1 <= planner.sweeps_at_once(wide) <= 5
 
 
 @pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])

@@ -29,6 +29,9 @@ NEVER_FEW = 0
 # Floating-point operations of a step from which on cuBLAS, with a launch an operation,
 # is expected to overtake the kernel of whole spans. An estimate, never measured.
 STEPWISE_FLOP = 5e9
+# Operations of a launch that goes over all rows: less than a third of a second where
+# double precision is slowest, some milliseconds elsewhere. An estimate.
+_SWEEP_FLOP = 1e11
 # Blocks a multiprocessor of kernels that wait for memory: as many as can be there.
 _BLOCKS_EACH = 8
 
@@ -80,6 +83,16 @@ def choose_program(work, tf32):
     {'spanwise', 'stepwise'}
     """
     return "stepwise" if tf32 or work.flop >= STEPWISE_FLOP else "spanwise"
+
+
+def sweeps_at_once(work):
+    """Batches of one launch of a sum over all rows, one at least.
+
+    Nothing ends a launch, so Ctrl-C waits for it. Those that train are as long as
+    training wants them, by the time that they take (`skmlp.training.stochastic`). What
+    sparse rows take is little, and not counted.
+    """
+    return max(1, int(_SWEEP_FLOP // max(1, work.flop)))
 
 
 def few_for(n_processors):
