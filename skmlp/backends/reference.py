@@ -304,6 +304,10 @@ class Session:
                 _limit_norms(network, self.parameters, extras.max_norm)
         return total
 
+    def move(self, parameters):
+        """Go on from other parameters, in whatever precision."""
+        self.parameters[:] = parameters
+
     def loss_and_gradient(self, parameters):
         """Loss and gradient over all training rows, the penalty included."""
         rows = self._problem.rows

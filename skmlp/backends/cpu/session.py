@@ -244,6 +244,10 @@ class Session:
         self._run(place, batches, work)
         return float(result[0])
 
+    def move(self, parameters):
+        """Go on from other parameters, in whatever precision."""
+        self.parameters[:] = parameters
+
     def loss_and_gradient(self, parameters):
         """Loss and gradient over all training rows, the penalty included."""
         self._check_sweep()
