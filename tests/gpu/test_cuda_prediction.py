@@ -23,9 +23,9 @@ both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 TOLERANCES = {np.float32: 1e-5, np.float64: 1e-10}
 
 
-@pytest.fixture(autouse=True, params=["in one go", "by layers"])
-def _kernel(request, monkeypatch):
-    """Every prediction is made by each of the two kernels."""
+@pytest.fixture(params=["in one go", "by layers"])
+def kernel(request, monkeypatch):
+    """Which of the two kernels predicts; `test_fused` compares them."""
     if request.param == "by layers":
         monkeypatch.setattr(planner, "_SHARED_BYTES", 0)
 
@@ -70,6 +70,7 @@ def test_depths(depth):
     assert_same_outputs(problem_of(activations=("softmax", "relu", "gelu")[:depth]))
 
 
+@pytest.mark.usefixtures("kernel")
 def test_neither_blocks_nor_chunks_change_a_bit(monkeypatch):
     problem = problem_of(activations=("relu", "softmax"), normalization="layer", **WIDE)
     whole = assert_same_outputs(problem, "softmax")
@@ -86,6 +87,7 @@ def test_neither_blocks_nor_chunks_change_a_bit(monkeypatch):
         assert_array_equal(assert_same_outputs(problem, "softmax"), whole)
 
 
+@pytest.mark.usefixtures("kernel")
 @pytest.mark.parametrize("upload_bytes", [100, 2**20])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("place", [(0, 0), (12, 3), (28, 4)])
@@ -101,6 +103,7 @@ def test_what_is_not_finite_in_x_is_found(monkeypatch, place, bad, upload_bytes)
     assert np.isfinite(others).all()
 
 
+@pytest.mark.usefixtures("kernel")
 @pytest.mark.parametrize("activation", ["relu", "softmax", "logistic", "hard_tanh"])
 @pytest.mark.parametrize("output", ["softmax", "logistic", "exp", "identity"])
 def test_nan_stays_nan(activation, output):

@@ -7,7 +7,7 @@ by layer, as if the planner's limit of shared memory were another one each time.
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from trainings import BLOCKS, WIDE, cast, on_device, parameters_for, problem_of
+from trainings import BLOCKS, cast, on_device, parameters_for, problem_of
 
 from skmlp.backends import reference
 from skmlp.backends.cuda import passes, planner
@@ -116,7 +116,7 @@ def test_depths(depth, dtype):
 
 @pytest.mark.parametrize("blocks", BLOCKS)
 def test_numbers_of_blocks(monkeypatch, blocks):
-    problem = problem_of(activations=("relu", "softmax"), **WIDE | {"n_rows": 65})
+    problem = problem_of(activations=("relu", "softmax"), units=(4, 9), n_rows=65)
     usual = assert_all_the_same(problem, "softmax")
     monkeypatch.setattr(planner, "blocks_for", lambda *_: blocks)
     assert_array_equal(predicted(problem, "softmax", np.float64), usual)
@@ -124,9 +124,10 @@ def test_numbers_of_blocks(monkeypatch, blocks):
 
 @pytest.mark.needs_simulator
 @pytest.mark.usefixtures("any_order")
-@pytest.mark.parametrize("normalization", [None, "layer"])
 @pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])
-@pytest.mark.parametrize("output", ["softmax", "identity"])
+@pytest.mark.parametrize(
+    ("output", "normalization"), [("softmax", None), ("identity", "layer")]
+)
 def test_no_races(monkeypatch, output, is_sparse, normalization):
     """A block of several warps, all rows its own: a tile waits for the one before."""
     monkeypatch.setattr(planner, "blocks_for", lambda *_: 1)
