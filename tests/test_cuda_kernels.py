@@ -25,6 +25,7 @@ from rule_runners import LOSSES, name_of, row_of
 from skmlp import Activation, Loss
 from skmlp.backends.cuda import (
     epoch,
+    fused,
     planner,
     predicting,
     scalar_functions,
@@ -104,9 +105,9 @@ def compiled(make, spec, capability=(9, 0)):
     """PTX of a kernel, by the function that makes it."""
     if make in (epoch.training, epoch.differentiating):
         return ptx(make(spec).py_func, training_signature(spec.dtype), capability)
-    signature = assessing_signature
-    if make is predicting.predicting:
-        signature = predicting_signature
+    signature = predicting_signature
+    if make is predicting.assessing:
+        signature = assessing_signature
     row = ACTIVATIONS["softmax"]
     return ptx(make(spec, row).py_func, signature(spec.dtype), capability)
 
@@ -199,15 +200,65 @@ def test_gradients_over_all_rows(settings):
     assert_sound(compiled(epoch.differentiating, spec), spec)
 
 
+OF_LAYERS = [{}, {"sparse": True, "normalization": "layer", "softmax": True}]
+FORWARD = BASE._replace(optimizer=None, activations=SCALAR_RULES, forward_only=True)
+
+
 @pytest.mark.parametrize("capability", CAPABILITIES)
-@pytest.mark.parametrize(
-    "settings", [{}, {"sparse": True, "normalization": "layer", "softmax": True}]
-)
+@pytest.mark.parametrize("settings", OF_LAYERS)
 def test_predictions(settings, capability):
-    spec = BASE._replace(optimizer=None, activations=SCALAR_RULES, **settings)
+    spec = FORWARD._replace(**settings)
     text = compiled(predicting.predicting, spec, capability)
     assert_sound(text, spec, capability)
     assert instructions(text)["ld.shared.v4.f32"] >= 2
+
+
+def fused_tiles(itemsize):
+    """The tiles of the kernel that predicts in one go, by the widest that they take."""
+    found = {}
+    for units in range(1, 1000):
+        tile = planner.choose_fused_tile((784, units, 10), itemsize)
+        if tile is not None:
+            found[tile] = units
+    return found
+
+
+def assert_fused_sound(spec, tile, capability=(9, 0)):
+    spec = spec._replace(tile=tile)
+    text = compiled(fused.predicting_in_one_go, spec, capability)
+    used = assert_sound(text, spec, capability)
+    assert used.spilled_bytes == 0
+    # No other block is waited for.
+    assert "cudaCG" not in text
+    units = fused_tiles(spec.dtype.itemsize)[tile] + 10
+    dynamic = units * tile.width * spec.dtype.itemsize
+    assert used.shared_bytes + dynamic <= STATIC_SHARED_BYTES
+    return instructions(text)
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+@pytest.mark.parametrize("settings", OF_LAYERS)
+@pytest.mark.parametrize("tile", fused_tiles(4))
+def test_predictions_in_one_go(tile, settings, capability):
+    found = assert_fused_sound(FORWARD._replace(**settings), tile, capability)
+    width = {4: "v4", 2: "v2"}[tile.each]
+    assert found[f"ld.shared.{width}.f32"] >= 2
+
+
+@pytest.mark.parametrize("tile", fused_tiles(8))
+def test_predictions_in_one_go_in_double_precision(tile):
+    spec = FORWARD._replace(dtype=DOUBLE, activations=(ACTIVATIONS["relu"],))
+    assert assert_fused_sound(spec, tile)["ld.shared.v2.f64"] >= 2
+
+
+def test_widths_that_one_block_takes():
+    """In single precision up to 128 units in all layers, in double one such layer."""
+    single, double = (fused_tiles(itemsize) for itemsize in (4, 8))
+    assert [*single] == [*map(planner.Tile._make, [(16, 4, 32, 0), (16, 2, 16, 0)])]
+    assert TILE._replace(few=0) in single
+    assert planner.choose_fused_tile((784, 128, 128, 10), 4) is not None
+    assert double[[*double][-1]] >= 128
+    assert planner.choose_fused_tile((784, 512, 10), 4) is None
 
 
 @pytest.mark.parametrize("row", LOSSES, ids=name_of)

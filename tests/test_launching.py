@@ -19,7 +19,7 @@ class WarningKernel:
 
 
 def test_the_advice_on_the_number_of_blocks_is_left_out():
-    assert configured(WarningKernel(ADVICE), 4, 256) == (4, 256, 0)
+    assert configured(WarningKernel(ADVICE), 4, 256) == (4, 256, 0, 0)
 
 
 def test_other_warnings_are_not():

@@ -8,6 +8,7 @@ module with three functions, or an object that has them, of a GPU:
     A context manager, for the length of a fit, with
 
     - ``parameters``: flat vector (see `skmlp.network`), current when read;
+    - ``move(parameters)``: has the session go on from other parameters;
     - ``train(optimizer, order, batch_size, span, rates, total)``: trains on batches
       span[0] <= b < span[1] of the row numbers in `order`, and returns `total` plus
       those batches' rows times loss (before the update, with the L2 term), added one

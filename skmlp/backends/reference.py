@@ -309,6 +309,10 @@ class Session:
         """Train on whole epochs."""
         return epoch_by_epoch(self, optimizer, orders, batch_size, rates)
 
+    def move(self, parameters):
+        """Go on from other parameters, in whatever precision."""
+        self.parameters[:] = parameters
+
     def loss_and_gradient(self, parameters):
         """Loss and gradient over all training rows, the penalty included."""
         rows = self._problem.rows

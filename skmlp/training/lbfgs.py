@@ -66,7 +66,7 @@ class _Watch:
         measured = None
         if self._measure is not None:
             with np.errstate(over="ignore"):
-                self._session.parameters[:] = intermediate_result.x
+                self._session.move(intermediate_result.x)
             measured = self._measure()
         loss = float(intermediate_result.fun)
         progress.judge(loss, measured, limits.tol, self._session.parameters)

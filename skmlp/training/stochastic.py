@@ -15,10 +15,15 @@ from sklearn.exceptions import ConvergenceWarning
 from skmlp.training.clock import Clock
 from skmlp.training.finite import check_finite
 
-# Ctrl-C waits for the running call of the backend, so that call is kept this short.
+# Ctrl-C waits for the running call of the backend, so that call is kept this short. On
+# a GPU nothing can end it, and a GPU with a screen is taken away from who keeps it.
 _SLICE_SECONDS = 0.1
 # Row numbers of epochs that are trained at once: 2 MB.
 _MOST_NUMBERS = 1 << 18
+# A call has at most so many times as many batches as calls might have before. Were the
+# last ones misleadingly fast, as sparse rows with hardly an entry are, it takes as many
+# slices at most, as long as what calls had before takes one.
+_GROWTH = 3
 
 
 class Rules(NamedTuple):
@@ -50,7 +55,12 @@ class Rules(NamedTuple):
 
 
 class _Slices:
-    """Cuts the training into calls of the backend that take about `_SLICE_SECONDS`."""
+    """Cuts the training into calls of the backend that take about `_SLICE_SECONDS`.
+
+    A call returns its losses, so that when it does the device has done all of it: the
+    time of a call is that of its work, and of whatever is to be done once, which makes
+    the next call shorter and never longer.
+    """
 
     def __init__(self, clock):
         self._clock = clock
@@ -78,30 +88,38 @@ class _Slices:
         start = time.perf_counter()
         rates = optimizer.rates((0, n_epochs * n_batches), n_batches)
         totals = session.train_epochs(optimizer, orders, batch_size, rates)
-        self._learn(n_epochs * n_batches, start)
+        self._adapt(n_epochs * n_rows / batch_size, start)
         return [total / n_rows for total in totals], n_rows
 
     def _train_epoch(self, session, optimizer, order, batch_size):
         n_batches = -(-len(order) // batch_size)
         total = 0.0
-        first = 0
+        first = n_rows = 0
         while first < n_batches and (first == 0 or self._clock.left > 0):
-            last = min(first + self._size, n_batches)
+            last = first + self._next(n_batches - first)
             start = time.perf_counter()
             rates = optimizer.rates((first, last), n_batches)
             total = session.train(
                 optimizer, order, batch_size, (first, last), rates, total
             )
-            self._learn(last - first, start)
+            before, n_rows = n_rows, min(last * batch_size, len(order))
+            self._adapt((n_rows - before) / batch_size, start)
             first = last
-        n_rows = min(first * batch_size, len(order))
         return [total / n_rows], n_rows
 
-    def _learn(self, n_batches, start):
-        """Choose the next call's batches by how long these took."""
+    def _next(self, left):
+        """Batches of the next call, of so many that are left of the epoch.
+
+        All of them in calls of equal size: a short rest would tell little of the time.
+        """
+        return -(-left // -(-left // self._size))
+
+    def _adapt(self, batches, start):
+        """Learn from a call; a last batch of fewer rows is a part of one."""
         seconds = time.perf_counter() - start
         budget = max(0.0, min(_SLICE_SECONDS, self._clock.left))
-        self._size = max(1, int(n_batches * budget / seconds))
+        possible = int(batches * budget / seconds)
+        self._size = max(1, min(possible, _GROWTH * self._size))
 
 
 def train(session, optimizer, progress, rules, rows, generator, measure=None):

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from rule_runners import LOSSES, name_of
-from trainings import SOFTMAX, SQUARED, cast, on_device, parameters_for, problem_of
+from trainings import (
+    BLOCKS,
+    SOFTMAX,
+    SQUARED,
+    WIDE,
+    cast,
+    on_device,
+    parameters_for,
+    problem_of,
+)
 
 from skmlp.backends import reference
 from skmlp.backends.cuda import planner, prediction
@@ -12,6 +21,13 @@ from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
 
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 TOLERANCES = {np.float32: 1e-5, np.float64: 1e-10}
+
+
+@pytest.fixture(params=["in one go", "by layers"])
+def kernel(request, monkeypatch):
+    """Which of the two kernels predicts; `test_fused` compares them."""
+    if request.param == "by layers":
+        monkeypatch.setattr(planner, "_SHARED_BYTES", 0)
 
 
 def assert_same_outputs(problem, activation="identity", dtype=np.float64):
@@ -54,23 +70,24 @@ def test_depths(depth):
     assert_same_outputs(problem_of(activations=("softmax", "relu", "gelu")[:depth]))
 
 
+@pytest.mark.usefixtures("kernel")
 def test_neither_blocks_nor_chunks_change_a_bit(monkeypatch):
-    problem = problem_of(
-        activations=("relu", "softmax"), n_rows=29, normalization="layer"
-    )
+    problem = problem_of(activations=("relu", "softmax"), normalization="layer", **WIDE)
     whole = assert_same_outputs(problem, "softmax")
     for blocks, chunk_bytes, upload_bytes in [
-        (1, 2**20, 2**20),
-        (4, 700, 2**20),
-        (3, 300, 500),
+        *((n, 2**20, 2**20) for n in BLOCKS),
+        (4, 1500, 2**20),
+        (3, 700, 500),
         (2, 1, 1),
     ]:
         monkeypatch.setattr(planner, "choose_blocks", lambda *_, n=blocks: n)
+        monkeypatch.setattr(planner, "blocks_for", lambda *_, n=blocks: n)
         monkeypatch.setattr(prediction, "_CHUNK_BYTES", chunk_bytes)
         monkeypatch.setattr(prediction, "_UPLOAD_BYTES", upload_bytes)
         assert_array_equal(assert_same_outputs(problem, "softmax"), whole)
 
 
+@pytest.mark.usefixtures("kernel")
 @pytest.mark.parametrize("upload_bytes", [100, 2**20])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("place", [(0, 0), (12, 3), (28, 4)])
@@ -86,6 +103,7 @@ def test_what_is_not_finite_in_x_is_found(monkeypatch, place, bad, upload_bytes)
     assert np.isfinite(others).all()
 
 
+@pytest.mark.usefixtures("kernel")
 @pytest.mark.parametrize("activation", ["relu", "softmax", "logistic", "hard_tanh"])
 @pytest.mark.parametrize("output", ["softmax", "logistic", "exp", "identity"])
 def test_nan_stays_nan(activation, output):
@@ -108,8 +126,8 @@ def test_large_outputs_overflow_nowhere(size, dtype):
     assert_allclose(found.sum(axis=1), 1, rtol=1e-6)
 
 
-def assessed(backend, row, weighted, dtype, scale=1.0):
-    problem = problem_of(row, (), n_rows=21, weighted=weighted)
+def assessed(backend, row, weighted, dtype, scale=1.0, n_rows=21):
+    problem = problem_of(row, (), n_rows=n_rows, weighted=weighted)
     network = problem.network
     raw, _ = reference.outputs(
         network, parameters_for(network), problem.x * scale, "identity"
@@ -129,6 +147,20 @@ def test_losses(row, weighted, dtype):
     assert_allclose(loss, expected_loss, rtol=rtol)
     assert predictions.dtype == dtype
     assert_allclose(predictions, expected, rtol=rtol, atol=rtol)
+
+
+@pytest.mark.parametrize("row", [SOFTMAX, SQUARED], ids=name_of)
+def test_losses_do_not_depend_on_the_number_of_blocks(monkeypatch, row):
+    found = []
+    for blocks in BLOCKS:
+        monkeypatch.setattr(prediction, "n_processors", lambda n=blocks: n)
+        found.append(assessed(on_device(), row, True, np.float64, n_rows=129))
+    loss, predictions = assessed(reference, row, True, np.float64, n_rows=129)
+    assert_allclose(found[0][0], loss, rtol=1e-10)
+    assert_allclose(found[0][1], predictions, rtol=1e-10)
+    for other in found[1:]:
+        assert other[0] == found[0][0]
+        assert_array_equal(other[1], found[0][1])
 
 
 @pytest.mark.parametrize("scale", [50.0, 300.0])

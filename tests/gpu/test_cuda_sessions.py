@@ -10,9 +10,13 @@ from numba import cuda
 from numpy.testing import assert_allclose, assert_array_equal
 from rule_runners import LOSSES, name_of, row_of
 from trainings import (
+    BLOCKS,
     SOFTMAX,
     SQUARED,
+    WIDE,
+    WIDE_BATCH,
     Course,
+    assert_near,
     cast,
     on_device,
     optimizer_for,
@@ -22,7 +26,17 @@ from trainings import (
 )
 
 from skmlp.backends import reference
-from skmlp.backends.cuda import memory, planner, rooms, session, sources
+from skmlp.backends.cuda import (
+    graph,
+    memory,
+    planner,
+    rooms,
+    session,
+    sources,
+    spanwise,
+    stepwise,
+)
+from skmlp.backends.cuda.launching import configured
 from skmlp.rules.activations import ACTIVATIONS
 
 # Between them they have all that happens in a training.
@@ -60,14 +74,28 @@ def assert_same_bits(mine, theirs):
         assert_array_equal(one, other, err_msg=name)
 
 
+@pytest.mark.needs_simulator
+def test_wide_problems_have_work_for_eight_blocks():
+    tile = planner.choose_tile(planner.few_for(3))
+    layers = [(WIDE["n_features"], WIDE["units"][0]), WIDE["units"]]
+    work = planner.Work(WIDE_BATCH, layers, sparse=False)
+    assert planner.choose_blocks(work, tile, max(BLOCKS)) == max(BLOCKS)
+    found = [tile.number_for(rows, columns) for rows, columns, _ in work.products]
+    # Forward and gradient of the first layer, deltas of the second.
+    assert sum(number > max(BLOCKS) for number in found) == 3
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @every_problem
 def test_bits_do_not_depend_on_the_number_of_blocks(monkeypatch, what, dtype):
+    row, activations, settings = PROBLEMS[what]
+    problem = problem_of(row, activations, **WIDE, **settings)
+    expected = train(reference, problem, batch_size=WIDE_BATCH)
     courses = []
-    for blocks in (1, 3, 4):
+    for blocks in BLOCKS:
         monkeypatch.setattr(planner, "choose_blocks", lambda *_, n=blocks: n)
-        courses.append(train(on_device(), named(what), batch_size=10, dtype=dtype))
-    assert np.isfinite(courses[0].parameters).all()
+        courses.append(train(on_device(), problem, batch_size=WIDE_BATCH, dtype=dtype))
+    assert_near(courses[0], expected, 1e-9 if dtype == np.float64 else 1e-3)
     for other in courses[1:]:
         assert_same_bits(other, courses[0])
 
@@ -100,6 +128,41 @@ def test_a_span_of_resident_rows_is_worked_on_at_once(monkeypatch, least_flop):
     monkeypatch.setattr(rooms.Memory, "put", noting)
     train(on_device(), problem_of(n_rows=14), batch_size=4, cuts=(1,))
     assert sizes == 2 * [4, 10]
+
+
+class NotedStream:
+    """A stream that notes when it is waited for."""
+
+    def __init__(self, notes):
+        self.synchronize = lambda: notes.append("stream")
+
+
+@pytest.mark.needs_simulator
+@pytest.mark.parametrize(
+    ("least_flop", "waits"),
+    [(np.inf, ["results"]), (0, ["stream", "results"])],
+    ids=["spanwise", "stepwise"],
+)
+def test_a_call_ends_when_the_device_has_ended(monkeypatch, least_flop, waits):
+    """Training measures its calls, and cuts epochs into them by the time they take."""
+    notes, download = [], rooms.download
+
+    def noting_launch(*arguments):
+        notes.append("launch")
+        return configured(*arguments)
+
+    def noting_results(vector):
+        notes.append("results")
+        return download(vector)
+
+    monkeypatch.setattr(planner, "STEPWISE_FLOP", least_flop)
+    for program in (spanwise, stepwise):
+        monkeypatch.setattr(program, "configured", noting_launch)
+    monkeypatch.setattr(rooms, "download", noting_results)
+    monkeypatch.setattr(graph, "new_stream", lambda: NotedStream(notes))
+    train(on_device(), problem_of(n_rows=14), batch_size=4, cuts=(1,))
+    calls = " ".join(notes).split(" ".join(waits))
+    assert [set(call.split()) for call in calls] == [*4 * [{"launch"}], set()]
 
 
 @pytest.mark.needs_simulator
@@ -169,6 +232,45 @@ def test_gradients_over_all_rows_in_sweeps(monkeypatch, intercepts, is_sparse):
     monkeypatch.setattr(session, "_SWEEP_ROWS", 4)
     monkeypatch.setattr(rooms, "_MOST_BATCHES", 2)
     assert_same_gradients(problem._replace(rows=np.arange(1, 19)))
+
+
+def test_gradients_over_sparse_rows_without_a_hidden_layer():
+    assert_same_gradients(problem_of(activations=(), is_sparse=True))
+
+
+def test_launches_over_all_rows_are_limited_by_their_operations(monkeypatch):
+    put, sizes = rooms.Memory.put, []
+
+    def noting(room, span):
+        sizes.append(len(span.rows))
+        return put(room, span)
+
+    monkeypatch.setattr(rooms.Memory, "put", noting)
+    monkeypatch.setattr(session, "_SWEEP_ROWS", 4)
+    problem = problem_of(n_rows=19)
+    work = planner.Work(4, problem.network.shapes, sparse=False)
+    for sweeps, expected in [(0.5, [4, 4, 4, 4, 3]), (2.5, [8, 8, 3]), (9, [19])]:
+        monkeypatch.setattr(planner, "_SWEEP_FLOP", sweeps * work.flop)
+        sizes.clear()
+        assert_same_gradients(problem)
+        assert sizes == expected
+    monkeypatch.undo()
+    wide = planner.Work(4096, [(784, 1024), (1024, 1024), (1024, 10)], sparse=False)
+    assert 1 <= planner.sweeps_at_once(wide) <= 5
+
+
+@pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])
+def test_gradients_do_not_depend_on_the_number_of_blocks(monkeypatch, is_sparse):
+    problem = problem_of(activations=("gelu", "tanh"), is_sparse=is_sparse, **WIDE)
+    found = []
+    for blocks in BLOCKS:
+        monkeypatch.setattr(planner, "choose_blocks", lambda *_, n=blocks: n)
+        found.append(loss_and_gradient(on_device(), problem))
+    expected = loss_and_gradient(reference, problem)
+    assert_allclose(found[0][1], expected[1], rtol=1e-9, atol=1e-9)
+    for loss, gradient in found[1:]:
+        assert loss == found[0][0]
+        assert_array_equal(gradient, found[0][1])
 
 
 def test_gradients_over_all_rows_have_no_statistics_of_minibatches():

@@ -13,8 +13,8 @@ FULL = 0xFFFFFFFF
 
 
 def test_cooperative_grid_larger_than_a_device_is_an_error():
-    with pytest.raises(BarrierError, match="cooperative grid of 5 blocks"):
-        launched(grid_barrier_in_one_block, 5, 32, 1)
+    with pytest.raises(BarrierError, match="cooperative grid of 9 blocks"):
+        launched(grid_barrier_in_one_block, 9, 32, 1)
 
 
 @cuda.jit

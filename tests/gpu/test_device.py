@@ -31,7 +31,7 @@ def sum_over_grid(out):
     out[i] = total
 
 
-@pytest.mark.parametrize("blocks", [1, 2, 4])
+@pytest.mark.parametrize("blocks", [1, 4, 8])
 def test_grid_barrier_over_blocks(blocks):
     n = 40 * blocks
     out = launched(sum_over_grid, blocks, 40, n)

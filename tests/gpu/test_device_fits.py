@@ -102,6 +102,21 @@ def test_regressors(what):
     assert_same_models(cpu, cuda, x)
 
 
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_validation_data_of_lbfgs(early_stopping):
+    """Measured after every iteration, of which the session is told."""
+    x, y = wine()
+    settings = {"solver": "lbfgs", "early_stopping": early_stopping, "max_iter": 6}
+    model = MLPRegressor(**{**SETTINGS, **settings})
+    cpu, cuda = fitted_on_both(
+        model, lambda model: model.fit(x[:25], y[:25], X_val=x[25:], y_val=y[25:])
+    )
+    assert_same_models(cpu, cuda, x)
+    for measured in ("validation_loss", "validation_score"):
+        assert_allclose(cuda.history_[measured], cpu.history_[measured], rtol=1e-6)
+    assert len(set(cuda.history_["validation_loss"])) > 1
+
+
 def test_sparse_rows_with_weights():
     x, y = iris()
     x = sparse.csr_matrix(np.where(x > 0.3, x, 0.0))

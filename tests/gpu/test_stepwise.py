@@ -13,8 +13,11 @@ from host_cublas import HostLibrary
 from numpy.testing import assert_allclose, assert_array_equal
 from rule_runners import LOSSES, name_of
 from trainings import (
+    BLOCKS,
     SOFTMAX,
     SQUARED,
+    WIDE,
+    WIDE_BATCH,
     Course,
     assert_equals_reference,
     assert_near,
@@ -240,11 +243,13 @@ def assert_same_bits(mine, theirs):
 
 @every_problem
 def test_bits_do_not_depend_on_the_number_of_blocks(monkeypatch, what):
+    row, activations, settings = PROBLEMS[what]
+    problem = problem_of(row, activations, **WIDE, **settings)
     courses = []
-    for number in (1, 2, 5):
+    for number in BLOCKS:
         monkeypatch.setattr(planner, "blocks_for", lambda n, _, k=number: min(n, k))
-        courses.append(train(on_device(), named(what), batch_size=10))
-    assert np.isfinite(courses[0].parameters).all()
+        courses.append(train(on_device(), problem, batch_size=WIDE_BATCH))
+    assert_near(courses[0], train(reference, problem, batch_size=WIDE_BATCH), 1e-9)
     for other in courses[1:]:
         assert_same_bits(other, courses[0])
 

@@ -59,12 +59,12 @@ def test_parts_have_the_bits_of_all_rows(monkeypatch):
 
 
 def test_parts_leave_most_of_little_memory_free(monkeypatch, brought):
-    problem = problem_of(n_rows=600, n_features=50)
+    problem = problem_of(n_rows=300, n_features=50)
     free = problem.x.nbytes
     context = type(cuda.current_context())
     monkeypatch.setattr(context, "get_memory_info", lambda self: (free, 2 * free))
-    assert_equals_reference(problem, batch_size=60)
-    assert max(brought) <= 600 * sources.PART_SHARE
+    assert_equals_reference(problem, batch_size=30)
+    assert max(brought) <= 300 * sources.PART_SHARE
 
 
 def test_a_sweep_over_parts(small_parts, brought):

@@ -20,6 +20,10 @@ from skmlp.training.optimizer import Optimizer, make_recipe
 SOFTMAX = row_of("log_loss-softmax-labels")
 SQUARED = row_of("squared_error-identity")
 UNITS = (6, 9, 5)
+# Numbers of blocks that may not change a bit, and the smallest sizes that have three
+# times three tiles, whole and cut off, in the products of a layer: work for all.
+BLOCKS = (1, 4, 8)
+WIDE, WIDE_BATCH = {"n_rows": 19, "n_features": 17, "units": (17, 9)}, 17
 
 
 def problem_of(

@@ -209,19 +209,33 @@ class Session:
 
     def train(self, optimizer, order, batch_size, span, rates, total):
         """Train on some batches of an epoch."""
-        batches = (_read_only(order), len(order), batch_size, *span)
+        batches = Span(
+            order=_read_only(order),
+            rows=len(order),
+            batch=batch_size,
+            first=span[0],
+            last=span[1],
+            weight=self._weight,
+            steps=self._steps - span[0],
+        )
         return float(self._train(optimizer, batches, rates, np.array([total]))[0])
 
     def train_epochs(self, optimizer, orders, batch_size, rates):
         """Train on whole epochs, in one call of the kernel or a few."""
         n_epochs, n_rows = orders.shape
-        batches = (_read_only(orders.ravel()), n_rows, batch_size, 0, len(rates))
+        batches = Span(
+            order=_read_only(orders.ravel()),
+            rows=n_rows,
+            batch=batch_size,
+            first=0,
+            last=len(rates),
+            weight=self._weight,
+            steps=self._steps,
+        )
         return self._train(optimizer, batches, rates, np.zeros(n_epochs)).tolist()
 
-    def _train(self, optimizer, batches, rates, result):
-        """Train on batches, the first fields of a `Span`; adds up losses in result."""
-        span = Span(*batches, self._weight, 0)
-        span = span._replace(steps=self._steps - span.first)
+    def _train(self, optimizer, span, rates, result):
+        """Train on a span's batches; adds up losses in result, by epoch."""
         place = self._place(span.batch)
         step = Step(
             update=loops.update(OPTIMIZERS[optimizer.name], self._dtype),
@@ -248,6 +262,10 @@ class Session:
         self._run(place, span, work)
         return result
 
+    def move(self, parameters):
+        """Go on from other parameters, in whatever precision."""
+        self.parameters[:] = parameters
+
     def loss_and_gradient(self, parameters):
         """Loss and gradient over all training rows, the penalty included."""
         self._check_sweep()
@@ -256,8 +274,8 @@ class Session:
         place = self._place(batch_size)
         room = place.room
         n_batches = -(-len(rows) // batch_size)
-        batches = (_read_only(rows), len(rows), batch_size, 0, n_batches)
-        span = Span(*batches, self._weight, 0)
+        order = _read_only(rows)
+        span = Span(order, len(rows), batch_size, 0, n_batches, self._weight, 0)
         values = np.ascontiguousarray(parameters, dtype=self._dtype)
         result = np.zeros(1)
         room.gradient[:] = 0

@@ -216,7 +216,7 @@ class Team:
 
 
 class _Job:
-    """One call of `Team.run`: the work, its shared words, where members are, who left."""
+    """One call of `Team.run`: the work, its shared words, members' cores, who left."""
 
     def __init__(self, work, size):
         self.work = work

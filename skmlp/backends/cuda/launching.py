@@ -11,7 +11,7 @@ import warnings
 _FILTERS = threading.Lock()
 
 
-def configured(kernel, blocks, threads, stream=0):
+def configured(kernel, blocks, threads, stream=0, shared_bytes=0):
     """A kernel that can be called, for a grid of blocks.
 
     Parameters
@@ -21,7 +21,9 @@ def configured(kernel, blocks, threads, stream=0):
     threads : int
         Of a block.
     stream : numba stream, default=0
+    shared_bytes : int, default=0
+        Dynamic shared memory of a block.
     """
     with _FILTERS, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Grid size .* low occupancy")
-        return kernel[blocks, threads, stream]
+        return kernel[blocks, threads, stream, shared_bytes]

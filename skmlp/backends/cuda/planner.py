@@ -1,4 +1,4 @@
-"""Which program trains, how big tiles are, and how many blocks work on them.
+"""Which program trains, which kernel predicts, how big tiles are, and how many blocks.
 
 The number of blocks does not change a result: sums run in the order of their tile (see
 `tiles`), which depends on the work and the device alone. The constants are estimates
@@ -17,9 +17,21 @@ from skmlp.backends.cuda.tiles import Tile
 _TILE = (16, 4, 32)
 # That of the simulator, where every thread is slow.
 _SIMULATED = (4, 2, 4)
+# Those of the kernel that predicts in one go, the better one first: with the threads of
+# the tile above, so that sums over a row's units are the same.
+_FUSED_TILES = (_TILE, (16, 2, 16))
+_FUSED_SIMULATED = (_SIMULATED, (4, 1, 4))
+# Shared memory that every device grants a block unasked, but for what newer ones keep
+# of it for themselves.
+_SHARED_BYTES = 47 * 1024
+# For a row's outputs not to depend on how many rows are beside it.
+NEVER_FEW = 0
 # Floating-point operations of a step from which on cuBLAS, with a launch an operation,
 # is expected to overtake the kernel of whole spans. An estimate, never measured.
 STEPWISE_FLOP = 5e9
+# Operations of a launch that goes over all rows: less than a third of a second where
+# double precision is slowest, some milliseconds elsewhere. An estimate.
+_SWEEP_FLOP = 1e11
 # Blocks a multiprocessor of kernels that wait for memory: as many as can be there.
 _BLOCKS_EACH = 8
 
@@ -73,9 +85,23 @@ def choose_program(work, tf32):
     return "stepwise" if tf32 or work.flop >= STEPWISE_FLOP else "spanwise"
 
 
+def sweeps_at_once(work):
+    """Batches of one launch of a sum over all rows, one at least.
+
+    Nothing ends a launch, so Ctrl-C waits for it. Those that train are as long as
+    training wants them, by the time that they take (`skmlp.training.stochastic`). What
+    sparse rows take is little, and not counted.
+    """
+    return max(1, int(_SWEEP_FLOP // max(1, work.flop)))
+
+
 def few_for(n_processors):
     """Tiles that are too few for so many multiprocessors."""
     return n_processors // 2
+
+
+def _is_simulated():
+    return os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
 
 
 def choose_tile(few):
@@ -90,8 +116,49 @@ def choose_tile(few):
     -------
     Tile
     """
-    simulated = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
-    return Tile(*(_SIMULATED if simulated else _TILE), few=few)
+    return Tile(*(_SIMULATED if _is_simulated() else _TILE), few=few)
+
+
+def units_by_turns(sizes):
+    """The most units of the layers that share one of two places by turns.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Units of each layer, features and outputs included.
+
+    Returns
+    -------
+    (int, int)
+        Of the first layer, the third and so on, and of the others.
+    """
+    return max(sizes[1::2]), max(sizes[2::2], default=0)
+
+
+def choose_fused_tile(sizes, itemsize):
+    """How products are cut where a block keeps its rows' outputs in shared memory.
+
+    Nothing but the widths counts: where they fit, the kernel has as much to do at once
+    as the other one, and less to wait for.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Units of each layer, features and outputs included.
+    itemsize : int
+        Bytes of a number.
+
+    Returns
+    -------
+    Tile or None
+        None if they do not fit.
+    """
+    units = sum(units_by_turns(sizes))
+    for shape in _FUSED_SIMULATED if _is_simulated() else _FUSED_TILES:
+        tile = Tile(*shape, few=NEVER_FEW)
+        if (tile.buffer + tile.width * units) * itemsize <= _SHARED_BYTES:
+            return tile
+    return None
 
 
 def gradient_items(work, tile):

@@ -1,4 +1,8 @@
-"""The kernels for what a network says: outputs of rows, and what outputs are worth."""
+"""The kernels for what a network says: outputs of rows, and what outputs are worth.
+
+The one for outputs brings all rows through one layer after the other, as wide networks
+need it; `fused` has that for narrow ones.
+"""
 
 import functools
 import math
@@ -14,13 +18,14 @@ def _by_elements(spec, row):
     """An output activation of single outputs."""
     threads, value = spec.tile.threads, rule(row.value)
 
-    def compute(team, net, room, parameters, n, out):
+    def compute(team, net, room, parameters, batch, out):
         last = net.sizes.shape[0] - 2
         columns, biases = net.sizes[last + 1], net.biases[last]
+        start = batch.first * columns
         first = team[0] * threads + cuda.threadIdx.x
-        for e in range(first, n * columns, team[1] * threads):
+        for e in range(first, batch.n * columns, team[1] * threads):
             bias = parameters[biases + e % columns]
-            out[e] = value(room.outputs[room.at[last + 1] + e] + bias)
+            out[start + e] = value(room.outputs[room.at[last + 1] + e] + bias)
 
     return device(compute)
 
@@ -32,12 +37,13 @@ def _softmax(spec):
     warps = threads // lanes
     total_of, largest_of = teams.warp_sum(threads), teams.warp_max(threads)
 
-    def compute(team, net, room, parameters, n, out):
+    def compute(team, net, room, parameters, batch, out):
         last = net.sizes.shape[0] - 2
         columns, biases = net.sizes[last + 1], net.biases[last]
         warp, lane = cuda.threadIdx.x // lanes, cuda.threadIdx.x % lanes
-        for i in range(warp * team[1] + team[0], n, warps * team[1]):
+        for i in range(warp * team[1] + team[0], batch.n, warps * team[1]):
             start = room.at[last + 1] + i * columns
+            found = (batch.first + i) * columns
             largest = kind(-math.inf)
             for j in range(lane, columns, lanes):
                 largest = max(largest, room.outputs[start + j] + parameters[biases + j])
@@ -46,21 +52,25 @@ def _softmax(spec):
             for j in range(lane, columns, lanes):
                 z = room.outputs[start + j] + parameters[biases + j]
                 e = math.exp(z - largest)
-                out[i * columns + j] = e
+                out[found + j] = e
                 total += e
             total = total_of(total)
             for j in range(lane, columns, lanes):
-                out[i * columns + j] /= total
+                out[found + j] /= total
 
     return device(compute)
 
 
-def _output(spec, row):
-    """The output activation, with the last layer's biases."""
+def output(spec, row):
+    """The output activation, with the last layer's biases.
+
+    ``output(team, net, room, parameters, batch, out)``: for a batch of the rows whose
+    predictions go to `out`.
+    """
     return _softmax(spec) if row.value is None else _by_elements(spec, row)
 
 
-def _sum_of_x(spec):
+def sum_of_x(spec):
     """Sums of X by warp: not finite where X is not."""
     threads, kind = spec.tile.threads, scalar_type(spec.dtype)
     lanes, total_of = teams.lanes_of(threads), teams.warp_sum(threads)
@@ -85,18 +95,16 @@ def predicting(spec, row):
     where the outputs go, and where the sums of X go, one a warp.
     """
     scalar, buffer = scalar_type(spec.dtype), spec.tile.buffer
-
-    meet = teams.meet_in_grid
-    way = ways.forward_way(spec, meet)
-    output, sum_of_x = _output(spec, row), _sum_of_x(spec)
+    way = ways.forward_way(spec, teams.meet_in_grid)
+    finish, sum_up = output(spec, row), sum_of_x(spec)
 
     def predict(net, data, room, extras, parameters, n, out, sums):
         strips = cuda.shared.array(buffer, scalar, alignment=16)
         team = (cuda.blockIdx.x, cuda.gridDim.x)
         batch = Batch(0, 0, n, 0, scalar(1))
-        sum_of_x(team, data.x, sums)
+        sum_up(team, data.x, sums)
         way(team, net, data, room, extras, batch, parameters, strips)
-        output(team, net, room, parameters, n, out)
+        finish(team, net, room, parameters, batch, out)
 
     return kernel(predict, spec, row)
 
@@ -108,13 +116,13 @@ def assessing(spec, row):
     Its arguments: `Net` of a single layer whose biases are zero, `Data`, `Room` with
     the raw outputs, the parameters, the number of rows, and where predictions go.
     """
-    output, loss = _output(spec, row), losses.loss(spec)
+    finish, loss = output(spec, row), losses.loss(spec)
     kind = scalar_type(spec.dtype)
 
     def assess(net, data, room, parameters, n, out):
         team = (cuda.blockIdx.x, cuda.gridDim.x)
         batch = Batch(0, 0, n, 0, kind(1))
-        output(team, net, room, parameters, n, out)
+        finish(team, net, room, parameters, batch, out)
         teams.meet_in_grid()
         loss(team, net, data, room, batch, parameters)
 

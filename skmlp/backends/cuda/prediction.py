@@ -5,19 +5,18 @@ import math
 import numpy as np
 from scipy import sparse
 
-from skmlp.backends.cuda import planner, predicting
+from skmlp.backends.cuda import passes, planner, predicting
 from skmlp.backends.cuda.binding import extras_of, n_processors, net_of, spec_of
 from skmlp.backends.cuda.launching import configured
 from skmlp.backends.cuda.memory import allocate, download, is_there, upload, vector_of
+from skmlp.backends.cuda.rooms import warps_of
 from skmlp.backends.cuda.structures import Data, Room
-from skmlp.backends.cuda.teams import lanes_of
 from skmlp.network import Network, folded
 from skmlp.rules.activations import activation_rule
 
-# Of the outputs of all layers for a chunk of rows.
+# Of the outputs of all layers for a chunk of rows, wherever they are kept: that also
+# bounds the time of a launch.
 _CHUNK_BYTES = 1 << 27
-# Of no result, so that a row's outputs do not depend on how many rows are beside it.
-_FEW = 0
 
 
 def data_of(x, dtype):
@@ -30,26 +29,6 @@ def data_of(x, dtype):
         )
         return Data(upload(x.data), indices, indptr, none, none, nothing)
     return Data(vector_of(x), nothing, nothing, none, none, nothing)
-
-
-def _room(network, n, spec):
-    """Working memory for so many rows."""
-    sizes = [0, *network.sizes[1:]]
-    ends = np.cumsum([0] + [n * units for units in sizes])
-    normalises = spec.normalization is not None
-    lengths = {
-        "outputs": ends[-1],
-        "inputs": ends[-1] if spec.keeps else 0,
-        "normed": ends[-1] if normalises else 0,
-        "factors": n * len(sizes) if normalises else 0,
-    }
-    none = upload(np.zeros(0, dtype=spec.dtype))
-    parts = {name: allocate(size, spec.dtype) for name, size in lengths.items()}
-    at = upload(ends[:-1].astype(np.int64))
-    return Room(
-        *(at, parts["outputs"], none, parts["inputs"], parts["normed"]),
-        *(parts["factors"], none, none, none, none, none, 0, n),
-    )
 
 
 class Predictor:
@@ -77,28 +56,20 @@ class Predictor:
 
     def predict(self, data, order, features_are_sparse):
         """Outputs of some rows of data on the device, and the sum of all of its X."""
-        network = self._network
-        width = sum(network.sizes[1:]) * self._dtype.itemsize
+        network, dtype = self._network, self._dtype
+        width = sum(network.sizes[1:]) * dtype.itemsize
         chunk = max(1, min(len(order), _CHUNK_BYTES // width))
-        work = planner.Work(chunk, network.shapes, features_are_sparse)
-        tile = planner.choose_tile(_FEW)
-        spec = spec_of(network, self._dtype, tile, sparse=features_are_sparse)
-        blocks = planner.choose_blocks(work, tile, n_processors())
-        room = _room(network, chunk, spec)
+        way = passes.choose(network, self._row, dtype, chunk, features_are_sparse)
         columns = network.sizes[-1]
-        out = allocate(chunk * columns, self._dtype)
-        sums = upload(
-            np.zeros(blocks * tile.threads // lanes_of(tile.threads)).astype(
-                self._dtype
-            )
-        )
-        kernel = predicting.predicting(spec, self._row)
-        found = np.empty((len(order), columns), dtype=self._dtype)
+        out = allocate(chunk * columns, dtype)
+        sums = upload(np.zeros(way.blocks * warps_of(way.spec), dtype=dtype))
+        threads, shared_bytes = way.spec.tile.threads, way.shared_bytes
+        found = np.empty((len(order), columns), dtype=dtype)
         for first in range(0, len(order), chunk):
             part = order[first : first + chunk]
             some = data._replace(order=upload(part))
-            configured(kernel, blocks, tile.threads)(
-                *(self._net, some, room, self._extras, self._parameters),
+            configured(way.kernel, way.blocks, threads, shared_bytes=shared_bytes)(
+                *(self._net, some, way.room, self._extras, self._parameters),
                 *(len(part), out, sums),
             )
             here = found[first : first + len(part)]
@@ -148,7 +119,7 @@ def assess(network, raw, targets, weights):
     single = Network(
         (1, columns), (), network.loss, network.output, network.loss_parameters
     )
-    tile = planner.choose_tile(_FEW)
+    tile = planner.choose_tile(planner.NEVER_FEW)
     spec = spec_of(single, dtype, tile)
     none = upload(np.zeros(0, dtype=dtype))
     nothing = upload(np.zeros(0, dtype=np.int64))

@@ -178,6 +178,11 @@ class Session:
             some = rates[number * n_batches :][: -(-len(part) // batch_size)]
             yield Span(self._source.bring(part, after), some, self._steps)
 
+    def move(self, parameters):
+        """Go on from other parameters, in whatever precision."""
+        values = np.ascontiguousarray(parameters, dtype=self._dtype)
+        self._parameters.copy_to_device(values)
+
     def loss_and_gradient(self, parameters):
         """Loss and gradient over all training rows, the penalty included."""
         network, rows = self._fit.network, self._problem.rows

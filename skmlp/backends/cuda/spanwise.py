@@ -30,6 +30,9 @@ class Spanwise:
         self._memory = Memory(fit, spec, work.rows, n_items)
         self._blocks = planner.choose_blocks(work, spec.tile, n_processors())
         self.most_batches = self._memory.most_batches
+        if spec.optimizer is None:
+            at_once = planner.sweeps_at_once(work)
+            self.most_batches = min(self.most_batches, at_once)
 
     def train(self, vectors, span):
         """Train on the batches of a span.

@@ -29,6 +29,8 @@ class Spec(NamedTuple):
         Whether X is sparse; whether the batch's rows of X were copied to the room.
     drops, noisy, limits_gradient, limits_weights : bool
         What regularisation there is.
+    forward_only : bool
+        Whether there is no way back, for which anything would be kept.
     """
 
     dtype: np.dtype
@@ -45,11 +47,12 @@ class Spec(NamedTuple):
     noisy: bool = False
     limits_gradient: bool = False
     limits_weights: bool = False
+    forward_only: bool = False
 
     @property
     def by_input(self):
-        """Whether any slope is a function of its layer's inputs."""
-        return any(row.by_input for row in self.activations)
+        """Whether any slope that is needed is a function of its layer's inputs."""
+        return not self.forward_only and any(row.by_input for row in self.activations)
 
     @property
     def keeps(self):

@@ -104,7 +104,7 @@ def _layer_norm(spec):
     kind = scalar_type(spec.dtype)
     lanes, warps = _rows(spec)
     total_of = teams.warp_sum(spec.tile.threads)
-    activate = elements.activate(spec)
+    activate, keeps = elements.activate(spec), not spec.forward_only
 
     def compute(team, net, room, extras, batch, parameters, layer, buffer):
         units = net.sizes[layer + 1]
@@ -121,11 +121,12 @@ def _layer_norm(spec):
                 total += off * off
             variance = total_of(total) / kind(units)
             factor = kind(1) / math.sqrt(variance + kind(EPSILON))
-            if lane == 0:
+            if keeps and lane == 0:
                 room.factors[layer * room.batch + i] = factor
             for j in range(lane, units, lanes):
                 value = (room.outputs[start + j] - mean) * factor
-                room.normed[start + j] = value
+                if keeps:
+                    room.normed[start + j] = value
                 scale = parameters[net.scales[layer] + j]
                 z = value * scale + parameters[net.biases[layer] + j]
                 activate(net, room, extras, batch, layer, (i, j), z)

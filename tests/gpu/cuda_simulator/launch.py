@@ -11,7 +11,7 @@ from cuda_simulator.memory import RACES, DeviceArray
 from cuda_simulator.schedule import Grid, is_in_kernel
 
 # Few enough to be quick, and enough to show what goes wrong between blocks.
-COOPERATIVE_BLOCKS = 4
+COOPERATIVE_BLOCKS = 8
 MOST_THREADS = 1024
 
 _arrange = list
