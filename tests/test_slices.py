@@ -57,9 +57,10 @@ def trained(monkeypatch):
         monkeypatch.setattr(clock, "time", watch)
         slices = stochastic._Slices(clock.Clock(max_time))
         optimizer = SimpleNamespace(rates=lambda span, n_batches: None)
-        order, found = np.arange(n_rows), []
+        orders, found = np.arange(n_rows)[np.newaxis], []
         for _ in range(epochs):
-            found.append(slices.train_epoch(device, optimizer, order, batch_size))
+            losses, done = slices.train(device, optimizer, orders, batch_size)
+            found.append((*losses, done))
         return found
 
     return trained
@@ -134,3 +135,33 @@ def test_time_that_is_left_is_not_exceeded_by_more_than_a_batch(trained):
     ((_, n_rows),) = trained(device, 1_000_000, 100, max_time=0.45)
     assert 0.45 <= device.now <= 0.46
     assert n_rows < 1_000_000
+
+
+def test_epochs_at_once_take_no_longer_than_a_slice(monkeypatch):
+    """As many as there is time for: one in the beginning, and none too many later."""
+
+    class Several(Device):
+        def train_epochs(self, optimizer, orders, batch_size, rates):
+            start = self.now
+            for order in orders:
+                span = (0, -(-len(order) // batch_size))
+                self.train(optimizer, order, batch_size, span, None, 0.0)
+            calls.append((len(orders), self.now - start))
+            return [float(len(order)) for order in orders]
+
+    calls = []
+    device = Several(lambda row: 1e-7)
+    watch = SimpleNamespace(perf_counter=lambda: device.now)
+    monkeypatch.setattr(stochastic, "time", watch)
+    slices = stochastic._Slices(clock.Clock(None))
+    optimizer = SimpleNamespace(rates=lambda span, n_batches: None)
+    asked = []
+    for _ in range(20):
+        asked.append(slices.whole_epochs(50_001, 100))
+        orders = np.tile(np.arange(50_001), (asked[-1], 1))
+        losses, n_rows = slices.train(device, optimizer, orders, 100)
+        assert losses == [1.0] * asked[-1]
+        assert n_rows == 50_001
+    assert asked[0] == 1
+    assert 15 <= asked[-1] <= 20
+    assert max(seconds for _, seconds in calls) <= 0.11
