@@ -16,6 +16,7 @@ def system(monkeypatch):
         core = 0
         allowed = frozenset({0, 1, 2})
         asked = ()
+        n_running = 3
 
         def restrict(self, process, cores):
             assert process == 0
@@ -25,6 +26,8 @@ def system(monkeypatch):
 
     found = System()
     monkeypatch.setattr(placing, "_current_core", lambda: found.core)
+    monkeypatch.setattr(placing, "_n_running", lambda: found.n_running)
+    monkeypatch.setattr(os, "cpu_count", lambda: len(found.allowed))
     monkeypatch.setattr(
         os, "sched_getaffinity", lambda process: set(found.allowed), raising=False
     )
@@ -60,6 +63,14 @@ def test_where_all_cores_are_taken_nobody_moves(system):
     assert system.asked == ()
 
 
+def test_on_a_busy_system_nobody_moves(system):
+    system.n_running = 4
+    cores = {0: 0}
+    placing.spread(cores, 1)
+    assert cores == {0: 0, 1: 0}
+    assert system.asked == ()
+
+
 def test_a_system_that_forbids_it_is_obeyed(system, monkeypatch):
     def refuse(process, cores):
         raise PermissionError
@@ -81,7 +92,9 @@ def test_elsewhere_nothing_is_asked(monkeypatch):
     placing._current_core is None or len(os.sched_getaffinity(0)) < 2,
     reason="needs Linux and two cores",
 )
-def test_a_real_thread_moves_and_may_go_anywhere():
+def test_a_real_thread_moves_and_may_go_anywhere(monkeypatch):
+    assert placing._n_running() >= 1
+    monkeypatch.setattr(placing, "_n_running", lambda: 1)
     seen = {}
 
     def run():

@@ -275,9 +275,10 @@ validation_loss_curve_ : list of float or None
 
 history_ : dict of lists of float
     The course of the training, an element an epoch: 'loss', 'learning_rate' (the last
-    of the epoch), 'seconds' (since the beginning, scoring included) and with held-out
-    data 'validation_loss' and 'validation_score', nan for epochs of earlier calls
-    that had none. As ``loss_curve_`` it goes on with ``warm_start`` and
+    of the epoch), 'seconds' (since the beginning, scoring included; epochs that were
+    trained in one call of the kernel divide its time) and with held-out data
+    'validation_loss' and 'validation_score', nan for epochs of earlier calls that had
+    none. As ``loss_curve_`` it goes on with ``warm_start`` and
     ``partial_fit``. With 'lbfgs' the iterations of the last call, without learning
     rates.
 

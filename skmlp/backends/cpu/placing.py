@@ -5,12 +5,15 @@ idle, and leave it there: members that yield to each other at barriers look busy
 and recently run. Two threads then take as long as one, for a whole fit. So who finds
 himself on the core of another one asks to be moved, and is free to go anywhere again
 from then on. Nobody is bound to a core: bound threads of several processes would queue
-for the same ones.
+for the same ones. And nobody moves where as many threads as there are cores want to run
+already: on the core of a stranger a member would be gone for milliseconds, and all
+others wait for it.
 """
 
 import contextlib
 import ctypes
 import os
+from pathlib import Path
 
 
 def _reader():
@@ -36,10 +39,15 @@ def spread(cores, member):
         return
     core = _current_core()
     others = {taken for other, taken in cores.items() if other != member}
-    if core in others:
+    if core in others and _n_running() <= (os.cpu_count() or 1):
         _leave(others)
         core = _current_core()
     cores[member] = core
+
+
+def _n_running():
+    """How many threads of the whole system run or want to, this one included."""
+    return int(Path("/proc/loadavg").read_text().split()[3].split("/")[0])
 
 
 def _leave(cores):
