@@ -36,38 +36,31 @@ def system(monkeypatch):
 
 
 def test_who_has_a_core_of_its_own_stays(system):
-    cores = {0: 1, 2: 2}
+    cores = [1, -1, 2]
     placing.spread(cores, 1)
-    assert cores == {0: 1, 1: 0, 2: 2}
+    assert cores == [1, 0, 2]
     assert system.asked == ()
 
 
 def test_who_shares_a_core_moves_and_is_free_again(system):
-    cores = {0: 0, 2: 1}
+    cores = [0, -1, 1]
     placing.spread(cores, 1)
-    assert cores == {0: 0, 1: 2, 2: 1}
+    assert cores == [0, 2, 1]
     assert system.asked == ({2}, {0, 1, 2})
 
 
-def test_a_second_call_is_not_in_its_own_way(system):
-    cores = {0: 1, 1: 0}
-    placing.spread(cores, 1)
-    assert cores == {0: 1, 1: 0}
-    assert system.asked == ()
-
-
 def test_where_all_cores_are_taken_nobody_moves(system):
-    cores = {0: 0, 1: 1, 2: 2}
+    cores = [0, 1, 2, -1]
     placing.spread(cores, 3)
-    assert cores[3] == 0
+    assert cores == [0, 1, 2, 0]
     assert system.asked == ()
 
 
 def test_on_a_busy_system_nobody_moves(system):
     system.n_running = 4
-    cores = {0: 0}
+    cores = [0, -1]
     placing.spread(cores, 1)
-    assert cores == {0: 0, 1: 0}
+    assert cores == [0, 0]
     assert system.asked == ()
 
 
@@ -76,16 +69,16 @@ def test_a_system_that_forbids_it_is_obeyed(system, monkeypatch):
         raise PermissionError
 
     monkeypatch.setattr(os, "sched_setaffinity", refuse, raising=False)
-    cores = {0: 0}
+    cores = [0, -1]
     placing.spread(cores, 1)
-    assert cores == {0: 0, 1: 0}
+    assert cores == [0, 0]
 
 
 def test_elsewhere_nothing_is_asked(monkeypatch):
     monkeypatch.setattr(placing, "_current_core", None)
-    cores = {}
+    cores = [-1, -1]
     placing.spread(cores, 1)
-    assert cores == {}
+    assert cores == [-1, -1]
 
 
 @pytest.mark.skipif(
@@ -95,17 +88,30 @@ def test_elsewhere_nothing_is_asked(monkeypatch):
 def test_a_real_thread_moves_and_may_go_anywhere(monkeypatch):
     assert placing._n_running() >= 1
     monkeypatch.setattr(placing, "_n_running", lambda: 1)
-    seen = {}
+    seen, asked = {}, []
+    restrict = os.sched_setaffinity
+
+    def recorded(process, cores):
+        asked.append(set(cores))
+        restrict(process, cores)
+
+    monkeypatch.setattr(os, "sched_setaffinity", recorded)
 
     def run():
-        allowed = os.sched_getaffinity(0)
-        cores = {0: placing._current_core()}
-        placing.spread(cores, 1)
-        seen["moved"] = cores[1] != cores[0]
-        seen["free"] = os.sched_getaffinity(0) == allowed
+        seen["allowed"] = os.sched_getaffinity(0)
+        # All cores but one are taken, whichever this thread is on.
+        seen["free"] = min(seen["allowed"])
+        others = [core for core in seen["allowed"] if core != seen["free"]]
+        here = others[0]
+        restrict(0, {here})
+        restrict(0, seen["allowed"])
+        monkeypatch.setattr(placing, "_current_core", lambda: here)
+        placing.spread([*others, -1], len(others))
+        seen["after"] = os.sched_getaffinity(0)
 
     # A thread of its own, lest a failure leave this one bound.
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
-    assert seen == {"moved": True, "free": True}
+    assert asked == [{seen["free"]}, seen["allowed"]]
+    assert seen["after"] == seen["allowed"]

@@ -30,8 +30,10 @@ from sklearn.preprocessing import StandardScaler
 
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.backends import _MODULES, cpu, reference
+from skmlp.estimators import validation
 from skmlp.network import Network
 from skmlp.rules.losses import MULTICLASS_LOSSES, all_losses
+from skmlp.training import stochastic
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 N_TRAIN = 120
@@ -746,6 +748,30 @@ def test_a_part_of_an_epoch_counts_as_far_as_it_went(slow_slices, incremental):
     assert_allclose(estimator.loss_curve_, expected.loss_curve_, rtol=1e-12)
     assert_allclose(estimator.coefs_[0], expected.coefs_[0], rtol=1e-12)
     assert_allclose(estimator.validation_scores_, expected.score(X_VAL, y_val))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_seconds_have_the_scoring_of_their_epoch(monkeypatch, solver):
+    """On a clock on which nothing takes any time but scoring, half a second."""
+    judge = validation.Judge.__call__
+    now = [0.0]
+
+    def slow(self):
+        now[0] += 0.5
+        return judge(self)
+
+    monkeypatch.setattr(validation.Judge, "__call__", slow)
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    monkeypatch.setattr(stochastic._Slices, "_adapt", lambda self, batches, start: None)
+    y, y_val = data("regression")
+    estimator = model("regression", solver=solver, max_iter=3)
+    estimator.fit(X, y, X_val=X_VAL, y_val=y_val)
+    assert estimator.history_["seconds"] == [0.5, 1.0, 1.5]
+    if solver == "adam":
+        for _ in range(2):
+            estimator.partial_fit(X, y, X_val=X_VAL, y_val=y_val)
+        assert estimator.history_["seconds"] == [0.5, 1.0, 1.5, 2.0, 2.5]
 
 
 def test_a_training_that_ends_in_time_is_untouched():

@@ -97,7 +97,8 @@ tol : float, default=1e-4
     epochs. For 'lbfgs' the largest element of the gradient to stop at.
 
 verbose : bool or int, default=False
-    Whether to print the loss of each epoch.
+    Whether to print the loss of each epoch. Epochs that take less than a tenth of a
+    second are printed some at a time.
 
 warm_start : bool, default=False
     Whether ``fit`` begins with the parameters of the last call.

@@ -67,9 +67,9 @@ class _Watch:
         if self._measure is not None:
             with np.errstate(over="ignore"):
                 self._session.move(intermediate_result.x)
-            measured = self._measure()
+            measured = (*self._measure(), self._session.parameters)
         loss = float(intermediate_result.fun)
-        progress.judge(loss, measured, limits.tol, self._session.parameters)
+        progress.judge(loss, measured, limits.tol)
         progress.seconds.append(self._clock.seconds)
         self.no_longer_better = (
             progress.judged_by_score

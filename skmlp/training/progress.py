@@ -32,9 +32,9 @@ class Validation:
         """Whether scores tell when to stop."""
         return self.best_parameters is not None
 
-    def add(self, measured, tol, parameters):
+    def add(self, measured, tol):
         """Record an epoch's loss and score; returns whether the score was no better."""
-        loss, score = measured
+        loss, score, parameters = measured
         self.losses.append(loss)
         self.scores.append(score)
         # nan is not less than anything: it counts as an improvement, as in
@@ -78,25 +78,24 @@ class Progress:
         """Whether validation scores and not losses tell when to stop."""
         return self.validation is not None and self.validation.decides
 
-    def judge(self, loss, measured, tol, parameters):
+    def judge(self, loss, measured, tol):
         """Record an epoch's loss and what was measured, and compare with the best.
 
         Parameters
         ----------
         loss : float
-        measured : (float, float) or None
-            Loss and score of the held-out data; None without `validation`.
+        measured : (float, float, ndarray) or None
+            Loss and score of the held-out data, and the parameters that they were
+            measured with; None without `validation`.
         tol : float
             What counts as better.
-        parameters : ndarray
-            At the end of the epoch.
         """
         self.loss_curve.append(loss)
         no_better = loss > self.best_loss - tol
         if not self.judged_by_score:
             self.best_loss = min(self.best_loss, loss)
         if self.validation is not None:
-            score_no_better = self.validation.add(measured, tol, parameters)
+            score_no_better = self.validation.add(measured, tol)
             no_better = score_no_better if self.validation.decides else no_better
         self.no_improvement_count = self.no_improvement_count + 1 if no_better else 0
 

@@ -205,15 +205,20 @@ def _run_epochs(session, optimizer, progress, rules, rows, generator, measure):
         )
         if not progress.judged_by_score:
             check_finite(session.parameters)
+        # Measured before anything is recorded: a Ctrl-C meanwhile leaves whole epochs.
+        measured = None if measure is None else (*measure(), session.parameters)
         share = (clock.seconds - begun) / n_epochs
         for number, (loss, rate) in enumerate(
             zip(losses, optimizer.last_rates, strict=True), start=1
         ):
-            _record(session, progress, rules, loss, measure)
+            progress.n_epochs += 1
+            progress.judge(loss, measured, rules.tol)
             progress.learning_rates.append(rate)
             progress.seconds.append(begun + number * share)
             progress.samples_seen += n_rows
             optimizer.end_epoch(progress.samples_seen)
+            if rules.verbose:
+                _report(progress)
             if _stops(optimizer, progress, rules):
                 return
         if clock.left <= 0:
@@ -254,15 +259,10 @@ def _warn_of_end(limit):
     )
 
 
-def _record(session, progress, rules, loss, measure):
-    # Measured before anything is recorded: a Ctrl-C meanwhile leaves whole epochs.
-    measured = None if measure is None else measure()
-    progress.n_epochs += 1
-    progress.judge(loss, measured, rules.tol, session.parameters)
-    if rules.verbose:
-        print(f"Iteration {progress.n_epochs}, loss = {loss:.8f}")
-        if measured is not None:
-            print(f"Validation score: {measured[1]:f}")
+def _report(progress):
+    print(f"Iteration {progress.n_epochs}, loss = {progress.loss_curve[-1]:.8f}")
+    if progress.validation is not None:
+        print(f"Validation score: {progress.validation.scores[-1]:f}")
 
 
 def _reason(rules, patience, by_score):

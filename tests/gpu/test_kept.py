@@ -219,6 +219,18 @@ def test_what_is_kept_leaves_half_of_the_device_free(device_of):
     assert store.take("c") is not None
 
 
+def test_what_could_never_stay_drives_nothing_out(device_of):
+    store = kept.of_device()
+    data, size = small()
+    device_of(4 * size)
+    memory.keep("a", data)
+    large = small(16)[0]
+    assert kept.n_bytes(large) > 2 * size
+    memory.keep("b", large)
+    assert store.take("b") is None
+    assert store.take("a") is not None
+
+
 def test_what_is_kept_goes_before_memory_is_short(device_of):
     store = kept.of_device()
     data, size = small()

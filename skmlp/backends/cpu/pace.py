@@ -8,7 +8,9 @@ or to twice as many, and the faster choice stays. Trials are paid from a budget,
 share of all the time spent so far, so that a short fit is not made of trials.
 
 Means are compared, not single calls: a team beside another process is fast most of the
-time and now and then very slow.
+time and now and then very slow. A call that was much slower than those before is reason
+enough for a trial, and none has many more batches than one that went well: what the
+calls before tell of the time may be wrong by a hundred times.
 """
 
 # Seconds before the first trial, and of a trial.
@@ -17,6 +19,9 @@ _FIRST_TRIAL, _TRIAL = 0.008, 0.002
 _BUDGET = 0.03
 # The other choice must be this much better, or the noise of timings would decide.
 _BETTER = 0.95
+# A call may have so many times the batches of the largest one before, and take so many
+# times as long as expected.
+_GROWTH, _SLOWER = 2, 3
 # What was seen before a trial counts half as much after it.
 _FADING = 0.5
 
@@ -40,6 +45,7 @@ class Pace:
         self._direction = 1
         self._spent = 0.0
         self._next_trial = _FIRST_TRIAL
+        self._largest = 1
         # The first call may compile, so it tells nothing.
         self._is_first = True
 
@@ -72,18 +78,23 @@ class Pace:
             return
         is_trial = self._spent >= self._next_trial
         self._spent += seconds
+        self._largest = max(self._largest, n_batches)
         seen = self._seen[self._sizes.index(size)]
+        is_slow = seconds * seen[1] > _SLOWER * n_batches * seen[0] > 0
         seen[0] += seconds
         seen[1] += n_batches
         if is_trial:
             self._judge(seconds)
+        elif is_slow:
+            self._next_trial = self._spent
 
     def _batches(self, seconds, n_batches):
         """Batches that take so many seconds, as far as is known, of those there."""
         spent, done = self._seen[self._current]
         if done == 0:
             return 1
-        return max(1, min(n_batches, int(seconds * done / spent)))
+        possible = int(seconds * done / spent)
+        return max(1, min(n_batches, possible, _GROWTH * self._largest))
 
     def _other(self):
         """The neighbour of the current choice that is to be tried."""

@@ -8,6 +8,8 @@ from then on. Nobody is bound to a core: bound threads of several processes woul
 for the same ones. And nobody moves where as many threads as there are cores want to run
 already: on the core of a stranger a member would be gone for milliseconds, and all
 others wait for it.
+
+A core is what the system calls one: hyperthreads are not told apart.
 """
 
 import contextlib
@@ -31,18 +33,18 @@ def spread(cores, member):
 
     Parameters
     ----------
-    cores : dict of int to int
-        Cores of the members that have come so far, to which this one's is added.
+    cores : list of int
+        By member the cores of those who have come so far, -1 for the others. A member
+        writes before it reads: of two on one core, one at least sees the other.
     member : int
     """
     if _current_core is None:
         return
-    core = _current_core()
-    others = {taken for other, taken in cores.items() if other != member}
+    cores[member] = core = _current_core()
+    others = {*cores[:member], *cores[member + 1 :]}
     if core in others and _n_running() <= (os.cpu_count() or 1):
         _leave(others)
-        core = _current_core()
-    cores[member] = core
+        cores[member] = _current_core()
 
 
 def _n_running():
@@ -52,10 +54,10 @@ def _n_running():
 
 def _leave(cores):
     """Move to a core that is none of these, if there is one."""
-    allowed = os.sched_getaffinity(0)
-    free = allowed - cores
-    if free:
-        # A sandbox may forbid it, and a core go away: then it stays as it is.
-        with contextlib.suppress(OSError):
+    # A sandbox may forbid it, and a core go away: then all stays as it is.
+    with contextlib.suppress(OSError):
+        allowed = os.sched_getaffinity(0)
+        free = allowed - cores
+        if free:
             os.sched_setaffinity(0, free)
             os.sched_setaffinity(0, allowed)

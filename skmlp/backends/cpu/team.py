@@ -9,9 +9,11 @@ respects the limits that joblib and threadpoolctl set.
 
 Every member has a queue of items, the same ones in every round of the same work: what
 it has written lies in its core's cache, and another core would fetch it at a tenth of
-the speed. Who has done its own goes on with others' items, so one that the system has
-taken off its core delays the rest little. What an item computes does not depend on who
-takes it; nor does any result on the number of members.
+the speed. Who has done its own goes on with others' items, as soon as their owners have
+left the barrier before. For one that the system has taken off its core at a barrier all
+have to wait: if that happens often, fewer members are faster, and `pace` finds it out.
+What an item computes does not depend on who takes it; nor does any result on the number
+of members.
 
 A member that waits spins for a few microseconds and then yields its core.
 """
@@ -222,7 +224,7 @@ class _Job:
         self.work = work
         self.size = size
         self.state = np.zeros(_QUEUES + size * _LINE_WORDS, dtype=np.int64)
-        self.cores = {}
+        self.cores = [-1] * size
         self.left = []
         self.errors = []
 

@@ -12,6 +12,8 @@ import math
 
 from numba import cuda
 
+from skmlp.backends.cuda.compiling import SIMULATED
+
 # Arrays that are kept at most. Those of a search over some folds, and their validation
 # data, are fewer; without a limit, small ones that never come again would pile up.
 MOST = 32
@@ -29,7 +31,7 @@ class Kept:
     @property
     def n_bytes(self):
         """Bytes of the device that could be given back."""
-        return sum(_n_bytes(data) for data in self._entries.values())
+        return sum(n_bytes(data) for data in self._entries.values())
 
     def take(self, key):
         """The data of a key, kept no longer; None if there are none."""
@@ -60,10 +62,11 @@ class Kept:
         return had_any
 
     def _drop_oldest(self):
-        return _n_bytes(self._entries.pop(next(iter(self._entries))))
+        return n_bytes(self._entries.pop(next(iter(self._entries))))
 
 
-def _n_bytes(data):
+def n_bytes(data):
+    """Bytes of some arrays of the device."""
     return sum(array.nbytes for array in data)
 
 
@@ -75,7 +78,7 @@ def of_device():
     Kept
     """
     context = cuda.current_context()
-    extras = getattr(context, "extras", _OF_SIMULATOR)
+    extras = _OF_SIMULATOR if SIMULATED else context.extras
     if _NAME not in extras:
         kept = extras[_NAME] = Kept()
         # Which frees all memory of the context, whoever uses it.

@@ -195,8 +195,11 @@ def keep(key, data):
         What the content is known by.
     data : tuple of device arrays
     """
-    kept.of_device().put(key, data)
-    _free_and_total(0)
+    _, total = cuda.current_context().get_memory_info()
+    # What could never stay must not drive out what can.
+    if kept.n_bytes(data) <= (1 - _LEFT_FREE) * total:
+        kept.of_device().put(key, data)
+        _free_and_total(0)
 
 
 def _mebibytes(n_bytes):

@@ -29,9 +29,10 @@ NEVER_FEW = 0
 # Floating-point operations of a step from which on cuBLAS, with a launch an operation,
 # is expected to overtake the kernel of whole spans. An estimate, never measured.
 STEPWISE_FLOP = 5e9
-# Operations of a launch that goes over all rows: less than a third of a second where
-# double precision is slowest, some milliseconds elsewhere. An estimate.
-_SWEEP_FLOP = 1e11
+# Operations of a launch that goes over all rows, unless one batch has more: less than a
+# third of a second where double precision is slowest (a 64th of single precision), a
+# millisecond elsewhere. An estimate.
+_SWEEP_FLOP = 2e10
 # Blocks a multiprocessor of kernels that wait for memory: as many as can be there.
 _BLOCKS_EACH = 8
 

@@ -224,8 +224,11 @@ class Session:
         return self._other.data
 
     def finish(self):
-        """Give the optimizer its vectors back, and leave X to the next fit."""
+        """Give the optimizer its vectors back."""
         self._give_back_slots()
+
+    def leave(self):
+        """Leave X to the next fit, now that the memory of this one is free again."""
         for lent in (self._trained_on, self._other):
             if lent is not None and lent.key is not None:
                 keep(lent.key, lent.data)
@@ -251,3 +254,4 @@ def open_session(problem, parameters, n_jobs):
         session.finish()
     finally:
         session.close()
+    session.leave()
