@@ -74,3 +74,27 @@ def test_noise_does_not_change_the_choice():
 
 def test_one_thread_has_no_choice():
     assert Pace(1).next(50) == (1, 50)
+
+
+def test_a_call_that_is_much_slower_leads_to_a_trial():
+    """Before there would be one: the team stands still as soon as it has grown."""
+    pace = Pace(2)
+    for n_batches in (1, 1, 4):
+        assert pace.next(1000)[0] == 2
+        pace.record(2, n_batches, 1e-5 * n_batches)
+    pace.record(2, 16, 4e-3)
+    size, n_batches = pace.next(1000)
+    assert size == 1
+    pace.record(1, n_batches, 2e-5 * n_batches)
+    assert pace.next(1000)[0] == 1
+
+
+def test_calls_grow_by_steps():
+    """However short the first ones seemed to be."""
+    pace = Pace(2)
+    seen = []
+    for _ in range(6):
+        size, n_batches = pace.next(1000)
+        seen.append(n_batches)
+        pace.record(size, n_batches, 1e-7 * n_batches)
+    assert seen == [1, 1, 4, 16, 64, 256]

@@ -21,7 +21,7 @@ _BUDGET = 0.03
 _BETTER = 0.95
 # A call may have so many times the batches of the largest one before, and take so many
 # times as long as expected.
-_GROWTH, _SLOWER = 2, 3
+_GROWTH, _SLOWER = 4, 3
 # What was seen before a trial counts half as much after it.
 _FADING = 0.5
 
