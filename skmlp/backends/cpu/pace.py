@@ -19,8 +19,9 @@ _FIRST_TRIAL, _TRIAL = 0.008, 0.002
 _BUDGET = 0.03
 # The other choice must be this much better, or the noise of timings would decide.
 _BETTER = 0.95
-# A call may have so many times the batches of the largest one before, and take so many
-# times as long as expected.
+# A call may have so many times the batches of the largest one before. It is slow if it
+# takes so many times as long as expected, and longer by more than a trial: a member that
+# was taken off its core is gone for longer than that.
 _GROWTH, _SLOWER = 4, 3
 # What was seen before a trial counts half as much after it.
 _FADING = 0.5
@@ -80,7 +81,8 @@ class Pace:
         self._spent += seconds
         self._largest = max(self._largest, n_batches)
         seen = self._seen[self._sizes.index(size)]
-        is_slow = seconds * seen[1] > _SLOWER * n_batches * seen[0] > 0
+        expected = n_batches * seen[0] / seen[1] if seen[1] else seconds
+        is_slow = seconds > max(_SLOWER * expected, expected + _TRIAL)
         seen[0] += seconds
         seen[1] += n_batches
         if is_trial:
