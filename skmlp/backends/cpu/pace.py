@@ -20,8 +20,8 @@ _BUDGET = 0.03
 # The other choice must be this much better, or the noise of timings would decide.
 _BETTER = 0.95
 # A call may have so many times the batches of the largest one before. It is slow if it
-# takes so many times as long as expected, and longer by more than a trial: who was taken
-# off his core is gone for longer than that.
+# takes so many times as long as expected, and longer by more than a trial, which is
+# less than the time that a member taken off its core is gone for.
 _GROWTH, _SLOWER = 4, 3
 # What was seen before a trial counts half as much after it.
 _FADING = 0.5
