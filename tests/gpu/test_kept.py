@@ -221,10 +221,9 @@ def test_what_is_kept_leaves_half_of_the_device_free(device_of):
 
 def test_what_could_never_stay_drives_nothing_out(device_of):
     store = kept.of_device()
-    data, size = small()
+    (data, size), (large, _) = small(), small(16)
     device_of(4 * size)
     memory.keep("a", data)
-    large = small(16)[0]
     assert kept.n_bytes(large) > 2 * size
     memory.keep("b", large)
     assert store.take("b") is None
