@@ -173,11 +173,14 @@ class _Orders:
         self._generator = generator
 
     def next(self, n_epochs):
-        """Those of the next epochs, an array of shape (n_epochs, rows)."""
+        """Those of the next epochs, of shape (n_epochs, rows), until the next call."""
         # Here, for it brings the compiler, which nobody needs who only loads a model.
         from skmlp.shuffling import shuffle
 
-        orders = np.empty((n_epochs, len(self._order)), dtype=self._order.dtype)
+        # One epoch is not copied: it may have millions of rows.
+        orders = self._order[np.newaxis]
+        if n_epochs > 1:
+            orders = np.empty((n_epochs, len(self._order)), dtype=self._order.dtype)
         for order in orders:
             if self._generator is not None:
                 shuffle(self._generator, self._order)
