@@ -174,18 +174,21 @@ class _Orders:
 
     def next(self, n_epochs):
         """Those of the next epochs, of shape (n_epochs, rows), until the next call."""
+        if n_epochs == 1:  # not copied: it may have millions of rows
+            return self._following()[np.newaxis]
+        orders = np.empty((n_epochs, len(self._order)), dtype=self._order.dtype)
+        for order in orders:
+            order[:] = self._following()
+        return orders
+
+    def _following(self):
+        """That of the next epoch, where all have been before."""
         # Here, for it brings the compiler, which nobody needs who only loads a model.
         from skmlp.shuffling import shuffle
 
-        # One epoch is not copied: it may have millions of rows.
-        orders = self._order[np.newaxis]
-        if n_epochs > 1:
-            orders = np.empty((n_epochs, len(self._order)), dtype=self._order.dtype)
-        for order in orders:
-            if self._generator is not None:
-                shuffle(self._generator, self._order)
-            order[:] = self._order
-        return orders
+        if self._generator is not None:
+            shuffle(self._generator, self._order)
+        return self._order
 
 
 def _run_epochs(session, optimizer, progress, rules, rows, generator, measure):

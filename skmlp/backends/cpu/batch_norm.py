@@ -19,6 +19,7 @@ from skmlp import jit
 from skmlp.backends.cpu.blocks import (
     activate_layer,
     back_to_layer,
+    blocks_of,
     load_block,
     loss_of_block,
     multiply_layer,
@@ -159,7 +160,7 @@ def _combine(norm, layers, room, parameters, layer, item, n):
     for j in range(columns):
         mean[j] = 0
         factor[j] = 0
-    for block in range((n + room.block - 1) // room.block):
+    for block in range(blocks_of(room, n)):
         before = block * room.block
         rows = least(room.block, n - before)
         own = kind(rows) / kind(before + rows)
@@ -246,7 +247,7 @@ def _back_through_norm(norm, layers, room, parameters, layer, item, n_block, n):
         share[j] = 0
         factor[j] *= scale[j]
     if n > 1:
-        for block in range((n + room.block - 1) // room.block):
+        for block in range(blocks_of(room, n)):
             first = block * room.sums_size - layers.biases[0]
             sums = vector(room.sums, first + layers.biases[layer], columns)
             products = vector(room.sums, first + layers.scales[layer], columns)
@@ -266,7 +267,7 @@ def _forward_stage(
     """One layer forward for all blocks; from the last one, the way back begins."""
     n = rows.shape[0]
     last = layers.sizes.shape[0] - 2
-    n_blocks = (n + room.block - 1) // room.block
+    n_blocks = blocks_of(room, n)
     item = take(post, n_blocks)
     while item < n_blocks:
         lo = item * room.block
@@ -295,7 +296,7 @@ def _forward_stage(
 @jit.inline
 def _backward_stage(post, layers, room, extras, norm, parameters, n, step, layer):
     """Back through a hidden layer's normalisation, and to the one below."""
-    n_blocks = (n + room.block - 1) // room.block
+    n_blocks = blocks_of(room, n)
     item = take(post, n_blocks)
     while item < n_blocks:
         lo = item * room.block

@@ -133,6 +133,12 @@ def _sum_columns(matrix, out):
 
 
 @jit.inline
+def blocks_of(room, n_rows):
+    """How many blocks a batch of so many rows has."""
+    return (n_rows + room.block - 1) // room.block
+
+
+@jit.inline
 def sums_of_block(room, lo):
     """Where a block's sums would begin, did they have all parameters."""
     left_out = room.gradient.shape[0] - room.sums_size
@@ -224,7 +230,7 @@ def _gradient_of_block(layers, room, n, lo):
 @jit.inline
 def rows_phase(post, layers, data, room, extras, parameters, rows, scale, step):
     """Phase 1: forward and backward for every block of rows."""
-    n_blocks = (rows.shape[0] + room.block - 1) // room.block
+    n_blocks = blocks_of(room, rows.shape[0])
     item = take(post, n_blocks)
     while item < n_blocks:
         lo = item * room.block

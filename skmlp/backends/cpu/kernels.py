@@ -18,7 +18,7 @@ Kernels neither raise nor allocate: Python has allocated, and checks the results
 """
 
 from skmlp import jit
-from skmlp.backends.cpu.blocks import rows_phase
+from skmlp.backends.cpu.blocks import blocks_of, rows_phase
 from skmlp.backends.cpu.memory import least, vector
 from skmlp.backends.cpu.slabs import slab_gradient, slabs_phase, sum_of
 from skmlp.backends.cpu.team import meet, take
@@ -39,7 +39,7 @@ def finish_batch(post, layers, data, room, parameters, rows, step, number, loss)
 
     To loss, an array of one, the batch's is added, times its rows.
     """
-    n_blocks = (rows.shape[0] + room.block - 1) // room.block
+    n_blocks = blocks_of(room, rows.shape[0])
     if post.member == 0:
         loss[0] += rows.shape[0] * sum_of(room.losses, n_blocks)
     slabs_phase(post, layers, data, room, parameters, rows, step, number)

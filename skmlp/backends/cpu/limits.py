@@ -9,7 +9,7 @@ trainings have no such limits and need not wait for its compilation.
 import numpy as np
 
 from skmlp import jit
-from skmlp.backends.cpu.blocks import rows_phase
+from skmlp.backends.cpu.blocks import blocks_of, rows_phase
 from skmlp.backends.cpu.extras import call_limit, call_penalise
 from skmlp.backends.cpu.kernels import bounds
 from skmlp.backends.cpu.memory import matrix, vector
@@ -88,7 +88,7 @@ def finish_limited(
     post, layers, data, room, extras, parameters, rows, step, number, loss
 ):
     """As `kernels.finish_batch`, with limits of norms."""
-    n_blocks = (rows.shape[0] + room.block - 1) // room.block
+    n_blocks = blocks_of(room, rows.shape[0])
     if post.member == 0:
         loss[0] += rows.shape[0] * sum_of(room.losses, n_blocks)
     _gradient_phase(post, layers, data, room, extras, parameters, rows, step)

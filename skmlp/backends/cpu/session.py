@@ -209,30 +209,26 @@ class Session:
 
     def train(self, optimizer, order, batch_size, span, rates, total):
         """Train on some batches of an epoch."""
-        batches = Span(
+        batches = self._span(order, len(order), batch_size, span)
+        return float(self._train(optimizer, batches, rates, np.array([total]))[0])
+
+    def train_epochs(self, optimizer, orders, batch_size, rates):
+        """Train on whole epochs, in one call of the kernel or a few."""
+        n_epochs, n_rows = orders.shape
+        batches = self._span(orders.ravel(), n_rows, batch_size, (0, len(rates)))
+        return self._train(optimizer, batches, rates, np.zeros(n_epochs)).tolist()
+
+    def _span(self, order, n_rows, batch_size, span):
+        """Some batches of epochs of so many rows, the next ones to be trained on."""
+        return Span(
             order=_read_only(order),
-            rows=len(order),
+            rows=n_rows,
             batch=batch_size,
             first=span[0],
             last=span[1],
             weight=self._weight,
             steps=self._steps - span[0],
         )
-        return float(self._train(optimizer, batches, rates, np.array([total]))[0])
-
-    def train_epochs(self, optimizer, orders, batch_size, rates):
-        """Train on whole epochs, in one call of the kernel or a few."""
-        n_epochs, n_rows = orders.shape
-        batches = Span(
-            order=_read_only(orders.ravel()),
-            rows=n_rows,
-            batch=batch_size,
-            first=0,
-            last=len(rates),
-            weight=self._weight,
-            steps=self._steps,
-        )
-        return self._train(optimizer, batches, rates, np.zeros(n_epochs)).tolist()
 
     def _train(self, optimizer, span, rates, result):
         """Train on a span's batches; adds up losses in result, by epoch."""
@@ -274,8 +270,7 @@ class Session:
         place = self._place(batch_size)
         room = place.room
         n_batches = -(-len(rows) // batch_size)
-        order = _read_only(rows)
-        span = Span(order, len(rows), batch_size, 0, n_batches, self._weight, 0)
+        span = self._span(rows, len(rows), batch_size, (0, n_batches))
         values = np.ascontiguousarray(parameters, dtype=self._dtype)
         result = np.zeros(1)
         room.gradient[:] = 0

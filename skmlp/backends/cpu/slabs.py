@@ -5,7 +5,7 @@ by the optimizer's step on it while it is in the cache.
 """
 
 from skmlp import jit
-from skmlp.backends.cpu.blocks import sums_all, sums_of_block
+from skmlp.backends.cpu.blocks import blocks_of, sums_all, sums_of_block
 from skmlp.backends.cpu.first_layer import gather_gradient
 from skmlp.backends.cpu.loops import call_update
 from skmlp.backends.cpu.memory import least, vector
@@ -21,7 +21,7 @@ def _sum_blocks(room, start, size, n_rows, add):
         first = vector(room.sums, sums_of_block(room, 0) + start, size)
         for j in range(size):
             out[j] = first[j]
-    for block in range(1 - add, (n_rows + room.block - 1) // room.block):
+    for block in range(1 - add, blocks_of(room, n_rows)):
         part = vector(room.sums, sums_of_block(room, block * room.block) + start, size)
         for j in range(size):
             out[j] += part[j]
