@@ -23,6 +23,8 @@ from skmlp.backends.cpu.blocks import (
     load_block,
     loss_of_block,
     multiply_layer,
+    start_of,
+    sums_of_block,
 )
 from skmlp.backends.cpu.first_layer import ask_for_targets
 from skmlp.backends.cpu.kernels import bounds, finish_batch
@@ -186,7 +188,7 @@ def _combine(norm, layers, room, parameters, layer, item, n):
 def _normalise(norm, layers, room, parameters, layer, item, n_block, n):
     """Normalise a block of a hidden layer's inputs."""
     columns = layers.sizes[layer + 1]
-    start = room.at[layer + 1] + item * room.block * columns
+    start = start_of(layers, room, layer + 1, item * room.block)
     _combine(norm, layers, room, parameters, layer, item, n)
     inputs = room.inputs if layers.keeps[layer] != 0 else room.outputs
     _call(
@@ -206,7 +208,7 @@ def _normalise(norm, layers, room, parameters, layer, item, n_block, n):
 def _measure(norm, layers, room, layer, item, n_block):
     """Means and squares of a block of a hidden layer's inputs."""
     columns = layers.sizes[layer + 1]
-    start = room.at[layer + 1] + item * room.block * columns
+    start = start_of(layers, room, layer + 1, item * room.block)
     inputs = room.inputs if layers.keeps[layer] != 0 else room.outputs
     z = matrix(inputs, start, n_block, columns)
     mean = vector(norm.parts, _place(layers, item, 0, layer), columns)
@@ -221,8 +223,8 @@ def _back_through_slope(norm, layers, room, extras, lo, n_block, layer, step):
     """Deltas by a hidden layer's normalised inputs, and their sums with these."""
     back_to_layer(layers, room, extras, n_block, lo, layer, step)
     columns = layers.sizes[layer]
-    start = room.at[layer] + lo * columns
-    first = lo // room.block * room.sums_size - layers.biases[0]
+    start = start_of(layers, room, layer, lo)
+    first = sums_of_block(room, lo)
     _call(
         norm.products,
         (
@@ -248,13 +250,13 @@ def _back_through_norm(norm, layers, room, parameters, layer, item, n_block, n):
         factor[j] *= scale[j]
     if n > 1:
         for block in range(blocks_of(room, n)):
-            first = block * room.sums_size - layers.biases[0]
+            first = sums_of_block(room, block * room.block)
             sums = vector(room.sums, first + layers.biases[layer], columns)
             products = vector(room.sums, first + layers.scales[layer], columns)
             for j in range(columns):
                 mean[j] += sums[j] / kind(n)
                 share[j] += products[j] / kind(n)
-    start = room.at[layer + 1] + item * room.block * columns
+    start = start_of(layers, room, layer + 1, item * room.block)
     delta = matrix(room.deltas, start, n_block, columns)
     normed = matrix(room.normed, start, n_block, columns)
     _call(norm.back, (delta, normed, factor, mean, share))

@@ -26,10 +26,20 @@ def _dropout_arguments(extras, layer, lo, step):
 
 
 @jit.inline
+def start_of(layers, room, layer, lo):
+    """Where rows from `lo` on, a block's first, begin in what a layer puts out.
+
+    Layer 0 is X itself.
+    """
+    own = lo * layers.sizes[layer] + lo // room.block * room.gap
+    return room.at[layer] + own
+
+
+@jit.inline
 def _norm(layers, room, parameters, layer, lo, n):
     """Scales of a hidden layer, and where a block's normalised inputs are kept."""
     columns = layers.sizes[layer + 1]
-    place = room.at[layer + 1] + lo * columns
+    place = start_of(layers, room, layer + 1, lo)
     batch = room.inverses.shape[0] // layers.sizes.shape[0]
     return (
         vector(parameters, layers.scales[layer], columns),
@@ -41,11 +51,10 @@ def _norm(layers, room, parameters, layer, lo, n):
 @jit.inline
 def load_block(layers, data, room, extras, parameters, rows, lo, step):
     """Fill a block's rows of X, with noise where there is any."""
-    n = rows.shape[0]
-    at, sizes = room.at, layers.sizes
-    load_rows(data.x, rows, room.outputs, at[0] + lo * sizes[0])
+    start = start_of(layers, room, 0, lo)
+    load_rows(data.x, rows, room.outputs, start)
     if extras.noise != 0:
-        x = matrix(room.outputs, at[0] + lo * sizes[0], n, sizes[0])
+        x = matrix(room.outputs, start, rows.shape[0], layers.sizes[0])
         deviation = parameters.dtype.type(extras.deviation)
         call_noise(extras.noise, (x, (extras.seed, step, 0), lo, deviation))
 
@@ -62,12 +71,13 @@ def first_row(layers, parameters, layer):
 def multiply_layer(layers, data, room, parameters, rows, lo, layer):
     """Products of a block with a layer's weights, and the bias; not the activation."""
     n = rows.shape[0]
-    at, sizes = room.at, layers.sizes
+    sizes = layers.sizes
     last = sizes.shape[0] - 2
     columns = sizes[layer + 1]
     keeps = layer < last and layers.keeps[layer] != 0
-    out = (room.inputs if keeps else room.outputs, at[layer + 1] + lo * columns)
-    source = (room.outputs, at[layer] + lo * sizes[layer])
+    start = start_of(layers, room, layer + 1, lo)
+    out = (room.inputs if keeps else room.outputs, start)
+    source = (room.outputs, start_of(layers, room, layer, lo))
     first = first_row(layers, parameters, layer)
     if layer == 0:
         multiply_rows(
@@ -83,7 +93,7 @@ def multiply_layer(layers, data, room, parameters, rows, lo, layer):
 def activate_layer(layers, room, extras, parameters, n, lo, layer, step):
     """Outputs of a block of a hidden layer from its inputs."""
     columns = layers.sizes[layer + 1]
-    start = room.at[layer + 1] + lo * columns
+    start = start_of(layers, room, layer + 1, lo)
     inputs = room.inputs if layers.keeps[layer] != 0 else room.outputs
     z = matrix(inputs, start, n, columns)
     if layers.norm != 0:
@@ -142,7 +152,7 @@ def blocks_of(room, n_rows):
 def sums_of_block(room, lo):
     """Where a block's sums would begin, did they have all parameters."""
     left_out = room.gradient.shape[0] - room.sums_size
-    return lo // room.block * room.sums_size - left_out
+    return lo // room.block * room.sums_step - left_out
 
 
 @jit.inline
@@ -156,10 +166,9 @@ def loss_of_block(layers, data, room, parameters, rows, lo, scale):
     """Loss of a block of rows; the last layer's deltas and their sums."""
     n = rows.shape[0]
     sums = sums_of_block(room, lo)
-    at, sizes = room.at, layers.sizes
-    last = sizes.shape[0] - 2
-    columns = sizes[last + 1]
-    start = at[last + 1] + lo * columns
+    last = layers.sizes.shape[0] - 2
+    columns = layers.sizes[last + 1]
+    start = start_of(layers, room, last + 1, lo)
     z = matrix(room.outputs, start, n, columns)
     delta = matrix(room.deltas, start, n, columns)
     arguments = (z, delta, data.targets, data.weights, rows, scale)
@@ -172,12 +181,12 @@ def loss_of_block(layers, data, room, parameters, rows, lo, scale):
 def back_to_layer(layers, room, extras, n, lo, layer, step):
     """Deltas of a block and their sums, from a layer to the hidden one before it."""
     sums = sums_of_block(room, lo)
-    at, sizes = room.at, layers.sizes
+    sizes = layers.sizes
     columns = sizes[layer]
-    start = at[layer] + lo * columns
+    start = start_of(layers, room, layer, lo)
     product(
         room.multiply,
-        (room.deltas, at[layer + 1] + lo * sizes[layer + 1]),
+        (room.deltas, start_of(layers, room, layer + 1, lo)),
         (room.transposed, layers.weights[layer] - layers.weights[1]),
         (room.deltas, start, 0),
         (room.deltas, start),
@@ -205,7 +214,8 @@ def _backward(layers, data, room, extras, parameters, rows, lo, scale, step):
         if layers.norm_back != 0:
             known = _norm(layers, room, parameters, layer - 1, lo, n)
             columns = layers.sizes[layer]
-            delta = matrix(room.deltas, room.at[layer] + lo * columns, n, columns)
+            start = start_of(layers, room, layer, lo)
+            delta = matrix(room.deltas, start, n, columns)
             out = vector(room.sums, sums + layers.scales[layer - 1], columns)
             call_back(layers.norm_back, (delta, *known, out))
     return total
@@ -214,13 +224,13 @@ def _backward(layers, data, room, extras, parameters, rows, lo, scale, step):
 @jit.inline
 def _gradient_of_block(layers, room, n, lo):
     """Gradient of all weights by a block of rows."""
-    at, sizes = room.at, layers.sizes
+    sizes = layers.sizes
     for layer in range(sizes.shape[0] - 1):
         fan_in, columns = sizes[layer], sizes[layer + 1]
         product_of_transposed(
             room.multiply,
-            (room.outputs, at[layer] + lo * fan_in, fan_in),
-            (room.deltas, at[layer + 1] + lo * columns),
+            (room.outputs, start_of(layers, room, layer, lo), fan_in),
+            (room.deltas, start_of(layers, room, layer + 1, lo)),
             (room.sums, sums_of_block(room, lo) + layers.weights[layer]),
             (fan_in, columns, n),
             0,

@@ -27,6 +27,8 @@ _STRIDE = 8
 # for each slab: fewer rows than this, and fetching them takes longer than multiplying.
 _SLAB_BYTES = 1 << 16
 _SLAB_ROWS = 128
+# Between what two cores write at the same time: a page was too little, four enough.
+GAP_BYTES = 1 << 15
 _PREDICT_BLOCK_BYTES = 1 << 18
 # A barrier and the wait for the slowest cost about 10 microseconds in all; a thread
 # more must save a multiple of that. Operations of a forward pass, by step and thread.

@@ -15,10 +15,11 @@ from skmlp.backends.cpu.extras import extras_of
 from skmlp.backends.cpu.first_layer import SparseRows
 from skmlp.backends.cpu.normalising import layer_loops
 from skmlp.backends.cpu.pace import Pace
+from skmlp.backends.cpu.rooms import make_room, transposed
 from skmlp.backends.cpu.structures import Data, Layers, Room, Span, Step
 from skmlp.backends.cpu.team import Team
 from skmlp.by_reference import Packed
-from skmlp.network import folded, layout, views
+from skmlp.network import folded, layout
 from skmlp.rules.activations import activation_rule
 from skmlp.rules.optimizers import OPTIMIZERS
 
@@ -102,54 +103,6 @@ def _predicting_layers(network, output, dtype):
     return Packed(layers._replace(activations=np.append(layers.activations, last)))
 
 
-def _transposed(network, parameters):
-    """Every layer's weights but the first's, transposed, one after the other."""
-    coefs, _ = views(network, parameters)
-    parts = [coef.T.ravel() for coef in coefs[1:]]
-    return np.concatenate([np.empty(0, parameters.dtype), *parts])
-
-
-def _room(problem, batch_size, parameters):
-    """Working memory for batches of a size."""
-    network, dtype = problem.network, parameters.dtype
-    sizes = list(network.sizes)
-    if sparse.issparse(problem.x):
-        sizes[0] = 0  # sparse rows are read where they lie
-    ends = np.cumsum([0] + [batch_size * units for units in sizes])
-    block = plan.block_rows(sizes, batch_size, dtype.itemsize)
-    normalises = network.normalization is not None
-    slabs = plan.slabs(
-        *(network.shapes, batch_size, dtype.itemsize),
-        biases=network.intercepts,
-        scales=normalises,
-    )
-    places = layout(network)
-    n_blocks = -(-batch_size // block)
-    sums_size = places.trained - places.biases[0]
-    may_sum = network.normalization != "batch" and not sparse.issparse(problem.x)
-    if may_sum and plan.sums_blocks(sizes, batch_size, n_blocks):
-        sums_size = places.trained
-    keeps = problem.regularisation.dropout or any(row.by_input for row in network.rules)
-    return Room(
-        outputs=np.empty(ends[-1], dtype=dtype),
-        deltas=np.empty(ends[-1], dtype=dtype),
-        inputs=np.empty(ends[-1] if keeps else 0, dtype=dtype),
-        at=ends[:-1].astype(np.int64),
-        gradient=np.zeros(places.trained, dtype=dtype),
-        losses=np.zeros(n_blocks),
-        squares=np.zeros(len(slabs)),
-        norms=np.zeros(len(slabs)),
-        sums=np.empty(n_blocks * sums_size, dtype=dtype),
-        sums_size=sums_size,
-        normed=np.empty(ends[-1] if normalises else 0, dtype=dtype),
-        inverses=np.empty(batch_size * len(sizes), dtype=dtype),
-        slabs=slabs,
-        block=block,
-        multiply=products.multiplier(dtype),
-        transposed=_transposed(network, parameters),
-    )
-
-
 class _Place(NamedTuple):
     """Where batches of one size are worked on."""
 
@@ -197,7 +150,7 @@ class Session:
         if batch_size not in self._places:
             work = batch_size * _row_work(self._problem.network, self._problem.x)
             team = Team(plan.threads_for(work, self._n_jobs))
-            room = _room(self._problem, batch_size, self.parameters)
+            room = make_room(self._problem, batch_size, self.parameters)
             network = self._problem.network
             norm = None
             if network.normalization == "batch":
@@ -274,7 +227,7 @@ class Session:
         values = np.ascontiguousarray(parameters, dtype=self._dtype)
         result = np.zeros(1)
         room.gradient[:] = 0
-        room.transposed[:] = _transposed(self._problem.network, values)
+        room.transposed[:] = transposed(self._problem.network, values)
         arguments = (self._layers, self._data, place.packed, self._extras, values)
         self._run(
             place,

@@ -68,23 +68,27 @@ class Room(NamedTuple):
 
     Attributes
     ----------
-    outputs : ndarray of shape (batch_size * all units,)
-        Layer by layer the outputs of a batch; `at` has the offsets, the batch's rows
-        of X first.
+    outputs : ndarray
+        Layer by layer the outputs of a batch, the batch's rows of X first.
     deltas : ndarray like outputs
     inputs : ndarray like outputs
         Of the layers that keep theirs; empty if none does.
     at : ndarray of int64
+        Where each layer's part of the outputs begins.
+    gap : int
+        Elements between two blocks of rows in a layer's part.
     gradient : ndarray of shape (parameters,)
     losses, squares : ndarray of float64
         Partial sums by row block and by slab.
     norms : ndarray of float64
         Sums of the squares of the gradient, by slab.
-    sums : ndarray of shape (row blocks * sums_size,)
+    sums : ndarray of shape (row blocks * sums_step,)
         Gradients by row block: of biases and scales, and where blocks compute their
         weights' gradient, of all parameters.
     sums_size : int
         Number of these parameters, the last ones of all.
+    sums_step : int
+        Elements from one block's sums to the next one's, a gap included.
     normed : ndarray like outputs
         Normalised inputs of the hidden layers; empty if they are not.
     inverses : ndarray
@@ -104,12 +108,14 @@ class Room(NamedTuple):
     deltas: np.ndarray
     inputs: np.ndarray
     at: np.ndarray
+    gap: int
     gradient: np.ndarray
     losses: np.ndarray
     squares: np.ndarray
     norms: np.ndarray
     sums: np.ndarray
     sums_size: int
+    sums_step: int
     normed: np.ndarray
     inverses: np.ndarray
     slabs: np.ndarray
