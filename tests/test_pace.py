@@ -76,12 +76,68 @@ def test_one_thread_has_no_choice():
     assert Pace(1).next(50) == (1, 50)
 
 
+def grown(pace, by_all, by_one):
+    """Let a pace of two make its first calls; returns the batches of each."""
+    seen = []
+    for expected in (2, 2, 1):
+        size, n_batches = pace.next(1000)
+        assert size == expected
+        pace.record(size, n_batches, {1: by_one, 2: by_all}[size] * n_batches)
+        seen.append(n_batches)
+    return seen
+
+
+def until_trial(pace, by_all):
+    """Seconds that two members work until one is tried, and the batches of calls."""
+    spent, seen = 0.0, []
+    while True:
+        size, n_batches = pace.next(1000)
+        if size == 1:
+            return spent, seen
+        seen.append(n_batches)
+        spent += by_all * n_batches
+        pace.record(size, n_batches, by_all * n_batches)
+
+
+@pytest.mark.parametrize(
+    ("by_one", "at_least", "at_most"), [(2e-5, 0.06, 0.08), (1.1e-5, 0.007, 0.01)]
+)
+def test_the_first_trial_waits_where_there_is_no_doubt(by_one, at_least, at_most):
+    pace = Pace(2)
+    grown(pace, 1e-5, by_one)
+    assert at_least < until_trial(pace, 1e-5)[0] < at_most
+
+
+def test_half_of_a_larger_team_is_what_could_be_faster():
+    """Eight that take a quarter of one's time may be slower than four."""
+    pace = Pace(8)
+    for size in (8, 8, 1):
+        assert pace.next(1) == (size, 1)
+        pace.record(size, 1, {8: 2.3e-4, 1: 1e-3}[size])
+    for _ in range(60):
+        size, _ = pace.next(1)
+        if size == 4:
+            return
+        assert size == 8
+        pace.record(size, 1, 2.3e-4)
+    pytest.fail("four were not tried")
+
+
+def test_long_batches_are_not_tried_before_a_trial_can_be_paid():
+    """A batch by half the team, of a few in all, would take as long as two."""
+    pace = Pace(2)
+    n_done = 0
+    while n_done < 24:
+        size, n_batches = pace.next(24 - n_done)
+        assert size == 2
+        pace.record(size, n_batches, 0.01 * n_batches)
+        n_done += n_batches
+
+
 def test_a_call_that_is_much_slower_leads_to_a_trial():
     """Before there would be one: the team stands still as soon as it has grown."""
     pace = Pace(2)
-    for n_batches in (1, 1, 4):
-        assert pace.next(1000)[0] == 2
-        pace.record(2, n_batches, 1e-5 * n_batches)
+    grown(pace, 1e-5, 2e-5)
     pace.record(2, 16, 4e-3)
     size, n_batches = pace.next(1000)
     assert size == 1
@@ -92,9 +148,5 @@ def test_a_call_that_is_much_slower_leads_to_a_trial():
 def test_calls_grow_by_steps():
     """However short the first ones seemed to be."""
     pace = Pace(2)
-    seen = []
-    for _ in range(6):
-        size, n_batches = pace.next(1000)
-        seen.append(n_batches)
-        pace.record(size, n_batches, 1e-7 * n_batches)
-    assert seen == [1, 1, 4, 16, 64, 256]
+    assert grown(pace, 1e-7, 2e-7) == [1, 1, 4]
+    assert until_trial(pace, 1e-7)[1][:4] == [16, 64, 256, 1000]

@@ -5,7 +5,10 @@ team waits at its barriers for whichever member the system has taken off its cor
 fewer threads are faster. Since the results do not depend on the number, it may change
 between two batches: now and then a few milliseconds are given to half as many members,
 or to twice as many, and the faster choice stays. Trials are paid from a budget, a small
-share of all the time spent so far, so that a short fit is not made of trials.
+share of all the time spent so far, so that a short fit is not made of trials. Where a
+batch is short one of the first calls goes to a single member: as short a call takes as
+long to wake the others as to do without them, and if the team is then so fast that half
+of it could hardly be faster, the first trial waits until it can be paid.
 
 Means are compared, not single calls: a team beside another process is fast most of the
 time and now and then very slow. A call that was much slower than those before is reason
@@ -17,6 +20,9 @@ calls before tell of the time may be wrong by a hundred times.
 _FIRST_TRIAL, _TRIAL = 0.008, 0.002
 # Share of all the time that trials may take.
 _BUDGET = 0.03
+# A batch of fewer seconds is short, and the team is clearly faster if it takes at most
+# this share of what half of it would take at best.
+_SHORT, _CLEARLY = 1e-3, 0.8
 # The other choice must be this much better, or the noise of timings would decide.
 _BETTER = 0.95
 # A call may have so many times the batches of the largest one before. It is slow if it
@@ -46,6 +52,9 @@ class Pace:
         self._direction = 1
         self._spent = 0.0
         self._next_trial = _FIRST_TRIAL
+        self._is_before_trials = True
+        # Seconds of a batch that one member did.
+        self._by_one = 0.0
         self._largest = 1
         # The first call may compile, so it tells nothing.
         self._is_first = True
@@ -67,6 +76,12 @@ class Pace:
         """
         if len(self._sizes) == 1:
             return 1, n_batches
+        if self._is_to_be_seen_alone():
+            return 1, self._batches(_TRIAL, n_batches)
+        if self._is_before_trials and self._spent >= self._next_trial:
+            self._is_before_trials = False
+            if not self._is_doubtful():
+                self._next_trial = max(_TRIAL, self._mean(0)) / _BUDGET
         left = self._next_trial - self._spent
         if left > 0:
             return self._sizes[self._current], self._batches(left, n_batches)
@@ -80,22 +95,44 @@ class Pace:
         is_trial = self._spent >= self._next_trial
         self._spent += seconds
         self._largest = max(self._largest, n_batches)
-        seen = self._seen[self._sizes.index(size)]
-        expected = n_batches * seen[0] / seen[1] if seen[1] else seconds
+        if self._is_to_be_seen_alone():
+            self._by_one = seconds / n_batches
+            return
+        choice = self._sizes.index(size)
+        seen = self._seen[choice]
+        expected = n_batches * self._mean(choice) or seconds
         is_slow = seconds > max(_SLOWER * expected, expected + _TRIAL)
         seen[0] += seconds
         seen[1] += n_batches
         if is_trial:
             self._judge(seconds)
         elif is_slow:
+            self._is_before_trials = False
             self._next_trial = self._spent
+
+    def _mean(self, choice):
+        """Seconds of a batch, as far as is known; 0 if nothing is."""
+        seconds, n_batches = self._seen[choice]
+        return seconds / n_batches if n_batches else 0.0
+
+    def _is_to_be_seen_alone(self):
+        """Whether it is time to see what one member takes for a batch."""
+        return self._by_one == 0 and 0 < self._mean(0) < _SHORT
+
+    def _is_doubtful(self):
+        """Whether half the team may be faster, for all that the first calls tell.
+
+        Nothing is known of long batches: whoever is late in one has others take over.
+        """
+        by_half = self._by_one / self._sizes[1]
+        return 0 < _CLEARLY * by_half < self._mean(0)
 
     def _batches(self, seconds, n_batches):
         """Batches that take so many seconds, as far as is known, of those there."""
-        spent, done = self._seen[self._current]
-        if done == 0:
+        mean = self._mean(self._current)
+        if mean == 0:
             return 1
-        possible = int(seconds * done / spent)
+        possible = int(seconds / mean)
         return max(1, min(n_batches, possible, _GROWTH * self._largest))
 
     def _other(self):
@@ -106,9 +143,9 @@ class Pace:
 
     def _judge(self, seconds):
         """Keep the faster choice until the next trial."""
-        current, other = (self._seen[i] for i in (self._current, self._other()))
-        if other[0] / other[1] < _BETTER * current[0] / current[1]:
-            self._current = self._other()
+        other = self._other()
+        if self._mean(other) < _BETTER * self._mean(self._current):
+            self._current = other
         else:
             self._direction = -self._direction
         for seen in self._seen:
