@@ -22,13 +22,13 @@ _FIRST_TRIAL, _TRIAL = 0.008, 0.002
 _BUDGET = 0.03
 # A batch of fewer seconds is short, and the team is clearly faster if it takes at most
 # this share of what half of it would take at best.
-_SHORT, _CLEARLY = 1e-3, 0.8
+_SHORT, _CLEARLY = 4e-3, 0.8
 # The other choice must be this much better, or the noise of timings would decide.
 _BETTER = 0.95
 # A call may have so many times the batches of the largest one before. It is slow if it
 # takes so many times as long as expected, and longer by more than a trial, which is
 # less than the time that a member taken off its core is gone for.
-_GROWTH, _SLOWER = 4, 3
+_GROWTH, _SLOWER = 4, 2
 # What was seen before a trial counts half as much after it.
 _FADING = 0.5
 
