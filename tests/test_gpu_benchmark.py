@@ -32,17 +32,15 @@ PATIENCE = 60
 
 
 class Peer:
-    """Trains for a hundredth of a second an epoch; fails in the fits it is told to."""
+    """Trains for a hundredth of a second an epoch; fails as soon as it is to."""
 
-    def __init__(self, loss=0.5, fails_after=None):
+    def __init__(self, loss=0.5, is_to_fail=lambda: False):
         self._loss = loss
-        self._left = fails_after
+        self._is_to_fail = is_to_fail
 
     def fit(self, epochs):
-        if self._left is not None:
-            self._left -= 1
-            if self._left < 0:
-                raise RuntimeError("a sticky error")
+        if self._is_to_fail():
+            raise RuntimeError("a sticky error")
         time.sleep(0.01 * epochs)
         return self._loss
 
@@ -125,15 +123,16 @@ def test_a_row_is_told_after_each_peer_and_each_round(wanted, peers):
 
 
 def test_a_peer_that_breaks_is_left_out(wanted, peers):
-    peers["torch eager"] = lambda: Peer(fails_after=1)
+    peers["torch eager"] = lambda: Peer(is_to_fail=lambda: True)
     last = entries(wanted)[-1]
     assert "a sticky error" in last["missing"]["torch eager"]
     assert set(last["ratios"]) == {"sklearn"}
 
 
 def test_first_times_are_kept_if_skmlp_breaks_later(wanted, peers):
-    peers["skmlp"] = lambda: Peer(fails_after=5)
-    told = []
+    last_peers, told = [], []
+    peers["skmlp"] = lambda: Peer(is_to_fail=lambda: last_peers)
+    peers["sklearn"] = lambda: last_peers.append(Peer()) or last_peers[0]
     with pytest.raises(RuntimeError, match="sticky"):
         told.extend(gpu.measure(gpu._TABLE[-1], wanted, None, 60.0, {}))
     assert "sklearn" in told[-1]["ratios"]
