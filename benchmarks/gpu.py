@@ -101,6 +101,9 @@ _LONG_SECONDS = 4.0
 _FIT_GOALS = {"torch eager": 10, "sklearn": 30}
 
 
+# Shares of a row's time within which its peers may begin. A goal without a rival is no
+# goal, and rows that are done early leave their time to others.
+_LATE = 2
 # Peers that are the same whatever the GPU's precision is.
 _ON_THE_CPU = ("skmlp cpu", "sklearn")
 # skmlp, and the peer whose losses its own have to be.
@@ -196,7 +199,7 @@ def measure(row, wanted, rates, seconds, before):
     wanted : argparse.Namespace
     rates : dict or None
     seconds : float
-        That it may take.
+        After which no further round begins.
     before : dict of dict
         `Stepper.result` of peers on the CPU that are known from an earlier row.
 
@@ -205,7 +208,7 @@ def measure(row, wanted, rates, seconds, before):
     dict
         What there is after each peer's first times, and after each round.
     """
-    clock = gpu_steps.Clock(seconds)
+    clock, late = gpu_steps.Clock(seconds), gpu_steps.Clock(_LATE * seconds)
     if wanted.quick:
         workload = row.workload
         row = row._replace(workload=workload._replace(rows=3 * workload.batch_size))
@@ -222,7 +225,7 @@ def measure(row, wanted, rates, seconds, before):
 
     field = gpu_steps.Field(_NEEDED)
     chosen = {n: functools.partial(start, n) for n in made if n not in before}
-    rounds = field.enter(chosen, clock), field.play(wanted.rounds - 1, clock)
+    rounds = field.enter(chosen, late), field.play(wanted.rounds - 1, clock)
     for found in itertools.chain(*rounds):
         if "skmlp" in found:
             rest = {"missing": field.missing, "checks": agreement.checks}
