@@ -13,21 +13,26 @@ what it prints. The choices that decide whether the figures are honest:
   captures or compiles is no part of its time.
 - scikit-learn runs on all CPU cores.
 - All of it ends within ``--budget`` seconds, more or less: what is slow is timed less
-  often, and what fails is left out by name.
+  often, what fails is left out by name, and so is what need not be once time is over.
+- Each work has a process of its own (see `gpu_parts`), which compares the loss of its
+  own shape with the CPU's before it times a step.
 
 Memory errors are found by ``compute-sanitizer --tool memcheck python benchmarks/gpu.py
 --checks --small --processes 1``, races by ``--tool racecheck``.
 """
 
 import functools
+import itertools
+import signal
 import statistics
 import sys
 import time
-import traceback
+from pathlib import Path
 from typing import NamedTuple
 
 import accuracy
 import gpu_checks
+import gpu_parts
 import gpu_peers
 import gpu_steps
 import joblib
@@ -43,6 +48,12 @@ _SECONDS, _QUICK_SECONDS = 0.5, 0.02
 _EPOCHS, _QUICK_EPOCHS = 20, 2
 # Test accuracies that are this near each other are those of equal networks.
 _SAME = 0.01
+_RESULTS = Path(__file__).with_name("RESULTS.md")
+_ENDED_BY_SIGTERM = 128 + signal.SIGTERM
+
+
+# skmlp's for a GPU, between which its planner chooses.
+_PROGRAMS = ("spanwise", "stepwise")
 
 
 class Row(NamedTuple):
@@ -90,14 +101,25 @@ _LONG_SECONDS = 4.0
 _FIT_GOALS = {"torch eager": 10, "sklearn": 30}
 
 
+# Shares of a row's time within which its peers may begin. A goal without a rival is no
+# goal, and rows that are done early leave their time to others.
+_LATE = 2
 # Peers that are the same whatever the GPU's precision is.
 _ON_THE_CPU = ("skmlp cpu", "sklearn")
+# skmlp, and the peer whose losses its own have to be.
+_NEEDED = ("skmlp", "skmlp cpu")
+# By when they are made: what breaks takes the GPU from all that come after it, and what
+# comes last may find no time. No goal speaks of skmlp's programs.
+_ORDER = (
+    *("skmlp cpu", "skmlp", "torch eager", "sklearn"),
+    *("torch graph", "torch compiled", *_PROGRAMS),
+)
 
 
 def makers(row, data, wanted):
-    """Functions that make the peers of a row, by name; skmlp first.
+    """Functions that make the peers of a row, by name, in their order.
 
-    PyTorch is told the precision when a peer is made, and keeps it till the next row.
+    PyTorch is told the precision when a peer is made, and keeps it.
     """
     workload = row.workload
     dtype = row.dtype if wanted.device != "cpu" else "float32"
@@ -109,7 +131,7 @@ def makers(row, data, wanted):
         for kind in kinds
     }
     if wanted.device != "cpu" and dtype == "float32":
-        for program in ("spanwise", "stepwise"):
+        for program in _PROGRAMS:
             made[program] = functools.partial(
                 gpu_peers.SkmlpProgram, workload, data, program
             )
@@ -119,38 +141,95 @@ def makers(row, data, wanted):
     made["sklearn"] = functools.partial(
         peers.ScikitLearn, workload, *data, joblib.cpu_count()
     )
-    return made
+    return {name: made[name] for name in _ORDER if name in made}
 
 
-def measure(row, wanted, rates, clock, known):
-    """Times of all peers on one row of the table.
+class Agreement:
+    """Whether skmlp's loss after an epoch of a row is the CPU's.
+
+    The checks have small networks, whose kernels are not those of every row.
+
+    Parameters
+    ----------
+    dtype : {'float32', 'tf32'}
+    before : dict of dict
+        `Stepper.result` of peers on the CPU that are known from an earlier row.
+    anyway : bool
+        Go on if it is not.
+
+    Attributes
+    ----------
+    checks : list of dict
+    """
+
+    def __init__(self, dtype, before, anyway):
+        self._limit = gpu_checks.CURVES[dtype]
+        self._expected = before.get("skmlp cpu", {}).get("loss")
+        self._anyway = anyway
+        self.checks = []
+
+    def ask(self, name, loss):
+        """Compare one peer's loss, if it trains skmlp's network.
+
+        Raises
+        ------
+        ArithmeticError
+            If it is another.
+        """
+        if name == "skmlp cpu":
+            self._expected = loss
+        if name not in ("skmlp", *_PROGRAMS):
+            return
+        found = gpu_checks.apart(loss, self._expected)
+        finding = gpu_checks.Finding(f"loss of an epoch: {name}", found, self._limit)
+        print(finding.line(), flush=True)
+        self.checks.append({**finding._asdict(), "holds": finding.holds})
+        if not (finding.holds or self._anyway):
+            raise ArithmeticError(
+                f"its loss after an epoch is {loss:g}, the CPU's {self._expected:g}"
+            )
+
+
+def measure(row, wanted, rates, seconds, before):
+    """Times of all peers on one row of the table, a part of `gpu_parts`.
 
     Parameters
     ----------
     row : Row
     wanted : argparse.Namespace
     rates : dict or None
-    clock : gpu_steps.Clock
-    known : dict
-        Times of the peers on the CPU by workload, which are added to.
+    seconds : float
+        After which no further round begins.
+    before : dict of dict
+        `Stepper.result` of peers on the CPU that are known from an earlier row.
 
-    Returns
-    -------
+    Yields
+    ------
     dict
+        What there is after each peer's first times, and after each round.
     """
-    workload = row.workload
+    clock, late = gpu_steps.Clock(seconds), gpu_steps.Clock(_LATE * seconds)
     if wanted.quick:
-        workload = workload._replace(rows=3 * workload.batch_size)
-    row = row._replace(workload=workload)
-    data = workloads.data(workload, "float32")
-    steps = workload.rows // workload.batch_size
-    before = known.setdefault(workload.name, {})
-    chosen = {n: m for n, m in makers(row, data, wanted).items() if n not in before}
-    field = gpu_steps.Field("skmlp")
-    field.enter(chosen, steps, wanted.seconds, clock)
-    times = field.play(wanted.rounds) | before
-    before.update({name: times[name] for name in _ON_THE_CPU if name in times})
-    return summarise(row, times, rates) | {"missing": field.missing}
+        workload = row.workload
+        row = row._replace(workload=workload._replace(rows=3 * workload.batch_size))
+    print(f"\n{row.workload.name}, {row.dtype}: losses beside the CPU's", flush=True)
+    data = workloads.data(row.workload, "float32")
+    made = makers(row, data, wanted)
+    agreement = Agreement(row.dtype, before, wanted.anyway)
+
+    def start(name, share):
+        steps = row.workload.rows // row.workload.batch_size
+        stepper = gpu_steps.Stepper(made[name](), steps, wanted.seconds, share)
+        agreement.ask(name, stepper.loss)
+        return stepper
+
+    field = gpu_steps.Field(_NEEDED)
+    chosen = {n: functools.partial(start, n) for n in made if n not in before}
+    rounds = field.enter(chosen, late), field.play(wanted.rounds - 1, clock)
+    for found in itertools.chain(*rounds):
+        if "skmlp" in found:
+            rest = {"missing": field.missing, "checks": agreement.checks}
+            yield summarise(row, found | before, rates) | rest
 
 
 def summarise(row, times, rates):
@@ -231,13 +310,21 @@ class WholeFit:
         return float(self._estimator.score(X, y))
 
 
-def whole_fit(wanted, clock):
-    """Seconds and test accuracies of whole fits of one hidden layer of 128 units.
+def whole_fit(wanted, allowed):
+    """Whole fits of one hidden layer of 128 units, a part of `gpu_parts`.
 
-    Returns
-    -------
+    Parameters
+    ----------
+    wanted : argparse.Namespace
+    allowed : float
+        Seconds that it may take.
+
+    Yields
+    ------
     dict
+        Seconds and test accuracies, after each peer.
     """
+    clock = gpu_steps.Clock(allowed)
     (X, y), test = accuracy.images(wanted.data)
     rows = len(X) // 200 * 200
     data = X[:rows], y[:rows].astype(np.int64)
@@ -245,28 +332,36 @@ def whole_fit(wanted, clock):
         "multiclass", X.shape[1], (128,), 10, "relu", 200, rows, 0
     )
     epochs = _QUICK_EPOCHS if wanted.quick else _EPOCHS
-    all_of_them = makers(Row(workload, "float32", (0, 0, 0)), data, wanted)
-    names = [name for name in ("skmlp", *_FIT_PEERS) if name in all_of_them]
-    field = gpu_steps.Field("skmlp")
-    seconds, found = {}, {}
-    for number, name in enumerate(names):
-        own = gpu_steps.Clock(clock.left() / (len(names) - number))
-        fit = field.tried(name, lambda n=name: WholeFit(all_of_them[n](), epochs))
-        took = fit and field.tried(
-            name, lambda f=fit, c=own: f.seconds(min(3, wanted.rounds), c)
-        )
-        if took:
-            seconds[name], found[name] = took, fit.accuracy(*test)
+    made = makers(Row(workload, "float32", (0, 0, 0)), data, wanted)
+    names = [name for name in ("skmlp", *_FIT_PEERS) if name in made]
+
+    def result(name, share):
+        fit = WholeFit(made[name](), epochs)
+        own = gpu_steps.Clock(share)
+        return fit.seconds(min(3, wanted.rounds), own), fit.accuracy(*test)
+
+    field, results = gpu_steps.Field(("skmlp",)), {}
+    for name, share in field.in_time(names, clock):
+        found = field.tried(name, functools.partial(result, name, share))
+        if found is not None:
+            results[name] = found
+            rest = {"epochs": epochs, "missing": field.missing}
+            yield summarise_fits(results, wanted.data) | rest
+
+
+def summarise_fits(results, folder):
+    """The entry of whole fits in the JSON file, of seconds and accuracies by name."""
+    seconds, found = (
+        {name: pair[which] for name, pair in results.items()} for which in (0, 1)
+    )
     rivals = [name for name in _FIT_GOALS if name in seconds]
     return {
-        "images": "Fashion-MNIST" if wanted.data else "digits",
-        "epochs": epochs,
+        "images": "Fashion-MNIST" if folder else "digits",
         "seconds": seconds,
         "accuracy": found,
         "ratios": {name: seconds[name] / seconds["skmlp"] for name in rivals},
         "goals": _FIT_GOALS,
         "same_accuracy": found["skmlp"] >= max(found.values()) - _SAME,
-        "missing": field.missing,
     }
 
 
@@ -309,49 +404,85 @@ def goals(report):
             yield f"  {name:<46}{rival:<16}{said}"
 
 
-class Attempts:
-    """The parts of a run, each of which may fail without the others.
+class Record:
+    """What a run has found and printed so far, and the files that it is kept in.
+
+    They are written after every figure: a lent machine may be taken away.
 
     Parameters
     ----------
+    wanted : argparse.Namespace
+        Its `json` and `results` name the files, if there are any.
+    text : io.StringIO
+        All that has been printed.
+
+    Attributes
+    ----------
     report : dict
-        That each part adds to.
-    file : str or None
-        Where the report is saved after each part: a lent machine may be taken away.
+        Fit for JSON.
     """
 
-    def __init__(self, report, file):
-        self._report = report
-        self._file = file
-
-    def make(self, name, call, in_words):
-        """What a part has found, printed in words; how it failed, if it has."""
-        try:
-            found = call()
-            print(*in_words(found), sep="\n", flush=True)
-        except Exception as error:
-            found = {"error": f"{error!r:.500}"}
-            print(f"\n{name} is NOT MEASURED: {error!r:.500}", flush=True)
-            traceback.print_exc()
-        return found
+    def __init__(self, wanted, text):
+        self._wanted = wanted
+        self._text = text
+        self.report = {}
 
     def save(self):
         """Write what there is."""
-        reporting.save(self._report, self._file)
+        reporting.save(self.report, self._wanted.json)
+        if self._wanted.results:
+            text = self._text.getvalue()
+            reporting.put_section(self._wanted.results, "gpu.py", text)
 
 
-def checked(wanted, report):
+def attempt(title, in_words, patience, part, *arguments):
+    """What a part of `gpu_parts` has found, printed in words; what ended it, if it was.
+
+    Parameters
+    ----------
+    title : str
+    in_words : callable
+        Lines about what was found.
+    patience : float
+        As for `gpu_parts.run`.
+    part, *arguments
+        What is run.
+
+    Returns
+    -------
+    dict
+    """
+    found, trouble = gpu_parts.run(part, arguments, patience)
+    if found is not None:
+        print(*in_words(found), sep="\n", flush=True)
+    if trouble is None:
+        return found
+    what = "NOT MEASURED" if found is None else "BROKEN OFF, and not all of it measured"
+    print(f"\n{title} is {what}: {trouble}", flush=True)
+    return (found or {}) | {"error": trouble}
+
+
+def drawn(pairs, file):
+    """Draw the curves; no figure is lost if that cannot be done."""
+    try:
+        gpu_checks.plot(pairs, file)
+    except Exception as error:
+        print(f"the curves are NOT DRAWN: {error!r:.500}", flush=True)
+
+
+def checked(wanted, record):
     """Run the checks; ends the program if one fails, unless told to go on."""
+    report = record.report
     size = gpu_checks.SMALL if wanted.small else gpu_checks.LARGE
     report["checks"], pairs = gpu_checks.run(size, wanted.device, wanted.processes)
     report["curves"] = pairs
     print("\nlosses by epoch")
     gpu_checks.print_curves(pairs)
+    record.save()
     if wanted.plot:
-        gpu_checks.plot(pairs, wanted.plot)
+        drawn(pairs, wanted.plot)
     failed = [check["name"] for check in report["checks"] if not check["holds"]]
     if failed and not (wanted.anyway and not wanted.checks):
-        reporting.save(report, wanted.json)
         sys.exit(f"{len(failed)} checks FAILED, so nothing is timed: {failed}")
     if failed:
         print(
@@ -359,51 +490,67 @@ def checked(wanted, report):
         )
 
 
-def timed(wanted, report, clock):
-    """All figures, printed as they come, within the time that is left."""
-    attempts, rates = Attempts(report, wanted.json), None
-    if wanted.device != "cpu":
-        import gpu_rates
+def rates_of_device():
+    """Rates of the device, a part of `gpu_parts`."""
+    import gpu_rates
 
-        rates = attempts.make(
-            "rates", gpu_rates.measure, lambda found: ["", gpu_rates.in_words(found)]
-        )
+    yield gpu_rates.measure()
+
+
+def lines_of_rates(rates):
+    """Yield the lines about the device."""
+    import gpu_rates
+
+    yield "\n" + gpu_rates.in_words(rates)
+
+
+def timed(wanted, record, clock):
+    """All figures, printed as they come, within the time that is left."""
+    report, patience, rates = record.report, wanted.patience, None
+    if wanted.device != "cpu":
+        rates = attempt("the device", lines_of_rates, patience, rates_of_device)
         report["rates"] = rates
+        record.save()
     report["results"], known = [], {}
     for number, row in enumerate(_TABLE):
-        # The whole fits have as much as two rows.
-        own = gpu_steps.Clock(clock.left() / (len(_TABLE) - number + 2))
         if wanted.filter not in row.workload.name:
             report["results"].append({})
             continue
-        found = attempts.make(
-            row.workload.name,
-            lambda r=row, c=own: measure(r, wanted, rates, c, known),
-            lines,
+        # The whole fits have as much as two rows.
+        seconds = clock.left() / (len(_TABLE) - number + 2)
+        before = known.setdefault(row.workload.name, {})
+        title = f"{row.workload.name}, {row.dtype}"
+        found = attempt(
+            *(title, lines, patience),
+            *(measure, row, wanted, rates, seconds, before),
         )
+        times = found.get("times", {})
+        before.update({name: times[name] for name in _ON_THE_CPU if name in times})
         report["results"].append(found)
-        attempts.save()
-    report["whole_fit"] = attempts.make(
-        "a whole fit", lambda: whole_fit(wanted, clock), lines_of_fit
+        record.save()
+    report["whole_fit"] = attempt(
+        "a whole fit", lines_of_fit, patience, whole_fit, wanted, clock.left()
     )
+    record.save()
 
 
-def run(wanted):
+def run(wanted, record):
     """Checks first, then all figures, and last what has become of the goals.
 
-    Returns
-    -------
-    dict
-        All that was found, fit for JSON.
+    Parameters
+    ----------
+    wanted : argparse.Namespace
+    record : Record
+        That all is added to.
     """
-    clock = gpu_steps.Clock(wanted.budget)
-    report = reporting.start() | {"options": vars(wanted)}
+    clock, report = gpu_steps.Clock(wanted.budget), record.report
+    report.update(reporting.start(), options=vars(wanted))
     if wanted.device == "cpu":
         print("A TRIAL ON THE CPU: no figure says anything about a GPU.")
-    checked(wanted, report)
+    checked(wanted, record)
     if wanted.checks:
-        return report
-    timed(wanted, report, clock)
+        return
+    timed(wanted, record, clock)
     entries = [entry for entry in report["results"] if "times" in entry]
     if entries:
         report["constants"] = constants(entries)
@@ -413,7 +560,6 @@ def run(wanted):
     print("\ngoals: times as fast, found and wanted")
     print(*goals(report), sep="\n")
     print(f"{clock.gone():.0f} s in all", flush=True)
-    return report
 
 
 def arguments():
@@ -437,7 +583,14 @@ def arguments():
         type=float,
         metavar="SECONDS",
         default=500,
-        help="after which no round begins that need not (default: 500)",
+        help="after which nothing begins that need not (default: 500)",
+    )
+    parser.add_argument(
+        "--patience",
+        type=float,
+        metavar="SECONDS",
+        default=120,
+        help="without a word of a part after which it is ended (default: 120)",
     )
     parser.add_argument(
         "--processes",
@@ -447,7 +600,9 @@ def arguments():
     )
     parser.add_argument("--plot", metavar="FILE", help="draw the curves of the losses")
     parser.add_argument(
-        "--results", metavar="FILE", help="RESULTS.md, to put what is printed there"
+        "--results",
+        metavar="FILE",
+        help="to put what is printed there; RESULTS.md for a whole run, else none",
     )
     parser.add_argument(
         "--without-torch", action="store_true", help="also when it is installed"
@@ -455,7 +610,15 @@ def arguments():
     wanted = parser.parse_args()
     wanted.rounds = wanted.rounds or (1 if wanted.quick else 5)
     wanted.seconds = _QUICK_SECONDS if wanted.quick else _SECONDS
+    if wanted.results is None and _is_whole(wanted):
+        wanted.results = str(_RESULTS)
     return wanted
+
+
+def _is_whole(wanted):
+    """Whether a run is none of the trials that are no news to readers of figures."""
+    is_short = wanted.quick or wanted.checks or wanted.small or wanted.filter
+    return wanted.device != "cpu" and not is_short
 
 
 def main():
@@ -465,12 +628,14 @@ def main():
         if missing is not None:
             print(f"NOT RUN: {missing.reason}. {missing.remedy}")
             return
+    # Who ends a run by force sends this first, and what was measured is worth keeping.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_ENDED_BY_SIGTERM))
     with reporting.printed() as text:
+        record = Record(wanted, text)
         try:
-            reporting.save(run(wanted), wanted.json)
+            run(wanted, record)
         finally:
-            if wanted.results:
-                reporting.put_section(wanted.results, "gpu.py", text.getvalue())
+            record.save()
 
 
 if __name__ == "__main__":

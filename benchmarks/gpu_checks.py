@@ -22,7 +22,7 @@ from skmlp.network import Network
 from skmlp.rules.losses import classification_loss
 
 # Largest relative difference of losses, which grows with the steps, and of gradients.
-_CURVES = {"float32": 1e-2, "float64": 1e-7, "tf32": 5e-2}
+CURVES = {"float32": 1e-2, "float64": 1e-7, "tf32": 5e-2}
 _GRADIENT = {"float32": 1e-4, "float64": 1e-10}
 _OUTPUTS = {"float32": 1e-4, "float64": 1e-11}
 _DIFFERENCES = 1e-6
@@ -118,7 +118,7 @@ def _fitted(case, size, device, dtype):
         return model.set_params(**case.settings).fit(X, y, weights), X
 
 
-def _apart(found, expected):
+def apart(found, expected):
     """Largest difference, relative to the largest number expected."""
     found, expected = (np.asarray(a, dtype=np.float64) for a in (found, expected))
     return float(np.max(np.abs(found - expected)) / np.max(np.abs(expected)))
@@ -142,8 +142,8 @@ def curves(size, device, case, dtype):
     gpu, _ = _fitted(case, size, device, dtype)
     name = f"{case.name}, {dtype}"
     both = _losses(cpu, gpu)
-    found = _apart(both["gpu"], both["cpu"])
-    yield Finding(f"loss: {name}", found, _CURVES[dtype]), both
+    found = apart(both["gpu"], both["cpu"])
+    yield Finding(f"loss: {name}", found, CURVES[dtype]), both
     expected = gpu.set_params(device="cpu").predict(X)
     predicted = gpu.set_params(device=device).predict(X)
     if case.classes:
@@ -151,7 +151,7 @@ def curves(size, device, case, dtype):
         # Rounding may turn a tie.
         yield Finding(f"labels: {name}", wrong, 0.001), None
     else:
-        found = _apart(predicted, expected)
+        found = apart(predicted, expected)
         yield Finding(f"outputs: {name}", found, _OUTPUTS[dtype]), None
 
 
@@ -160,8 +160,8 @@ def tf32(size, device):
     cpu, _ = _fitted(_CASES[0], size, "cpu", "float32")
     gpu, _ = _fitted(_CASES[0], size, device, "tf32")
     both = _losses(cpu, gpu)
-    found = _apart(both["gpu"], both["cpu"])
-    yield Finding("loss: relu, adam, tf32", found, _CURVES["tf32"]), both
+    found = apart(both["gpu"], both["cpu"])
+    yield Finding("loss: relu, adam, tf32", found, CURVES["tf32"]), both
 
 
 def stepwise(size, device, case, dtype):
@@ -179,7 +179,7 @@ def stepwise(size, device, case, dtype):
         gpu, _ = _fitted(case, size, device, dtype)
     both = _losses(cpu, gpu)
     name = f"loss, stepwise: {case.name}, {dtype}"
-    yield Finding(name, _apart(both["gpu"], both["cpu"]), _CURVES[dtype]), None
+    yield Finding(name, apart(both["gpu"], both["cpu"]), CURVES[dtype]), None
 
 
 def gradients(size, device, dtype):
@@ -206,10 +206,10 @@ def gradients(size, device, dtype):
     with get_backend(device).open_session(problem, first, None) as session:
         _, found = session.loss_and_gradient(first)
         name = f"gradient beside the reference, {dtype}"
-        yield Finding(name, _apart(found, expected), _GRADIENT[dtype]), None
+        yield Finding(name, apart(found, expected), _GRADIENT[dtype]), None
         if dtype == "float64":
-            apart = _from_differences(session, first, found, rng)
-            yield Finding("gradient beside differences", apart, _DIFFERENCES), None
+            slopes = _from_differences(session, first, found, rng)
+            yield Finding("gradient beside differences", slopes, _DIFFERENCES), None
 
 
 def _from_differences(session, first, gradient, rng):
@@ -222,7 +222,7 @@ def _from_differences(session, first, gradient, rng):
         below, _ = session.loss_and_gradient(first - step)
         slopes.append(float(gradient @ direction))
         differences.append((above - below) / 2e-6)
-    return _apart(slopes, differences)
+    return apart(slopes, differences)
 
 
 def blocks(size, device, dtype):
@@ -298,8 +298,10 @@ def run(size, device, processes):
     except Exception as error:  # a kernel that never ends, or ends its process
         findings.append(Finding(f"the checks broke off: {error!r:.300}", np.nan, 0.0))
         print(findings[-1].line(), flush=True)
-    # Else they would keep a part of the GPU's memory while others are timed.
-    get_reusable_executor().shutdown(kill_workers=True)
+    finally:
+        # Else they would keep a part of the GPU's memory while others are timed, and
+        # keep a run that is told to end from ending.
+        get_reusable_executor().shutdown(kill_workers=True)
     return [{**f._asdict(), "holds": f.holds} for f in findings], pairs
 
 
@@ -316,6 +318,8 @@ def plot(pairs, file):
     """Draw the curves over one another."""
     from matplotlib.figure import Figure
 
+    if not pairs:
+        raise ValueError("no check has come to a curve")
     figure = Figure(figsize=(12, 3 * -(-len(pairs) // 4)), layout="constrained")
     axes = figure.subplots(-(-len(pairs) // 4), 4, squeeze=False).ravel()
     for axis, (name, both) in zip(axes, pairs.items(), strict=False):

@@ -197,7 +197,8 @@ class TorchCompiled(TorchEager):
         # Else each step would copy all of the data to where its graphs have them.
         for data in (self._X, self._y):
             torch._dynamo.mark_static_address(data)
-        compiled = torch.compile(self._loss_on, **options)
+        # Else a second network of other sizes is compiled for sizes of any kind.
+        compiled = torch.compile(self._loss_on, dynamic=False, **options)
 
         def step(rows):
             self._descend(compiled(rows))

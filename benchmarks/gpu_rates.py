@@ -5,7 +5,9 @@ them: it can be no faster than its operations at the measured rate of arithmetic
 numbers at that of the memory.
 """
 
+import ctypes
 import itertools
+import sys
 import time
 
 import numpy as np
@@ -21,6 +23,8 @@ _CHAINS = 8
 _MULTIPLICATIONS = 20_000
 _COPIED_FLOATS = 1 << 26
 _PRODUCT_SIDE = 8192
+_MONITOR = "nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1"
+_LONGEST_RELEASE = 80
 
 
 @cuda.jit
@@ -133,6 +137,26 @@ def _of_products():
     return found
 
 
+def release_of_driver(library=_MONITOR):
+    """Release of the driver, as '580.65.06'; None if it cannot be asked.
+
+    Parameters
+    ----------
+    library : str
+        NVIDIA's management library, which comes with the driver.
+    """
+    try:
+        monitor = ctypes.CDLL(library)
+    except OSError:
+        return None
+    if monitor.nvmlInit_v2() != 0:
+        return None
+    release = ctypes.create_string_buffer(_LONGEST_RELEASE)
+    status = monitor.nvmlSystemGetDriverVersion(release, _LONGEST_RELEASE)
+    monitor.nvmlShutdown()
+    return release.value.decode() if status == 0 else None
+
+
 def measure():
     """All rates of the current device, with its name.
 
@@ -145,6 +169,7 @@ def measure():
     return {
         "gpu": name.decode() if isinstance(name, bytes) else str(name),
         "compute_capability": list(device.compute_capability),
+        "driver": release_of_driver(),
         "cuda_of_driver": gpu.open_driver().cuda_version(),
         "multiprocessors": device.MULTIPROCESSOR_COUNT,
         **_of_kernels(device.MULTIPROCESSOR_COUNT),
@@ -156,7 +181,8 @@ def measure():
 def in_words(rates):
     """The rates in some lines of text."""
     lines = [
-        f"{rates['gpu']}, {rates['multiprocessors']} multiprocessors, driver of CUDA "
+        f"{rates['gpu']}, {rates['multiprocessors']} multiprocessors, driver "
+        f"{rates['driver'] or 'of unknown release'} of CUDA "
         f"{rates['cuda_of_driver'] // 1000}.{rates['cuda_of_driver'] % 1000 // 10}",
         f"launch {rates['launch_us']:.1f} us, of a cooperative grid "
         f"{rates['cooperative_launch_us']:.1f} us, grid.sync "

@@ -1,8 +1,8 @@
 """Times of a training step by several peers, within a time that is given to all.
 
 A machine with a GPU is often lent for minutes. So everything that is timed has a share
-of what is left: a peer that is slow takes part in fewer rounds, one round at least, and
-what cannot start is left out by name.
+of what is left: a peer that is slow takes part in fewer rounds, one round at least.
+What cannot start is left out by name, and so is what need not once no time is left.
 """
 
 import statistics
@@ -46,23 +46,36 @@ class Stepper:
         Of an epoch.
     seconds : float
         That the long fit shall take longer than the short one.
-    clock : Clock
-        Of this peer; it plays no more once that is over.
+    share : float
+        Seconds of fits after which it plays no more.
+
+    Attributes
+    ----------
+    first_fit : float
+        Seconds that the first fit took over the second.
+    loss : float
+        After one epoch.
     """
 
-    def __init__(self, peer, steps, seconds, clock):
+    def __init__(self, peer, steps, seconds, share):
         self._peer = peer
         self._steps = steps
-        self._clock = clock
+        self._share = share
+        self._spent = 0.0
         self._times = []
+        self.loss = None
         first, again = self._timed(1), self._timed(1)
         self.first_fit = max(0.0, first - again)
         self._epochs = self._enough(seconds, again)
 
     def _timed(self, epochs):
         start = time.perf_counter()
-        self._peer.fit(epochs)
-        return time.perf_counter() - start
+        loss = self._peer.fit(epochs)
+        seconds = time.perf_counter() - start
+        self._spent += seconds
+        if self.loss is None:
+            self.loss = float(loss)
+        return seconds
 
     def _enough(self, seconds, short):
         """Epochs of a long fit."""
@@ -75,8 +88,8 @@ class Stepper:
             epochs = min(_MOST_EPOCHS, 1 + int(np.ceil((epochs - 1) * factor)) + 1)
 
     def play(self):
-        """Time one short and one long fit, if there is time for a further one."""
-        if self._times and not self._clock.left():
+        """Time one short and one long fit, if its share is not spent."""
+        if self._times and self._spent >= self._share:
             return
         timing.settle()
         short, long = self._timed(1), self._timed(self._epochs)
@@ -90,6 +103,7 @@ class Stepper:
             "by_round": times,
             "epochs": self._epochs,
             "first_fit_over_steady": self.first_fit,
+            "loss": self.loss,
         }
 
 
@@ -98,8 +112,8 @@ class Field:
 
     Parameters
     ----------
-    needed : str
-        Name of the peer without which there is nothing to compare.
+    needed : tuple of str
+        Names of the peers without which there is nothing to compare.
 
     Attributes
     ----------
@@ -118,47 +132,79 @@ class Field:
         Raises
         ------
         Exception
-            If it is the peer that is needed.
+            If it is a peer that is needed.
         """
         try:
             return call()
         except Exception as error:  # of torch.compile, which needs a compiler of C
-            if name == self._needed:
+            if name in self._needed:
                 raise
-            self.missing[name] = f"{error!r:.500}"
-            self._steppers.pop(name, None)
-            print(f"{name} is NOT MEASURED: {error!r:.500}", flush=True)
+            self._leave_out(name, f"{error!r:.500}")
             return None
 
-    def enter(self, makers, steps, seconds, clock):
-        """Make peers, each of which has its share of what is left.
+    def _leave_out(self, name, reason):
+        self.missing[name] = reason
+        self._steppers.pop(name, None)
+        print(f"{name} is NOT MEASURED: {reason}", flush=True)
+
+    def in_time(self, names, clock):
+        """Yield those of some peers that there is time for, and the share of each.
+
+        Parameters
+        ----------
+        names : sequence of str
+        clock : Clock
+            Of all.
+
+        Yields
+        ------
+        name : str
+        share : float
+            Seconds, of what is left.
+        """
+        for number, name in enumerate(names):
+            if name in self._needed or clock.left():
+                yield name, clock.left() / (len(names) - number)
+            else:
+                self._leave_out(name, "no time was left")
+
+    def enter(self, makers, clock):
+        """Time each peer once as soon as it is made: a later one may end the process.
 
         Parameters
         ----------
         makers : dict of str to callable
-        steps : int
-        seconds : float
-            See `Stepper`.
+            Functions of a peer's share that make its `Stepper`.
         clock : Clock
             Of all.
+
+        Yields
+        ------
+        dict
+            As `times`, after each peer.
         """
-        for number, (name, make) in enumerate(makers.items()):
-            own = Clock(clock.left() / (len(makers) - number))
-            stepper = self.tried(
-                name, lambda make=make, own=own: Stepper(make(), steps, seconds, own)
-            )
+        for name, share in self.in_time(list(makers), clock):
+            stepper = self.tried(name, lambda n=name, s=share: makers[n](s))
             if stepper is not None:
                 self._steppers[name] = stepper
+                self.tried(name, stepper.play)
+            yield self.times()
 
-    def play(self, rounds):
-        """Times of all peers, which take turns.
+    def play(self, rounds, clock):
+        """Let all peers take turns, till the clock is over.
 
-        Returns
-        -------
-        dict of str to dict
-            `Stepper.result` of each.
+        Yields
+        ------
+        dict
+            As `times`, after each round.
         """
         for _ in range(rounds):
+            if not clock.left():
+                return
             for name, stepper in list(self._steppers.items()):
                 self.tried(name, stepper.play)
+            yield self.times()
+
+    def times(self):
+        """`Stepper.result` of each peer by name, as far as it has been timed."""
         return {name: stepper.result() for name, stepper in self._steppers.items()}

@@ -19,7 +19,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 _PACKAGES = (
     *("skmlp", "scikit-learn", "numpy", "scipy", "numba", "llvmlite", "torch"),
-    *("numba-cuda", "cuda-toolkit"),
+    *("numba-cuda", "cuda-toolkit", "cuda-bindings", "cuda-core"),
+    *("nvidia-cublas", "nvidia-cublas-cu12"),
 )
 _GEMM_SIZE = 1500
 _GEMM_WARM_UPS = 5

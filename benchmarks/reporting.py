@@ -75,6 +75,13 @@ def against(ratio, goal):
     return f"{ratio:>7.2f}x{goal:>7.2f}x  {'met' if ratio >= goal else 'MISSED'}"
 
 
+def _write(path, text):
+    """Put a file in its old one's place, at once: a run may be ended at any moment."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
 def save(report, file):
     """Write a report as JSON, if a file was asked for.
 
@@ -84,8 +91,7 @@ def save(report, file):
     file : str or None
     """
     if file:
-        with open(file, "w", encoding="utf-8") as stream:
-            json.dump(report, stream, indent=1)
+        _write(Path(file), json.dumps(report, indent=1))
 
 
 class _Both(io.StringIO):
@@ -128,11 +134,11 @@ def put_section(file, script, text):
         f"- Command: `{command}`\n\n```\n{text.strip()}\n```\n{end}\n"
     )
     path = Path(file)
-    old = path.read_text() if path.exists() else ""
+    old = path.read_text(encoding="utf-8") if path.exists() else ""
     if begin in old:
         before, _, rest = old.partition(begin)
         after = rest.partition(end)[2].lstrip("\n")
         section = before + section
     else:
         after, section = "", f"{old}\n{section}" if old else section
-    path.write_text(f"{section}\n{after}" if after else section)
+    _write(path, f"{section}\n{after}" if after else section)
