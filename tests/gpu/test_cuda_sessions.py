@@ -166,6 +166,38 @@ def test_a_call_ends_when_the_device_has_ended(monkeypatch, least_flop, waits):
 
 
 @pytest.mark.needs_simulator
+def test_what_an_interrupted_call_has_begun_ends_before_anything_is_read(monkeypatch):
+    """Copies go by the default stream, which does not wait for that of the steps."""
+    notes, download = [], session.download
+    batch = stepwise.Stepwise._batch
+
+    def interrupted(program, n):
+        if notes.count("batch") == 2:
+            raise KeyboardInterrupt
+        notes.append("batch")
+        batch(program, n)
+
+    def noting_read(vector):
+        notes.append("read")
+        return download(vector)
+
+    monkeypatch.setattr(planner, "STEPWISE_FLOP", 0)
+    monkeypatch.setattr(stepwise.Stepwise, "_batch", interrupted)
+    monkeypatch.setattr(session, "download", noting_read)
+    monkeypatch.setattr(graph, "new_stream", lambda: NotedStream(notes))
+    problem = problem_of(n_rows=14)
+    vector = parameters_for(problem.network)
+    optimizer = optimizer_for("adam", vector.size)
+    with on_device().open_session(problem, vector) as opened:
+        rates = optimizer.rates((0, 4), 4)
+        with pytest.raises(KeyboardInterrupt):
+            opened.train(optimizer, problem.rows, 4, (0, 4), rates, 0.0)
+        assert not np.array_equal(opened.parameters, vector)
+    # The parameters, and the optimizer's vectors at the end.
+    assert notes == ["batch", "batch", "stream", "read", "read"]
+
+
+@pytest.mark.needs_simulator
 @pytest.mark.usefixtures("any_order")
 @every_problem
 def test_no_phase_races(what):
