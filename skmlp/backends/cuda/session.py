@@ -213,7 +213,7 @@ class Session:
         predictor = Predictor(network, parameters, "identity")
         data = self._on_device(x)
         order = np.arange(x.shape[0]) if rows is None else rows
-        return predictor.predict(data, order, self._sparse)[0]
+        return predictor.predict(data, order, self._sparse)
 
     def _on_device(self, x):
         """Some X on the device; that of the training and the last other one stay."""
