@@ -7,14 +7,16 @@ What is kept for later fits (see `kept`) goes before memory is short.
 Numba frees memory some arrays at a time, in whatever thread lets go of the last of
 them, and the driver asks for a context to be current there. After a fit none is, for
 the thread is the user's. So a context's memory is freed with that context made current,
-by one thread at a time.
+by one thread at a time. Nor does Numba free it soon: without a call that says so, some
+arrays wait until more come, on the host, too, where their memory is locked.
 """
 
 import functools
 import math
 import os
 import threading
-from contextlib import contextmanager
+import traceback
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 
 import numpy as np
@@ -110,9 +112,13 @@ def memory_errors():
     except MemoryError:
         raise
     except Exception as error:
-        if _NO_MEMORY in str(error):
+        if _is_for_want_of_memory(error):
             raise MemoryError(f"CUDA has not enough memory: {error}") from error
         raise
+
+
+def _is_for_want_of_memory(error):
+    return isinstance(error, MemoryError) or _NO_MEMORY in str(error)
 
 
 # A thread that frees may drop arrays meanwhile, whose memory it then frees, too.
@@ -155,6 +161,26 @@ def _free_waiting():
         waiting.deallocations.clear()
 
 
+@contextmanager
+def freed_at_end():
+    """Context at whose end all memory is freed that nothing holds any more.
+
+    Where memory was short, that is what the functions held that have failed, too: their
+    variables live as long as the error, in whose handler a smaller fit may begin.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if _is_for_want_of_memory(error):
+            traceback.clear_frames(error.__traceback__)
+        # A device that has failed frees nothing, and says so: not for others to see
+        # in the place of what has happened.
+        with suppress(Exception):
+            _free_waiting()
+        raise
+    _free_waiting()
+
+
 def _give_back(n_bytes):
     """Free so much of what is kept, if there is as much; whether there was anything."""
     gave_back = kept.of_device().give_back(n_bytes)
@@ -195,6 +221,8 @@ def keep(key, data):
         What the content is known by.
     data : tuple of device arrays
     """
+    # Else what the fit has let go of would drive out what others have kept.
+    _free_waiting()
     _, total = cuda.current_context().get_memory_info()
     # What could never stay must not drive out what can.
     if kept.n_bytes(data) <= (1 - _LEFT_FREE) * total:
