@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from numba import cuda
 
-from skmlp.backends.cuda import prediction, session
+from skmlp.backends.cuda import prediction, session, sources
 from skmlp.backends.cuda.memory import free_in_context, freed_at_end, memory_errors
 
 # One thread at a time: a program takes the whole device anyway, Numba's list of devices
@@ -34,6 +34,11 @@ class Backend:
             free_in_context()
             with freed_at_end():
                 yield
+
+    def missing_room(self, x):
+        """Why a sparse X has no room on the device (see `sources.missing_room`)."""
+        with self._on_device():
+            return sources.missing_room(x)
 
     @contextmanager
     def open_session(self, problem, parameters, n_jobs=None):

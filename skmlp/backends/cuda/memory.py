@@ -55,7 +55,7 @@ class Arena:
         for name, size in sizes.items():
             starts[name] = end
             end += -(-max(1, size) // _ALIGNMENT) * _ALIGNMENT
-        whole = allocate(end, dtype)
+        whole = allocate(end, dtype, " A smaller batch_size needs less.")
         self._arrays = {
             name: whole[start : start + sizes[name]] for name, start in starts.items()
         }
@@ -72,8 +72,15 @@ class Arena:
         return part
 
 
-def allocate(size, dtype):
+def allocate(size, dtype, advice=""):
     """A vector on the current device.
+
+    Parameters
+    ----------
+    size : int
+    dtype : numpy dtype
+    advice : str, default=''
+        What the error says beside what is needed; begins with a space.
 
     Raises
     ------
@@ -85,7 +92,7 @@ def allocate(size, dtype):
     free, total = _free_and_total(needed)
     message = (
         f"The GPU has {_mebibytes(free)} of its {_mebibytes(total)} free, but "
-        f"{_mebibytes(needed)} are needed at once. A smaller batch_size needs less."
+        f"{_mebibytes(needed)} are needed at once.{advice}"
     )
     if needed > free:
         raise MemoryError(message)
@@ -97,7 +104,7 @@ def allocate(size, dtype):
             raise
         if not _give_back(math.inf):
             raise MemoryError(message) from error
-    return allocate(size, dtype)
+    return allocate(size, dtype, advice)
 
 
 @contextmanager
