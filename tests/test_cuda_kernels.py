@@ -92,7 +92,7 @@ def training_signature(dtype):
 def predicting_signature(dtype):
     found = arguments_of(dtype)
     names = ("net", "data", "room", "extras", "numbers")
-    return (*(found[name] for name in names), WHOLE, *[found["numbers"]] * 2)
+    return (*(found[name] for name in names), WHOLE, *[found["numbers"]] * 3)
 
 
 def assessing_signature(dtype):

@@ -27,3 +27,17 @@ def test_other_warnings_are_not():
         configured(WarningKernel("something else"), 4, 256)
     with pytest.warns(UserWarning, match="Grid size"):
         WarningKernel(ADVICE)[4, 256]
+
+
+def test_filters_of_warnings_change_once_a_grid(monkeypatch):
+    kernel, changes = WarningKernel(ADVICE), []
+
+    class Noting(warnings.catch_warnings):
+        def __enter__(self):
+            changes.append(self)
+            return super().__enter__()
+
+    monkeypatch.setattr(warnings, "catch_warnings", Noting)
+    for blocks in (4, 8, 4, 8):
+        assert configured(kernel, blocks, 256) == (blocks, 256, 0, 0)
+    assert len(changes) == 2

@@ -85,7 +85,7 @@ def training_place(estimator, network, sample):
         if isinstance(sample.x, OnGpu):
             device, reason = sample.x.device, "X is there"
         else:
-            device, reason = _chosen(_work(estimator, network, sample), sample.x.dtype)
+            device, reason = _chosen(_work(estimator, network, sample), sample.x)
         _LOG.info("device='auto': training on device=%r (%s)", device, reason)
     tf32 = estimator.dtype == "tf32" and device != "cpu"
     return Place(device, get_backend(device), "tf32" if tf32 else "native")
@@ -113,13 +113,17 @@ def _number(device):
     return int(device.partition(":")[2] or 0)
 
 
-def _chosen(work, dtype):
+def _chosen(work, x):
     """The device that 'auto' stands for, and why."""
     found = gpu.obstacle(0)
     if found is not None:
         return "cpu", found.reason
-    worth, reason = gpu.worth_it(work, dtype, 0)
-    return ("cuda" if worth else "cpu"), reason
+    worth, reason = gpu.worth_it(work, x.dtype, 0)
+    if not worth:
+        return "cpu", reason
+    # A dense X comes by the part where there is no room for it.
+    missing = get_backend("cuda").missing_room(x) if sparse.issparse(x) else None
+    return ("cuda", reason) if missing is None else ("cpu", missing)
 
 
 def _work(estimator, network, sample):

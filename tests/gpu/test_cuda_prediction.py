@@ -103,6 +103,60 @@ def test_what_is_not_finite_in_x_is_found(monkeypatch, place, bad, upload_bytes)
     assert np.isfinite(others).all()
 
 
+@pytest.fixture
+def looked_at(monkeypatch):
+    """How many numbers of X each launch looked at."""
+    sizes, configured = [], prediction.configured
+
+    def noting(*arguments, **settings):
+        launch = configured(*arguments, **settings)
+
+        def launched(*arguments):
+            sizes.append(arguments[-2].size)
+            launch(*arguments)
+
+        return launched
+
+    monkeypatch.setattr(prediction, "configured", noting)
+    return sizes
+
+
+@pytest.mark.usefixtures("kernel")
+def test_every_number_of_x_is_looked_at_once(monkeypatch, looked_at):
+    problem = problem_of(n_rows=29)
+    row_bytes = 8 * sum(problem.network.sizes[1:])
+    monkeypatch.setattr(prediction, "_CHUNK_BYTES", 7 * row_bytes)
+    assert_same_outputs(problem)
+    assert looked_at == [*4 * [7 * 5], 5]
+
+
+@pytest.mark.usefixtures("kernel")
+@pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])
+def test_x_that_nobody_asks_about_is_not_looked_at(looked_at, is_sparse):
+    problem = problem_of(is_sparse=is_sparse)
+    vector = parameters_for(problem.network)
+    with on_device().open_session(problem, vector) as opened:
+        opened.outputs(problem.x, np.array([3, 1, 3]))
+        opened.outputs(problem.x * 2, None)
+    assert looked_at == [0, 0]
+    if is_sparse:
+        assert_same_outputs(problem)
+        assert looked_at == [0, 0, 0]
+
+
+@pytest.mark.usefixtures("kernel")
+@pytest.mark.parametrize("place", [(0, 0), (6, 4), (7, 0), (28, 4)])
+def test_what_is_not_finite_in_any_chunk_is_found(monkeypatch, place):
+    problem = problem_of(n_rows=29)
+    row_bytes = 8 * sum(problem.network.sizes[1:])
+    monkeypatch.setattr(prediction, "_CHUNK_BYTES", 7 * row_bytes)
+    x = problem.x.copy()
+    x[place] = np.nan
+    vector = parameters_for(problem.network)
+    _, finite = on_device().outputs(problem.network, vector, x, "softmax")
+    assert not finite
+
+
 @pytest.mark.usefixtures("kernel")
 @pytest.mark.parametrize("activation", ["relu", "softmax", "logistic", "hard_tanh"])
 @pytest.mark.parametrize("output", ["softmax", "logistic", "exp", "identity"])

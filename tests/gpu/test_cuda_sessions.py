@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from contextlib import suppress
 from types import SimpleNamespace
 
 import numpy as np
@@ -28,6 +29,7 @@ from trainings import (
 from skmlp.backends import reference
 from skmlp.backends.cuda import (
     graph,
+    kept,
     memory,
     planner,
     rooms,
@@ -163,6 +165,38 @@ def test_a_call_ends_when_the_device_has_ended(monkeypatch, least_flop, waits):
     train(on_device(), problem_of(n_rows=14), batch_size=4, cuts=(1,))
     calls = " ".join(notes).split(" ".join(waits))
     assert [set(call.split()) for call in calls] == [*4 * [{"launch"}], set()]
+
+
+@pytest.mark.needs_simulator
+def test_what_an_interrupted_call_has_begun_ends_before_anything_is_read(monkeypatch):
+    """Copies go by the default stream, which does not wait for that of the steps."""
+    notes, download = [], session.download
+    batch = stepwise.Stepwise._batch
+
+    def interrupted(program, n):
+        if notes.count("batch") == 2:
+            raise KeyboardInterrupt
+        notes.append("batch")
+        batch(program, n)
+
+    def noting_read(vector):
+        notes.append("read")
+        return download(vector)
+
+    monkeypatch.setattr(planner, "STEPWISE_FLOP", 0)
+    monkeypatch.setattr(stepwise.Stepwise, "_batch", interrupted)
+    monkeypatch.setattr(session, "download", noting_read)
+    monkeypatch.setattr(graph, "new_stream", lambda: NotedStream(notes))
+    problem = problem_of(n_rows=14)
+    vector = parameters_for(problem.network)
+    optimizer = optimizer_for("adam", vector.size)
+    with on_device().open_session(problem, vector) as opened:
+        rates = optimizer.rates((0, 4), 4)
+        with pytest.raises(KeyboardInterrupt):
+            opened.train(optimizer, problem.rows, 4, (0, 4), rates, 0.0)
+        assert not np.array_equal(opened.parameters, vector)
+    # The parameters, and the optimizer's vectors at the end.
+    assert notes == ["batch", "batch", "stream", "read", "read"]
 
 
 @pytest.mark.needs_simulator
@@ -347,8 +381,8 @@ class StopError(Exception):
 def test_a_session_that_fails_gives_back_its_memory_and_leaves_the_slots(monkeypatch):
     allocate, made = memory.allocate, []
 
-    def noting(size, dtype):
-        array = allocate(size, dtype)
+    def noting(*arguments):
+        array = allocate(*arguments)
         made.append(weakref.ref(array))
         return array
 
@@ -372,6 +406,91 @@ def test_a_session_that_fails_gives_back_its_memory_and_leaves_the_slots(monkeyp
 
 
 @pytest.fixture
+def held(monkeypatch):
+    """Bytes held yet whenever what waits is freed, on the device and pinned."""
+    made, held = [], []
+
+    def noting(make):
+        def noted(*arguments, **settings):
+            array = make(*arguments, **settings)
+            # What parts of it hold on to.
+            made.append(weakref.ref(getattr(array, "_ary", array)))
+            return array
+
+        return noted
+
+    def free_waiting():
+        gc.collect()  # for what the simulator has of a launch
+        arrays = [array() for array in made]
+        held.append(sum(array.nbytes for array in arrays if array is not None))
+
+    for name in ("device_array", "pinned_array"):
+        monkeypatch.setattr(cuda, name, noting(getattr(cuda, name)))
+    monkeypatch.setattr(memory, "_free_waiting", free_waiting)
+    kept.of_device().give_back()
+    return held
+
+
+@pytest.mark.needs_simulator
+@pytest.mark.parametrize("share", [0.0, 0.7], ids=["by the part", "resident"])
+@pytest.mark.parametrize("least_flop", [np.inf, 0], ids=["spanwise", "stepwise"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_all_memory_is_free_at_the_end(monkeypatch, held, fails, least_flop, share):
+    monkeypatch.setattr(planner, "STEPWISE_FLOP", least_flop)
+    monkeypatch.setattr(sources, "SHARE", share)
+    monkeypatch.setattr(session, "keep", lambda key, data: None)
+    problem = problem_of(n_rows=30)
+    vector = parameters_for(problem.network)
+    optimizer = optimizer_for("adam", vector.size)
+    opening = on_device().open_session(problem, vector)
+    with suppress(StopError), opening as opened:
+        rates = optimizer.rates((0, 2), 2)
+        opened.train(optimizer, problem.rows[:8], 4, (0, 2), rates, 0.0)
+        opened.outputs(problem.x * 2, None)
+        if fails:
+            raise StopError
+    assert opened is not None
+    assert held[-1] == 0
+
+
+@pytest.mark.needs_simulator
+def test_memory_is_free_where_an_error_for_want_of_it_is_handled(room, held):
+    problem = problem_of(n_rows=300, is_sparse=True)
+    room(10_000)
+    handled = False
+    try:
+        train(on_device(), problem)
+    except MemoryError:
+        # Its own variables are what the error goes on holding.
+        handled = held[-1] == 0 and len(held) > 1
+    assert handled
+
+
+@pytest.mark.needs_simulator
+def test_memory_of_a_prediction_is_free_at_its_end(held):
+    problem = problem_of()
+    vector = parameters_for(problem.network)
+    raw, _ = on_device().outputs(problem.network, vector, problem.x, "identity")
+    assert held == [0]
+    on_device().assess(problem.network, raw, problem.targets, problem.weights)
+    assert held == [0, 0]
+
+
+@pytest.mark.needs_simulator
+def test_a_device_that_cannot_free_hides_no_error(monkeypatch):
+    def failing():
+        raise RuntimeError("CUDA_ERROR_ILLEGAL_ADDRESS")
+
+    def stopped(problem):
+        with on_device().open_session(problem, parameters_for(problem.network)):
+            monkeypatch.setattr(memory, "_free_waiting", failing)
+            raise StopError
+
+    with pytest.raises(StopError):
+        stopped(problem_of())
+
+
+@pytest.fixture
 def room(monkeypatch):
     """``room(n)``: as if so many bytes were free."""
 
@@ -387,7 +506,7 @@ def room(monkeypatch):
 def test_data_that_do_not_fit_are_a_memory_error(room):
     problem = problem_of(n_rows=3000, n_features=100, is_sparse=True)
     room(512 * 1024)
-    message = r"0\.5 MiB of its 8\.0 MiB free, but 0\.9 MiB are needed"
+    message = r"0\.5 MiB of its 8\.0 MiB free, but 0\.9 MiB are needed at once\.$"
     with pytest.raises(MemoryError, match=message):
         train(on_device(), problem)
 

@@ -3,6 +3,7 @@
 In float64 the two differ by the order of their sums only.
 """
 
+import logging
 import os
 import pickle
 import subprocess
@@ -10,6 +11,7 @@ import sys
 
 import numpy as np
 import pytest
+from numba import cuda
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
@@ -17,6 +19,8 @@ from sklearn.datasets import load_iris, load_wine
 from sklearn.preprocessing import StandardScaler
 
 from skmlp import MLPClassifier, MLPRegressor
+from skmlp.backends.cuda import device as gpu
+from skmlp.backends.cuda import kept
 
 SETTINGS = {
     "hidden_layer_sizes": (9, 5),
@@ -186,3 +190,20 @@ def test_a_pickled_model_predicts_where_there_is_no_gpu(tmp_path):
         check=True,
     )
     assert_allclose(np.load(target), model.predict_proba(x), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("free", "expected"), [(2**30, "cuda"), (2000, "cpu")])
+def test_auto_leaves_sparse_rows_that_have_no_room_to_the_cpu(
+    monkeypatch, caplog, free, expected
+):
+    x, y = iris()
+    kept.of_device().give_back()  # which counts as room
+    context = type(cuda.current_context())
+    monkeypatch.setattr(context, "get_memory_info", lambda self: (free, 2**31))
+    monkeypatch.setattr(gpu, "worth_it", lambda *_: (True, "much work"))
+    caplog.set_level(logging.INFO, logger="skmlp")
+    rows = sparse.csr_array(x)
+    found = MLPClassifier(**SETTINGS, device="auto").fit(rows, y)
+    assert found.device_ == expected
+    (line,) = caplog.messages
+    assert ("(sparse X takes 0.0 MiB there" in line) == (expected == "cpu")

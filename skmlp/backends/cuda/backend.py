@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 from numba import cuda
 
-from skmlp.backends.cuda import prediction, session
-from skmlp.backends.cuda.memory import free_in_context, memory_errors
+from skmlp.backends.cuda import prediction, session, sources
+from skmlp.backends.cuda.memory import free_in_context, freed_at_end, memory_errors
 
 # One thread at a time: a program takes the whole device anyway, Numba's list of devices
 # fails where two threads make it at once, and fits side by side have come out wrong in
@@ -32,7 +32,13 @@ class Backend:
     def _on_device(self):
         with _TURNS, memory_errors(), cuda.gpus[self._number]:
             free_in_context()
-            yield
+            with freed_at_end():
+                yield
+
+    def missing_room(self, x):
+        """Why a sparse X has no room on the device (see `sources.missing_room`)."""
+        with self._on_device():
+            return sources.missing_room(x)
 
     @contextmanager
     def open_session(self, problem, parameters, n_jobs=None):

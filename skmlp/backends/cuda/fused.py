@@ -43,11 +43,11 @@ def predicting_in_one_go(spec, row):
     way = ways.forward_way(spec, meet)
     finish, sum_up = predicting.output(spec, row), predicting.sum_of_x(spec)
 
-    def predict(net, data, room, extras, parameters, n, out, sums):
+    def predict(net, data, room, extras, parameters, n, out, looked_at, sums):
         strips = cuda.shared.array(buffer, scalar, alignment=16)
         own = _in_shared_memory(room, cuda.shared.array(0, scalar))
         grid, block = (cuda.blockIdx.x, cuda.gridDim.x), (0, 1)
-        sum_up(grid, data.x, sums)
+        sum_up(grid, looked_at, sums)
         for first in range(grid[0] * rows, n, grid[1] * rows):
             batch = Batch(0, first, min(rows, n - first), 0, scalar(1))
             way(block, net, data, own, extras, batch, parameters, strips)

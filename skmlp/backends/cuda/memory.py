@@ -7,14 +7,16 @@ What is kept for later fits (see `kept`) goes before memory is short.
 Numba frees memory some arrays at a time, in whatever thread lets go of the last of
 them, and the driver asks for a context to be current there. After a fit none is, for
 the thread is the user's. So a context's memory is freed with that context made current,
-by one thread at a time.
+by one thread at a time. Nor does Numba free it soon: without a call that says so, some
+arrays wait until more come, on the host, too, where their memory is locked.
 """
 
 import functools
 import math
 import os
 import threading
-from contextlib import contextmanager
+import traceback
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 
 import numpy as np
@@ -53,7 +55,7 @@ class Arena:
         for name, size in sizes.items():
             starts[name] = end
             end += -(-max(1, size) // _ALIGNMENT) * _ALIGNMENT
-        whole = allocate(end, dtype)
+        whole = allocate(end, dtype, " A smaller batch_size needs less.")
         self._arrays = {
             name: whole[start : start + sizes[name]] for name, start in starts.items()
         }
@@ -70,8 +72,15 @@ class Arena:
         return part
 
 
-def allocate(size, dtype):
+def allocate(size, dtype, advice=""):
     """A vector on the current device.
+
+    Parameters
+    ----------
+    size : int
+    dtype : numpy dtype
+    advice : str, default=''
+        What the error says beside what is needed; begins with a space.
 
     Raises
     ------
@@ -83,7 +92,7 @@ def allocate(size, dtype):
     free, total = _free_and_total(needed)
     message = (
         f"The GPU has {_mebibytes(free)} of its {_mebibytes(total)} free, but "
-        f"{_mebibytes(needed)} are needed at once. A smaller batch_size needs less."
+        f"{_mebibytes(needed)} are needed at once.{advice}"
     )
     if needed > free:
         raise MemoryError(message)
@@ -95,7 +104,7 @@ def allocate(size, dtype):
             raise
         if not _give_back(math.inf):
             raise MemoryError(message) from error
-    return allocate(size, dtype)
+    return allocate(size, dtype, advice)
 
 
 @contextmanager
@@ -110,9 +119,13 @@ def memory_errors():
     except MemoryError:
         raise
     except Exception as error:
-        if _NO_MEMORY in str(error):
+        if _is_for_want_of_memory(error):
             raise MemoryError(f"CUDA has not enough memory: {error}") from error
         raise
+
+
+def _is_for_want_of_memory(error):
+    return isinstance(error, MemoryError) or _NO_MEMORY in str(error)
 
 
 # A thread that frees may drop arrays meanwhile, whose memory it then frees, too.
@@ -155,6 +168,26 @@ def _free_waiting():
         waiting.deallocations.clear()
 
 
+@contextmanager
+def freed_at_end():
+    """Context at whose end all memory is freed that nothing holds any more.
+
+    Where memory was short, that is what the functions held that have failed, too: their
+    variables live as long as the error, in whose handler a smaller fit may begin.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if _is_for_want_of_memory(error):
+            traceback.clear_frames(error.__traceback__)
+        # A device that has failed frees nothing, and says so: not for others to see
+        # in the place of what has happened.
+        with suppress(Exception):
+            _free_waiting()
+        raise
+    _free_waiting()
+
+
 def _give_back(n_bytes):
     """Free so much of what is kept, if there is as much; whether there was anything."""
     gave_back = kept.of_device().give_back(n_bytes)
@@ -195,6 +228,8 @@ def keep(key, data):
         What the content is known by.
     data : tuple of device arrays
     """
+    # Else what the fit has let go of would drive out what others have kept.
+    _free_waiting()
     _, total = cuda.current_context().get_memory_info()
     # What could never stay must not drive out what can.
     if kept.n_bytes(data) <= (1 - _LEFT_FREE) * total:

@@ -71,7 +71,7 @@ def output(spec, row):
 
 
 def sum_of_x(spec):
-    """Sums of X by warp: not finite where X is not."""
+    """Adds numbers of X to sums by warp: not finite where X is not."""
     threads, kind = spec.tile.threads, scalar_type(spec.dtype)
     lanes, total_of = teams.lanes_of(threads), teams.warp_sum(threads)
 
@@ -82,7 +82,7 @@ def sum_of_x(spec):
             total += x[e]
         total = total_of(total)
         if first % lanes == 0:
-            sums[first // lanes] = total
+            sums[first // lanes] += total
 
     return device(compute)
 
@@ -92,17 +92,18 @@ def predicting(spec, row):
     """The kernel that predicts some rows, with an output activation.
 
     Its arguments: `Net`, `Data`, `Room`, `Extras`, the parameters, the number of rows,
-    where the outputs go, and where the sums of X go, one a warp.
+    where the outputs go, the numbers of X to look at, and the sums that these are added
+    to, one a warp.
     """
     scalar, buffer = scalar_type(spec.dtype), spec.tile.buffer
     way = ways.forward_way(spec, teams.meet_in_grid)
     finish, sum_up = output(spec, row), sum_of_x(spec)
 
-    def predict(net, data, room, extras, parameters, n, out, sums):
+    def predict(net, data, room, extras, parameters, n, out, looked_at, sums):
         strips = cuda.shared.array(buffer, scalar, alignment=16)
         team = (cuda.blockIdx.x, cuda.gridDim.x)
         batch = Batch(0, 0, n, 0, scalar(1))
-        sum_up(team, data.x, sums)
+        sum_up(team, looked_at, sums)
         way(team, net, data, room, extras, batch, parameters, strips)
         finish(team, net, room, parameters, batch, out)
 

@@ -55,24 +55,34 @@ class Predictor:
         self._extras = extras_of(None, self._dtype)
 
     def predict(self, data, order, features_are_sparse):
-        """Outputs of some rows of data on the device, and the sum of all of its X."""
+        """Outputs of some rows of data on the device."""
+        return self._predict(data, order, features_are_sparse, looks=False)[0]
+
+    def predict_all(self, data, n_rows):
+        """Outputs of all rows of a dense X on the device, and the sum of that X."""
+        return self._predict(data, np.arange(n_rows), False, looks=True)
+
+    def _predict(self, data, order, features_are_sparse, looks):
+        """Outputs, and the sum of the rows' X if they are looked at, being in order."""
         network, dtype = self._network, self._dtype
         width = sum(network.sizes[1:]) * dtype.itemsize
         chunk = max(1, min(len(order), _CHUNK_BYTES // width))
         way = passes.choose(network, self._row, dtype, chunk, features_are_sparse)
-        columns = network.sizes[-1]
+        columns, looked_at = network.sizes[-1], network.sizes[0] if looks else 0
         out = allocate(chunk * columns, dtype)
         sums = upload(np.zeros(way.blocks * warps_of(way.spec), dtype=dtype))
         threads, shared_bytes = way.spec.tile.threads, way.shared_bytes
         found = np.empty((len(order), columns), dtype=dtype)
         for first in range(0, len(order), chunk):
             part = order[first : first + chunk]
+            last = first + len(part)
             some = data._replace(order=upload(part))
             configured(way.kernel, way.blocks, threads, shared_bytes=shared_bytes)(
                 *(self._net, some, way.room, self._extras, self._parameters),
-                *(len(part), out, sums),
+                *(len(part), out),
+                *(data.x[first * looked_at : last * looked_at], sums),
             )
-            here = found[first : first + len(part)]
+            here = found[first:last]
             here[:] = download(out[: len(part) * columns]).reshape(here.shape)
         with np.errstate(invalid="ignore"):  # of infinities of both signs
             return found, float(download(sums).sum(dtype=np.float64))
@@ -85,8 +95,7 @@ def outputs(network, parameters, x, activation):
     """
     predictor = Predictor(network, parameters, activation)
     if is_there(x):
-        data = data_of(x, parameters.dtype)
-        found, total = predictor.predict(data, np.arange(x.shape[0]), False)
+        found, total = predictor.predict_all(data_of(x, parameters.dtype), x.shape[0])
         return found, math.isfinite(total)
     is_sparse = sparse.issparse(x)
     found = np.empty((x.shape[0], network.sizes[-1]), dtype=parameters.dtype)
@@ -94,10 +103,13 @@ def outputs(network, parameters, x, activation):
     step = max(1, _UPLOAD_BYTES // max(1, _row_bytes(x)))
     for first in range(0, x.shape[0], step):
         part = x[first : first + step]
+        here = slice(first, first + part.shape[0])
         data = data_of(part, parameters.dtype)
-        here, some = predictor.predict(data, np.arange(part.shape[0]), is_sparse)
-        found[first : first + part.shape[0]] = here
-        total += 0.0 if is_sparse else some
+        if is_sparse:
+            found[here] = predictor.predict(data, np.arange(part.shape[0]), True)
+        else:
+            found[here], some = predictor.predict_all(data, part.shape[0])
+            total += some
     return found, math.isfinite(total)
 
 

@@ -213,7 +213,7 @@ class Session:
         predictor = Predictor(network, parameters, "identity")
         data = self._on_device(x)
         order = np.arange(x.shape[0]) if rows is None else rows
-        return predictor.predict(data, order, self._sparse)[0]
+        return predictor.predict(data, order, self._sparse)
 
     def _on_device(self, x):
         """Some X on the device; that of the training and the last other one stay."""
@@ -227,16 +227,17 @@ class Session:
         """Give the optimizer its vectors back."""
         self._give_back_slots()
 
-    def leave(self):
-        """Leave X to the next fit, now that the memory of this one is free again."""
-        for lent in (self._trained_on, self._other):
-            if lent is not None and lent.key is not None:
-                keep(lent.key, lent.data)
+    def lent(self):
+        """All X of this fit that the next one may find on the device."""
+        found = (self._trained_on, self._other)
+        return [one for one in found if one is not None and one.key is not None]
 
     def close(self):
-        """Give the device back what the programs hold."""
+        """Give the device all back, whoever goes on having the session."""
         self._source.close()
         self._close_programs()
+        del self._source, self._fit, self._parameters, self._slots
+        del self._trained_on, self._other
 
     def _close_programs(self):
         programs = list(self._programs.values())
@@ -248,10 +249,13 @@ class Session:
 @contextmanager
 def open_session(problem, parameters, n_jobs):
     """A session on a copy of some parameters, on the current device."""
-    session = Session(problem, parameters, n_jobs)
+    session, lent = Session(problem, parameters, n_jobs), []
     try:
         yield session
         session.finish()
+        lent = session.lent()
     finally:
         session.close()
-    session.leave()
+    # Only now, when the memory of this fit is free again.
+    for one in lent:
+        keep(one.key, one.data)

@@ -137,7 +137,21 @@ class Streamed:
 
 def fits(x):
     """Whether X may stay on the device as a whole; sparse X always has to."""
-    if sparse.issparse(x) or is_there(x):
-        return True
+    return sparse.issparse(x) or is_there(x) or _has_room(x.nbytes)
+
+
+def missing_room(x):
+    """Why a sparse X, all of which has to stay, cannot, as part of a sentence.
+
+    None where it can.
+    """
+    # Places there are of 8 bytes each, of whatever type they are here.
+    n_bytes = x.data.nbytes + 8 * (x.indices.size + x.indptr.size)
+    if _has_room(n_bytes):
+        return None
+    return f"sparse X takes {n_bytes / 2**20:.1f} MiB there, for which there is no room"
+
+
+def _has_room(n_bytes):
     # Whatever the fits before have left there.
-    return x.nbytes <= SHARE * available()
+    return n_bytes <= SHARE * available()

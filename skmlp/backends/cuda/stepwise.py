@@ -61,17 +61,21 @@ class Stepwise:
         self._bind(vectors)
         graph.settle()
         n_full, rest = divmod(len(span.rows), batch_size)
-        for _ in range(n_full):
-            self._batch(batch_size)
-        if rest:
-            self._batch(rest)
         sizes = (batch_size, n_full + bool(rest), span.first_step, self._state.trained)
         data = self._fit.data._replace(order=rows)
         kernel = operations.totalling(self._spec)
-        configured(kernel, 1, self._spec.tile.threads, self._stream)(
-            data, memory.room, sizes, memory.floats["result"]
-        )
-        self._stream.synchronize()
+        try:
+            for _ in range(n_full):
+                self._batch(batch_size)
+            if rest:
+                self._batch(rest)
+            configured(kernel, 1, self._spec.tile.threads, self._stream)(
+                data, memory.room, sizes, memory.floats["result"]
+            )
+        finally:
+            # After Ctrl-C, too: what is trained is copied by a stream that does not
+            # wait for this one, and would be of several batches.
+            self._stream.synchronize()
         return memory.results()
 
     def _bind(self, vectors):
