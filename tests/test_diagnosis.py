@@ -93,7 +93,9 @@ def test_gradient_and_factor_by_hand():
     assert row.factor == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("activation", [*ACTIVATIONS, SQUARE], ids=str)
+@pytest.mark.parametrize(
+    "activation", [*ACTIVATIONS, SQUARE], ids=lambda row: getattr(row, "name", row)
+)
 @pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
 def test_every_activation_in_both_estimators(kind, activation):
     y = Y if kind is MLPClassifier else YR
