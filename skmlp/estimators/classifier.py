@@ -3,7 +3,7 @@
 from numbers import Real
 
 import numpy as np
-from scipy.special import expit, log_softmax
+from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -369,7 +369,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             if len(self.classes_) == 1:
                 return np.ones_like(raw)
             # Both from the logit: 1 - p would lose the small one.
-            probabilities = expit(np.hstack([-raw, raw]))
+            probabilities = _logistic_of_negative(np.hstack([raw, -raw]))
         # Never zero, so that logarithms stay finite.
         smallest = np.finfo(probabilities.dtype).tiny
         return np.maximum(probabilities, smallest, out=probabilities)
@@ -421,3 +421,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _logistic_of_negative(z):
+    """1 / (1 + exp(z)), in place: NumPy's exp has vectors, SciPy's expit has none."""
+    with np.errstate(over="ignore"):  # Infinity stands for a probability of zero.
+        np.exp(z, out=z)
+    z += 1
+    return np.reciprocal(z, out=z)
