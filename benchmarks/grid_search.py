@@ -24,6 +24,7 @@ scikit-learn's time over that.
 Both libraries train the same numbers, hence must find the same best parameters.
 """
 
+import math
 import os
 import time
 import warnings
@@ -49,6 +50,7 @@ _GRID = {
     "alpha": [1e-4, 1e-2],
     "learning_rate_init": [1e-3, 1e-2],
 }
+_CANDIDATES = math.prod(len(values) for values in _GRID.values())
 # Joblib's backend, and whether its workers are there before.
 _WAYS = {
     "loky, new": ("loky", False),
@@ -127,15 +129,14 @@ def operations(data, epochs):
     """Operations in the products of matrices of all fits of a search."""
     X, y = data
     rows = len(X) * (_FOLDS - 1) // _FOLDS
-    candidates = int(np.prod([len(values) for values in _GRID.values()]))
     per_epoch = [
         workloads.Workload(
             *("multiclass", X.shape[1], hidden, len(np.unique(y)), "relu"),
-            *(min(200, rows), rows, epochs),
+            *(200, rows, epochs),
         ).flops
         for hidden in _GRID["hidden_layer_sizes"]
     ]
-    return np.mean(per_epoch) * epochs * candidates * _FOLDS
+    return np.mean(per_epoch) * epochs * _CANDIDATES * _FOLDS
 
 
 def median_search(searches):
@@ -143,8 +144,18 @@ def median_search(searches):
     return sorted(searches, key=lambda found: found["seconds"])[len(searches) // 2]
 
 
-def measure(name, way, wanted):
+def measure(name, way, wanted, rate):
     """Searches of both libraries, in turns.
+
+    Parameters
+    ----------
+    name : str
+        Of the problem.
+    way : str
+        One of the ways above.
+    wanted : argparse.Namespace
+    rate : float
+        Operations a second of SciPy's products on all cores, each by itself.
 
     Returns
     -------
@@ -165,7 +176,6 @@ def measure(name, way, wanted):
         for library in _LIBRARIES
     }
     ours, theirs = found["skmlp"], found["sklearn"]
-    rate = machine.Gemm("float64", threads=1).best_rate * joblib.cpu_count()
     scores = [found[library].pop("scores") for library in found]
     return {
         "problem": name,
@@ -207,18 +217,18 @@ def run(wanted):
         All that was found, fit for JSON.
     """
     report = reporting.start() | {"options": vars(wanted), "goal": _GOAL}
-    candidates = int(np.prod([len(values) for values in _GRID.values()]))
     print(
-        f"{candidates} candidates x {_FOLDS} folds on {joblib.cpu_count()} cores; "
+        f"{_CANDIDATES} candidates x {_FOLDS} folds on {joblib.cpu_count()} cores; "
         f"seconds of clock (median of {wanted.rounds}) and processors\n"
     )
     columns = "".join(f"{name:>9}{'work':>8}{'cores':>7}" for name in _LIBRARIES)
     print(f"{'':<32}{columns}{'ratio':>8}{'goal':>8}{'at most':>17}")
     skmlp.warmup()
+    rate = machine.Gemm("float64", threads=1).best_rate * joblib.cpu_count()
     report["results"] = []
     for name in _PROBLEMS:
         for way in _WAYS:
-            report["results"].append(measure(name, way, wanted))
+            report["results"].append(measure(name, way, wanted, rate))
             print(line(report["results"][-1]), flush=True)
     return report
 

@@ -91,8 +91,8 @@ def allocate(size, dtype, advice=""):
     needed = size * np.dtype(dtype).itemsize
     free, total = _free_and_total(needed)
     message = (
-        f"The GPU has {_mebibytes(free)} of its {_mebibytes(total)} free, but "
-        f"{_mebibytes(needed)} are needed at once.{advice}"
+        f"The GPU has {mebibytes(free)} of its {mebibytes(total)} free, but "
+        f"{mebibytes(needed)} are needed at once.{advice}"
     )
     if needed > free:
         raise MemoryError(message)
@@ -237,7 +237,8 @@ def keep(key, data):
         _free_and_total(0)
 
 
-def _mebibytes(n_bytes):
+def mebibytes(n_bytes):
+    """A number of bytes in words."""
     return f"{n_bytes / 2**20:.1f} MiB"
 
 

@@ -14,7 +14,13 @@ import numpy as np
 from numba import cuda
 from scipy import sparse
 
-from skmlp.backends.cuda.memory import allocate, available, is_there, upload
+from skmlp.backends.cuda.memory import (
+    allocate,
+    available,
+    is_there,
+    mebibytes,
+    upload,
+)
 from skmlp.backends.cuda.structures import Data
 
 # Share of the free memory that X may take, the rest being for what a fit works with.
@@ -149,7 +155,7 @@ def missing_room(x):
     n_bytes = x.data.nbytes + 8 * (x.indices.size + x.indptr.size)
     if _has_room(n_bytes):
         return None
-    return f"sparse X takes {n_bytes / 2**20:.1f} MiB there, for which there is no room"
+    return f"sparse X takes {mebibytes(n_bytes)} there, for which there is no room"
 
 
 def _has_room(n_bytes):
