@@ -15,7 +15,7 @@ from numba import njit
 from scipy.linalg import blas
 from threadpoolctl import threadpool_limits
 
-from skmlp.backends.cpu import products
+from skmlp.backends.cpu import emitter, products
 
 SHAPES = [
     (32, 20, 32),
@@ -99,7 +99,7 @@ def row(shape, dtype):
 def main():
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     print(machine.in_words(machine.describe()))
-    print(f"one thread, GFLOP/s; skmlp's vectors have {8 * products._BYTES} bits")
+    print(f"one thread, GFLOP/s; skmlp's vectors have {8 * emitter.VECTOR_BYTES} bits")
     for dtype in (np.float32, np.float64):
         print(f"\n{np.dtype(dtype).name}")
         columns = ("rows x features x units", "forward", "BLAS", "gradient", "BLAS")

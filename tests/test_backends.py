@@ -423,18 +423,53 @@ def test_views_cover_the_vector_once(sizes):
 
 
 @pytest.mark.parametrize("cores", [1, 2, 16])
-def test_slabs_cover_every_weight_once(monkeypatch, cores):
+@pytest.mark.parametrize("summed", [False, True])
+@pytest.mark.parametrize("intercepts", [False, True])
+@pytest.mark.parametrize("normalization", [None, "layer", "batch"])
+def test_slabs_cover_what_is_trained_once(
+    monkeypatch, cores, summed, intercepts, normalization
+):
     monkeypatch.setattr(plan.os, "cpu_count", lambda: cores)
-    shapes = [(784, 100), (100, 30), (30, 1), (1, 5)]
-    covered = [np.zeros(fan_in, dtype=int) for fan_in, _ in shapes]
-    biases = []
-    for layer, first, last in plan.slabs(shapes, 200, 4):
-        if first < 0:
-            biases.append(layer)
-        else:
-            covered[layer][first:last] += 1
-    assert all((rows == 1).all() for rows in covered)
-    assert sorted(biases) == list(range(len(shapes)))
+    network = Network(
+        *((784, 100, 30, 1, 5), ("relu",) * 3, SQUARED, "identity"),
+        intercepts=intercepts,
+        normalization=normalization,
+    )
+    places = layout(network)
+    covered = np.zeros(places.size, dtype=int)
+    for start, size, *_ in plan.slabs(network, 200, 4, summed=summed):
+        covered[start : start + size] += 1
+    expected = np.zeros(places.size, dtype=int)
+    expected[: places.trained] = 1
+    if not intercepts:
+        scales = places.scales[0] if places.scales else places.trained
+        expected[places.biases[0] : scales] = 0
+    assert_array_equal(covered, expected)
+
+
+@pytest.mark.parametrize("cores", [1, 2, 16])
+@pytest.mark.parametrize("summed", [False, True])
+def test_slabs_of_weights_are_of_whole_rows(monkeypatch, cores, summed):
+    monkeypatch.setattr(plan.os, "cpu_count", lambda: cores)
+    sizes = (784, 100, 30, 1, 5)
+    network = Network(sizes, ("relu",) * 3, SQUARED, "identity")
+    starts = layout(network).weights
+    rows = np.array(
+        [
+            (layer, row, starts[layer] + row * fan_out)
+            for layer, (fan_in, fan_out) in enumerate(network.shapes)
+            for row in range(fan_in + 1)
+        ]
+    )
+    at = {(layer, row): place for layer, row, place in rows.tolist()}
+    slabs = plan.slabs(network, 200, 4, summed=summed).tolist()
+    for start, size, layer, row, last_layer, last_row in slabs:
+        if layer >= 0:
+            assert start == at[layer, row]
+            assert start + size == at[last_layer, last_row]
+            assert summed or layer == last_layer
+    of_weights = [slab for slab in slabs if slab[2] >= 0]
+    assert len(of_weights) >= (cores if summed else len(starts))
 
 
 @pytest.mark.parametrize(

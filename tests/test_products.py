@@ -13,9 +13,9 @@ import pytest
 from numba import njit
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skmlp.backends.cpu import products
+from skmlp.backends.cpu import emitter, products
 
-LANES = products._BYTES // 8
+LANES = emitter.VECTOR_BYTES // 8
 ROWS = [1, 3, products._ROWS - 1, products._ROWS, products._ROWS + 5]
 COLUMNS = sorted({1, LANES - 1, LANES, LANES + 1, 3 * LANES, 3 * LANES + 1, 100})
 INNER = [1, 2, products._INNER, products._INNER + 1]
@@ -81,7 +81,7 @@ def test_products(rows, inner, dtype, add):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_products_of_rows_far_apart(dtype, add):
     """Rows as far apart as those that are packed, and more than are at once."""
-    lanes = products._BYTES // np.dtype(dtype).itemsize
+    lanes = emitter.VECTOR_BYTES // np.dtype(dtype).itemsize
     columns = products._FAR_B // np.dtype(dtype).itemsize + lanes + 1
     assert columns >= products._MANY_PANELS * products._VECTORS * lanes
     rows = products._PACKED_TILES * products._ROWS + products._ROWS + 1
@@ -143,10 +143,10 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier as Expected
 from skmlp import MLPClassifier
-from skmlp.backends.cpu import products
+from skmlp.backends.cpu import emitter, products
 import sys, warnings
 
-assert products._BYTES == int(sys.argv[1]), products._BYTES
+assert emitter.VECTOR_BYTES == int(sys.argv[1]), emitter.VECTOR_BYTES
 warnings.simplefilter("ignore", ConvergenceWarning)
 X, y = load_digits(return_X_y=True)
 settings = {"hidden_layer_sizes": (70, 33), "max_iter": 2, "random_state": 0}
@@ -159,7 +159,7 @@ for mine, theirs in zip(got.coefs_, expected.coefs_):
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    not (sys.platform == "linux" and products._BYTES >= 32),
+    not (sys.platform == "linux" and emitter.VECTOR_BYTES >= 32),
     reason="compiles for older x86 processors than this, which must have AVX itself",
 )
 @pytest.mark.parametrize("processor", PROCESSORS)

@@ -16,6 +16,7 @@ from skmlp.backends.cpu.memory import least, matrix, vector
 from skmlp.backends.cpu.normalising import call_back, call_norm
 from skmlp.backends.cpu.products import product, product_of_transposed
 from skmlp.backends.cpu.team import take
+from skmlp.backends.cpu.vectors import sum_columns
 
 
 @jit.inline
@@ -126,23 +127,6 @@ def _forward(layers, data, room, extras, parameters, rows, lo, step):
 
 
 @jit.inline
-def _sum_columns(matrix, out):
-    """Out = sums of the columns, four rows at a time to save passes over out."""
-    rows, columns = matrix.shape
-    whole = rows - rows % 4
-    for j in range(columns):
-        out[j] = 0
-    for i in range(0, whole, 4):
-        for j in range(columns):
-            out[j] += (matrix[i, j] + matrix[i + 1, j]) + (
-                matrix[i + 2, j] + matrix[i + 3, j]
-            )
-    for i in range(whole, rows):
-        for j in range(columns):
-            out[j] += matrix[i, j]
-
-
-@jit.inline
 def blocks_of(room, n_rows):
     """How many blocks a batch of so many rows has."""
     return (n_rows + room.block - 1) // room.block
@@ -173,7 +157,7 @@ def loss_of_block(layers, data, room, parameters, rows, lo, scale):
     delta = matrix(room.deltas, start, n, columns)
     arguments = (z, delta, data.targets, data.weights, rows, scale)
     total = call_loss(layers.loss, (*arguments, layers.loss_parameters))
-    _sum_columns(delta, vector(room.sums, sums + layers.biases[last], columns))
+    sum_columns(delta, vector(room.sums, sums + layers.biases[last], columns))
     return total
 
 
@@ -200,7 +184,7 @@ def back_to_layer(layers, room, extras, n, lo, layer, step):
     known = matrix(source, start, n, columns)
     call_slope(layers.slopes[layer - 1], (delta, known))
     out = vector(room.sums, sums + layers.biases[layer - 1], columns)
-    _sum_columns(delta, out)
+    sum_columns(delta, out)
 
 
 @jit.inline

@@ -10,10 +10,10 @@ import numpy as np
 from numba import types
 
 from skmlp import jit
-from skmlp.backends.cpu.memory import least, matrix, prefetch, vector
+from skmlp.backends.cpu.memory import LINE_BYTES, least, pointer, prefetch, vector
 from skmlp.backends.cpu.products import product, product_of_transposed
+from skmlp.backends.cpu.vectors import copy_row
 
-_LINE_BYTES = 64
 # How far ahead rows are asked for: about as long as memory takes to answer.
 _BYTES_AHEAD = 2048
 
@@ -82,16 +82,14 @@ def _load_rows(x, rows, room, offset):
 
     def dense(x, rows, room, offset):
         n, columns = rows.shape[0], x.shape[1]
-        out = matrix(room, offset, n, columns)
-        per_line = _LINE_BYTES // x.itemsize
+        per_line = LINE_BYTES // x.itemsize
         ahead = 1 + _BYTES_AHEAD // (x.itemsize * columns)
         for i in range(n):
             start = rows[least(i + ahead, n - 1)] * columns
             for j in range(0, columns, per_line):
                 prefetch(x, start + j)
-            row = x[rows[i]]
-            for j in range(columns):
-                out[i, j] = row[j]
+            row = pointer(x, rows[i] * columns)
+            copy_row(row, pointer(room, offset + i * columns), columns)
 
     return dense
 

@@ -14,9 +14,10 @@ from skmlp.backends.cpu.extras import call_limit, call_penalise
 from skmlp.backends.cpu.kernels import bounds
 from skmlp.backends.cpu.memory import matrix, vector
 from skmlp.backends.cpu.slabs import (
+    gradient_at,
+    is_penalised,
     renew_transposed,
     slab_gradient,
-    slab_range,
     sum_of,
     update_slab,
 )
@@ -27,18 +28,18 @@ from skmlp.backends.cpu.team import meet, take
 def _gradient_phase(post, layers, data, room, extras, parameters, rows, step):
     """Gradient of every slab, the penalty's included, and its squares."""
     kind = parameters.dtype.type
-    decay = kind(step.decay / rows.shape[0])
+    n_rows = rows.shape[0]
+    decay = kind(step.decay / n_rows)
     item = take(post, room.slabs.shape[0])
     while item < room.slabs.shape[0]:
         slab = room.slabs[item]
         slab_gradient(slab, layers, data, room, rows, 0)
-        start, size = slab_range(slab, layers)
-        penalised = slab[1] >= 0
+        penalised = is_penalised(slab)
         squares = call_penalise(
             extras.penalise,
             (
-                vector(room.gradient, start, size),
-                vector(parameters, start, size),
+                vector(room.sums, gradient_at(slab, room, n_rows), slab[1]),
+                vector(parameters, slab[0], slab[1]),
                 decay if penalised else kind(0),
                 vector(room.norms, item, 1),
             ),
@@ -48,7 +49,7 @@ def _gradient_phase(post, layers, data, room, extras, parameters, rows, step):
 
 
 @jit.inline
-def _update_phase(post, layers, room, extras, parameters, step, number):
+def _update_phase(post, layers, room, extras, parameters, n_rows, step, number):
     """The optimizer's step on every slab, by the gradient made shorter."""
     norm = np.sqrt(sum_of(room.norms, room.slabs.shape[0]))
     too_long = norm > extras.max_grad_norm
@@ -56,12 +57,12 @@ def _update_phase(post, layers, room, extras, parameters, step, number):
     item = take(post, room.slabs.shape[0])
     while item < room.slabs.shape[0]:
         slab = room.slabs[item]
-        start, size = slab_range(slab, layers)
-        gradient = vector(room.gradient, start, size)
-        for i in range(size):
+        start = gradient_at(slab, room, n_rows)
+        gradient = vector(room.sums, start, slab[1])
+        for i in range(gradient.shape[0]):
             gradient[i] *= share
         none = parameters.dtype.type(0)
-        update_slab(slab, layers, room, parameters, step, number, none)
+        update_slab(slab, layers, room, parameters, start, step, number, none)
         item = take(post, room.slabs.shape[0])
 
 
@@ -94,7 +95,8 @@ def finish_limited(
     _gradient_phase(post, layers, data, room, extras, parameters, rows, step)
     if not meet(post):
         return False
-    _update_phase(post, layers, room, extras, parameters, step, number)
+    n_rows = rows.shape[0]
+    _update_phase(post, layers, room, extras, parameters, n_rows, step, number)
     if not meet(post):
         return False
     if post.member == 0:

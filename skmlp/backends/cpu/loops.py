@@ -175,6 +175,11 @@ def _loss_loop(value, slope, link, link_slope, target):
             all_z[e] = value(y, a, p)
             all_delta[e] = slope(y, a, p) * link_slope(a)
         total = 0.0
+        if weights.shape[0] == 0:
+            for e in range(all_z.shape[0]):
+                total += all_z[e]
+                all_delta[e] *= scale
+            return total * scale
         for i in range(n):
             w = _weight(weights, rows[i], scale)
             for j in range(columns):

@@ -11,7 +11,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-_LINE_BYTES = 64
+LINE_BYTES = 64
 
 
 def _element(context, builder, array_type, array, offset):
@@ -49,7 +49,7 @@ def buffer(scalar, size):
             # Numba's own `alloca_once` would fill it with zeros at every call.
             with builder.goto_entry_block():
                 place = builder.alloca(kind)
-            place.align = _LINE_BYTES
+            place.align = LINE_BYTES
             return builder.bitcast(place, kind.element.as_pointer())
 
         return types.CPointer(scalar)(), generate

@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from skmlp.backends.threads import available_threads
+from skmlp.network import layout
 
 # Fewer rows than this to a product, and packing its other factor dominates; fewer
 # operations of a product, and calling it does.
@@ -27,6 +28,9 @@ _STRIDE = 8
 # for each slab: fewer rows than this, and fetching them takes longer than multiplying.
 _SLAB_BYTES = 1 << 16
 _SLAB_ROWS = 128
+# Fewer parameters than this, and the optimizer's step on them is over sooner than
+# another core has fetched them.
+_MIN_SLAB = 512
 # Between what two cores write at the same time: a page was too little, four enough.
 GAP_BYTES = 1 << 15
 _PREDICT_BLOCK_BYTES = 1 << 18
@@ -84,21 +88,60 @@ def predict_rows(width, n_rows, itemsize):
     return int(max(1, min(at_most, n_rows)))
 
 
-def slabs(shapes, batch_size, itemsize, *, biases=True, scales=False):
-    """Slabs of all layers as rows (layer, first, last), the heaviest layers first.
+def slabs(network, batch_size, itemsize, *, summed):
+    """Slabs as rows (start, size, first layer, its row, last layer, its row).
 
-    A layer's biases, where they are trained, are a slab of their own, with first =
-    last = -1; so are a hidden layer's scales, with -2.
+    A slab of weights goes from a row of one layer to the row before another's. Biases,
+    where they are trained, are one slab, whose layers are -1; so are the scales.
+
+    Parameters
+    ----------
+    network : Network
+    batch_size : int
+    itemsize : int
+    summed : bool
+        Whether blocks of rows sum the weights' gradients. Then slabs are of one size;
+        else no slab has rows of two layers, and the heaviest layers come first.
     """
-    pieces = []
-    for layer in sorted(range(len(shapes)), key=lambda i: -np.prod(shapes[i])):
-        cuts = _cuts(shapes[layer], batch_size, itemsize)
-        pieces += [(layer, a, b) for a, b in pairwise(cuts)]
-    if biases:
-        pieces += [(layer, -1, -1) for layer in range(len(shapes))]
-    if scales:
-        pieces += [(layer, -2, -2) for layer in range(len(shapes) - 1)]
-    return np.array(pieces, dtype=np.int64)
+    places, shapes = layout(network), network.shapes
+    if summed:
+        pieces = list(pairwise(_even_cuts(shapes)))
+    else:
+        heaviest = sorted(range(len(shapes)), key=lambda i: -np.prod(shapes[i]))
+        pieces = [
+            ((layer, a), (layer, b))
+            for layer in heaviest
+            for a, b in pairwise(_cuts(shapes[layer], batch_size, itemsize))
+        ]
+    rows = []
+    for first, last in pieces:
+        start, end = (
+            places.weights[layer] + row * shapes[layer][1]
+            for layer, row in (first, last)
+        )
+        rows.append((start, end - start, *first, *last))
+    ends = [places.biases[0], *places.scales[:1], places.trained]
+    if not network.intercepts:
+        ends = ends[1:]
+    rows += [(start, end - start, *(-1,) * 4) for start, end in pairwise(ends)]
+    return np.array(rows, dtype=np.int64)
+
+
+def _even_cuts(shapes):
+    """Layer and row where slabs of one size begin, and where the last one ends."""
+    sizes = [fan_in * fan_out for fan_in, fan_out in shapes]
+    n_pieces = max(1, min(_cores(), sum(sizes) // _MIN_SLAB))
+    cuts = {_row_of(sum(sizes) * i // n_pieces, shapes) for i in range(n_pieces)}
+    return [*sorted(cuts), (len(shapes) - 1, shapes[-1][0])]
+
+
+def _row_of(element, shapes):
+    """Layer and row of an element of the weights."""
+    layer = 0
+    while element >= shapes[layer][0] * shapes[layer][1]:
+        element -= shapes[layer][0] * shapes[layer][1]
+        layer += 1
+    return layer, element // shapes[layer][1]
 
 
 def _cuts(shape, batch_size, itemsize):

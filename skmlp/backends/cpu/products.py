@@ -23,13 +23,13 @@ within any block.
 
 import functools
 
-import llvmlite.binding
 from numba import from_dtype, types
-from numba.core import config
 
 from skmlp import jit
+from skmlp.backends.cpu.emitter import VECTOR_BYTES
 from skmlp.backends.cpu.memory import advance, buffer, least, pointer
 from skmlp.backends.cpu.tiles import SQUARE, dots, packer, squares, tile
+from skmlp.backends.cpu.vectors import copy_row
 
 # Rows of b that stay in the cache while all rows of a pass by; as many where they are
 # packed, for a panel then fills half of a first-level cache.
@@ -43,22 +43,9 @@ _MANY_ROWS, _MANY_PANELS = 16, 4
 _PACKED_TILES = 16
 
 
-def _vector_bytes():
-    """Width of a vector register on the processor that Numba compiles for."""
-    if config.CPU_FEATURES:
-        enabled = set(config.CPU_FEATURES.split(","))
-    else:
-        host = llvmlite.binding.get_host_cpu_features()
-        enabled = {f"+{name}" for name, present in host.items() if present}
-    if "+avx512f" in enabled:
-        return 64
-    return 32 if "+avx" in enabled else 16
-
-
-_BYTES = _vector_bytes()
 # Rows and vectors of a tile: its sums, and what is loaded for them, fit the registers,
 # of which AVX has 16 and both AVX-512 and NEON 32.
-_ROWS, _VECTORS = (6, 2) if _BYTES == 32 else (8, 3)
+_ROWS, _VECTORS = (6, 2) if VECTOR_BYTES == 32 else (8, 3)
 _HEIGHTS = (_ROWS, 4, 1)
 # Room for a tile's rows in a vector of its own.
 _TILE = 8
@@ -76,7 +63,7 @@ def _panel(vectors, lanes):
         tail = columns - (vectors - 1) * lanes
         row, step, tall_step = strides
         from_row, begin = begins
-        if rows >= _MANY_ROWS and b_step * (_BYTES // lanes) >= _FAR_B:
+        if rows >= _MANY_ROWS and b_step * (VECTOR_BYTES // lanes) >= _FAR_B:
             pack(b, b_step, packed, inner, tail)
             b, b_step = packed, vectors * lanes
         while rows > 0:
@@ -188,7 +175,7 @@ def _multiply(scalar, lanes):
     the stride by row of `start`, 0 for a row that all begin with, and 1; or 0 to begin
     with zeros.
     """
-    itemsize = _BYTES // lanes
+    itemsize = VECTOR_BYTES // lanes
     width = _VECTORS * lanes
     panels, pack_rows = _panels(lanes), _pack_rows()
     single_column = _single_column(lanes)
@@ -244,7 +231,7 @@ def multiplier(dtype):
     signature = types.int64(
         *(at, pair, at, types.intp, at, pair, at, types.intp, triple)
     )
-    function = _multiply(scalar, _BYTES // dtype.itemsize)
+    function = _multiply(scalar, VECTOR_BYTES // dtype.itemsize)
     dispatcher, address = jit.loop(function, signature, f"{__name__}.multiply")
     _ALIVE.append(dispatcher)
     return address
@@ -302,6 +289,9 @@ def transpose(source, start, target, offset, sizes):
     sizes is (rows, columns, width); rows of the source are contiguous from `start` on.
     """
     rows, columns, width = sizes
+    if columns == 1:
+        copy_row(pointer(source, start), pointer(target, offset), rows)
+        return
     for j in range(0, columns, SQUARE):
         wide = least(SQUARE, columns - j)
         for i in range(0, rows, SQUARE):

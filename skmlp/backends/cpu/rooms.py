@@ -10,15 +10,41 @@ import numpy as np
 from scipy import sparse
 
 from skmlp.backends.cpu import plan, products
+from skmlp.backends.cpu.memory import LINE_BYTES
 from skmlp.backends.cpu.structures import Room
 from skmlp.network import layout, views
+
+
+def aligned(size, dtype):
+    """A vector, not filled, that begins where a line of the cache does.
+
+    Large arrays of NumPy's begin 16 bytes later, and a register of 64 bytes is then
+    loaded from two lines: training takes 1 to 5 % longer.
+    """
+    n_bytes = size * dtype.itemsize
+    memory = np.empty(n_bytes + LINE_BYTES, dtype=np.uint8)
+    start = -memory.ctypes.data % LINE_BYTES
+    return memory[start : start + n_bytes].view(dtype)
+
+
+def aligned_copy(values):
+    """An aligned copy of a vector."""
+    out = aligned(values.size, values.dtype)
+    out[:] = values
+    return out
 
 
 def transposed(network, parameters):
     """Every layer's weights but the first's, transposed, one after the other."""
     coefs, _ = views(network, parameters)
     parts = [coef.T.ravel() for coef in coefs[1:]]
-    return np.concatenate([np.empty(0, parameters.dtype), *parts])
+    return aligned_copy(np.concatenate([np.empty(0, parameters.dtype), *parts]))
+
+
+def _whole_lines(size, dtype):
+    """The number of elements of the lines that hold so many."""
+    per_line = LINE_BYTES // dtype.itemsize
+    return -(-size // per_line) * per_line
 
 
 def make_room(problem, batch_size, parameters):
@@ -36,30 +62,28 @@ def make_room(problem, batch_size, parameters):
     between = plan.GAP_BYTES // dtype.itemsize
     # Slabs of a gradient of its own read a layer's rows across all blocks.
     gap = between if sums_all else 0
-    sums_step = sums_size + between
-    ends = np.cumsum([0] + [batch_size * units + n_blocks * gap for units in sizes])
+    sums_step = _whole_lines(sums_size, dtype) + between
+    lengths = [_whole_lines(batch_size * units, dtype) for units in sizes]
+    ends = np.cumsum([0] + [length + n_blocks * gap for length in lengths])
     normalises = network.normalization is not None
-    slabs = plan.slabs(
-        *(network.shapes, batch_size, dtype.itemsize),
-        biases=network.intercepts,
-        scales=normalises,
-    )
+    slabs = plan.slabs(network, batch_size, dtype.itemsize, summed=sums_all)
+    sums = aligned(n_blocks * sums_step + places.trained, dtype)
     keeps = problem.regularisation.dropout or any(row.by_input for row in network.rules)
     return Room(
-        outputs=np.empty(ends[-1], dtype=dtype),
-        deltas=np.empty(ends[-1], dtype=dtype),
-        inputs=np.empty(ends[-1] if keeps else 0, dtype=dtype),
+        outputs=aligned(ends[-1], dtype),
+        deltas=aligned(ends[-1], dtype),
+        inputs=aligned(ends[-1] if keeps else 0, dtype),
         at=ends[:-1].astype(np.int64),
         gap=gap,
-        gradient=np.zeros(places.trained, dtype=dtype),
+        gradient=sums[n_blocks * sums_step :],
         losses=np.zeros(n_blocks),
         squares=np.zeros(len(slabs)),
         norms=np.zeros(len(slabs)),
-        sums=np.empty(n_blocks * sums_step, dtype=dtype),
+        sums=sums,
         sums_size=sums_size,
         sums_step=sums_step,
-        normed=np.empty(ends[-1] if normalises else 0, dtype=dtype),
-        inverses=np.empty(batch_size * len(sizes), dtype=dtype),
+        normed=aligned(ends[-1] if normalises else 0, dtype),
+        inverses=aligned(batch_size * len(sizes), dtype),
         slabs=slabs,
         block=block,
         multiply=products.multiplier(dtype),

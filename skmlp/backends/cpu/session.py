@@ -15,7 +15,7 @@ from skmlp.backends.cpu.extras import extras_of
 from skmlp.backends.cpu.first_layer import SparseRows
 from skmlp.backends.cpu.normalising import layer_loops
 from skmlp.backends.cpu.pace import Pace
-from skmlp.backends.cpu.rooms import make_room, transposed
+from skmlp.backends.cpu.rooms import aligned_copy, make_room, transposed
 from skmlp.backends.cpu.structures import Data, Layers, Room, Span, Step
 from skmlp.backends.cpu.team import Team
 from skmlp.by_reference import Packed
@@ -279,7 +279,7 @@ class Session:
 @contextmanager
 def open_session(problem, parameters, n_jobs):
     """A session on a copy of some parameters, closed at the end of the block."""
-    session = Session(problem, parameters.copy(), n_jobs)
+    session = Session(problem, aligned_copy(parameters), n_jobs)
     try:
         yield session
     finally:

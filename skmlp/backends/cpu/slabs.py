@@ -14,53 +14,65 @@ from skmlp.backends.cpu.team import take
 
 
 @jit.inline
-def _sum_blocks(room, start, size, n_rows, add):
-    """Gradient of some parameters from the sums of the blocks of rows."""
+def _sum_blocks(slab, room, n_blocks, add):
+    """Gradient of a slab from the sums of the blocks of rows, of two or more or all."""
+    start, size = slab[0], slab[1]
     out = vector(room.gradient, start, size)
+    first = 0
     if add == 0:
-        first = vector(room.sums, sums_of_block(room, 0) + start, size)
+        one = vector(room.sums, sums_of_block(room, 0) + start, size)
+        other = vector(room.sums, sums_of_block(room, room.block) + start, size)
         for j in range(size):
-            out[j] = first[j]
-    for block in range(1 - add, blocks_of(room, n_rows)):
+            out[j] = one[j] + other[j]
+        first = 2
+    for block in range(first, n_blocks):
         part = vector(room.sums, sums_of_block(room, block * room.block) + start, size)
         for j in range(size):
             out[j] += part[j]
 
 
 @jit.inline
-def slab_range(slab, layers):
-    """Where a slab begins in the flat vectors, and its length."""
-    layer, first, last = slab[0], slab[1], slab[2]
-    columns = layers.sizes[layer + 1]
-    if first == -2:
-        return layers.scales[layer], columns
-    if first < 0:
-        return layers.biases[layer], columns
-    return layers.weights[layer] + first * columns, (last - first) * columns
+def is_penalised(slab):
+    """Whether a slab is of weights; biases and scales are not penalised."""
+    return slab[2] >= 0
+
+
+@jit.inline
+def _is_summed(slab, room):
+    """Whether a slab's gradient is summed by blocks of rows."""
+    return sums_all(room) or not is_penalised(slab)
+
+
+@jit.inline
+def gradient_at(slab, room, n_rows):
+    """Where in `Room.sums` a slab's gradient begins: a single block's is not copied."""
+    if _is_summed(slab, room) and blocks_of(room, n_rows) == 1:
+        return sums_of_block(room, 0) + slab[0]
+    return room.sums.shape[0] - room.gradient.shape[0] + slab[0]
 
 
 @jit.inline
 def slab_gradient(slab, layers, data, room, rows, add):
-    """Gradient of one slab over the whole batch."""
-    layer, first, last = slab[0], slab[1], slab[2]
+    """Compute the gradient of one slab over the whole batch, or add it to the last."""
+    layer, first, last = slab[2], slab[3], slab[5]
     at, sizes = room.at, layers.sizes
     n = rows.shape[0]
-    columns = sizes[layer + 1]
-    if first < 0 or sums_all(room):
-        start, size = slab_range(slab, layers)
-        _sum_blocks(room, start, size, n, add)
+    if _is_summed(slab, room):
+        n_blocks = blocks_of(room, n)
+        if n_blocks > 1 or add != 0:
+            _sum_blocks(slab, room, n_blocks, add)
     elif layer == 0:
         gather_gradient(
             data.x, rows, room.outputs, (room.deltas, at[1]),
-            (first, last, sizes[0]), room.gradient, columns, add, room.multiply,
+            (first, last, sizes[0]), room.gradient, sizes[1], add, room.multiply,
         )  # fmt: skip
     else:
         product_of_transposed(
             room.multiply,
             (room.outputs, at[layer] + first, sizes[layer]),
             (room.deltas, at[layer + 1]),
-            (room.gradient, layers.weights[layer] + first * columns),
-            (last - first, columns, n),
+            (room.gradient, slab[0]),
+            (last - first, sizes[layer + 1], n),
             add,
         )
 
@@ -73,37 +85,45 @@ def slabs_phase(post, layers, data, room, parameters, rows, step, number):
     item = take(post, room.slabs.shape[0])
     while item < room.slabs.shape[0]:
         slab = room.slabs[item]
-        penalised = slab[1] >= 0
         slab_gradient(slab, layers, data, room, rows, 0)
-        own_decay = decay if penalised else kind(0)
-        squares = update_slab(slab, layers, room, parameters, step, number, own_decay)
-        room.squares[item] = squares if penalised else 0.0
+        gradient = gradient_at(slab, room, rows.shape[0])
+        room.squares[item] = update_slab(
+            slab, layers, room, parameters, gradient, step, number, decay
+        )
         item = take(post, room.slabs.shape[0])
 
 
 @jit.inline
-def update_slab(slab, layers, room, parameters, step, number, decay):
-    """The optimizer's step on a slab; the sum of the squares of what it was."""
+def update_slab(slab, layers, room, parameters, gradient, step, number, decay):
+    """The optimizer's step on a slab; the sum of the squares of penalised parameters.
+
+    The squares are those before the step, and zero for what is not penalised.
+    """
     kind = parameters.dtype.type
     slots = step.slots
-    start, size = slab_range(slab, layers)
-    penalised = slab[1] >= 0
+    start, size = slab[0], slab[1]
+    penalised = is_penalised(slab)
     squares = call_update(
         step.update,
         (
             vector(parameters, start, size),
-            vector(room.gradient, start, size),
+            vector(room.sums, gradient, size),
             vector(slots[0], start, size),
             vector(slots[least(1, slots.shape[0] - 1)], start, size),
             vector(slots[slots.shape[0] - 1], start, size),
             step.coefficients[number],
             step.shrinks[number] if penalised else kind(0),
-            decay,
+            decay if penalised else kind(0),
             step.hyper,
         ),
     )
-    if penalised and slab[0] > 0:
-        renew_transposed(slab[0], slab[1], slab[2], layers, room, parameters)
+    if not penalised:
+        return 0.0
+    for layer in range(slab[2], slab[4] + 1):
+        first = slab[3] if layer == slab[2] else 0
+        last = slab[5] if layer == slab[4] else layers.sizes[layer]
+        if layer > 0:
+            renew_transposed(layer, first, last, layers, room, parameters)
     return squares
 
 

@@ -78,13 +78,14 @@ class Room(NamedTuple):
     gap : int
         Elements between two blocks of rows in a layer's part.
     gradient : ndarray of shape (parameters,)
+        The end of `sums`.
     losses, squares : ndarray of float64
         Partial sums by row block and by slab.
     norms : ndarray of float64
         Sums of the squares of the gradient, by slab.
-    sums : ndarray of shape (row blocks * sums_step,)
+    sums : ndarray of shape (row blocks * sums_step + parameters,)
         Gradients by row block: of biases and scales, and where blocks compute their
-        weights' gradient, of all parameters.
+        weights' gradient, of all parameters. At the end that of all rows.
     sums_size : int
         Number of these parameters, the last ones of all.
     sums_step : int
@@ -93,9 +94,8 @@ class Room(NamedTuple):
         Normalised inputs of the hidden layers; empty if they are not.
     inverses : ndarray
         What each row of each layer was multiplied by in normalising it.
-    slabs : ndarray of int64 of shape (slabs, 3)
-        Layer, first and last row of its weights; first = -1 for its biases, -2 for its
-        scales.
+    slabs : ndarray of int64 of shape (slabs, 6)
+        See `plan.slabs`.
     block : int
         Rows of a block.
     multiply : int

@@ -12,72 +12,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-
-class _Emitter:
-    """Writes instructions on vectors of one kind."""
-
-    def __init__(self, context, builder, scalar, lanes):
-        self.builder = builder
-        self.lanes = lanes
-        self.scalar = context.get_value_type(scalar)
-        self.vector = ir.VectorType(self.scalar, lanes)
-        self.mask_type = ir.VectorType(ir.IntType(1), lanes)
-        self._bytes = scalar.bitwidth // 8
-        self._suffix = f"v{lanes}f{scalar.bitwidth}"
-        self.zero = ir.Constant(self.vector, [0.0] * lanes)
-
-    def integer(self, value):
-        return ir.Constant(ir.IntType(64), value)
-
-    def _function(self, name, result, kinds):
-        signature = ir.FunctionType(result, kinds)
-        return cgutils.get_or_insert_function(self.builder.module, signature, name)
-
-    def spread(self, value):
-        """A vector with the value in every lane."""
-        empty = ir.Constant(ir.VectorType(value.type, self.lanes), ir.Undefined)
-        first = ir.Constant(ir.IntType(32), 0)
-        indices = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), None)
-        single = self.builder.insert_element(empty, value, first)
-        return self.builder.shuffle_vector(single, empty, indices)
-
-    def mask(self, n_lanes):
-        """The first lanes on, the others off."""
-        kind = ir.VectorType(ir.IntType(64), self.lanes)
-        numbers = ir.Constant(kind, list(range(self.lanes)))
-        return self.builder.icmp_signed("<", numbers, self.spread(n_lanes))
-
-    def load(self, place, mask):
-        place = self.builder.bitcast(place, self.vector.as_pointer())
-        if mask is None:
-            return self.builder.load(place, align=self._bytes)
-        kinds = [place.type, ir.IntType(32), self.mask_type, self.vector]
-        name = f"llvm.masked.load.{self._suffix}.p0"
-        align = ir.Constant(ir.IntType(32), self._bytes)
-        function = self._function(name, self.vector, kinds)
-        return self.builder.call(function, [place, align, mask, self.zero])
-
-    def store(self, value, place, mask):
-        place = self.builder.bitcast(place, self.vector.as_pointer())
-        if mask is None:
-            self.builder.store(value, place, align=self._bytes)
-            return
-        kinds = [self.vector, place.type, ir.IntType(32), self.mask_type]
-        name = f"llvm.masked.store.{self._suffix}.p0"
-        align = ir.Constant(ir.IntType(32), self._bytes)
-        function = self._function(name, ir.VoidType(), kinds)
-        self.builder.call(function, [value, place, align, mask])
-
-    def sum_lanes(self, start, value):
-        name = f"llvm.vector.reduce.fadd.{self._suffix}"
-        function = self._function(name, self.scalar, [self.scalar, self.vector])
-        return self.builder.call(function, [start, value], fastmath=("reassoc",))
-
-    def multiply_add(self, a, b, c):
-        # Fused where the processor can; fma proper would be a call where it cannot.
-        name = f"llvm.fmuladd.{self._suffix}"
-        function = self._function(name, self.vector, [self.vector] * 3)
-        return self.builder.call(function, [a, b, c])
+from skmlp.backends.cpu.emitter import Emitter
 
 
 def tile(rows, vectors, lanes):
@@ -97,7 +32,7 @@ def tile(rows, vectors, lanes):
         def generate(context, builder, signature, values):
             a, a_row, a_step, b, b_step, *others = values
             start, start_row, begins, out, out_row, inner, tail = others
-            emit = _Emitter(context, builder, signature.args[0].dtype, lanes)
+            emit = Emitter(context, builder, signature.args[0].dtype, lanes)
             last_mask = emit.mask(tail)
             masks = [None] * (vectors - 1) + [last_mask]
             places = list(pairs(range(rows), range(vectors)))
@@ -174,7 +109,7 @@ def packer(vectors, lanes):
     def pack(typing_context, b, b_step, target, rows, tail):
         def generate(context, builder, signature, values):
             b, b_step, target, rows, tail = values
-            emit = _Emitter(context, builder, signature.args[0].dtype, lanes)
+            emit = Emitter(context, builder, signature.args[0].dtype, lanes)
             masks = [None] * (vectors - 1) + [emit.mask(tail)]
             with cgutils.for_range(builder, rows) as loop:
                 here = builder.gep(b, [builder.mul(loop.index, b_step)])
@@ -205,7 +140,7 @@ def dots(rows, lanes):
     ):
         def generate(context, builder, signature, values):
             a, a_row, vector, start, start_row, begins, out, out_row, inner = values
-            emit = _Emitter(context, builder, signature.args[0].dtype, lanes)
+            emit = Emitter(context, builder, signature.args[0].dtype, lanes)
             width = emit.integer(lanes)
             whole = builder.mul(builder.sdiv(inner, width), width)
             sums = [cgutils.alloca_once_value(builder, emit.zero) for _ in range(rows)]
@@ -223,7 +158,9 @@ def dots(rows, lanes):
                 _,
             ):
                 add_products(p, None)
-            add_products(whole, emit.mask(builder.sub(inner, whole)))
+            rest = builder.sub(inner, whole)
+            with builder.if_then(builder.icmp_signed(">", rest, emit.integer(0))):
+                add_products(whole, emit.mask(rest))
             begins = builder.icmp_signed("!=", begins, emit.integer(0))
             for i, total in enumerate(sums):
                 first = cgutils.alloca_once_value(
@@ -279,7 +216,7 @@ def squares(is_whole):
     ):
         def generate(context, builder, signature, values):
             source, source_row, target, target_row, rows, columns = values
-            emit = _Emitter(context, builder, signature.args[0].dtype, SQUARE)
+            emit = Emitter(context, builder, signature.args[0].dtype, SQUARE)
 
             def masks(inner, outer):
                 """Of every vector: none beyond the last, and none of its last lanes."""
