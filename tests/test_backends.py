@@ -50,7 +50,8 @@ def make_problem(network, *, weighted=False, is_sparse=False, dtype=np.float64):
     x = rng.normal(size=(N_ROWS, N_FEATURES)) * (rng.random((N_ROWS, N_FEATURES)) < 0.6)
     x = sparse.csr_array(x.astype(dtype)) if is_sparse else x.astype(dtype)
     weights = rng.uniform(0.2, 3, N_ROWS).astype(dtype) if weighted else None
-    targets = targets_of(network.loss, N_ROWS, rng).astype(dtype)
+    targets = targets_of(network.loss, N_ROWS, rng)[:, : network.target_columns]
+    targets = np.ascontiguousarray(targets, dtype=dtype)
     rows = np.arange(N_ROWS)
     return Problem(network, x, targets, weights, rows, 0.3)
 
@@ -244,6 +245,14 @@ def test_weights_decay_before_the_step_and_biases_do_not(backend):
 def test_activations_equal_the_reference(activation, dtype):
     # Beside those that keep their inputs and those that do not.
     network = make_network(SQUARED, [activation, "silu", activation])
+    assert_equals_reference(network, dtype=dtype, weighted=True)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("activation", HIDDEN)
+def test_activations_below_a_single_output_equal_the_reference(activation, dtype):
+    network = make_network(SQUARED, ["silu", activation])
+    network = network._replace(sizes=(N_FEATURES, 6, 21, 1))
     assert_equals_reference(network, dtype=dtype, weighted=True)
 
 

@@ -45,7 +45,9 @@ def test_activations_of_single_precision_have_no_double(compiled, row):
     for keeps in (False, True):
         loops.activation.__wrapped__(row, SINGLE, keeps=keeps)
     loops.slope.__wrapped__(row, SINGLE)
-    assert [roundings(loop) for loop in compiled] == [0, 0, 0]
+    loops.single_slope.__wrapped__(row, SINGLE)
+    assert [roundings(loop) for loop in compiled] == [0] * len(compiled)
+    assert len(compiled) == (3 if row.slope is None else 4)
 
 
 @pytest.mark.parametrize("row", LOSSES, ids=name_of)

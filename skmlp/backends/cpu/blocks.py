@@ -11,7 +11,12 @@ from skmlp.backends.cpu.first_layer import (
     load_rows,
     multiply_rows,
 )
-from skmlp.backends.cpu.loops import call_activation, call_loss, call_slope
+from skmlp.backends.cpu.loops import (
+    call_activation,
+    call_loss,
+    call_single_slope,
+    call_slope,
+)
 from skmlp.backends.cpu.memory import least, matrix, vector
 from skmlp.backends.cpu.normalising import call_back, call_norm
 from skmlp.backends.cpu.products import product, product_of_transposed
@@ -162,11 +167,24 @@ def loss_of_block(layers, data, room, parameters, rows, lo, scale):
 
 
 @jit.inline
-def back_to_layer(layers, room, extras, n, lo, layer, step):
-    """Deltas of a block and their sums, from a layer to the hidden one before it."""
-    sums = sums_of_block(room, lo)
-    sizes = layers.sizes
-    columns = sizes[layer]
+def _back_from_single(layers, room, lo, layer, delta, known):
+    """Deltas of a block below a single output: their product needs no loop over it."""
+    n, columns = delta.shape
+    place = layers.weights[layer] - layers.weights[1]
+    call_single_slope(
+        layers.single_slopes[layer - 1],
+        (
+            *(delta, known),
+            vector(room.deltas, start_of(layers, room, layer + 1, lo), n),
+            vector(room.transposed, place, columns),
+        ),
+    )
+
+
+@jit.inline
+def _back_from_layer(layers, room, extras, lo, layer, step, delta, known):
+    """Deltas of a block below a layer."""
+    n, columns = delta.shape
     start = start_of(layers, room, layer, lo)
     product(
         room.multiply,
@@ -174,17 +192,29 @@ def back_to_layer(layers, room, extras, n, lo, layer, step):
         (room.transposed, layers.weights[layer] - layers.weights[1]),
         (room.deltas, start, 0),
         (room.deltas, start),
-        (n, columns, sizes[layer + 1]),
+        (n, columns, layers.sizes[layer + 1]),
     )
-    delta = matrix(room.deltas, start, n, columns)
     if extras.drop != 0:
         how = _dropout_arguments(extras, layer - 1, lo, step)
         call_drop(extras.drop, (delta, *how))
+    call_slope(layers.slopes[layer - 1], (delta, known))
+
+
+@jit.inline
+def back_to_layer(layers, room, extras, n, lo, layer, step):
+    """Deltas of a block and their sums, from a layer to the hidden one before it."""
+    columns = layers.sizes[layer]
+    start = start_of(layers, room, layer, lo)
+    delta = matrix(room.deltas, start, n, columns)
     source = room.inputs if layers.keeps[layer - 1] != 0 else room.outputs
     known = matrix(source, start, n, columns)
-    call_slope(layers.slopes[layer - 1], (delta, known))
-    out = vector(room.sums, sums + layers.biases[layer - 1], columns)
-    sum_columns(delta, out)
+    is_single = layer == layers.single_slopes.shape[0]
+    if is_single and layers.single_slopes[layer - 1] != 0:
+        _back_from_single(layers, room, lo, layer, delta, known)
+    else:
+        _back_from_layer(layers, room, extras, lo, layer, step, delta, known)
+    place = sums_of_block(room, lo) + layers.biases[layer - 1]
+    sum_columns(delta, vector(room.sums, place, columns))
 
 
 @jit.inline

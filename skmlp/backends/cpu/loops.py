@@ -24,6 +24,7 @@ from skmlp.rules.optimizers import OPTIMIZERS
 
 call_activation = jit.caller(types.int64)
 call_slope = jit.caller(types.int64)
+call_single_slope = jit.caller(types.int64)
 call_loss = jit.caller(types.float64)
 call_update = jit.caller(types.float64)
 
@@ -116,6 +117,18 @@ def _slope_loop(slope):
         block, given = flat(delta), flat(source)
         for e in range(block.shape[0]):
             block[e] *= slope(given[e])
+        return 0
+
+    return loop
+
+
+def _single_slope_loop(slope):
+    """Back from a single output: delta need not be read before it is set."""
+
+    def loop(delta, source, outer, weights):
+        for i in range(delta.shape[0]):
+            for j in range(delta.shape[1]):
+                delta[i, j] = outer[i] * weights[j] * slope(source[i, j])
         return 0
 
     return loop
@@ -316,6 +329,10 @@ class Kinds:
         """Delta, source."""
         return types.int64(self.matrix, self.matrix)
 
+    def single_slope(self):
+        """Delta, source, the output's deltas, its weights."""
+        return types.int64(self.matrix, self.matrix, *(self.vector,) * 2)
+
     def loss(self):
         """Z, delta, targets, weights, rows, scale, parameters."""
         return types.float64(
@@ -387,6 +404,18 @@ def slope(row, dtype):
     if row.slope is None:
         return address_of(_softmax_slope, f"{__name__}._softmax_slope", signature)
     return _from_rules(_slope_loop, row, (row.slope,), signature)
+
+
+@functools.cache
+def single_slope(row, dtype):
+    """Address of ``delta = outer weights slope(source)``, back from a single output.
+
+    0 where a slope is not by element.
+    """
+    if row.slope is None:
+        return 0
+    signature = Kinds(dtype).single_slope()
+    return _from_rules(_single_slope_loop, row, (row.slope,), signature)
 
 
 @functools.cache

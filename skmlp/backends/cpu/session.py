@@ -64,6 +64,7 @@ def _layers(network, dtype):
             loops.activation(row, dtype, keeps=False) for row in network.rules
         ),
         slopes=_addresses(()),
+        single_slopes=_addresses(()),
         by_input=np.zeros(len(network.rules), dtype=np.int64),
         keeps=np.zeros(len(network.rules), dtype=np.int64),
         loss=0,
@@ -82,12 +83,16 @@ def _addresses(numbers):
 def _training_layers(network, dtype, drops):
     """The network with all that a minibatch needs."""
     rules = network.rules
+    # Dropout comes between the product and the slope.
+    is_single = network.sizes[-1] == 1 and not drops
+    singles = [loops.single_slope(row, dtype) for row in rules] if is_single else []
     by_input = np.array([row.by_input for row in rules], dtype=np.int64)
     return _layers(network, dtype)._replace(
         activations=_addresses(
             loops.activation(row, dtype, keeps=row.by_input) for row in rules
         ),
         slopes=_addresses(loops.slope(row, dtype) for row in rules),
+        single_slopes=_addresses(singles),
         by_input=by_input,
         keeps=np.ones_like(by_input) if drops else by_input,
         loss=loops.loss(network.loss, dtype),

@@ -25,6 +25,10 @@ class Layers(NamedTuple):
         Addresses of each hidden layer's activation; in `predict` also the output's.
     slopes : ndarray of int64
         Addresses of each hidden layer's slope.
+    single_slopes : ndarray of int64
+        Addresses of each hidden layer's slope together with the way back to it from a
+        single output, 0 for those that have no such loop; empty where there is no
+        single output.
     by_input : ndarray of int64
         1 for each hidden layer whose slope is a function of its inputs; else 0.
     keeps : ndarray of int64
@@ -45,6 +49,7 @@ class Layers(NamedTuple):
     biases: np.ndarray
     activations: np.ndarray
     slopes: np.ndarray
+    single_slopes: np.ndarray
     by_input: np.ndarray
     keeps: np.ndarray
     loss: int
