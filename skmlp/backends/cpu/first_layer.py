@@ -15,7 +15,7 @@ from skmlp.backends.cpu.products import product, product_of_transposed
 from skmlp.backends.cpu.vectors import copy_row
 
 # How far ahead rows are asked for: about as long as memory takes to answer.
-_BYTES_AHEAD = 2048
+_BYTES_AHEAD = 8192
 
 
 class SparseRows(NamedTuple):

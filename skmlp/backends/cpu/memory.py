@@ -82,8 +82,9 @@ def prefetch(typing_context, array, offset):
         function = cgutils.get_or_insert_function(
             builder.module, kind, "llvm.prefetch.p0"
         )
-        # To read, of the highest locality, data.
-        builder.call(function, [place, number(0), number(3), number(1)])
+        # To read; to the second level, which may wait for more lines than the first
+        # at a time; data.
+        builder.call(function, [place, number(0), number(2), number(1)])
         return context.get_dummy_value()
 
     return types.void(array, types.intp), generate
