@@ -34,17 +34,17 @@ def aligned_copy(values):
     return out
 
 
+def whole_lines(size, dtype):
+    """The number of elements of the lines that hold so many."""
+    per_line = LINE_BYTES // dtype.itemsize
+    return -(-size // per_line) * per_line
+
+
 def transposed(network, parameters):
     """Every layer's weights but the first's, transposed, one after the other."""
     coefs, _ = views(network, parameters)
     parts = [coef.T.ravel() for coef in coefs[1:]]
     return aligned_copy(np.concatenate([np.empty(0, parameters.dtype), *parts]))
-
-
-def _whole_lines(size, dtype):
-    """The number of elements of the lines that hold so many."""
-    per_line = LINE_BYTES // dtype.itemsize
-    return -(-size // per_line) * per_line
 
 
 def make_room(problem, batch_size, parameters):
@@ -62,8 +62,8 @@ def make_room(problem, batch_size, parameters):
     between = plan.GAP_BYTES // dtype.itemsize
     # Slabs of a gradient of its own read a layer's rows across all blocks.
     gap = between if sums_all else 0
-    sums_step = _whole_lines(sums_size, dtype) + between
-    lengths = [_whole_lines(batch_size * units, dtype) for units in sizes]
+    sums_step = whole_lines(sums_size, dtype) + between
+    lengths = [whole_lines(batch_size * units, dtype) for units in sizes]
     ends = np.cumsum([0] + [length + n_blocks * gap for length in lengths])
     normalises = network.normalization is not None
     slabs = plan.slabs(network, batch_size, dtype.itemsize, summed=sums_all)

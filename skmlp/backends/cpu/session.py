@@ -15,7 +15,13 @@ from skmlp.backends.cpu.extras import extras_of
 from skmlp.backends.cpu.first_layer import SparseRows
 from skmlp.backends.cpu.normalising import layer_loops
 from skmlp.backends.cpu.pace import Pace
-from skmlp.backends.cpu.rooms import aligned_copy, make_room, transposed
+from skmlp.backends.cpu.rooms import (
+    aligned,
+    aligned_copy,
+    make_room,
+    transposed,
+    whole_lines,
+)
 from skmlp.backends.cpu.structures import Data, Layers, Room, Span, Step
 from skmlp.backends.cpu.team import Team
 from skmlp.by_reference import Packed
@@ -306,7 +312,8 @@ def _predict(network, parameters, source, activation, n_jobs):
     work = n_rows * _row_work(network, x)
     n_threads = min(plan.threads_for(work, n_jobs), n_blocks)
     out = np.empty((n_rows, network.sizes[-1]), dtype=dtype)
-    scratch = np.empty((n_threads, 2 * block * width), dtype=dtype)
+    size = 2 * whole_lines(block * width, dtype)
+    scratch = aligned(n_threads * size, dtype).reshape(n_threads, size)
     room = (scratch, block, products.multiplier(dtype))
     # By rows, not names: the row that a name stands for may have been exchanged.
     by_rows = network._replace(activations=tuple(network.rules), loss=None)
