@@ -1,5 +1,8 @@
 """Runs the tests of the folder `gpu` and reports them, a file in a process of its own.
 
+The simulator has one core to a process, so a process runs on every core; on a GPU one
+after the other, since some tests measure its free memory.
+
 Whether kernels run on a GPU or in the simulator is settled for a whole process before
 Numba is imported, and the other tests need a Numba without the simulator.
 """
@@ -7,10 +10,12 @@ Numba is imported, and the other tests need a Numba without the simulator.
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from nvidia import driver
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "tests" / "gpu").rglob("test_*.py"))
@@ -43,11 +48,36 @@ def outcomes_of(report):
         yield case.get("name"), outcome, why
 
 
+def report_of(folder, path):
+    return folder / f"{path.stem}.xml"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("reports")
+
+
+@pytest.fixture(scope="module")
+def runs(request, folder):
+    """What becomes of each file that is asked for, as soon as its process has ended."""
+    calls = [getattr(item, "callspec", None) for item in request.session.items]
+    asked_for = [call.params.get("path") for call in calls if call is not None]
+    wanted = [path for path in FILES if path in asked_for]
+    # The largest first, so that none is left over at the end.
+    wanted.sort(key=lambda path: -path.stat().st_size)
+    at_once = (os.cpu_count() or 1) if driver() is None else 1
+    with ThreadPoolExecutor(at_once) as pool:
+        yield {
+            path: pool.submit(run_pytest, path, report_of(folder, path))
+            for path in wanted
+        }
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_in_its_own_process(path, tmp_path, subtests):
-    done = run_pytest(path, tmp_path / "report.xml")
+def test_in_its_own_process(path, runs, folder, subtests):
+    done = runs[path].result()
     assert done.returncode in (0, 1), done.stdout + done.stderr
-    outcomes = list(outcomes_of(tmp_path / "report.xml"))
+    outcomes = list(outcomes_of(report_of(folder, path)))
     assert any(outcome != "skipped" for _, outcome, _ in outcomes)
     for name, outcome, why in outcomes:
         if outcome == "passed":

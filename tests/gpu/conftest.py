@@ -6,29 +6,13 @@ the whole process. That is why these tests run in a process of their own, which
 ``NUMBA_ENABLE_CUDASIM=1`` they run in the simulator beside a GPU, too.
 """
 
-import ctypes
 import os
-import sys
 
 import pytest
-
-_DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-
-
-def _count_gpus():
-    """Number of NVIDIA GPUs, by the driver and without Numba."""
-    try:
-        driver = ctypes.CDLL(_DRIVER)
-    except OSError:
-        return 0
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-        return 0
-    return count.value
-
+from nvidia import count_gpus
 
 if "NUMBA_ENABLE_CUDASIM" not in os.environ:
-    os.environ["NUMBA_ENABLE_CUDASIM"] = "0" if _count_gpus() else "1"
+    os.environ["NUMBA_ENABLE_CUDASIM"] = "0" if count_gpus() else "1"
 SIMULATED = os.environ["NUMBA_ENABLE_CUDASIM"] == "1"
 
 if SIMULATED:
