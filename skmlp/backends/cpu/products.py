@@ -31,15 +31,13 @@ from skmlp.backends.cpu.memory import advance, buffer, least, pointer
 from skmlp.backends.cpu.tiles import SQUARE, dots, packer, squares, tile
 from skmlp.backends.cpu.vectors import copy_row
 
-# Rows of b that stay in the cache while all rows of a pass by; as many where they are
-# packed, for a panel then fills half of a first-level cache.
+# Rows of b that stay in the cache while all rows of a pass by.
 _INNER = 256
-_PACKED_INNER = 128
 # Bytes from row to row from which on packing pays, of b and of a transposed a, for how
 # many rows of the result and for how many panels that share the rows of a.
 _FAR_B, _FAR_A = 1024, 2048
 _MANY_ROWS, _MANY_PANELS = 16, 4
-# Tiles of rows for which a is packed at a time: 128 KB in double precision.
+# Tiles of rows for which a is packed at a time: 256 KB in double precision.
 _PACKED_TILES = 16
 
 
@@ -179,8 +177,8 @@ def _multiply(scalar, lanes):
     width = _VECTORS * lanes
     panels, pack_rows = _panels(lanes), _pack_rows()
     single_column = _single_column(lanes)
-    room_of_a = buffer(scalar, _PACKED_TILES * _TILE * _PACKED_INNER)
-    room_of_b = buffer(scalar, width * _PACKED_INNER)
+    room_of_a = buffer(scalar, _PACKED_TILES * _TILE * _INNER)
+    room_of_b = buffer(scalar, width * _INNER)
 
     def multiply(a, strides, b, b_step, start, begins, out, out_row, sizes):
         rows, columns, inner = sizes
@@ -197,10 +195,8 @@ def _multiply(scalar, lanes):
         packs = row == 1 and step * itemsize >= _FAR_A
         packs &= columns >= _MANY_PANELS * width
         rows_at_once = _PACKED_TILES * _ROWS if packs else rows
-        far = packs or b_step * itemsize >= _FAR_B
-        at_once = _PACKED_INNER if far else _INNER
-        for p in range(0, inner, at_once):
-            depth = least(at_once, inner - p)
+        for p in range(0, inner, _INNER):
+            depth = least(_INNER, inner - p)
             if p > 0:
                 start, begins = out, (out_row, 1)
             from_b = advance(b, p * b_step)
