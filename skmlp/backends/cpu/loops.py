@@ -187,18 +187,16 @@ def _loss_loop(value, slope, link, link_slope, target):
             a = link(all_z[e])
             all_z[e] = value(y, a, p)
             all_delta[e] = slope(y, a, p) * link_slope(a)
+        if weights.shape[0] > 0:
+            for i in range(n):
+                for j in range(columns):
+                    z[i, j] *= weights[rows[i]]
+                    delta[i, j] *= weights[rows[i]]
         total = 0.0
-        if weights.shape[0] == 0:
-            for e in range(all_z.shape[0]):
-                total += all_z[e]
-                all_delta[e] *= scale
-            return total * scale
-        for i in range(n):
-            w = _weight(weights, rows[i], scale)
-            for j in range(columns):
-                total += w * z[i, j]
-                delta[i, j] *= w
-        return total
+        for e in range(all_z.shape[0]):
+            total += all_z[e]
+            all_delta[e] *= scale
+        return total * scale
 
     return loop
 
