@@ -15,7 +15,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from nvidia import driver
+from gpu_driver import driver
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "tests" / "gpu").rglob("test_*.py"))

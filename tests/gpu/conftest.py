@@ -9,7 +9,7 @@ the whole process. That is why these tests run in a process of their own, which
 import os
 
 import pytest
-from nvidia import count_gpus
+from gpu_driver import count_gpus
 
 if "NUMBA_ENABLE_CUDASIM" not in os.environ:
     os.environ["NUMBA_ENABLE_CUDASIM"] = "0" if count_gpus() else "1"
