@@ -44,7 +44,7 @@ def transposed(network, parameters):
     """Every layer's weights but the first's, transposed, one after the other."""
     coefs, _ = views(network, parameters)
     parts = [coef.T.ravel() for coef in coefs[1:]]
-    return aligned_copy(np.concatenate([np.empty(0, parameters.dtype), *parts]))
+    return np.concatenate([np.empty(0, parameters.dtype), *parts])
 
 
 def make_room(problem, batch_size, parameters):
@@ -87,5 +87,5 @@ def make_room(problem, batch_size, parameters):
         slabs=slabs,
         block=block,
         multiply=products.multiplier(dtype),
-        transposed=transposed(network, parameters),
+        transposed=aligned_copy(transposed(network, parameters)),
     )
