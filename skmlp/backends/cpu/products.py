@@ -26,7 +26,7 @@ import functools
 from numba import from_dtype, types
 
 from skmlp import jit
-from skmlp.backends.cpu.emitter import VECTOR_BYTES
+from skmlp.backends.cpu.emitter import MASKS_ARE_FREE, VECTOR_BYTES
 from skmlp.backends.cpu.memory import advance, buffer, least, pointer
 from skmlp.backends.cpu.tiles import SQUARE, dots, packer, squares, tile
 from skmlp.backends.cpu.vectors import copy_row
@@ -49,15 +49,21 @@ _HEIGHTS = (_ROWS, 4, 1)
 _TILE = 8
 
 
-def _panel(vectors, lanes):
-    """A function that computes all rows of up to `vectors` vectors of columns."""
-    tall, middle, single = (tile(height, vectors, lanes) for height in _HEIGHTS)
+def _panel(vectors, lanes, is_whole):
+    """A function that computes all rows of some vectors of columns.
+
+    Of the last vector it takes as many columns as there are, unless it is whole.
+    """
+    tall, middle, single = (
+        tile(height, vectors, lanes, is_whole) for height in _HEIGHTS
+    )
     tall_rows, middle_rows, _ = _HEIGHTS
-    pack = packer(vectors, lanes)
+    pack = packer(vectors, lanes, is_whole)
 
     @jit.inline
-    def panel(a, strides, b, b_step, packed, start, begins, out, out_row, sizes):
+    def panel(a, strides, b, packed, start, begins, out, out_row, sizes):
         rows, columns, inner = sizes
+        b, b_step = b
         tail = columns - (vectors - 1) * lanes
         row, step, tall_step = strides
         from_row, begin = begins
@@ -105,54 +111,74 @@ def _single_column(lanes):
     return single_column
 
 
-def _panels(lanes):
-    """The loop over panels, for the part of the inner dimension that is taken at once.
-
-    Strides of a are those by row, by inner index, and by as many rows as a tile has.
-    """
-    one, two, three = (_panel(min(v, _VECTORS), lanes) for v in (1, 2, 3))
-    width = _VECTORS * lanes
+def _columns_by_masks(lanes):
+    """A function for as many columns as a tile is wide, or fewer (see `_panel`)."""
+    one, two, three = (_panel(vectors, lanes, is_whole=False) for vectors in (1, 2, 3))
     # A vector of half the width for the last few columns, of 50 or 100 for example.
-    narrow_lanes = lanes // 2 if lanes >= 4 else 0
-    narrow = _panel(1, max(1, narrow_lanes))
+    narrow_lanes = lanes // 2
+    narrow = _panel(1, narrow_lanes, is_whole=False)
 
     @jit.inline
-    def panels(a, strides, b, b_step, packed, start, begins, out, out_row, sizes):
-        rows, columns, inner = sizes
-        for j in range(0, columns, width):
-            n = least(width, columns - j)
-            rest = n % lanes
-            if rest <= narrow_lanes:
-                n -= rest
-            else:
-                rest = 0
-            here = advance(b, j)
-            begun = advance(start, j)
-            to = advance(out, j)
-            part = (rows, n, inner)
-            if n > 2 * lanes:
-                three(
-                    a, strides, here, b_step, packed, begun, begins, to, out_row, part
-                )
-            elif n > lanes:
-                two(a, strides, here, b_step, packed, begun, begins, to, out_row, part)
-            elif n > 0:
-                one(a, strides, here, b_step, packed, begun, begins, to, out_row, part)
-            if rest > 0:
-                here = advance(here, n)
-                begun = advance(begun, n)
-                to = advance(to, n)
-                part = (rows, rest, inner)
-                narrow(
-                    a, strides, here, b_step, packed, begun, begins, to, out_row, part
-                )
+    def multiply_columns(a, strides, b, packed, start, begins, out, out_row, sizes):
+        rows, n, inner = sizes
+        rest = n % lanes
+        if rest > narrow_lanes:
+            rest = 0
+        n -= rest
+        some = (rows, n, inner)
+        if n > 2 * lanes:
+            three(a, strides, b, packed, start, begins, out, out_row, some)
+        elif n > lanes:
+            two(a, strides, b, packed, start, begins, out, out_row, some)
+        elif n > 0:
+            one(a, strides, b, packed, start, begins, out, out_row, some)
+        if rest > 0:
+            b, start = (advance(b[0], n), b[1]), advance(start, n)
+            some = (rows, rest, inner)
+            narrow(a, strides, b, packed, start, begins, advance(out, n), out_row, some)
 
-    return panels
+    return multiply_columns
+
+
+def _columns_by_wholes(lanes):
+    """The same where masks cost something: they are in the last columns' panel only."""
+    one, two = _panel(1, lanes, is_whole=True), _panel(2, lanes, is_whole=True)
+    three = two if _VECTORS == 2 else _panel(3, lanes, is_whole=True)
+    part = _panel(1, lanes, is_whole=False)
+    narrow_lanes = lanes // 2
+    narrow = _panel(1, narrow_lanes, is_whole=False)
+    # Sums of a single vector are too few to keep the processor busy.
+    one_and_part = _panel(2, lanes, is_whole=False)
+
+    @jit.inline
+    def multiply_columns(a, strides, b, packed, start, begins, out, out_row, sizes):
+        rows, n, inner = sizes
+        if lanes < n < 2 * lanes:
+            one_and_part(a, strides, b, packed, start, begins, out, out_row, sizes)
+            return
+        rest = n % lanes
+        n -= rest
+        some = (rows, n, inner)
+        if n > 2 * lanes:
+            three(a, strides, b, packed, start, begins, out, out_row, some)
+        elif n > lanes:
+            two(a, strides, b, packed, start, begins, out, out_row, some)
+        elif n > 0:
+            one(a, strides, b, packed, start, begins, out, out_row, some)
+        if rest > 0:
+            b, start = (advance(b[0], n), b[1]), advance(start, n)
+            out, some = advance(out, n), (rows, rest, inner)
+            if rest > narrow_lanes:
+                part(a, strides, b, packed, start, begins, out, out_row, some)
+            else:
+                narrow(a, strides, b, packed, start, begins, out, out_row, some)
+
+    return multiply_columns
 
 
 def _pack_rows():
     """A function that lays a transposed a out tile by tile, in the tile's order."""
-    copy = packer(1, _TILE)
+    copy = packer(1, _TILE, is_whole=False)
 
     @jit.inline
     def pack_rows(a, step, packed, rows, inner):
@@ -175,7 +201,8 @@ def _multiply(scalar, lanes):
     """
     itemsize = VECTOR_BYTES // lanes
     width = _VECTORS * lanes
-    panels, pack_rows = _panels(lanes), _pack_rows()
+    by_columns = _columns_by_masks if MASKS_ARE_FREE else _columns_by_wholes
+    multiply_columns, pack_rows = by_columns(lanes), _pack_rows()
     single_column = _single_column(lanes)
     room_of_a = buffer(scalar, _PACKED_TILES * _TILE * _INNER)
     room_of_b = buffer(scalar, width * _INNER)
@@ -204,15 +231,18 @@ def _multiply(scalar, lanes):
                 here = advance(a, p * step + i * row)
                 begun = advance(start, i * begins[0])
                 to = advance(out, i * out_row)
-                part = (least(rows_at_once, rows - i), columns, depth)
+                high = least(rows_at_once, rows - i)
+                # By row, by inner index, and by as many rows as a tile has.
                 how = (row, step, _ROWS * row)
                 if packs:
-                    pack_rows(here, step, tiled, part[0], depth)
+                    pack_rows(here, step, tiled, high, depth)
                     here, how = tiled, (1, _TILE, _TILE * depth)
-                panels(
-                    *(here, how, from_b, b_step, packed),
-                    *(begun, begins, to, out_row, part),
-                )
+                for j in range(0, columns, width):
+                    multiply_columns(
+                        *(here, how, (advance(from_b, j), b_step), packed),
+                        *(advance(begun, j), begins, advance(to, j), out_row),
+                        (high, least(width, columns - j), depth),
+                    )
         return 0
 
     return multiply

@@ -2,7 +2,8 @@
 
 LLVM's own vectoriser does not keep a tile of sums in registers, so the vectors are
 spelled out here: what the innermost loops of `products` do, and nothing else. Lanes
-beyond a matrix's last column are masked: neither read nor written.
+beyond a matrix's last column are masked: neither read nor written. What is whole has no
+masks, where these cost something (see `emitter`).
 """
 
 from itertools import product as pairs
@@ -15,7 +16,7 @@ from numba.extending import intrinsic
 from skmlp.backends.cpu.emitter import Emitter
 
 
-def tile(rows, vectors, lanes):
+def tile(rows, vectors, lanes, is_whole):
     """An intrinsic that computes rows × vectors of the result.
 
     Its arguments: a, its strides by row and by inner index; b and its stride by inner
@@ -33,7 +34,7 @@ def tile(rows, vectors, lanes):
             a, a_row, a_step, b, b_step, *others = values
             start, start_row, begins, out, out_row, inner, tail = others
             emit = Emitter(context, builder, signature.args[0].dtype, lanes)
-            last_mask = emit.mask(tail)
+            last_mask = None if is_whole else emit.mask(tail)
             masks = [None] * (vectors - 1) + [last_mask]
             places = list(pairs(range(rows), range(vectors)))
 
@@ -42,6 +43,10 @@ def tile(rows, vectors, lanes):
                 offset = builder.add(offset, emit.integer(v * lanes))
                 return builder.gep(matrix, [offset])
 
+            rows_of_a = [
+                emit.opaque(builder.gep(a, [builder.mul(a_row, emit.integer(i))]))
+                for i in range(rows)
+            ]
             fresh = builder.append_basic_block("fresh")
             loaded = builder.append_basic_block("loaded")
             body = builder.append_basic_block("body")
@@ -59,12 +64,12 @@ def tile(rows, vectors, lanes):
 
             builder.position_at_end(body)
             p = builder.phi(inner.type)
-            a_place = builder.phi(a.type)
+            along_a = builder.phi(inner.type)
             b_place = builder.phi(b.type)
             sums = [builder.phi(emit.vector) for _ in places]
             for block, starts in ((fresh, [emit.zero] * len(places)), (loaded, held)):
                 p.add_incoming(emit.integer(0), block)
-                a_place.add_incoming(a, block)
+                along_a.add_incoming(emit.integer(0), block)
                 b_place.add_incoming(b, block)
                 for total, start in zip(sums, starts, strict=True):
                     total.add_incoming(start, block)
@@ -72,17 +77,17 @@ def tile(rows, vectors, lanes):
                 emit.load(builder.gep(b_place, [emit.integer(v * lanes)]), masks[v])
                 for v in range(vectors)
             ]
-            spread = []
-            for i in range(rows):
-                offset = builder.mul(a_row, emit.integer(i))
-                spread.append(emit.spread(builder.load(builder.gep(a_place, [offset]))))
+            spread = [
+                emit.spread(builder.load(builder.gep(row, [along_a])))
+                for row in rows_of_a
+            ]
             added = [
                 emit.multiply_add(spread[i], row_of_b[v], total)
                 for (i, v), total in zip(places, sums, strict=True)
             ]
             following = builder.add(p, emit.integer(1))
             p.add_incoming(following, body)
-            a_place.add_incoming(builder.gep(a_place, [a_step]), body)
+            along_a.add_incoming(builder.add(along_a, a_step), body)
             b_place.add_incoming(builder.gep(b_place, [b_step]), body)
             for total, new in zip(sums, added, strict=True):
                 total.add_incoming(new, body)
@@ -98,7 +103,7 @@ def tile(rows, vectors, lanes):
     return compute
 
 
-def packer(vectors, lanes):
+def packer(vectors, lanes, is_whole):
     """An intrinsic that lays rows of up to `vectors` vectors side by side.
 
     Its arguments: b and its stride by row; where to; number of rows; lanes in use of
@@ -110,7 +115,8 @@ def packer(vectors, lanes):
         def generate(context, builder, signature, values):
             b, b_step, target, rows, tail = values
             emit = Emitter(context, builder, signature.args[0].dtype, lanes)
-            masks = [None] * (vectors - 1) + [emit.mask(tail)]
+            last_mask = None if is_whole else emit.mask(tail)
+            masks = [None] * (vectors - 1) + [last_mask]
             with cgutils.for_range(builder, rows) as loop:
                 here = builder.gep(b, [builder.mul(loop.index, b_step)])
                 width = emit.integer(vectors * lanes)
