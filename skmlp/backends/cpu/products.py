@@ -9,9 +9,9 @@ vectors, one element of a after the other is spread over a vector, and the width
 vector is what the compiler says the processor has. A measurement beside OpenBLAS is
 part of `benchmarks/products.py`.
 
-Nothing is packed unless rows lie so far apart that each is in a page of its own, and
-many in the same few sets of a cache: then a panel of b, and of a transposed a the part
-that all panels share, are copied to the stack first.
+Nothing is packed unless rows lie so far apart that every one is on lines of the cache,
+or in a page, of its own, and many in the same few sets: then panels of b, and of a
+transposed a the part that all panels share, are copied to the stack first.
 
 b must have contiguous rows, while a may have any strides: a transposed first
 factor costs nothing, a transposed second factor has to be laid out anew (`transpose`).
@@ -28,18 +28,20 @@ from numba import from_dtype, types
 from skmlp import jit
 from skmlp.backends.cpu.emitter import MASKS_ARE_FREE, VECTOR_BYTES
 from skmlp.backends.cpu.memory import advance, buffer, least, pointer
-from skmlp.backends.cpu.tiles import SQUARE, dots, packer, squares, tile
+from skmlp.backends.cpu.tiles import SQUARE, dots, mover, squares, tile
 from skmlp.backends.cpu.vectors import copy_row
 
 # Rows of b that stay in the cache while all rows of a pass by.
 _INNER = 256
 # Bytes from row to row from which on packing pays, of b and of a transposed a, for how
 # many rows of the result and for how many panels that share the rows of a.
-_FAR_B, _FAR_A = 1024, 2048
+_FAR_B, _FAR_A = 512 if VECTOR_BYTES == 32 else 1024, 2048
 _MANY_ROWS, _MANY_PANELS = 16, 4
 # Tiles of rows for which a is packed at a time: 256 KB in double precision.
 _PACKED_TILES = 16
-
+# Panels of b that are packed at a time: a row of a single one of AVX is no more than a
+# line of the cache, and a page would be asked for again and again.
+_PACKED_PANELS = 4 if VECTOR_BYTES == 32 else 1
 
 # Rows and vectors of a tile: its sums, and what is loaded for them, fit the registers,
 # of which AVX has 16 and both AVX-512 and NEON 32.
@@ -58,18 +60,14 @@ def _panel(vectors, lanes, is_whole):
         tile(height, vectors, lanes, is_whole) for height in _HEIGHTS
     )
     tall_rows, middle_rows, _ = _HEIGHTS
-    pack = packer(vectors, lanes, is_whole)
 
     @jit.inline
-    def panel(a, strides, b, packed, start, begins, out, out_row, sizes):
+    def panel(a, strides, b, start, begins, out, out_row, sizes):
         rows, columns, inner = sizes
         b, b_step = b
         tail = columns - (vectors - 1) * lanes
         row, step, tall_step = strides
         from_row, begin = begins
-        if rows >= _MANY_ROWS and b_step * (VECTOR_BYTES // lanes) >= _FAR_B:
-            pack(b, b_step, packed, inner, tail)
-            b, b_step = packed, vectors * lanes
         while rows > 0:
             from_both = (a, row, step, b, b_step)
             of_result = (start, from_row, begin, out, out_row, inner, tail)
@@ -111,83 +109,88 @@ def _single_column(lanes):
     return single_column
 
 
-def _columns_by_masks(lanes):
+def _columns(lanes):
     """A function for as many columns as a tile is wide, or fewer (see `_panel`)."""
-    one, two, three = (_panel(vectors, lanes, is_whole=False) for vectors in (1, 2, 3))
+    is_whole = not MASKS_ARE_FREE
+    one, two = _panel(1, lanes, is_whole), _panel(2, lanes, is_whole)
+    three = two if _VECTORS == 2 else _panel(3, lanes, is_whole)
     # A vector of half the width for the last few columns, of 50 or 100 for example.
     narrow_lanes = lanes // 2
     narrow = _panel(1, narrow_lanes, is_whole=False)
+    # Where masks are free, the panels above are for parts of vectors, too.
+    part, one_and_part = narrow, two
+    if is_whole:
+        part = _panel(1, lanes, is_whole=False)
+        one_and_part = _panel(2, lanes, is_whole=False)
 
     @jit.inline
-    def multiply_columns(a, strides, b, packed, start, begins, out, out_row, sizes):
+    def multiply_columns(a, strides, b, start, begins, out, out_row, sizes):
         rows, n, inner = sizes
         rest = n % lanes
-        if rest > narrow_lanes:
+        # The sums of one vector are too few to keep the processor busy.
+        if is_whole and lanes < n < 2 * lanes:
+            one_and_part(a, strides, b, start, begins, out, out_row, sizes)
+            return
+        if rest > narrow_lanes and not is_whole:
             rest = 0
         n -= rest
         some = (rows, n, inner)
         if n > 2 * lanes:
-            three(a, strides, b, packed, start, begins, out, out_row, some)
+            three(a, strides, b, start, begins, out, out_row, some)
         elif n > lanes:
-            two(a, strides, b, packed, start, begins, out, out_row, some)
+            two(a, strides, b, start, begins, out, out_row, some)
         elif n > 0:
-            one(a, strides, b, packed, start, begins, out, out_row, some)
-        if rest > 0:
-            b, start = (advance(b[0], n), b[1]), advance(start, n)
-            some = (rows, rest, inner)
-            narrow(a, strides, b, packed, start, begins, advance(out, n), out_row, some)
-
-    return multiply_columns
-
-
-def _columns_by_wholes(lanes):
-    """The same where masks cost something: they are in the last columns' panel only."""
-    one, two = _panel(1, lanes, is_whole=True), _panel(2, lanes, is_whole=True)
-    three = two if _VECTORS == 2 else _panel(3, lanes, is_whole=True)
-    part = _panel(1, lanes, is_whole=False)
-    narrow_lanes = lanes // 2
-    narrow = _panel(1, narrow_lanes, is_whole=False)
-    # Sums of a single vector are too few to keep the processor busy.
-    one_and_part = _panel(2, lanes, is_whole=False)
-
-    @jit.inline
-    def multiply_columns(a, strides, b, packed, start, begins, out, out_row, sizes):
-        rows, n, inner = sizes
-        if lanes < n < 2 * lanes:
-            one_and_part(a, strides, b, packed, start, begins, out, out_row, sizes)
-            return
-        rest = n % lanes
-        n -= rest
-        some = (rows, n, inner)
-        if n > 2 * lanes:
-            three(a, strides, b, packed, start, begins, out, out_row, some)
-        elif n > lanes:
-            two(a, strides, b, packed, start, begins, out, out_row, some)
-        elif n > 0:
-            one(a, strides, b, packed, start, begins, out, out_row, some)
+            one(a, strides, b, start, begins, out, out_row, some)
         if rest > 0:
             b, start = (advance(b[0], n), b[1]), advance(start, n)
             out, some = advance(out, n), (rows, rest, inner)
             if rest > narrow_lanes:
-                part(a, strides, b, packed, start, begins, out, out_row, some)
+                part(a, strides, b, start, begins, out, out_row, some)
             else:
-                narrow(a, strides, b, packed, start, begins, out, out_row, some)
+                narrow(a, strides, b, start, begins, out, out_row, some)
 
     return multiply_columns
 
 
 def _pack_rows():
     """A function that lays a transposed a out tile by tile, in the tile's order."""
-    copy = packer(1, _TILE, is_whole=False)
+    whole, part = mover(1, _TILE, is_whole=True), mover(1, _TILE, is_whole=False)
 
     @jit.inline
     def pack_rows(a, step, packed, rows, inner):
         for p in range(inner):
             for i in range(0, rows, _ROWS):
+                here = advance(a, p * step + i)
                 to = advance(packed, (i // _ROWS * inner + p) * _TILE)
-                copy(advance(a, p * step + i), 0, to, 1, least(_ROWS, rows - i))
+                # What is more than a tile's rows is not looked at.
+                if rows - i >= _TILE:
+                    whole(here, to, _TILE)
+                else:
+                    part(here, to, least(_ROWS, rows - i))
 
     return pack_rows
+
+
+def _pack_columns(lanes):
+    """A function that lays b out panel by panel.
+
+    Row by row of all panels, for every row is in a page of its own.
+    """
+    width = _VECTORS * lanes
+    move = mover(_VECTORS, lanes, is_whole=True)
+
+    @jit.inline
+    def pack_columns(b, b_step, packed, columns, inner):
+        for p in range(inner):
+            here, to = advance(b, p * b_step), advance(packed, p * width)
+            for j in range(0, columns, width):
+                n, there = least(width, columns - j), advance(to, j * inner)
+                if n == width:
+                    move(advance(here, j), there, lanes)
+                else:
+                    copy_row(advance(here, j), there, n)
+
+    return pack_columns
 
 
 def _multiply(scalar, lanes):
@@ -201,11 +204,12 @@ def _multiply(scalar, lanes):
     """
     itemsize = VECTOR_BYTES // lanes
     width = _VECTORS * lanes
-    by_columns = _columns_by_masks if MASKS_ARE_FREE else _columns_by_wholes
-    multiply_columns, pack_rows = by_columns(lanes), _pack_rows()
+    multiply_columns = _columns(lanes)
+    pack_rows, pack_columns = _pack_rows(), _pack_columns(lanes)
+    at_once = _PACKED_PANELS * width
     single_column = _single_column(lanes)
     room_of_a = buffer(scalar, _PACKED_TILES * _TILE * _INNER)
-    room_of_b = buffer(scalar, width * _INNER)
+    room_of_b = buffer(scalar, at_once * _INNER)
 
     def multiply(a, strides, b, b_step, start, begins, out, out_row, sizes):
         rows, columns, inner = sizes
@@ -219,9 +223,10 @@ def _multiply(scalar, lanes):
             rows, columns = 1, rows
         row, step = strides
         tiled, packed = room_of_a(), room_of_b()
-        packs = row == 1 and step * itemsize >= _FAR_A
-        packs &= columns >= _MANY_PANELS * width
-        rows_at_once = _PACKED_TILES * _ROWS if packs else rows
+        packs_a = row == 1 and step * itemsize >= _FAR_A
+        packs_a &= columns >= _MANY_PANELS * width
+        packs_b = rows >= _MANY_ROWS and b_step * itemsize >= _FAR_B
+        rows_at_once = _PACKED_TILES * _ROWS if packs_a else rows
         for p in range(0, inner, _INNER):
             depth = least(_INNER, inner - p)
             if p > 0:
@@ -234,12 +239,19 @@ def _multiply(scalar, lanes):
                 high = least(rows_at_once, rows - i)
                 # By row, by inner index, and by as many rows as a tile has.
                 how = (row, step, _ROWS * row)
-                if packs:
+                if packs_a:
                     pack_rows(here, step, tiled, high, depth)
                     here, how = tiled, (1, _TILE, _TILE * depth)
                 for j in range(0, columns, width):
+                    panel = (advance(from_b, j), b_step)
+                    if packs_b:
+                        done = j % at_once
+                        if done == 0:
+                            wide = least(at_once, columns - j)
+                            pack_columns(panel[0], b_step, packed, wide, depth)
+                        panel = (advance(packed, done * depth), width)
                     multiply_columns(
-                        *(here, how, (advance(from_b, j), b_step), packed),
+                        *(here, how, panel),
                         *(advance(begun, j), begins, advance(to, j), out_row),
                         (high, least(width, columns - j), depth),
                     )

@@ -103,33 +103,28 @@ def tile(rows, vectors, lanes, is_whole):
     return compute
 
 
-def packer(vectors, lanes, is_whole):
-    """An intrinsic that lays rows of up to `vectors` vectors side by side.
+def mover(vectors, lanes, is_whole):
+    """An intrinsic that copies some vectors to where there is room for all of them.
 
-    Its arguments: b and its stride by row; where to; number of rows; lanes in use of
-    the last vector, which is filled up with zeros.
+    Its arguments: from where, and where to; lanes in use of the last vector, which is
+    filled up with zeros.
     """
 
     @intrinsic
-    def pack(typing_context, b, b_step, target, rows, tail):
+    def move(typing_context, source, target, tail):
         def generate(context, builder, signature, values):
-            b, b_step, target, rows, tail = values
+            source, target, tail = values
             emit = Emitter(context, builder, signature.args[0].dtype, lanes)
             last_mask = None if is_whole else emit.mask(tail)
-            masks = [None] * (vectors - 1) + [last_mask]
-            with cgutils.for_range(builder, rows) as loop:
-                here = builder.gep(b, [builder.mul(loop.index, b_step)])
-                width = emit.integer(vectors * lanes)
-                there = builder.gep(target, [builder.mul(loop.index, width)])
-                for v, mask in enumerate(masks):
-                    offset = emit.integer(v * lanes)
-                    value = emit.load(builder.gep(here, [offset]), mask)
-                    emit.store(value, builder.gep(there, [offset]), None)
+            for v, mask in enumerate([None] * (vectors - 1) + [last_mask]):
+                offset = [emit.integer(v * lanes)]
+                value = emit.load(builder.gep(source, offset), mask)
+                emit.store(value, builder.gep(target, offset), None)
             return context.get_dummy_value()
 
-        return types.void(b, types.intp, target, types.intp, types.intp), generate
+        return types.void(source, target, types.intp), generate
 
-    return pack
+    return move
 
 
 def dots(rows, lanes):
