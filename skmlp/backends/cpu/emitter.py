@@ -76,6 +76,15 @@ class Emitter:
         kind = ir.FunctionType(place.type, [place.type])
         return self.builder.asm(kind, "", "=r,0", [place], side_effect=False)
 
+    def leave_rolled(self, branch):
+        """Keep a loop from being unrolled, by the branch that goes back."""
+        module = self.builder.module
+        option = module.add_metadata(["llvm.loop.unroll.disable"])
+        # The name of a loop is a node that refers to itself, and of no other content.
+        loop = module.add_metadata([option, self.integer(len(module.metadata))])
+        loop.operands = (loop, option)
+        branch.set_metadata("llvm.loop", loop)
+
     def spread(self, value):
         """A vector with the value in every lane."""
         empty = ir.Constant(ir.VectorType(value.type, self.lanes), ir.Undefined)

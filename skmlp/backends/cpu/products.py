@@ -33,10 +33,10 @@ from skmlp.backends.cpu.vectors import copy_row
 
 # Rows of b that stay in the cache while all rows of a pass by.
 _INNER = 256
-# Bytes from row to row from which on packing pays, of b and of a transposed a, for how
-# many rows of the result and for how many panels that share the rows of a.
-_FAR_B, _FAR_A = 512 if VECTOR_BYTES == 32 else 1024, 2048
-_MANY_ROWS, _MANY_PANELS = 16, 4
+# Bytes from row to row, and rows of the result, from which on packing of b pays.
+_FAR_B, _MANY_ROWS = (512, 48) if VECTOR_BYTES == 32 else (1024, 16)
+# The same of a transposed a, and panels that share what is packed.
+_FAR_A, _MANY_PANELS = 2048, 4
 # Tiles of rows for which a is packed at a time: 256 KB in double precision.
 _PACKED_TILES = 16
 # Panels of b that are packed at a time: a row of a single one of AVX is no more than a

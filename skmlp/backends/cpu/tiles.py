@@ -91,7 +91,11 @@ def tile(rows, vectors, lanes, is_whole):
             b_place.add_incoming(builder.gep(b_place, [b_step]), body)
             for total, new in zip(sums, added, strict=True):
                 total.add_incoming(new, body)
-            builder.cbranch(builder.icmp_signed("<", following, inner), body, done)
+            goes_on = builder.icmp_signed("<", following, inner)
+            branch = builder.cbranch(goes_on, body, done)
+            if rows > 1:
+                # Twice the rows' addresses would be more than there are registers.
+                emit.leave_rolled(branch)
             builder.position_at_end(done)
             for (i, v), value in zip(places, added, strict=True):
                 emit.store(value, place_in(out, out_row, i, v), masks[v])
