@@ -84,7 +84,7 @@ def training_signature(dtype):
     names = ("net", "data", "room", "extras", "numbers", "step")
     return (
         *(found[name] for name in names),
-        types.UniTuple(WHOLE, 4),
+        types.UniTuple(WHOLE, 5),
         types.Array(numba.from_dtype(dtype), 1, "C"),
     )
 

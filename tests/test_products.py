@@ -108,14 +108,15 @@ def test_products_of_rows_far_apart(dtype, add):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_row_by_itself_has_the_same_bits(dtype, columns):
     rng = np.random.default_rng(0)
-    a = rng.normal(size=(29, 300)).astype(dtype)
+    rows = products._MANY_ROWS + 13
+    a = rng.normal(size=(rows, 300)).astype(dtype)
     b = rng.normal(size=(300, columns)).astype(dtype)
     multiply = products.multiplier(np.dtype(dtype))
     first = (rng.normal(size=columns).astype(dtype), 0, 1)
-    whole = guarded(29 * columns, dtype)
-    run_product(multiply, a.ravel(), b.ravel(), first, whole, (29, columns, 300))
-    whole = whole[3:-3].reshape(29, columns)
-    for i in range(29):
+    whole = guarded(rows * columns, dtype)
+    run_product(multiply, a.ravel(), b.ravel(), first, whole, (rows, columns, 300))
+    whole = whole[3:-3].reshape(rows, columns)
+    for i in range(rows):
         out = guarded(columns, dtype)
         run_product(multiply, a[i].copy(), b.ravel(), first, out, (1, columns, 300))
         assert_array_equal(out[3:-3], whole[i])

@@ -10,6 +10,7 @@ import pytest
 from numba import cuda
 from numpy.testing import assert_allclose, assert_array_equal
 from rule_runners import LOSSES, name_of, row_of
+from sklearn.exceptions import ConvergenceWarning
 from trainings import (
     BLOCKS,
     SOFTMAX,
@@ -26,6 +27,7 @@ from trainings import (
     train,
 )
 
+from skmlp import MLPClassifier
 from skmlp.backends import reference
 from skmlp.backends.cuda import (
     graph,
@@ -40,6 +42,7 @@ from skmlp.backends.cuda import (
 )
 from skmlp.backends.cuda.launching import configured
 from skmlp.rules.activations import ACTIVATIONS
+from skmlp.training import stochastic
 
 # Between them they have all that happens in a training.
 PROBLEMS = {
@@ -130,6 +133,81 @@ def test_a_span_of_resident_rows_is_worked_on_at_once(monkeypatch, least_flop):
     monkeypatch.setattr(rooms.Memory, "put", noting)
     train(on_device(), problem_of(n_rows=14), batch_size=4, cuts=(1,))
     assert sizes == 2 * [4, 10]
+
+
+@pytest.fixture
+def put(monkeypatch):
+    """Rows of every span that has been worked on, and those of its epochs."""
+    put, sizes = rooms.Memory.put, []
+
+    def noting(room, span):
+        sizes.append((len(span.rows), span.epoch_rows))
+        return put(room, span)
+
+    monkeypatch.setattr(rooms.Memory, "put", noting)
+    return sizes
+
+
+def train_epochs(problem, n_epochs, at_once, batch_size=4):
+    """Losses by epoch, parameters and slots, so many epochs in a call."""
+    vector = parameters_for(problem.network)
+    optimizer = optimizer_for("adam", vector.size)
+    n_batches = -(-len(problem.rows) // batch_size)
+    rng = np.random.default_rng(0)
+    orders = np.stack([rng.permutation(problem.rows) for _ in range(n_epochs)])
+    rates = np.split(optimizer.rates((0, n_epochs * n_batches), n_batches), n_epochs)
+    losses = []
+    with on_device().open_session(problem, vector) as opened:
+        for first in range(0, n_epochs, at_once):
+            some = orders[first : first + at_once]
+            part = np.concatenate(rates[first : first + at_once])
+            losses += opened.train_epochs(optimizer, some, batch_size, part)
+        parameters = opened.parameters
+    return losses, parameters, optimizer.slots
+
+
+@pytest.mark.parametrize("least_flop", [np.inf, 0], ids=["spanwise", "stepwise"])
+@pytest.mark.parametrize("n_rows", [12, 14])
+@every_problem
+def test_epochs_of_one_span_have_the_bits_of_spans_of_their_own(
+    monkeypatch, put, what, n_rows, least_flop
+):
+    monkeypatch.setattr(planner, "STEPWISE_FLOP", least_flop)
+    row, activations, settings = PROBLEMS[what]
+    problem = problem_of(row, activations, n_rows=n_rows, n_features=9, **settings)
+    one_by_one = train_epochs(problem, 3, at_once=1)
+    assert put == 3 * [(n_rows, n_rows)]
+    put.clear()
+    at_once = train_epochs(problem, 3, at_once=3)
+    assert put == [(3 * n_rows, n_rows)]
+    for mine, theirs in zip(at_once, one_by_one, strict=True):
+        assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"), [(2, [8, 6] * 5), (7, [14] * 5), (8, [28, 28, 14])]
+)
+def test_a_span_has_no_more_epochs_than_there_is_room_for(
+    monkeypatch, put, most, expected
+):
+    monkeypatch.setattr(rooms, "_MOST_BATCHES", most)
+    problem = problem_of(n_rows=14)
+    found = train_epochs(problem, 5, at_once=5)
+    assert [n_rows for n_rows, _ in put] == expected
+    monkeypatch.undo()
+    for mine, theirs in zip(found, train_epochs(problem, 5, at_once=5), strict=True):
+        assert_array_equal(mine, theirs)
+
+
+def test_epochs_of_a_fit_go_to_the_device_together(monkeypatch, put):
+    monkeypatch.setattr(stochastic, "_SLICE_SECONDS", 1e9)
+    X, y = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 2
+    model = MLPClassifier((4,), device="cuda", max_iter=9, tol=0, n_iter_no_change=99)
+    model.set_params(batch_size=16, random_state=0)
+    with pytest.warns(ConvergenceWarning):
+        model.fit(X, y)
+    assert sum(n_rows for n_rows, _ in put) == 9 * 40
+    assert max(n_rows for n_rows, _ in put) > 40
 
 
 class NotedStream:

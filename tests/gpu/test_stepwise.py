@@ -289,6 +289,43 @@ def test_recorded_once_a_size_and_launched_for_all_batches_but_the_first(
     assert steps.count(2) == (2 if n_rows == 14 else 0)
 
 
+@pytest.mark.parametrize("batch", [0, 1, 2])
+def test_nothing_is_left_of_a_batch_that_is_interrupted(monkeypatch, batch):
+    """The first of a size, whose operations are launched one by one: 0 and 2 here."""
+    finished, advancing = [], operations.advancing
+
+    def interrupted():
+        if len(finished) == batch:
+            raise KeyboardInterrupt
+        finished.append(batch)
+        return advancing()
+
+    problem = problem_of(n_rows=10)
+    vector = parameters_for(problem.network)
+    whole = optimizer_for("adam", vector.size)
+    with on_device().open_session(problem, vector) as opened:
+        rates = whole.rates((0, 3), 3)
+        if batch > 0:
+            opened.train(whole, problem.rows, 4, (0, batch), rates[:batch], 0.0)
+        expected = opened.parameters
+    optimizer = optimizer_for("adam", vector.size)
+    rates = optimizer.rates((0, 3), 3)
+    monkeypatch.setattr(graph, "record", WholeOrNothing)
+    monkeypatch.setattr(operations, "advancing", interrupted)
+    with on_device().open_session(problem, vector) as opened:
+        with pytest.raises(KeyboardInterrupt):
+            opened.train(optimizer, problem.rows, 4, (0, 3), rates, 0.0)
+        assert_array_equal(opened.parameters, expected)
+    assert_array_equal(optimizer.slots, whole.slots)
+
+
+class WholeOrNothing(graph.Repeated):
+    """As a recording is: interrupted before it is launched, if at all."""
+
+    def __init__(self, stream, step):
+        super().__init__(lambda: (operations.advancing(), step()))
+
+
 def test_another_optimizer_is_recorded_anew(steps):
     problem, found = problem_of(), []
     for backend in (reference, on_device()):

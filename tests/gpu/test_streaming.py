@@ -58,6 +58,49 @@ def test_parts_have_the_bits_of_all_rows(monkeypatch):
     assert_near(train(on_device(), problem), whole, 0.0)
 
 
+@pytest.mark.parametrize("n_jobs", [1, 3])
+def test_threads_gather_pieces_of_parts(monkeypatch, n_jobs):
+    problem = problem_of(SQUARED, n_rows=23, weighted=True)
+    expected = train(on_device(), problem)
+    monkeypatch.setattr(sources, "SHARE", 0.0)
+    monkeypatch.setattr(sources, "PART_BYTES", 1200)
+    monkeypatch.setattr(sources, "_PIECE_BYTES", 150)
+    gathered, gather = [], sources.Streamed._gather
+
+    def noting(source, start, rows):
+        gathered.append(len(rows))
+        gather(source, start, rows)
+
+    monkeypatch.setattr(sources.Streamed, "_gather", noting)
+    backend = on_device()
+    open_session = backend.open_session
+    monkeypatch.setattr(
+        backend, "open_session", lambda *given: open_session(*given, n_jobs)
+    )
+    assert_near(train(backend, problem), expected, 0.0)
+    assert sum(gathered) == 2 * 23
+    assert len(gathered) > 10
+
+
+def test_the_next_part_is_sent_while_one_is_worked_on(monkeypatch):
+    """Both are there at once: neither overwrites the other."""
+    monkeypatch.setattr(sources, "PART_BYTES", 1)
+    x = np.arange(12.0).reshape(6, 2)
+    source = sources.Streamed([x, x[:, :1]], 1)
+    source.hold(2)
+    parts = [np.array([5, 1]), np.array([0, 2]), np.array([3])]
+    places = source.bring(parts[0], parts[1])
+    source._coming[1].result()
+    there = source.data.x.copy_to_host().reshape(-1, 2)
+    np.testing.assert_array_equal(there[places], x[parts[0]])
+    places = source.bring(parts[1], parts[2])
+    source._coming[1].result()
+    there = source.data.x.copy_to_host().reshape(-1, 2)
+    np.testing.assert_array_equal(there[places], x[parts[1]])
+    np.testing.assert_array_equal(there[source.bring(parts[2], None)], x[parts[2]])
+    source.close()
+
+
 def test_parts_leave_most_of_little_memory_free(monkeypatch, brought):
     problem = problem_of(n_rows=300, n_features=50)
     free = problem.x.nbytes

@@ -45,18 +45,35 @@ def _end_of_step(spec, meet):
     return device(compute)
 
 
+def _place_of_batch(number, batch_rows, epoch_rows):
+    each = (epoch_rows + batch_rows - 1) // batch_rows
+    epoch = number // each
+    before = (number - epoch * each) * batch_rows
+    return epoch * epoch_rows + before, min(batch_rows, epoch_rows - before)
+
+
+@functools.cache
+def place_of_batch():
+    """First row in a span's order, and rows, of a batch by its number.
+
+    ``place(number, batch_rows, epoch_rows)``: of a span of several epochs each ends
+    with a batch of fewer rows, where they cannot be divided.
+    """
+    return device(_place_of_batch)
+
+
 def totals(spec):
     """Sums by batch of the rows' losses and the squares of the weights, by warps."""
     threads, kind = spec.tile.threads, scalar_type(spec.dtype)
     lanes, total_of = teams.lanes_of(threads), teams.warp_sum(threads)
-    warps = threads // lanes
+    warps, place = threads // lanes, place_of_batch()
 
-    def compute(team, data, room, span, result):
+    def compute(team, room, span, result):
         warp, lane = cuda.threadIdx.x // lanes, cuda.threadIdx.x % lanes
-        n_rows = data.order.shape[0]
         for b in range(warp * team[1] + team[0], span[1], warps * team[1]):
             loss, squares = kind(0), kind(0)
-            for i in range(b * span[0] + lane, min((b + 1) * span[0], n_rows), lanes):
+            first, n = place(b, span[0], span[4])
+            for i in range(first + lane, first + n, lanes):
                 loss += room.losses[i]
             start = b * room.n_partials
             end = start + room.n_partials - warps
@@ -72,11 +89,10 @@ def totals(spec):
 
 def _batch(spec):
     """A batch of the span by its number."""
-    kind = scalar_type(spec.dtype)
+    kind, place = scalar_type(spec.dtype), place_of_batch()
 
-    def make(data, step, span, number):
-        first = number * span[0]
-        n = min(span[0], data.order.shape[0] - first)
+    def make(step, span, number):
+        first, n = place(number, span[0], span[4])
         return Batch(number, first, n, span[2] + number, step.weight / kind(n))
 
     return device(make)
@@ -87,8 +103,9 @@ def training(spec):
     """The kernel that trains on the batches of a span.
 
     Its arguments: `Net`, `Data`, `Room`, `Extras`, the parameters, `Step`; rows of a
-    batch, number of batches, number of the first step, number of trained parameters;
-    and where to put each batch's loss and the sum of the squares of its weights.
+    batch, number of batches, number of the first step, number of trained parameters,
+    rows of an epoch's part of the span; and where to put each batch's loss and the sum
+    of the squares of its weights.
     """
     scalar, tile = scalar_type(spec.dtype), spec.tile
     buffer, threads = tile.buffer, tile.threads
@@ -104,7 +121,7 @@ def training(spec):
         starts = cuda.shared.array(n_starts, index)
         team = (cuda.blockIdx.x, cuda.gridDim.x)
         for number in range(span[1]):
-            batch = batch_of(data, step, span, number)
+            batch = batch_of(step, span, number)
             way_forward(team, net, data, room, extras, batch, parameters, strips)
             loss(team, net, data, room, batch, parameters)
             meet()
@@ -113,7 +130,7 @@ def training(spec):
                 *(strips, starts),
             )
             end_of_step(team, net, room, extras, batch, parameters, step, span[3])
-        total(team, data, room, span, result)
+        total(team, room, span, result)
 
     return kernel(train, spec)
 
@@ -130,7 +147,7 @@ def differentiating(spec):
     n_starts = threads if spec.sparse else 1
     meet = teams.meet_in_grid
     way_forward, way_back = forward_way(spec, meet), back_way(spec, meet)
-    loss, total = losses.loss(spec), totals(spec)
+    loss, total, place = losses.loss(spec), totals(spec), place_of_batch()
     index = scalar_type("int64")
 
     def differentiate(net, data, room, extras, parameters, step, span, result):
@@ -138,8 +155,7 @@ def differentiating(spec):
         starts = cuda.shared.array(n_starts, index)
         team = (cuda.blockIdx.x, cuda.gridDim.x)
         for number in range(span[1]):
-            first = number * span[0]
-            n = min(span[0], data.order.shape[0] - first)
+            first, n = place(number, span[0], span[4])
             batch = Batch(number, first, n, 0, step.weight)
             way_forward(team, net, data, room, extras, batch, parameters, strips)
             loss(team, net, data, room, batch, parameters)
@@ -149,6 +165,6 @@ def differentiating(spec):
                 *(strips, starts),
             )
             meet()
-        total(team, data, room, span, result)
+        total(team, room, span, result)
 
     return kernel(differentiate, spec)

@@ -263,11 +263,11 @@ def operation(spec, name):
     layer's partial sums of squares.
     """
     kind, phase = scalar_type(spec.dtype), device(OPERATIONS[name](spec))
+    place = epoch.place_of_batch()
 
     def run(state, layer, partial):
         number = state.cursor[0]
-        first = number * state.room.batch
-        n = min(state.room.batch, state.cursor[1] - first)
+        first, n = place(number, state.room.batch, state.cursor[1])
         scale = state.step.weight / kind(n)
         batch = Batch(number, first, n, state.cursor[2] + number, scale)
         phase((cuda.blockIdx.x, cuda.gridDim.x), state, batch, layer, partial)
@@ -290,7 +290,7 @@ def totalling(spec):
     """The kernel that adds up losses and squares by batch (see `epoch.totals`)."""
     totals = epoch.totals(spec)
 
-    def run(data, room, span, result):
-        totals((cuda.blockIdx.x, cuda.gridDim.x), data, room, span, result)
+    def run(room, span, result):
+        totals((cuda.blockIdx.x, cuda.gridDim.x), room, span, result)
 
     return kernel(run, spec)

@@ -29,6 +29,8 @@ class Fit(NamedTuple):
     extras : Extras
     n_rows : int
         Rows that are trained on.
+    span_rows : int
+        Rows that a span of several epochs may have.
     alpha : float
         L2 penalty.
     weight : float
@@ -40,6 +42,7 @@ class Fit(NamedTuple):
     data: Data
     extras: Extras
     n_rows: int
+    span_rows: int
     alpha: float
     weight: float
 
@@ -60,21 +63,24 @@ class Vectors(NamedTuple):
 
 
 class Span(NamedTuple):
-    """Batches one after the other.
+    """Batches one after the other, of a part of an epoch or of several whole ones.
 
     Attributes
     ----------
     rows : ndarray of int64
-        Numbers of the rows, the last batch's perhaps fewer.
+        Numbers of the rows.
     rates : ndarray of shape (n_batches, 4)
         Share by which weights shrink, and the optimizer's coefficients.
     first_step : int
         Number of the first batch's step in the training.
+    epoch_rows : int
+        Rows of an epoch, of whose batches the last may have fewer than the others.
     """
 
     rows: np.ndarray
     rates: np.ndarray
     first_step: int
+    epoch_rows: int
 
 
 def warps_of(spec):
@@ -110,6 +116,8 @@ class Memory:
         self._dtype = spec.dtype
         n_partials = (n_items + 1) * warps_of(spec)
         n_batches = -(-fit.n_rows // rows)
+        if spec.optimizer is not None:
+            n_batches = max(n_batches, fit.span_rows // rows)
         self.most_batches = max(
             1, min(n_batches, _MOST_BATCHES, _MOST_PARTIALS // n_partials)
         )
@@ -157,9 +165,9 @@ class Memory:
 
     def put(self, span):
         """Copy what a span is to the device; returns its rows there."""
-        self._n_batches = -(-len(span.rows) // self.room.batch)
+        self._n_batches = len(span.rates)
         self.floats.put("rates", span.rates.astype(self._dtype))
-        cursor = np.array([0, len(span.rows), span.first_step], dtype=np.int64)
+        cursor = np.array([0, span.epoch_rows, span.first_step], dtype=np.int64)
         self.integers.put("cursor", cursor)
         return self.integers.put("order", span.rows)
 

@@ -22,6 +22,8 @@ from skmlp.network import layout
 
 # Rows that the gradient over all rows works on at a time.
 _SWEEP_ROWS = 4096
+# Rows of several epochs that are trained on by one call: 2 MB of their numbers.
+_SPAN_ROWS = 1 << 18
 
 
 class Lent(NamedTuple):
@@ -63,7 +65,8 @@ class Session:
         self._fit = Fit(
             *(problem.network, net_of(problem.network, self._dtype)),
             *(self._source.data, extras_of(problem.regularisation, self._dtype)),
-            *(len(problem.rows), problem.alpha, 1.0 / problem.mean_weight),
+            *(len(problem.rows), min(_SPAN_ROWS, self._source.most_rows)),
+            *(problem.alpha, 1.0 / problem.mean_weight),
         )
         self._steps = 0
         self._programs: dict[tuple[int, str | None], Spanwise | Stepwise] = {}
@@ -78,7 +81,10 @@ class Session:
     def _make_source(self):
         problem = self._problem
         if not fits(problem.x):
-            return Streamed(problem.x, problem.targets, problem.weights)
+            columns = [problem.x, problem.targets]
+            if problem.weights is not None:
+                columns.append(problem.weights.reshape(-1, 1))
+            return Streamed(columns, self._n_jobs)
         weights = problem.weights
         if weights is None:
             weights = np.zeros(0, dtype=self._dtype)
@@ -148,24 +154,54 @@ class Session:
 
     def train(self, optimizer, order, batch_size, span, rates, total):
         """Train on some batches of an epoch."""
-        self._bind(optimizer)
-        program = self._program(batch_size, optimizer.name)
-        hyper = np.array(optimizer.hyper, dtype=self._dtype)
-        vectors = Vectors(self._parameters, self._slots, hyper)
-        decay = 0.5 * self._fit.alpha * self._fit.weight
+        program = self._bound_program(optimizer, batch_size)
         rows = order[span[0] * batch_size : span[1] * batch_size]
         for part in self._parts(program, rows, batch_size, rates):
-            found = program.train(vectors, part)
-            sizes = [batch_size] * len(found)
-            sizes[-1] -= len(found) * batch_size - len(part.rows)
-            for n, (loss, squares) in zip(sizes, found, strict=True):
-                total += n * loss + decay * squares
-            self._steps += len(found)
+            found = self._train(program, optimizer, part)
+            total = self._added(total, found, len(part.rows), batch_size)
         return total
 
     def train_epochs(self, optimizer, orders, batch_size, rates):
-        """Train on whole epochs."""
-        return epoch_by_epoch(self, optimizer, orders, batch_size, rates)
+        """Train on whole epochs, as many in one span as there is room for."""
+        n_epochs, n_rows = orders.shape
+        n_batches = len(rates) // n_epochs
+        program = self._bound_program(optimizer, batch_size)
+        at_once = min(
+            program.most_batches // n_batches, self._source.most_rows // n_rows
+        )
+        if at_once < 2:
+            return epoch_by_epoch(self, optimizer, orders, batch_size, rates)
+        totals = []
+        for first in range(0, n_epochs, at_once):
+            some = orders[first : first + at_once]
+            last = (first + len(some)) * n_batches
+            rows = self._source.bring(some.reshape(-1), None)
+            span = Span(rows, rates[first * n_batches : last], self._steps, n_rows)
+            found = self._train(program, optimizer, span)
+            for epoch in range(0, len(found), n_batches):
+                batches = found[epoch : epoch + n_batches]
+                totals.append(self._added(0.0, batches, n_rows, batch_size))
+        return totals
+
+    def _bound_program(self, optimizer, batch_size):
+        self._bind(optimizer)
+        return self._program(batch_size, optimizer.name)
+
+    def _train(self, program, optimizer, span):
+        """Train on a span; each batch's loss, and the sum of its weights' squares."""
+        hyper = np.array(optimizer.hyper, dtype=self._dtype)
+        vectors = Vectors(self._parameters, self._slots, hyper)
+        found = program.train(vectors, span)
+        self._steps += len(found)
+        return found
+
+    def _added(self, total, found, n_rows, batch_size):
+        """A total plus rows times loss of each batch, of so many rows in all."""
+        decay = 0.5 * self._fit.alpha * self._fit.weight
+        for number, (loss, squares) in enumerate(found):
+            n = min(batch_size, n_rows - number * batch_size)
+            total += n * loss + decay * squares
+        return total
 
     def _parts(self, program, rows, batch_size, rates):
         """Spans that have some rows between them, brought to the device in turn."""
@@ -176,7 +212,8 @@ class Session:
         following = [*parts[1:], None]
         for number, (part, after) in enumerate(zip(parts, following, strict=True)):
             some = rates[number * n_batches :][: -(-len(part) // batch_size)]
-            yield Span(self._source.bring(part, after), some, self._steps)
+            there = self._source.bring(part, after)
+            yield Span(there, some, self._steps, len(part))
 
     def move(self, parameters):
         """Go on from other parameters, in whatever precision."""

@@ -2,9 +2,10 @@
 
 X goes to the device once, if there is room for it. Otherwise its rows come by the
 part, into memory that stays where it is, so that the programs that train see no
-difference but in the rows' numbers. While the device works on a part, a thread gathers
-the rows of the next into pinned memory: with rows in random order that is what takes
-longest.
+difference but in the rows' numbers. Gathering rows in random order takes much longer
+than sending them. So there is room for two parts on the device, and while it works on
+one, threads gather the rows of the next into pinned memory, some at a time, which go
+to the other place as soon as they are there.
 """
 
 import sys
@@ -14,6 +15,8 @@ import numpy as np
 from numba import cuda
 from scipy import sparse
 
+from skmlp.backends.cuda.compiling import SIMULATED
+from skmlp.backends.cuda.graph import new_stream
 from skmlp.backends.cuda.memory import (
     allocate,
     available,
@@ -22,11 +25,15 @@ from skmlp.backends.cuda.memory import (
     upload,
 )
 from skmlp.backends.cuda.structures import Data
+from skmlp.backends.threads import available_threads
 
 # Share of the free memory that X may take, the rest being for what a fit works with.
 SHARE = 0.7
-# Of X at a time, where it does not fit, and at most what share of the free memory.
-PART_BYTES, PART_SHARE = 1 << 28, 0.25
+# Of X at a time, where it does not fit, and at most what share of the free memory, in
+# which there is room for two such parts.
+PART_BYTES, PART_SHARE = 1 << 28, 0.125
+# Of X that a thread gathers at a time.
+_PIECE_BYTES = 1 << 22
 
 
 class Resident:
@@ -68,36 +75,43 @@ class Resident:
 
 
 class Streamed:
-    """Dense data of which the device has a part at a time.
+    """Dense data of which the device has two parts at a time.
 
     Parameters
     ----------
-    x, targets : ndarray of two dimensions
-    weights : ndarray or None
+    columns : list of ndarray of two dimensions
+        X, the targets, and the weights of rows if there are any.
+    n_jobs : int or None
+        Threads that gather, as of an estimator.
 
     Attributes
     ----------
     data : Data
-        Where the rows of a part are.
+        Where the rows of both parts are.
     most_rows : int
+        Of a part.
     """
 
-    def __init__(self, x, targets, weights):
-        columns = [x, targets]
-        if weights is not None:
-            columns.append(weights.reshape(-1, 1))
+    def __init__(self, columns, n_jobs):
         self._columns = columns
+        self._context = cuda.current_context()
+        self._stream = new_stream()
+        self._gatherers = ThreadPoolExecutor(available_threads(n_jobs))
         self._thread = ThreadPoolExecutor(1)
         self._coming = None
         self._turn = 0
         row_bytes = sum(part.shape[1] * part.itemsize for part in columns)
+        self._piece_rows = max(1, _PIECE_BYTES // row_bytes)
         part_bytes = int(min(PART_BYTES, PART_SHARE * available()))
-        self._make_room(min(len(x), max(1, part_bytes // row_bytes)))
+        self._make_room(min(len(columns[0]), max(1, part_bytes // row_bytes)))
 
     def _make_room(self, most_rows):
         self.most_rows = most_rows
-        self._pinned = [self._pair(part) for part in self._columns]
-        found = [allocate(pair[0].size, pair[0].dtype) for pair in self._pinned]
+        self._pinned = [
+            cuda.pinned_array((most_rows, part.shape[1]), dtype=part.dtype)
+            for part in self._columns
+        ]
+        found = [allocate(2 * part.size, part.dtype) for part in self._pinned]
         self._found = found
         x, targets, weights = (*found, upload(np.zeros(0, dtype=found[0].dtype)))[:3]
         nothing = upload(np.zeros(0, dtype=np.int64))
@@ -110,35 +124,58 @@ class Streamed:
         self._make_room(n_rows)
         return True
 
-    def _pair(self, part):
-        """Two pinned matrices for rows of one."""
-        shape = (self.most_rows, part.shape[1])
-        return [cuda.pinned_array(shape, dtype=part.dtype) for _ in range(2)]
-
     def bring(self, rows, following):
         """Have rows on the device (see `Resident.bring`)."""
         turn = self._turn
         if self._coming is None or self._coming[0] is not rows:
-            self._gather(rows, turn)
+            self._send(rows, turn)
         else:
             self._coming[1].result()
         self._turn, self._coming = 1 - turn, None
         if following is not None:
-            work = self._thread.submit(self._gather, following, 1 - turn)
+            work = self._thread.submit(self._send_beside, following, 1 - turn)
             self._coming = (following, work)
-        for pair, target in zip(self._pinned, self._found, strict=False):
-            values = pair[turn][: len(rows)].reshape(-1)
-            target[: values.size].copy_to_device(values)
-        return np.arange(len(rows))
+        first = turn * self.most_rows
+        return np.arange(first, first + len(rows))
 
-    def _gather(self, rows, turn):
-        """Copy rows from where they lie to one of the two sets of pinned memory."""
-        for part, pair in zip(self._columns, self._pinned, strict=True):
-            np.take(part, rows, axis=0, out=pair[turn][: len(rows)], mode="clip")
+    def _send_beside(self, rows, turn):
+        """What `_send` does, in a thread that has no current context."""
+        if SIMULATED:
+            self._send(rows, turn)
+            return
+        self._context.push()
+        try:
+            self._send(rows, turn)
+        finally:
+            self._context.pop()
+
+    def _send(self, rows, turn):
+        """Have rows in one of the two places, when it returns."""
+        starts = range(0, len(rows), self._piece_rows)
+        pieces = [rows[start : start + self._piece_rows] for start in starts]
+        gathered = self._gatherers.map(self._gather, starts, pieces)
+        for start, piece, _ in zip(starts, pieces, gathered, strict=True):
+            self._send_piece(turn, start, start + len(piece))
+        self._stream.synchronize()
+
+    def _gather(self, start, rows):
+        """Copy rows from where they lie to pinned memory, from some row on."""
+        for part, pinned in zip(self._columns, self._pinned, strict=True):
+            place = pinned[start : start + len(rows)]
+            np.take(part, rows, axis=0, out=place, mode="clip")
+
+    def _send_piece(self, turn, start, end):
+        for pinned, found in zip(self._pinned, self._found, strict=True):
+            columns = pinned.shape[1]
+            first = (turn * self.most_rows + start) * columns
+            values = pinned[start:end].reshape(-1)
+            target = found[first : first + values.size]
+            target.copy_to_device(values, stream=self._stream)
 
     def close(self):
-        """End the thread."""
+        """End the threads."""
         self._thread.shutdown()
+        self._gatherers.shutdown()
 
 
 def fits(x):

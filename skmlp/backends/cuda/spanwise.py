@@ -72,9 +72,10 @@ class Spanwise:
         data = fit.data._replace(order=memory.put(span))
         step = memory.step(fit, vectors, weight)
         batch_size = memory.room.batch
-        n_batches = -(-len(span.rows) // batch_size)
-        trained = layout(fit.network).trained
-        sizes = (batch_size, n_batches, span.first_step, trained)
+        sizes = (
+            *(batch_size, len(span.rates), span.first_step),
+            *(layout(fit.network).trained, span.epoch_rows),
+        )
         kernel = kernel_of(self._spec)
         configured(kernel, self._blocks, self._spec.tile.threads)(
             *(fit.net, data, memory.room, fit.extras, vectors.parameters),

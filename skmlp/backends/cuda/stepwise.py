@@ -11,6 +11,7 @@ of its own: launching all its operations from Python takes longer than some batc
 from skmlp.backends.cuda import graph, operations, planner, products
 from skmlp.backends.cuda.binding import n_processors
 from skmlp.backends.cuda.launching import configured
+from skmlp.backends.cuda.memory import copied
 from skmlp.backends.cuda.products import Matrix
 from skmlp.backends.cuda.rooms import Memory
 from skmlp.backends.cuda.structures import State
@@ -57,20 +58,19 @@ class Stepwise:
     def train(self, vectors, span):
         """Train on the batches of a span (see `spanwise.Spanwise.train`)."""
         memory, batch_size = self._memory, self._memory.room.batch
-        rows = memory.put(span)
+        memory.put(span)
         self._bind(vectors)
         graph.settle()
-        n_full, rest = divmod(len(span.rows), batch_size)
-        sizes = (batch_size, n_full + bool(rest), span.first_step, self._state.trained)
-        data = self._fit.data._replace(order=rows)
+        sizes = (
+            *(batch_size, len(span.rates), span.first_step),
+            *(self._state.trained, span.epoch_rows),
+        )
         kernel = operations.totalling(self._spec)
         try:
-            for _ in range(n_full):
-                self._batch(batch_size)
-            if rest:
-                self._batch(rest)
+            for _ in range(len(span.rows) // span.epoch_rows):
+                self._epoch(*divmod(span.epoch_rows, batch_size))
             configured(kernel, 1, self._spec.tile.threads, self._stream)(
-                data, memory.room, sizes, memory.floats["result"]
+                memory.room, sizes, memory.floats["result"]
             )
         finally:
             # After Ctrl-C, too: what is trained is copied by a stream that does not
@@ -94,15 +94,39 @@ class Stepwise:
             *(self._places.trained, memory.integers["cursor"]),
         )
 
+    def _epoch(self, n_full, rest):
+        """Some full batches, and one of what is left."""
+        for _ in range(n_full):
+            self._batch(self._memory.room.batch)
+        if rest:
+            self._batch(rest)
+
     def _batch(self, n):
         """A batch of n rows: as it stands at first, recorded from then on."""
         if n not in self._has_run:
-            self._step(n)
+            self._step_or_nothing(n)
             self._has_run.add(n)
             return
         if n not in self._recorded:
             self._recorded[n] = graph.record(self._stream, lambda: self._step(n))
         self._recorded[n].launch()
+
+    def _step_or_nothing(self, n):
+        """A batch as it stands, of which nothing is left where it is interrupted.
+
+        Its operations are launched one by one, and a half of a step is no step.
+        """
+        trained = (self._state.parameters, self._state.step.slots)
+        before = [copied(vector) for vector in trained]
+        graph.settle()
+        try:
+            self._step(n)
+        except BaseException:
+            self._stream.synchronize()
+            for vector, values in zip(trained, before, strict=True):
+                vector.copy_to_device(values)
+            graph.settle()
+            raise
 
     def _step(self, n):
         """All operations of a batch of n rows."""

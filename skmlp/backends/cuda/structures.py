@@ -45,7 +45,7 @@ class Data(NamedTuple):
     weights : array
         One a row, or empty.
     order : array of int64
-        The rows of the span, one batch after the other.
+        The rows of the span, one batch after the other, epoch by epoch.
     """
 
     x: object
@@ -184,7 +184,8 @@ class State(NamedTuple):
     trained : int
         Number of trained parameters.
     cursor : array of 3 int64
-        Number of the batch in the span, rows of the span, number of its first step.
+        Number of the batch in the span, rows of an epoch's part of it, number of its
+        first step.
     """
 
     net: object
