@@ -16,6 +16,7 @@ import pytest
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.backends import cpu, cuda
 from skmlp.backends.cuda import device as gpu
+from skmlp.estimators import lending
 from skmlp.estimators.on_gpu import OnGpu, is_on_gpu
 
 X = np.random.default_rng(0).normal(size=(80, 5)).astype(np.float32)
@@ -82,8 +83,14 @@ def cupy(monkeypatch):
         return DeviceArray(same, x.device.id)
 
     module.ascontiguousarray = ascontiguousarray
+
+    def asarray(x):
+        is_values = isinstance(x, np.ndarray)
+        return DeviceArray(x if is_values else np.asarray(_Interface(x)))
+
     module.isfinite = lambda x: DeviceArray(np.isfinite(x._values))
-    module.asarray = DeviceArray
+    module.asarray = asarray
+    module.from_dlpack = lambda x: DeviceArray(x.__dlpack__())
     monkeypatch.setitem(sys.modules, "cupy", module)
     return module
 
@@ -282,19 +289,76 @@ def test_the_other_gpu_is_named(cupy, seen):
 
 
 class OfInterface:
-    __cuda_array_interface__ = X.__array_interface__
+    """An array that is there and no more, as one of RMM."""
+
+    def __init__(self, values):
+        self.values = values
+        self.__cuda_array_interface__ = values.__array_interface__
 
 
 class OfDLPack:
+    """An array of the array API standard, as one of JAX."""
+
+    def __init__(self, values):
+        self.values = values
+
     def __dlpack_device__(self):
         return 2, 0
 
+    def __dlpack__(self):
+        return self.values
 
-@pytest.mark.parametrize("kind", [OfInterface, OfDLPack])
-def test_other_libraries_are_told_how(kind):
+    def __array_namespace__(self):
+        return SimpleNamespace(from_dlpack=lambda x: OfDLPack(x._values))
+
+
+class OfNumba(OfInterface):
+    """One of Numba's device arrays."""
+
+
+OfNumba.__module__ = "numba.cuda.cudadrv.devicearray"
+OTHERS = {OfInterface: DeviceArray, OfDLPack: OfDLPack, OfNumba: OfNumba}
+
+
+@pytest.fixture
+def numba_cuda(monkeypatch):
+    module = ModuleType("numba.cuda")
+    module.as_cuda_array = lambda x: OfNumba(x._values)
+    monkeypatch.setitem(sys.modules, "numba.cuda", module)
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_arrays_of_other_libraries_are_lent(cupy, seen, numba_cuda, kind):
+    expected = MLPClassifier(**SETTINGS).fit(X, Y, WEIGHTS)
     model = MLPClassifier(device="cuda", **SETTINGS)
-    with pytest.raises(TypeError, match=r"cupy.asarray\(x\), cupy.from_dlpack\(x\)"):
-        model.fit(kind(), Y)
+    model.fit(kind(X), kind(Y), kind(WEIGHTS))
+    assert_same_model(model, expected)
+    assert seen[0].__cuda_array_interface__["data"] == X.__array_interface__["data"]
+    found = model.predict_proba(kind(X))
+    assert type(found) is OTHERS[kind]
+    values = found.get() if kind is OfInterface else found.values
+    np.testing.assert_array_equal(values, expected.predict_proba(X))
+    assert model.score(kind(X), kind(Y)) == expected.score(X, Y)
+    assert cupy.copied == 0
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_with_nobody_to_lend_to_it_is_said_who(monkeypatch, kind):
+    monkeypatch.setattr(lending, "_taker", lambda: None)
+    model = MLPClassifier(device="cuda", **SETTINGS)
+    with pytest.raises(TypeError, match=r"X is an array.*needs CuPy or PyTorch"):
+        model.fit(kind(X), Y)
+
+
+@pytest.mark.parametrize("imported", [("cupy",), ("torch",), ("cupy", "torch"), ()])
+@pytest.mark.parametrize("installed", [("cupy",), ("torch",), ("cupy", "torch"), ()])
+def test_arrays_are_lent_to_what_the_user_works_with(monkeypatch, imported, installed):
+    modules = {name: ModuleType(name) for name in imported}
+    monkeypatch.setattr(lending, "sys", SimpleNamespace(modules=modules))
+    spec = SimpleNamespace(find_spec=lambda name: name if name in installed else None)
+    monkeypatch.setattr(lending.importlib, "util", spec)
+    expected = (*imported, *installed, None)[0]
+    assert lending._taker() == expected
 
 
 @pytest.mark.parametrize("x", [X, X.tolist(), None, "text", np.float32(1)])

@@ -32,6 +32,12 @@ module with three functions, or an object that has them, of a GPU:
 ``assess(network, raw, targets, weights)``
     What raw outputs are worth: their rows' mean loss, weighted and without the L2
     term, and the predictions that they stand for.
+
+One of a GPU also has
+
+``missing_room(x)``
+    Why a sparse x, all of which has to be there, has no room, as part of a sentence;
+    None where it has.
 """
 
 import importlib

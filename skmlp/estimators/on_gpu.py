@@ -2,7 +2,7 @@
 
 Arrays of CuPy and tensors of PyTorch are looked at and converted by their own library,
 which is imported already where there is one. Backends see no more of them than
-``__cuda_array_interface__``. Arrays of others become one of these without a copy.
+``__cuda_array_interface__``. Arrays of others are lent to one of these (see `lending`).
 
 Targets and weights are a number or two a row; they are brought to the host, where
 labels are encoded, and so are raw outputs, where they are decoded.
@@ -13,6 +13,8 @@ import sys
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from skmlp.estimators import lending
 
 # What DLPack calls memory of CUDA: on the device, and managed by the driver.
 _DLPACK_CUDA = (2, 13)
@@ -89,8 +91,8 @@ def is_on_gpu(x):
     return callable(place) and place()[0] in _DLPACK_CUDA
 
 
-def _check_usable(name, x, device):
-    """Refuse arrays that are not where the model is, or of an unknown kind.
+def _usable(name, x, device):
+    """An array on a GPU as one of CuPy or PyTorch, if it is where the model is.
 
     Raises
     ------
@@ -104,10 +106,11 @@ def _check_usable(name, x, device):
             "CuPy, x.cpu() of PyTorch."
         )
     if _root(x) not in _LIBRARIES:
+        x = lending.lent(x)
+    if x is None:
         raise TypeError(
-            f"{name} is an array on a GPU of a kind ({kind}) other than CuPy's and "
-            "PyTorch's. cupy.asarray(x), cupy.from_dlpack(x) and torch.as_tensor(x) "
-            "convert it without a copy."
+            f"{name} is an array on a GPU of a kind ({kind}) that needs CuPy or "
+            "PyTorch to be looked at, neither of which is installed."
         )
     number = _do("number", x, x)
     if device != "auto" and int(device.partition(":")[2] or 0) != number:
@@ -115,6 +118,7 @@ def _check_usable(name, x, device):
             f"{name} is on GPU {number}, but the model has device={device!r}. Pass "
             f"device='cuda:{number}'."
         )
+    return x
 
 
 def on_host(device, **arrays):
@@ -134,8 +138,8 @@ def on_host(device, **arrays):
     """
     for name, x in arrays.items():
         if is_on_gpu(x):
-            _check_usable(name, x, device)
-            arrays[name] = _do("host", x, x)
+            there = _usable(name, x, device)
+            arrays[name] = _do("host", there, there)
     return tuple(arrays.values())
 
 
@@ -162,7 +166,7 @@ class OnGpu:
 
     Parameters
     ----------
-    x : array of CuPy or tensor of PyTorch
+    x : array on a GPU
     device : str
         Of the estimator.
     name : str, default='X'
@@ -175,11 +179,10 @@ class OnGpu:
     """
 
     def __init__(self, x, device, name="X"):
-        _check_usable(name, x, device)
-        self._x = x
-        self.shape = tuple(x.shape)
-        self.dtype = _dtype(x)
-        self.device = f"cuda:{_do('number', x, x)}"
+        self._x = _usable(name, x, device)
+        self.shape = tuple(self._x.shape)
+        self.dtype = _dtype(self._x)
+        self.device = f"cuda:{_do('number', self._x, self._x)}"
 
     @property
     def __cuda_array_interface__(self):
@@ -257,6 +260,9 @@ def answers_in_kind(method):
 
 
 def _in_kind(values, x):
-    if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
+    if not (isinstance(values, np.ndarray) and values.dtype.kind in "biuf"):
+        return values
+    if _root(x) in _LIBRARIES:
         return _do("like", x, values, x)
-    return values
+    same = lending.lent(x)
+    return lending.returned(_do("like", same, values, same), x)

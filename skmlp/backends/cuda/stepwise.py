@@ -49,6 +49,7 @@ class Stepwise:
         self._stream = graph.new_stream()
         self._state: State
         self._bound = None
+        self._trained: tuple = ()
         # By rows of a batch: what has run as it stands, and what is recorded.
         self._has_run: set[int] = set()
         self._recorded: dict[int, graph.Graph | graph.Repeated] = {}
@@ -88,6 +89,7 @@ class Stepwise:
             return
         self._forget_recordings()
         self._bound = bound
+        self._trained = (vectors.parameters, vectors.slots)
         data = fit.data._replace(order=memory.integers["order"])
         self._state = State(
             *(fit.net, data, memory.room, fit.extras, vectors.parameters, step),
@@ -116,14 +118,13 @@ class Stepwise:
 
         Its operations are launched one by one, and a half of a step is no step.
         """
-        trained = (self._state.parameters, self._state.step.slots)
-        before = [copied(vector) for vector in trained]
+        before = [copied(vector) for vector in self._trained]
         graph.settle()
         try:
             self._step(n)
         except BaseException:
             self._stream.synchronize()
-            for vector, values in zip(trained, before, strict=True):
+            for vector, values in zip(self._trained, before, strict=True):
                 vector.copy_to_device(values)
             graph.settle()
             raise
