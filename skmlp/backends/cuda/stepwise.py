@@ -89,7 +89,9 @@ class Stepwise:
             return
         self._forget_recordings()
         self._bound = bound
-        self._trained = (vectors.parameters, vectors.slots)
+        # An optimizer may have no vectors, and nothing cannot be copied.
+        both = (vectors.parameters, vectors.slots)
+        self._trained = tuple(vector for vector in both if vector.size > 0)
         data = fit.data._replace(order=memory.integers["order"])
         self._state = State(
             *(fit.net, data, memory.room, fit.extras, vectors.parameters, step),
