@@ -84,7 +84,7 @@ def test_products_of_rows_far_apart(dtype, add):
     lanes = emitter.VECTOR_BYTES // np.dtype(dtype).itemsize
     columns = products._FAR_B // np.dtype(dtype).itemsize + lanes + 1
     assert columns >= products._MANY_PANELS * products._VECTORS * lanes
-    rows = products._PACKED_TILES * products._ROWS + products._ROWS + 1
+    rows = products._PACKED_BYTES // np.dtype(dtype).itemsize + products._ROWS + 1
     inner = products._INNER + 1
     width = max(rows + 2, products._FAR_A // np.dtype(dtype).itemsize)
     rng = np.random.default_rng(0)

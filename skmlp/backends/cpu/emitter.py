@@ -28,6 +28,7 @@ def _vector_bytes():
 VECTOR_BYTES = _vector_bytes()
 
 
+LINE_BYTES = 64
 MASKS_ARE_FREE = VECTOR_BYTES == 64
 
 
@@ -84,6 +85,16 @@ class Emitter:
         loop = module.add_metadata([option, self.integer(len(module.metadata))])
         loop.operands = (loop, option)
         branch.set_metadata("llvm.loop", loop)
+
+    def prefetch(self, place, vectors):
+        """Ask for some vectors that will be read; of memory beyond an array, too."""
+        flag = ir.IntType(32)
+        place = self.builder.bitcast(place, ir.IntType(8).as_pointer())
+        kinds = [place.type, flag, flag, flag]
+        function = self._function("llvm.prefetch.p0", ir.VoidType(), kinds)
+        for line in range(0, vectors * self.lanes * self._bytes, LINE_BYTES):
+            there = self.builder.gep(place, [self.integer(line)])
+            self.builder.call(function, [there, flag(0), flag(3), flag(1)])
 
     def spread(self, value):
         """A vector with the value in every lane."""

@@ -37,8 +37,11 @@ _INNER = 256
 _FAR_B, _MANY_ROWS = (512, 48) if VECTOR_BYTES == 32 else (1024, 16)
 # The same of a transposed a, and panels that share what is packed.
 _FAR_A, _MANY_PANELS = 2048, 4
-# Tiles of rows for which a is packed at a time: 256 KB in double precision.
-_PACKED_TILES = 16
+# Bytes of an inner row of a that are packed at a time, all of which take 256 KB.
+_PACKED_BYTES = 1024
+# Rows that are asked for while one is packed: the processor does not see that the next
+# will be in another page.
+_ROWS_AHEAD = 8
 # Panels of b that are packed at a time: a row of a single one of AVX is no more than a
 # line of the cache, and a page would be asked for again and again.
 _PACKED_PANELS = 4 if VECTOR_BYTES == 32 else 1
@@ -158,15 +161,16 @@ def _pack_rows():
 
     @jit.inline
     def pack_rows(a, step, packed, rows, inner):
+        ahead = _ROWS_AHEAD * step
         for p in range(inner):
             for i in range(0, rows, _ROWS):
                 here = advance(a, p * step + i)
                 to = advance(packed, (i // _ROWS * inner + p) * _TILE)
                 # What is more than a tile's rows is not looked at.
                 if rows - i >= _TILE:
-                    whole(here, to, _TILE)
+                    whole(here, to, _TILE, ahead)
                 else:
-                    part(here, to, least(_ROWS, rows - i))
+                    part(here, to, least(_ROWS, rows - i), ahead)
 
     return pack_rows
 
@@ -186,7 +190,7 @@ def _pack_columns(lanes):
             for j in range(0, columns, width):
                 n, there = least(width, columns - j), advance(to, j * inner)
                 if n == width:
-                    move(advance(here, j), there, lanes)
+                    move(advance(here, j), there, lanes, _ROWS_AHEAD * b_step)
                 else:
                     copy_row(advance(here, j), there, n)
 
@@ -208,7 +212,8 @@ def _multiply(scalar, lanes):
     pack_rows, pack_columns = _pack_rows(), _pack_columns(lanes)
     at_once = _PACKED_PANELS * width
     single_column = _single_column(lanes)
-    room_of_a = buffer(scalar, _PACKED_TILES * _TILE * _INNER)
+    tiles = _PACKED_BYTES // itemsize // _TILE
+    room_of_a = buffer(scalar, tiles * _TILE * _INNER)
     room_of_b = buffer(scalar, at_once * _INNER)
 
     def multiply(a, strides, b, b_step, start, begins, out, out_row, sizes):
@@ -226,7 +231,7 @@ def _multiply(scalar, lanes):
         packs_a = row == 1 and step * itemsize >= _FAR_A
         packs_a &= columns >= _MANY_PANELS * width
         packs_b = rows >= _MANY_ROWS and b_step * itemsize >= _FAR_B
-        rows_at_once = _PACKED_TILES * _ROWS if packs_a else rows
+        rows_at_once = tiles * _ROWS if packs_a else rows
         for p in range(0, inner, _INNER):
             depth = least(_INNER, inner - p)
             if p > 0:

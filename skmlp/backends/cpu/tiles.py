@@ -111,14 +111,15 @@ def mover(vectors, lanes, is_whole):
     """An intrinsic that copies some vectors to where there is room for all of them.
 
     Its arguments: from where, and where to; lanes in use of the last vector, which is
-    filled up with zeros.
+    filled up with zeros; and how much farther on there is what will be asked for next.
     """
 
     @intrinsic
-    def move(typing_context, source, target, tail):
+    def move(typing_context, source, target, tail, ahead):
         def generate(context, builder, signature, values):
-            source, target, tail = values
+            source, target, tail, ahead = values
             emit = Emitter(context, builder, signature.args[0].dtype, lanes)
+            emit.prefetch(builder.gep(source, [ahead]), vectors)
             last_mask = None if is_whole else emit.mask(tail)
             for v, mask in enumerate([None] * (vectors - 1) + [last_mask]):
                 offset = [emit.integer(v * lanes)]
@@ -126,7 +127,8 @@ def mover(vectors, lanes, is_whole):
                 emit.store(value, builder.gep(target, offset), None)
             return context.get_dummy_value()
 
-        return types.void(source, target, types.intp), generate
+        n = types.intp
+        return types.void(source, target, n, n), generate
 
     return move
 
