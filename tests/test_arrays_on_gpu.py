@@ -85,7 +85,7 @@ def cupy(monkeypatch):
     module.ascontiguousarray = ascontiguousarray
 
     def asarray(x):
-        is_values = isinstance(x, np.ndarray)
+        is_values = type(x) is np.ndarray
         return DeviceArray(x if is_values else np.asarray(_Interface(x)))
 
     module.isfinite = lambda x: DeviceArray(np.isfinite(x._values))
@@ -352,13 +352,37 @@ def test_with_nobody_to_lend_to_it_is_said_who(monkeypatch, kind):
 
 @pytest.mark.parametrize("imported", [("cupy",), ("torch",), ("cupy", "torch"), ()])
 @pytest.mark.parametrize("installed", [("cupy",), ("torch",), ("cupy", "torch"), ()])
-def test_arrays_are_lent_to_what_the_user_works_with(monkeypatch, imported, installed):
-    modules = {name: ModuleType(name) for name in imported}
-    monkeypatch.setattr(lending, "sys", SimpleNamespace(modules=modules))
-    spec = SimpleNamespace(find_spec=lambda name: name if name in installed else None)
-    monkeypatch.setattr(lending.importlib, "util", spec)
-    expected = (*imported, *installed, None)[0]
-    assert lending._taker() == expected
+@pytest.mark.parametrize("for_gpus", [True, False])
+def test_arrays_are_lent_to_what_the_user_works_with(
+    monkeypatch, imported, installed, for_gpus
+):
+    modules = {name: ModuleType(name) for name in ("cupy", "torch")}
+    modules["torch"].cuda = SimpleNamespace(is_available=lambda: for_gpus)
+    there = {name: modules[name] for name in imported}
+    monkeypatch.setattr(lending, "sys", SimpleNamespace(modules=there))
+    library = SimpleNamespace(
+        import_module=modules.get,
+        util=SimpleNamespace(find_spec=lambda name: name in installed),
+    )
+    monkeypatch.setattr(lending, "importlib", library)
+    order = [name for name in (*imported, *installed) if for_gpus or name == "cupy"]
+    assert lending._taker() == (*order, None)[0]
+
+
+class ManagedArray(np.ndarray):
+    """As Numba's: one of NumPy on a GPU, whose DLPack says that it is on the host."""
+
+    @property
+    def __cuda_array_interface__(self):
+        return self.__array_interface__
+
+
+def test_what_dlpack_does_not_know_is_lent_by_the_interface(cupy):
+    there = X.view(ManagedArray)
+    assert is_on_gpu(there)
+    cupy.from_dlpack = None
+    found = OnGpu(there, "cuda")
+    assert found.__cuda_array_interface__["data"] == X.__array_interface__["data"]
 
 
 @pytest.mark.parametrize("x", [X, X.tolist(), None, "text", np.float32(1)])

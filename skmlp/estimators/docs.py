@@ -239,8 +239,10 @@ device : {'cpu', 'cuda', 'cuda:1', ..., 'auto'}, default='cpu'
       it, else on the CPU. The logger "skmlp" says which and why, at level INFO.
 
     Data are NumPy arrays, or sparse, and so are the results. An X that is on that GPU
-    already, as an array of CuPy or a tensor of PyTorch, is used where it lies; what is
-    predicted for it is of its kind, and there, too.
+    already, as an array of CuPy, a tensor of PyTorch or, where one of these is
+    installed, any other that has DLPack or ``__cuda_array_interface__``, is used where
+    it lies; what is predicted for it is there, too, and of its kind, if that reads
+    DLPack.
 
 dtype : {'float32', 'float64', 'tf32'}, default=None
     Precision of the training and of the parameters.

@@ -10,11 +10,30 @@ Python array API standard (2021.12) asks for, and Numba's own protocol.
 import importlib
 import importlib.util
 import sys
+from typing import Any, NamedTuple
 
-# How to take an array: by the interface, and by DLPack.
+# What DLPack calls memory of CUDA: on the device, and managed by the driver.
+_DLPACK_CUDA = (2, 13)
+
+
+class _Taker(NamedTuple):
+    """How a library takes an array of another.
+
+    Attributes
+    ----------
+    by_interface : str
+        Name of the function that reads ``__cuda_array_interface__``.
+    works : callable
+        Whether it has been built for GPUs.
+    """
+
+    by_interface: str
+    works: Any
+
+
 _TAKERS = {
-    "cupy": ("asarray", "from_dlpack"),
-    "torch": ("as_tensor", "from_dlpack"),
+    "cupy": _Taker("asarray", lambda cupy: True),
+    "torch": _Taker("as_tensor", lambda torch: torch.cuda.is_available()),
 }
 
 
@@ -23,13 +42,19 @@ def _taker():
 
     One that is imported already first: the user works with it.
     """
-    for name in _TAKERS:
-        if name in sys.modules:
-            return name
-    for name in _TAKERS:
-        if importlib.util.find_spec(name) is not None:
+    there = [name for name in _TAKERS if name in sys.modules]
+    others = [name for name in _TAKERS if name not in there]
+    installed = [name for name in others if importlib.util.find_spec(name)]
+    for name in there + installed:
+        if _TAKERS[name].works(importlib.import_module(name)):
             return name
     return None
+
+
+def has_dlpack(x):
+    """Whether DLPack says that an array is on a GPU."""
+    place = getattr(x, "__dlpack_device__", None)
+    return callable(place) and place()[0] in _DLPACK_CUDA
 
 
 def lent(x):
@@ -42,13 +67,12 @@ def lent(x):
     Returns
     -------
     array or None
-        None if neither of the two libraries is installed.
+        None if neither of the two libraries is installed, for GPUs.
     """
     name = _taker()
     if name is None:
         return None
-    by_interface, by_dlpack = _TAKERS[name]
-    method = by_dlpack if hasattr(x, "__dlpack__") else by_interface
+    method = "from_dlpack" if has_dlpack(x) else _TAKERS[name].by_interface
     return getattr(importlib.import_module(name), method)(x)
 
 
@@ -64,7 +88,8 @@ def returned(values, x):
     Returns
     -------
     array
-        In the same memory; `values` itself where the library reads neither protocol.
+        In the same memory, unless the library has no such dtype; `values` itself where
+        it reads neither protocol.
     """
     if type(x).__module__.partition(".")[0] == "numba":
         return importlib.import_module("numba.cuda").as_cuda_array(values)

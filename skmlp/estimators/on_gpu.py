@@ -16,9 +16,6 @@ import numpy as np
 
 from skmlp.estimators import lending
 
-# What DLPack calls memory of CUDA: on the device, and managed by the driver.
-_DLPACK_CUDA = (2, 13)
-
 
 class _Library(NamedTuple):
     """How a library does what has to be done with its arrays.
@@ -87,8 +84,7 @@ def is_on_gpu(x):
         return bool(getattr(x, "is_cuda", False))
     if hasattr(x, "__cuda_array_interface__"):
         return True
-    place = getattr(x, "__dlpack_device__", None)
-    return callable(place) and place()[0] in _DLPACK_CUDA
+    return lending.has_dlpack(x)
 
 
 def _usable(name, x, device):
@@ -156,8 +152,8 @@ def _dtype(x):
         return np.dtype(name)
     except TypeError:
         raise TypeError(
-            f"X is of dtype {name}, which NumPy does not have. Convert it, by "
-            "x.float() for instance."
+            f"X is of dtype {name}, which NumPy does not have. Convert it, a tensor of "
+            "PyTorch by x.float() for instance."
         ) from None
 
 

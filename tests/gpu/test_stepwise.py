@@ -289,15 +289,15 @@ def test_recorded_once_a_size_and_launched_for_all_batches_but_the_first(
     assert steps.count(2) == (2 if n_rows == 14 else 0)
 
 
-@pytest.mark.parametrize("batch", [0, 1, 2])
-def test_nothing_is_left_of_a_batch_that_is_interrupted(monkeypatch, batch):
+@pytest.mark.parametrize(("calls", "batch"), [(0, 0), (1, 1), (3, 2)])
+def test_nothing_is_left_of_a_batch_that_is_interrupted(monkeypatch, calls, batch):
     """The first of a size, whose operations are launched one by one: 0 and 2 here."""
-    finished, advancing = [], operations.advancing
+    made, advancing = [], operations.advancing
 
     def interrupted():
-        if len(finished) == batch:
+        if len(made) == calls:
             raise KeyboardInterrupt
-        finished.append(batch)
+        made.append(batch)
         return advancing()
 
     problem = problem_of(n_rows=10)
@@ -320,7 +320,10 @@ def test_nothing_is_left_of_a_batch_that_is_interrupted(monkeypatch, batch):
 
 
 class WholeOrNothing(graph.Repeated):
-    """As a recording is: interrupted before it is launched, if at all."""
+    """As a recording is: interrupted before it is launched, if at all.
+
+    So a batch that is launched asks for the end of a step twice.
+    """
 
     def __init__(self, stream, step):
         super().__init__(lambda: (operations.advancing(), step()))

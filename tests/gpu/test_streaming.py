@@ -4,6 +4,8 @@ The device is told that it has no room, and parts are made so small that a span 
 several of them, and a batch more than one is meant to hold.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from numba import cuda
@@ -19,6 +21,7 @@ from trainings import (
 
 from skmlp.backends import reference
 from skmlp.backends.cuda import sources
+from skmlp.backends.threads import available_threads
 
 
 @pytest.fixture(params=[100, 400])
@@ -66,9 +69,11 @@ def test_threads_gather_pieces_of_parts(monkeypatch, n_jobs):
     monkeypatch.setattr(sources, "PART_BYTES", 1200)
     monkeypatch.setattr(sources, "_PIECE_BYTES", 150)
     gathered, gather = [], sources.Streamed._gather
+    threads = set()
 
     def noting(source, start, rows):
         gathered.append(len(rows))
+        threads.add(source._gatherers._max_workers)
         gather(source, start, rows)
 
     monkeypatch.setattr(sources.Streamed, "_gather", noting)
@@ -80,6 +85,28 @@ def test_threads_gather_pieces_of_parts(monkeypatch, n_jobs):
     assert_near(train(backend, problem), expected, 0.0)
     assert sum(gathered) == 2 * 23
     assert len(gathered) > 10
+    assert threads == {available_threads(n_jobs)}
+
+
+def test_what_is_sent_beside_the_work_has_the_context_of_the_fit(monkeypatch):
+    context = SimpleNamespace(pushed=0)
+
+    def changing(by):
+        return lambda: setattr(context, "pushed", context.pushed + by)
+
+    context.push, context.pop = changing(1), changing(-1)
+    found = []
+    x = np.zeros((4, 1))
+    source = sources.Streamed([x, x], 1)
+    source._context = context
+    monkeypatch.setattr(sources, "SIMULATED", False)
+    monkeypatch.setattr(source, "_send", lambda *given: found.append(context.pushed))
+    first, second = np.arange(2), np.arange(2, 4)
+    source.bring(first, second)
+    source.bring(second, None)
+    source.close()
+    assert found == [0, 1]
+    assert context.pushed == 0
 
 
 def test_the_next_part_is_sent_while_one_is_worked_on(monkeypatch):
@@ -130,6 +157,7 @@ def test_sparse_rows_always_stay():
 def test_the_thread_ends_with_the_session(small_parts):
     problem = problem_of()
     with on_device().open_session(problem, parameters_for(problem.network)) as session:
-        thread = session._source._thread
-    with pytest.raises(RuntimeError, match="shutdown"):
-        thread.submit(print)
+        source = session._source
+    for pool in (source._thread, source._gatherers):
+        with pytest.raises(RuntimeError, match="shutdown"):
+            pool.submit(print)

@@ -12,6 +12,8 @@ import llvmlite.binding
 from llvmlite import ir
 from numba.core import cgutils, config
 
+from skmlp.backends.cpu.memory import LINE_BYTES
+
 
 def _vector_bytes():
     """Width of a vector register on the processor that Numba compiles for."""
@@ -28,7 +30,6 @@ def _vector_bytes():
 VECTOR_BYTES = _vector_bytes()
 
 
-LINE_BYTES = 64
 MASKS_ARE_FREE = VECTOR_BYTES == 64
 
 

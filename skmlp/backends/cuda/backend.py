@@ -42,7 +42,7 @@ class Backend:
 
     @contextmanager
     def open_session(self, problem, parameters, n_jobs=None):
-        """A session; `n_jobs` are the host's threads, which look at X."""
+        """A session; `n_jobs` are the host's threads, which look at X and gather it."""
         with (
             self._on_device(),
             session.open_session(problem, parameters, n_jobs) as one,

@@ -256,18 +256,6 @@ def upload(values):
     return target[: values.size]
 
 
-def copied(vector):
-    """A copy of a vector on the device.
-
-    Raises
-    ------
-    MemoryError
-    """
-    copy = allocate(vector.size, vector.dtype)[: vector.size]
-    copy.copy_to_device(vector)
-    return copy
-
-
 def is_there(x):
     """Whether an array is on a device already."""
     return hasattr(x, "__cuda_array_interface__")

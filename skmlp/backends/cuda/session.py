@@ -10,7 +10,7 @@ from skmlp.backends import epoch_by_epoch
 from skmlp.backends.cuda import kept, planner
 from skmlp.backends.cuda.binding import extras_of, n_processors, net_of, spec_of
 from skmlp.backends.cuda.fingerprints import key_of
-from skmlp.backends.cuda.memory import download, is_there, keep, upload
+from skmlp.backends.cuda.memory import available, download, is_there, keep, upload
 from skmlp.backends.cuda.prediction import Predictor, data_of
 from skmlp.backends.cuda.prediction import outputs as predict
 from skmlp.backends.cuda.rooms import Fit, Span, Vectors
@@ -22,8 +22,9 @@ from skmlp.network import layout
 
 # Rows that the gradient over all rows works on at a time.
 _SWEEP_ROWS = 4096
-# Rows of several epochs that are trained on by one call: 2 MB of their numbers.
-_SPAN_ROWS = 1 << 18
+# Rows of several epochs that are trained on by one call: 2 MB of their numbers; and
+# bytes that are free for each, of which it takes some dozen.
+_SPAN_ROWS, _FREE_BYTES = 1 << 18, 1024
 
 
 class Lent(NamedTuple):
@@ -65,7 +66,7 @@ class Session:
         self._fit = Fit(
             *(problem.network, net_of(problem.network, self._dtype)),
             *(self._source.data, extras_of(problem.regularisation, self._dtype)),
-            *(len(problem.rows), min(_SPAN_ROWS, self._source.most_rows)),
+            *(len(problem.rows), self._span_rows()),
             *(problem.alpha, 1.0 / problem.mean_weight),
         )
         self._steps = 0
@@ -93,6 +94,9 @@ class Session:
         return Resident(
             self._trained_on.data._replace(targets=targets, weights=weights)
         )
+
+    def _span_rows(self):
+        return min(_SPAN_ROWS, self._source.most_rows, available() // _FREE_BYTES)
 
     def _lent(self, x):
         """X on the device, where an earlier fit may have left the same."""
@@ -127,7 +131,7 @@ class Session:
     def _make_program(self, batch_size, optimizer):
         if self._source.hold(batch_size):
             self._close_programs()
-        fit = self._fit._replace(data=self._source.data)
+        self._fit = fit = self._fit._replace(data=self._source.data)
         shapes = self._fit.network.shapes
         work = planner.Work(batch_size, shapes, self._sparse)
         tile = planner.choose_tile(planner.few_for(n_processors()))

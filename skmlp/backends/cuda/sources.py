@@ -98,7 +98,7 @@ class Streamed:
         self._stream = new_stream()
         self._gatherers = ThreadPoolExecutor(available_threads(n_jobs))
         self._thread = ThreadPoolExecutor(1)
-        self._coming = None
+        self._coming: tuple = (None, None)
         self._turn = 0
         row_bytes = sum(part.shape[1] * part.itemsize for part in columns)
         self._piece_rows = max(1, _PIECE_BYTES // row_bytes)
@@ -121,17 +121,20 @@ class Streamed:
         """See that so many rows can be brought at once; whether `data` is another."""
         if n_rows <= self.most_rows:
             return False
+        # What there was goes first, so that there is room.
+        del self.data, self._pinned, self._found
         self._make_room(n_rows)
         return True
 
     def bring(self, rows, following):
         """Have rows on the device (see `Resident.bring`)."""
         turn = self._turn
-        if self._coming is None or self._coming[0] is not rows:
+        coming, work = self._coming
+        if work is not None:
+            work.result()
+        if coming is not rows:
             self._send(rows, turn)
-        else:
-            self._coming[1].result()
-        self._turn, self._coming = 1 - turn, None
+        self._turn, self._coming = 1 - turn, (None, None)
         if following is not None:
             work = self._thread.submit(self._send_beside, following, 1 - turn)
             self._coming = (following, work)
@@ -175,7 +178,7 @@ class Streamed:
     def close(self):
         """End the threads."""
         self._thread.shutdown()
-        self._gatherers.shutdown()
+        self._gatherers.shutdown(cancel_futures=True)
 
 
 def fits(x):

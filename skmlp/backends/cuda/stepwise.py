@@ -11,7 +11,6 @@ of its own: launching all its operations from Python takes longer than some batc
 from skmlp.backends.cuda import graph, operations, planner, products
 from skmlp.backends.cuda.binding import n_processors
 from skmlp.backends.cuda.launching import configured
-from skmlp.backends.cuda.memory import copied
 from skmlp.backends.cuda.products import Matrix
 from skmlp.backends.cuda.rooms import Memory
 from skmlp.backends.cuda.structures import State
@@ -118,10 +117,11 @@ class Stepwise:
     def _step_or_nothing(self, n):
         """A batch as it stands, of which nothing is left where it is interrupted.
 
-        Its operations are launched one by one, and a half of a step is no step.
+        Its operations are launched one by one, and a half of a step is no step. What
+        is there before is copied behind the batches that are still at work, and to the
+        host: a fit's memory is all there is of the device's.
         """
-        before = [copied(vector) for vector in self._trained]
-        graph.settle()
+        before = [vector.copy_to_host(stream=self._stream) for vector in self._trained]
         try:
             self._step(n)
         except BaseException:
