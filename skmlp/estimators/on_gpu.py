@@ -106,7 +106,7 @@ def _usable(name, x, device):
     if x is None:
         raise TypeError(
             f"{name} is an array on a GPU of a kind ({kind}) that needs CuPy or "
-            "PyTorch to be looked at, neither of which is installed."
+            "PyTorch to be looked at, neither of which is installed for GPUs."
         )
     number = _do("number", x, x)
     if device != "auto" and int(device.partition(":")[2] or 0) != number:
@@ -190,8 +190,12 @@ class OnGpu:
 
     def __getitem__(self, rows):
         """Some rows, by their numbers, as an array of NumPy."""
-        chosen = self._x[_do("like", self._x, rows, self._x)]
+        chosen = self._x[self.like(rows)]
         return _do("host", chosen, chosen)
+
+    def like(self, values):
+        """An array of NumPy as one of the library that X is used by, beside X."""
+        return _do("like", self._x, values, self._x)
 
     def checked(self, dtypes):
         """The same as backends take it, by the measure of scikit-learn's validation.
@@ -247,18 +251,17 @@ def answers_in_kind(method):
     def answered(self, X, *args, **kwargs):
         if not is_on_gpu(X):
             return method(self, X, *args, **kwargs)
-        found = method(self, OnGpu(X, self.device), *args, **kwargs)
+        there = OnGpu(X, self.device)
+        found = method(self, there, *args, **kwargs)
         if isinstance(found, tuple):
-            return tuple(_in_kind(part, X) for part in found)
-        return _in_kind(found, X)
+            return tuple(_in_kind(part, there, X) for part in found)
+        return _in_kind(found, there, X)
 
     return answered
 
 
-def _in_kind(values, x):
+def _in_kind(values, there, x):
     if not (isinstance(values, np.ndarray) and values.dtype.kind in "biuf"):
         return values
-    if _root(x) in _LIBRARIES:
-        return _do("like", x, values, x)
-    same = lending.lent(x)
-    return lending.returned(_do("like", same, values, same), x)
+    found = there.like(values)
+    return found if _root(x) in _LIBRARIES else lending.returned(found, x)

@@ -121,20 +121,6 @@ def test_long_spans_take_several_launches(monkeypatch, what):
     assert_same_bits(train(on_device(), problem), whole)
 
 
-@pytest.mark.parametrize("least_flop", [np.inf, 0], ids=["spanwise", "stepwise"])
-def test_a_span_of_resident_rows_is_worked_on_at_once(monkeypatch, least_flop):
-    monkeypatch.setattr(planner, "STEPWISE_FLOP", least_flop)
-    put, sizes = rooms.Memory.put, []
-
-    def noting(room, span):
-        sizes.append(len(span.rows))
-        return put(room, span)
-
-    monkeypatch.setattr(rooms.Memory, "put", noting)
-    train(on_device(), problem_of(n_rows=14), batch_size=4, cuts=(1,))
-    assert sizes == 2 * [4, 10]
-
-
 @pytest.fixture
 def put(monkeypatch):
     """Rows of every span that has been worked on, and those of its epochs."""
@@ -146,6 +132,13 @@ def put(monkeypatch):
 
     monkeypatch.setattr(rooms.Memory, "put", noting)
     return sizes
+
+
+@pytest.mark.parametrize("least_flop", [np.inf, 0], ids=["spanwise", "stepwise"])
+def test_a_span_of_resident_rows_is_worked_on_at_once(monkeypatch, put, least_flop):
+    monkeypatch.setattr(planner, "STEPWISE_FLOP", least_flop)
+    train(on_device(), problem_of(n_rows=14), batch_size=4, cuts=(1,))
+    assert [n_rows for n_rows, _ in put] == 2 * [4, 10]
 
 
 def train_epochs(problem, n_epochs, at_once, batch_size=4):

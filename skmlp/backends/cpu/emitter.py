@@ -12,7 +12,7 @@ import llvmlite.binding
 from llvmlite import ir
 from numba.core import cgutils, config
 
-from skmlp.backends.cpu.memory import LINE_BYTES
+from skmlp.backends.cpu.memory import LINE_BYTES, emit_prefetch
 
 
 def _vector_bytes():
@@ -28,8 +28,6 @@ def _vector_bytes():
 
 
 VECTOR_BYTES = _vector_bytes()
-
-
 MASKS_ARE_FREE = VECTOR_BYTES == 64
 
 
@@ -89,13 +87,9 @@ class Emitter:
 
     def prefetch(self, place, vectors):
         """Ask for some vectors that will be read; of memory beyond an array, too."""
-        flag = ir.IntType(32)
-        place = self.builder.bitcast(place, ir.IntType(8).as_pointer())
-        kinds = [place.type, flag, flag, flag]
-        function = self._function("llvm.prefetch.p0", ir.VoidType(), kinds)
-        for line in range(0, vectors * self.lanes * self._bytes, LINE_BYTES):
-            there = self.builder.gep(place, [self.integer(line)])
-            self.builder.call(function, [there, flag(0), flag(3), flag(1)])
+        for first in range(0, vectors * self.lanes, LINE_BYTES // self._bytes):
+            there = self.builder.gep(place, [self.integer(first)])
+            emit_prefetch(self.builder, there, level=1)
 
     def spread(self, value):
         """A vector with the value in every lane."""

@@ -67,6 +67,16 @@ def least(typing_context, a, b):
     return types.intp(types.intp, types.intp), generate
 
 
+def emit_prefetch(builder, place, level):
+    """Write the instruction that asks for a line, to a level of the cache."""
+    place = builder.bitcast(place, ir.IntType(8).as_pointer())
+    number = ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [place.type, number, number, number])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    # To read; how near, 3 being the first level; data.
+    builder.call(function, [place, number(0), number(4 - level), number(1)])
+
+
 @intrinsic
 def prefetch(typing_context, array, offset):
     """Ask for the cache line of an element before it is needed.
@@ -76,15 +86,8 @@ def prefetch(typing_context, array, offset):
 
     def generate(context, builder, signature, values):
         place = _element(context, builder, signature.args[0], *values)
-        place = builder.bitcast(place, ir.IntType(8).as_pointer())
-        number = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [place.type, number, number, number])
-        function = cgutils.get_or_insert_function(
-            builder.module, kind, "llvm.prefetch.p0"
-        )
-        # To read; to the second level, which may wait for more lines than the first
-        # at a time; data.
-        builder.call(function, [place, number(0), number(2), number(1)])
+        # The second level may wait for more lines than the first at a time.
+        emit_prefetch(builder, place, level=2)
         return context.get_dummy_value()
 
     return types.void(array, types.intp), generate

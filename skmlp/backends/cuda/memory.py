@@ -149,16 +149,22 @@ def free_in_context():
             )
 
 
+@contextmanager
+def current_in_thread(context):
+    """Context in which one of CUDA's is current in a thread that may have none."""
+    context.push()
+    try:
+        yield
+    finally:
+        context.pop()
+
+
 def _cleared(process, context, clear):
     # In a process forked from this one CUDA fails, and the memory is not that one's.
     if os.getpid() != process:
         return
-    with _FREEING:
-        context.push()
-        try:
-            clear()
-        finally:
-            context.pop()
+    with _FREEING, current_in_thread(context):
+        clear()
 
 
 def _free_waiting():

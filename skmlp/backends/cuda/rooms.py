@@ -183,6 +183,13 @@ class Memory:
             kind(weight),
         )
 
+    def sizes(self, fit, span):
+        """A span's numbers for kernels (see `epoch.training`)."""
+        return (
+            *(self.room.batch, len(span.rates), span.first_step),
+            *(layout(fit.network).trained, span.epoch_rows),
+        )
+
     def results(self):
         """Each batch's loss and sum of the squares of its weights, of the last span.
 

@@ -20,6 +20,7 @@ from skmlp.backends.cuda.graph import new_stream
 from skmlp.backends.cuda.memory import (
     allocate,
     available,
+    current_in_thread,
     is_there,
     mebibytes,
     upload,
@@ -146,11 +147,8 @@ class Streamed:
         if SIMULATED:
             self._send(rows, turn)
             return
-        self._context.push()
-        try:
+        with current_in_thread(self._context):
             self._send(rows, turn)
-        finally:
-            self._context.pop()
 
     def _send(self, rows, turn):
         """Have rows in one of the two places, when it returns."""

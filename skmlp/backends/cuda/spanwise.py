@@ -10,7 +10,6 @@ from skmlp.backends.cuda.binding import n_processors
 from skmlp.backends.cuda.launching import configured
 from skmlp.backends.cuda.memory import download
 from skmlp.backends.cuda.rooms import Memory
-from skmlp.network import layout
 
 
 class Spanwise:
@@ -71,11 +70,7 @@ class Spanwise:
         memory, fit = self._memory, self._fit
         data = fit.data._replace(order=memory.put(span))
         step = memory.step(fit, vectors, weight)
-        batch_size = memory.room.batch
-        sizes = (
-            *(batch_size, len(span.rates), span.first_step),
-            *(layout(fit.network).trained, span.epoch_rows),
-        )
+        sizes = memory.sizes(fit, span)
         kernel = kernel_of(self._spec)
         configured(kernel, self._blocks, self._spec.tile.threads)(
             *(fit.net, data, memory.room, fit.extras, vectors.parameters),

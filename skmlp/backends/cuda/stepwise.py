@@ -47,8 +47,8 @@ class Stepwise:
         self._is_softmax = [row.value is None for row in fit.network.rules]
         self._stream = graph.new_stream()
         self._state: State
-        self._bound = None
-        self._trained: tuple = ()
+        # The parameters and the optimizer's vectors.
+        self._bound: tuple = (None, None)
         # By rows of a batch: what has run as it stands, and what is recorded.
         self._has_run: set[int] = set()
         self._recorded: dict[int, graph.Graph | graph.Repeated] = {}
@@ -57,18 +57,15 @@ class Stepwise:
 
     def train(self, vectors, span):
         """Train on the batches of a span (see `spanwise.Spanwise.train`)."""
-        memory, batch_size = self._memory, self._memory.room.batch
+        memory = self._memory
         memory.put(span)
         self._bind(vectors)
         graph.settle()
-        sizes = (
-            *(batch_size, len(span.rates), span.first_step),
-            *(self._state.trained, span.epoch_rows),
-        )
+        sizes = memory.sizes(self._fit, span)
         kernel = operations.totalling(self._spec)
         try:
             for _ in range(len(span.rows) // span.epoch_rows):
-                self._epoch(*divmod(span.epoch_rows, batch_size))
+                self._epoch(*divmod(span.epoch_rows, memory.room.batch))
             configured(kernel, 1, self._spec.tile.threads, self._stream)(
                 memory.room, sizes, memory.floats["result"]
             )
@@ -82,15 +79,11 @@ class Stepwise:
         """Point the operations to what is trained; a recording is for one of these."""
         memory, fit = self._memory, self._fit
         step = memory.step(fit, vectors, fit.weight)
-        # Both live on in the state, so no others can have their numbers.
-        bound = (id(vectors.parameters), id(vectors.slots))
-        if bound == self._bound:
+        bound = (vectors.parameters, vectors.slots)
+        if all(one is other for one, other in zip(bound, self._bound, strict=True)):
             return
         self._forget_recordings()
         self._bound = bound
-        # An optimizer may have no vectors, and nothing cannot be copied.
-        both = (vectors.parameters, vectors.slots)
-        self._trained = tuple(vector for vector in both if vector.size > 0)
         data = fit.data._replace(order=memory.integers["order"])
         self._state = State(
             *(fit.net, data, memory.room, fit.extras, vectors.parameters, step),
@@ -121,12 +114,14 @@ class Stepwise:
         is there before is copied behind the batches that are still at work, and to the
         host: a fit's memory is all there is of the device's.
         """
-        before = [vector.copy_to_host(stream=self._stream) for vector in self._trained]
+        # An optimizer may have no vectors, and nothing cannot be copied.
+        trained = [vector for vector in self._bound if vector.size > 0]
+        before = [vector.copy_to_host(stream=self._stream) for vector in trained]
         try:
             self._step(n)
         except BaseException:
             self._stream.synchronize()
-            for vector, values in zip(self._trained, before, strict=True):
+            for vector, values in zip(trained, before, strict=True):
                 vector.copy_to_device(values)
             graph.settle()
             raise
