@@ -11,7 +11,8 @@ were best on validation data, go on with a training that goes on, and diverge wi
 in the vector all of that holds without a word anywhere else.
 """
 
-from itertools import pairwise
+import functools
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -78,23 +79,23 @@ class Layout(NamedTuple):
 
     Attributes
     ----------
-    weights, biases : list of int
+    weights, biases : tuple of int
         First element of each layer's weights and biases.
     size : int
         Length of the vector.
-    scales, means, variances : list of int
+    scales, means, variances : tuple of int
         First element of each hidden layer's scales and running statistics; empty in a
         network without them.
     trained : int
         Number of elements that an optimizer changes, from the beginning.
     """
 
-    weights: list[int]
-    biases: list[int]
+    weights: tuple[int, ...]
+    biases: tuple[int, ...]
     size: int
-    scales: list[int]
-    means: list[int]
-    variances: list[int]
+    scales: tuple[int, ...]
+    means: tuple[int, ...]
+    variances: tuple[int, ...]
     trained: int
 
 
@@ -104,20 +105,24 @@ _VECTORS = {None: 0, "layer": 1, "batch": 3}
 
 def layout(network):
     """Layout of the parameters of a network."""
-    n_layers = len(network.shapes)
-    hidden = list(network.sizes[1:-1])
-    n_vectors = _VECTORS[network.normalization]
-    lengths = [fan_in * fan_out for fan_in, fan_out in network.shapes]
-    lengths += [*network.sizes[1:], *(hidden * n_vectors)]
-    ends = np.cumsum([0, *lengths]).tolist()
-    weights, biases, rest = np.split(ends[:-1], [n_layers, 2 * n_layers])
-    found, means, variances = (
-        rest[i * len(hidden) : (i + 1) * len(hidden)].tolist() for i in range(3)
-    )
-    trained = 2 * n_layers + (len(hidden) if n_vectors else 0)
+    return _layout(network.sizes, _VECTORS[network.normalization])
+
+
+# A fit asks a dozen times.
+@functools.lru_cache(maxsize=256)
+def _layout(sizes, n_vectors):
+    """Layout by the layers' sizes and the number of vectors of normalisation."""
+    n_layers, hidden = len(sizes) - 1, sizes[1:-1]
+    lengths = [fan_in * fan_out for fan_in, fan_out in pairwise(sizes)]
+    lengths += [*sizes[1:], *(hidden * n_vectors)]
+    *starts, size = (0, *accumulate(lengths))
+    weights, biases = starts[:n_layers], starts[n_layers : 2 * n_layers]
+    rest = starts[2 * n_layers :]
+    found = (rest[n * len(hidden) : (n + 1) * len(hidden)] for n in range(3))
+    scales, means, variances = map(tuple, found)
+    trained = means[0] if means else size
     return Layout(
-        *(weights.tolist(), biases.tolist(), ends[-1]),
-        *(found, means, variances, ends[trained]),
+        *(tuple(weights), tuple(biases), size, scales, means, variances, trained)
     )
 
 

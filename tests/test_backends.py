@@ -318,6 +318,35 @@ def test_outputs_equal_the_reference(row, is_sparse):
     assert_array_equal(every, whole)
 
 
+@pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])
+@pytest.mark.parametrize("sums_blocks", [False, True])
+@pytest.mark.parametrize("batch_size", [16, 60, 1000])
+def test_hidden_outputs_are_those_of_the_last_batch(
+    monkeypatch, batch_size, sums_blocks, is_sparse
+):
+    """Blocks of a batch lie apart, and the last batch may have but one."""
+    monkeypatch.setattr(plan, "sums_blocks", lambda *shape: sums_blocks)
+    monkeypatch.setattr(plan, "block_rows", lambda *shape: 16)
+    network = make_network(SOFTMAX, ["gelu", "relu"])
+    problem = make_problem(network, is_sparse=is_sparse)
+    parameters, orders = make_parameters(network), np.stack([problem.rows[::-1]] * 2)
+    optimizer = make_optimizer("sgd", layout(network).size)
+    n_batches = -(-N_ROWS // batch_size)
+    rates = np.zeros((2 * n_batches, 4))
+    with cpu.open_session(problem, parameters, 1) as session:
+        assert session.hidden_outputs() is None
+        session.train_epochs(optimizer, orders, batch_size, rates)
+        after_training = session.hidden_outputs()
+        session.loss_and_gradient(parameters)
+        after_a_sweep = session.hidden_outputs()
+    last = orders[0][(n_batches - 1) * batch_size :]
+    for got, rows in ((after_training, last), (after_a_sweep, problem.rows)):
+        _, expected, _ = reference.trace(network, parameters, problem.x[rows])
+        assert len(got) == len(expected) == 2
+        for one, other in zip(got, expected, strict=True):
+            assert_allclose(one, other, rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.parametrize("activation", [*HIDDEN, *OUTPUT_ONLY])
 def test_activations_of_outputs_equal_the_reference(activation):
     network = make_network(SOFTMAX, ["silu"])

@@ -9,6 +9,7 @@ from sklearn.datasets import make_classification
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from skmlp import Activation, MLPClassifier, MLPRegressor
+from skmlp.backends import cpu
 from skmlp.exceptions import DeadUnitsWarning
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -149,6 +150,15 @@ def test_layers_that_cannot_die_are_not_warned_of(activation):
 def test_healthy_layers_are_not_warned_of():
     silent(MLPClassifier((30, 20, 10), max_iter=50, random_state=0), X, Y)
     silent(MLPRegressor(hidden_layer_sizes=(30, 20), solver="lbfgs"), X, Y)
+
+
+def test_healthy_layers_cost_no_prediction(monkeypatch):
+    """What the last batch has put out is enough: no other kernel need be there."""
+    monkeypatch.setattr(cpu, "outputs", None)
+    silent(MLPClassifier((30, 20), max_iter=50, random_state=0), X, Y)
+    silent(MLPRegressor(hidden_layer_sizes=(30, 20), solver="lbfgs"), X, Y)
+    with pytest.raises(TypeError, match="'NoneType' object is not callable"):
+        MLPClassifier(**DEADLY).fit(X + 10.0, Y)
 
 
 def test_few_rows_are_no_ground_for_a_warning():

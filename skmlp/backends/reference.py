@@ -319,6 +319,9 @@ class Session:
         scale = 1.0 / (self._problem.mean_weight * len(rows))
         return self._batch(np.asarray(parameters), rows, scale)[:2]
 
+    def hidden_outputs(self):
+        """None: traces are not kept."""
+
     def outputs(self, x, rows):
         """Raw outputs for some rows, or for all, with the current parameters."""
         x = x if rows is None else x[rows]

@@ -18,15 +18,20 @@ def available_threads(n_jobs):
         Negative numbers count back from all, as in joblib; None is all, but one in
         a worker of joblib that was given no share of the cores.
     """
-    all_threads = joblib.cpu_count()
     # joblib gives each of its processes a share of the cores in this variable.
     share = os.environ.get("NUMBA_NUM_THREADS", "")
     has_share = share.isdigit() and int(share) > 0
+    if n_jobs is None and not has_share:
+        nested = joblib.parallel.get_active_backend()[0].nesting_level
+        n_jobs = 1 if nested else None
+    # Counting cores reads files of the system, which takes a tenth of a millisecond.
+    if n_jobs == 1 or (has_share and int(share) == 1):
+        return 1
+    all_threads = joblib.cpu_count()
     if has_share:
         all_threads = min(all_threads, int(share))
     if n_jobs is None:
-        nested = joblib.parallel.get_active_backend()[0].nesting_level
-        return 1 if nested and not has_share else all_threads
+        return all_threads
     if n_jobs < 0:
         return max(1, all_threads + 1 + n_jobs)
     return min(n_jobs, all_threads)

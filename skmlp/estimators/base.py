@@ -5,6 +5,7 @@ wrong before, the estimator is what it was.
 """
 
 import copy
+import inspect
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from numbers import Integral
@@ -32,7 +33,11 @@ from skmlp.estimators.inputs import (
     validated,
     weigh,
 )
-from skmlp.estimators.inside import HiddenActivations, warn_of_dead_units
+from skmlp.estimators.inside import (
+    HiddenActivations,
+    suspected_layers,
+    warn_of_dead_units,
+)
 from skmlp.estimators.on_gpu import on_host
 from skmlp.estimators.parameters import COMMON, STOCHASTIC_SOLVERS
 from skmlp.estimators.regularising import regularisation
@@ -48,6 +53,13 @@ class BaseMLP(Fitted, HiddenActivations, BaseEstimator, ABC):
     """Base of the estimators; `MLPClassifier` documents the parameters."""
 
     _parameter_constraints: dict = COMMON
+
+    def __init_subclass__(cls, **keywords):
+        super().__init_subclass__(**keywords)
+        if "__init__" in vars(cls):
+            # scikit-learn asks for it half a dozen times a fit in a search, and that of
+            # so many parameters takes a tenth of a millisecond to make.
+            vars(cls)["__init__"].__signature__ = inspect.signature(cls.__init__)
 
     @abstractmethod
     def __init__(self, **parameters):
@@ -173,16 +185,16 @@ class BaseMLP(Fitted, HiddenActivations, BaseEstimator, ABC):
             for intercept in views(network, parameters)[1]:
                 intercept[:] = 0
         if self.solver in STOCHASTIC_SOLVERS:
-            self._fit_stochastic(
+            suspects = self._fit_stochastic(
                 *(place, network, sample, held_out, parameters),
                 *(progress, generator, incremental),
             )
         else:
-            self._fit_lbfgs(
+            suspects = self._fit_lbfgs(
                 place, network, sample, held_out, parameters, progress, generator
             )
         if not incremental:
-            warn_of_dead_units(self, network, sample, place.backend.outputs)
+            warn_of_dead_units(self, network, sample, suspects, place.backend.outputs)
         self._random_state = generator
         return self
 
@@ -264,6 +276,7 @@ class BaseMLP(Fitted, HiddenActivations, BaseEstimator, ABC):
             parameters = stochastic.train(
                 session, optimizer, progress, rules, rows, generator, judge
             )
+            suspects = suspected_layers(network, session)
         if not progress.judged_by_score:
             # A square that has overflowed divides all further steps to nothing.
             check_finite(optimizer.slots)
@@ -271,6 +284,7 @@ class BaseMLP(Fitted, HiddenActivations, BaseEstimator, ABC):
         self._publish(network, parameters)
         self._publish_progress(progress)
         self._publish_validation(network, progress.validation, incremental)
+        return suspects
 
     def _validation(self, before, held_out, parameters):
         """What goes on with an earlier call's scores, or begins; None without data."""
@@ -323,6 +337,7 @@ class BaseMLP(Fitted, HiddenActivations, BaseEstimator, ABC):
             found, loss, n_iter = lbfgs.minimise(
                 session, parameters, course, limits, judge
             )
+            suspects = suspected_layers(network, session)
         self._publish(network, found.astype(parameters.dtype, copy=False))
         self.loss_ = loss
         self.n_iter_ = n_iter
@@ -330,6 +345,7 @@ class BaseMLP(Fitted, HiddenActivations, BaseEstimator, ABC):
         self.history_ = course.history()
         self._publish_validation(network, course.validation, incremental=False)
         self._progress = progress
+        return suspects
 
     def _outputs(self, X, activation=None):
         """Outputs of the network for X, through an output activation.

@@ -17,7 +17,6 @@ from skmlp.estimators.inputs import canonical_x
 from skmlp.estimators.on_gpu import answers_in_kind
 from skmlp.exceptions import DeadUnitsWarning
 from skmlp.network import Norms, pack
-from skmlp.rules.activations import activation_rule
 
 # Below this number of rows a healthy unit may well be silent on all of them.
 _FEWEST_ROWS = 100
@@ -91,7 +90,40 @@ def _number(layer, n_hidden):
     return int(layer) % n_hidden
 
 
-def warn_of_dead_units(model, network, sample, outputs):
+def suspected_layers(network, session):
+    """Hidden layers that may be largely dead, by the batch trained on last.
+
+    A unit that is dead on all rows is dead on these, and most layers are found healthy:
+    which costs nothing, where the backend has their outputs at hand.
+
+    Parameters
+    ----------
+    network : Network
+    session : session of a backend
+        That has been trained.
+
+    Returns
+    -------
+    list of int
+    """
+    mortal = [n for n, rule in enumerate(network.rules) if _may_die(rule)]
+    found = session.hidden_outputs() if mortal else None
+    if found is None:
+        return mortal
+    return [n for n in mortal if _is_largely_dead(_silent_share(found[n]), found[n])]
+
+
+def _silent_share(found):
+    """Share of a layer's units that are 0 on all rows."""
+    return float(np.mean(~found.any(axis=0)))
+
+
+def _is_largely_dead(share, found):
+    """Whether that share of a layer's units is worth a warning."""
+    return share == 1 or share > max(_LARGEST_SHARE, _MOST_BY_CHANCE / found.shape[1])
+
+
+def warn_of_dead_units(model, network, sample, suspects, outputs):
     """Warn, at the end of a fit, of hidden layers that are largely dead.
 
     Parameters
@@ -101,16 +133,20 @@ def warn_of_dead_units(model, network, sample, outputs):
     network : Network
     sample : Sample
         The training data.
+    suspects : list of int
+        The layers to look at.
     outputs : callable
         ``outputs`` of a backend.
     """
+    if len(sample.rows) < _FEWEST_ROWS:
+        return
     dead = []
-    for layer, activation in enumerate(network.activations):
-        if _may_die(activation_rule(activation)):
-            run = functools.partial(_layer_outputs, model, network, layer, outputs)
-            share, units = _dead_share(run, sample), network.sizes[layer + 1]
-            if share == 1 or share > max(_LARGEST_SHARE, _MOST_BY_CHANCE / units):
-                dead.append(f"{share:.0%} of the {units} units of hidden layer {layer}")
+    for layer in suspects:
+        run = functools.partial(_layer_outputs, model, network, layer, outputs)
+        found = _outputs_if_dead(run, sample)
+        if found is not None:
+            share, units = _silent_share(found), found.shape[1]
+            dead.append(f"{share:.0%} of the {units} units of hidden layer {layer}")
     if not dead:
         return
     n_rows = min(_MOST_ROWS, len(sample.rows))
@@ -150,20 +186,15 @@ def _layer_outputs(model, network, layer, outputs, x):
     return outputs(cut, parameters, x, "identity", 1)[0]
 
 
-def _dead_share(run, sample):
-    """Share of a layer's units that are 0 on a sample of the training rows.
+def _outputs_if_dead(run, sample):
+    """A layer's outputs on a sample of the training rows; None if it is healthy.
 
-    A tenth of the rows is looked at first: a unit that is dead on all is dead on these,
-    and most layers are found healthy.
+    A tenth of the rows is looked at first.
     """
     rows = sample.rows
-    if len(rows) < _FEWEST_ROWS:
-        return 0.0
-    share = 0.0
     for at_most in (_MOST_ROWS // 10, _MOST_ROWS):
         some = np.linspace(0, len(rows) - 1, min(len(rows), at_most)).astype(np.int64)
-        x = canonical_x(sample.x[rows[some]], sample.x.dtype)
-        share = float(np.mean(~run(x).any(axis=0)))
-        if share <= _LARGEST_SHARE:
-            break
-    return share
+        found = run(canonical_x(sample.x[rows[some]], sample.x.dtype))
+        if not _is_largely_dead(_silent_share(found), found):
+            return None
+    return found

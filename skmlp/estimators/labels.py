@@ -12,6 +12,25 @@ from sklearn.utils.multiclass import (
     unique_labels,
 )
 
+# Of targets, in scikit-learn's words, that networks are made for.
+_KINDS = {"binary", "multiclass", "multilabel-indicator"}
+
+
+def _labels_in(y):
+    """Labels of a target, sorted.
+
+    A column of integers cannot be anything but labels. scikit-learn's function makes
+    sure of that, which takes far longer than to sort a few thousand of them.
+
+    Raises
+    ------
+    ValueError
+        If the target is not one of classes.
+    """
+    if isinstance(y, np.ndarray) and y.ndim == 1 and y.dtype.kind in "biu":
+        return np.unique(y)
+    return unique_labels(y)
+
 
 class Labels:
     """The classes and how outputs stand for them.
@@ -40,15 +59,15 @@ class Labels:
         ValueError
             For a target that is not one of classes, or of several multiclass columns.
         """
-        check_classification_targets(y)
-        kind = type_of_target(y)
-        if kind == "multiclass-multioutput":
+        kind = type_of_target(y, input_name="y")
+        if kind not in _KINDS:
+            check_classification_targets(y)
             raise ValueError(
                 "Multioutput target data is not supported with label binarization: "
                 "y of type 'multiclass-multioutput' has several columns of classes."
             )
         if classes is None or kind == "multilabel-indicator":
-            classes = unique_labels(y)
+            classes = _labels_in(y)
         return cls(classes, kind == "multilabel-indicator", sparse.issparse(y))
 
     @property
@@ -69,7 +88,7 @@ class Labels:
         ------
         ValueError
         """
-        of_y = Labels(unique_labels(y))
+        of_y = Labels(_labels_in(y))
         if not warm_start:
             of_y.check_among(self.classes)
         elif set(of_y.classes) != set(self.classes):

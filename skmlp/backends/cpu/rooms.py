@@ -89,3 +89,11 @@ def make_room(problem, batch_size, parameters):
         multiply=products.multiplier(dtype),
         transposed=aligned_copy(transposed(network, parameters)),
     )
+
+
+def rows_of(room, layer, units, n_rows):
+    """A copy of what a layer has put out, whose blocks lie apart."""
+    size, first = room.block * units, room.at[layer]
+    starts = [first + n * (size + room.gap) for n in range(-(-n_rows // room.block))]
+    blocks = [room.outputs[start : start + size] for start in starts]
+    return np.concatenate(blocks)[: n_rows * units].reshape(n_rows, units)

@@ -19,6 +19,7 @@ from skmlp.backends.cpu.rooms import (
     aligned,
     aligned_copy,
     make_room,
+    rows_of,
     transposed,
     whole_lines,
 )
@@ -155,6 +156,7 @@ class Session:
         )
         self._steps = 0
         self._places: dict[int, _Place] = {}
+        self._last: tuple[Room, int] | None = None
 
     def _place(self, batch_size):
         """Working memory and threads for batches of a size, made at first use."""
@@ -220,6 +222,7 @@ class Session:
             return kernel(post, *arguments, self.parameters, rest, part, result)
 
         self._run(place, span, work)
+        self._last = place.room, span.last_rows
         return result
 
     def move(self, parameters):
@@ -245,6 +248,7 @@ class Session:
             span,
             lambda post, part: kernels.differentiate(post, *arguments, part, result),
         )
+        self._last = room, span.last_rows
         gradient = room.gradient.astype(np.float64)
         n_weights = layout(self._problem.network).biases[0]
         penalised = np.asarray(parameters, dtype=np.float64)[:n_weights]
@@ -273,6 +277,14 @@ class Session:
             place.team.run(lambda post, part=part: work(post, part), size)
             place.pace.record(size, n_batches, time.perf_counter() - start)
             first += n_batches
+
+    def hidden_outputs(self):
+        """Outputs of the hidden layers for the batch trained on last."""
+        if self._last is None:
+            return None
+        room, n_rows = self._last
+        sizes = self._problem.network.sizes[1:-1]
+        return [rows_of(room, n, units, n_rows) for n, units in enumerate(sizes, 1)]
 
     def outputs(self, x, rows):
         """Raw outputs for some rows, or for all, with the current parameters."""

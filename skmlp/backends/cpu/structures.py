@@ -180,3 +180,10 @@ class Span(NamedTuple):
     last: int
     weight: float
     steps: int
+
+    @property
+    def last_rows(self):
+        """Rows of the last batch."""
+        per_epoch = -(-self.rows // self.batch)
+        before = (self.last - 1) % per_epoch * self.batch
+        return min(self.batch, self.rows - before)

@@ -243,6 +243,9 @@ class Session:
         gradient[:n_weights] += decay * penalised
         return loss + 0.5 * decay * float(np.sum(penalised * penalised)), gradient
 
+    def hidden_outputs(self):
+        """None: they are on the device, and batches of other programs over them."""
+
     def outputs(self, x, rows):
         """Raw outputs for some rows, or for all, with the current parameters."""
         network, parameters = self._problem.network, self._parameters
