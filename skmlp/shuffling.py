@@ -9,9 +9,7 @@ number out of range swaps a row with itself.
 The state is the generator's own, worked on where it lies: to take it out and to put it
 back by NumPy's properties would cost more than all else. How it lies is not documented,
 so it is compared with what the properties say, once a process; where that differs, or
-the numbers come from another generator, NumPy shuffles. So it does until a process has
-shuffled so many rows that to compile all this, or to read it from the disk, would have
-paid: a first fit of a few rows need not wait for it.
+the numbers come from another generator, NumPy shuffles.
 """
 
 import ctypes
@@ -24,8 +22,6 @@ from skmlp import jit
 _WORDS, _AHEAD = 624, 397
 # Beyond so many rows NumPy takes two words for a number.
 _MOST_ROWS = 1 << 32
-# Rows that NumPy shuffles before; it takes 7 ns more for each than is done here.
-_FEW_ROWS = 1 << 18
 
 
 def shuffle(generator, order):
@@ -42,7 +38,6 @@ def shuffle(generator, order):
     if (
         type(source) is not np.random.MT19937
         or len(order) > _MOST_ROWS
-        or not _pays(len(order))
         or not _is_as_expected()
     ):
         generator.shuffle(order)
@@ -50,24 +45,6 @@ def shuffle(generator, order):
     with source.lock:
         words, position = _state_of(source)
         _shuffle(words, position, np.empty_like(words), order)
-
-
-class _Counter:
-    """Rows that NumPy has shuffled in this process."""
-
-    rows = 0
-
-
-def _pays(n_rows):
-    """Whether what a process has shuffled is worth a kernel."""
-    _Counter.rows += n_rows
-    return _Counter.rows > _FEW_ROWS
-
-
-def prepare():
-    """Have the kernel there for the next shuffle, however few the rows."""
-    _Counter.rows = _FEW_ROWS
-    shuffle(np.random.RandomState(0), np.arange(2))
 
 
 def _state_of(source):

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils._param_validation import StrOptions, validate_params
 
 from skmlp.estimators import MLPClassifier, MLPRegressor
-from skmlp.estimators.parameters import COMMON, SOLVERS, STOCHASTIC_SOLVERS
+from skmlp.estimators.parameters import COMMON, SOLVERS
 from skmlp.rules.activations import ACTIVATIONS
 from skmlp.rules.losses import BINARY_LOSSES, REGRESSION_LOSSES
 
@@ -80,11 +80,6 @@ def warmup(
     if solver is None:
         leaves_out = "lbfgs" if normalization == "batch" else None
         solvers = [name for name in SOLVERS if name != leaves_out]
-    if any(name in STOCHASTIC_SOLVERS for name in solvers):
-        # Here, for it brings the compiler, which nobody needs who only loads a model.
-        from skmlp import shuffling
-
-        shuffling.prepare()
     for kind, name in product(dtypes, solvers):
         for estimator, y in examples:
             estimator.set_params(

@@ -10,12 +10,6 @@ from skmlp import shuffling
 SIZES = [0, 1, 2, 3, 4, 5, 255, 256, 257, 623, 624, 625, 5000]
 
 
-@pytest.fixture(autouse=True)
-def _compiled():
-    """Shuffles of few rows, too."""
-    shuffling.prepare()
-
-
 def shuffled_by_numpy_and_here(n_rows, expected, got):
     """Two orders, each shuffled three times from the order before."""
     orders = np.arange(n_rows), np.arange(n_rows)
@@ -55,19 +49,3 @@ def test_numpy_shuffles_where_the_state_lies_otherwise(monkeypatch):
 def test_the_state_lies_as_expected():
     """Else all shuffles are NumPy's, and nobody would notice but for the time."""
     assert shuffling._is_as_expected()
-
-
-def test_numpy_shuffles_until_a_kernel_pays(monkeypatch):
-    sizes = []
-    kernel = shuffling._shuffle
-    monkeypatch.setattr(shuffling._Counter, "rows", 0)
-    monkeypatch.setattr(shuffling, "_FEW_ROWS", 250)
-    monkeypatch.setattr(
-        shuffling,
-        "_shuffle",
-        lambda *given: (sizes.append(len(given[-1])), kernel(*given)),
-    )
-    generators = np.random.RandomState(7), np.random.RandomState(7)
-    assert_array_equal(*shuffled_by_numpy_and_here(100, *generators))
-    assert sizes == [100]
-    assert_array_equal(*(generator.random_sample(7) for generator in generators))
