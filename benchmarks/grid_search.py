@@ -196,7 +196,7 @@ def measure(problem, way, wanted, rate):
         "ratio": theirs["seconds"] / ours["seconds"],
         "ratio_at_most": theirs["seconds"] * rate / operations(data, results[0]),
         "best_params": results[0]["params"][scores[0].argmax()],
-        "same_best": scores[0].argmax() == scores[1].argmax(),
+        "same_best": bool(scores[0].argmax() == scores[1].argmax()),
         "largest_difference_of_scores": float(np.abs(scores[0] - scores[1]).max()),
     }
 
