@@ -33,8 +33,12 @@ from skmlp.backends.cpu.vectors import copy_row
 
 # Rows of b that stay in the cache while all rows of a pass by.
 _INNER = 256
-# Bytes from row to row, and rows of the result, from which on packing of b pays.
-_FAR_B, _MANY_ROWS = (512, 48) if VECTOR_BYTES == 32 else (1024, 16)
+# Bytes from row to row, and rows of the result, from which on packing of b pays; fewer
+# rows where a is transposed: half of b, the deltas, has then been written by another
+# core, and packing asks for it ahead.
+_FAR_B, _MANY_ROWS, _MANY_OF_TRANSPOSED = (
+    (512, 48, 48) if VECTOR_BYTES == 32 else (1024, 112, 16)
+)
 # The same of a transposed a, and panels that share what is packed.
 _FAR_A, _MANY_PANELS = 2048, 4
 # Bytes of an inner row of a that are packed at a time, all of which take 256 KB.
@@ -230,7 +234,8 @@ def _multiply(scalar, lanes):
         tiled, packed = room_of_a(), room_of_b()
         packs_a = row == 1 and step * itemsize >= _FAR_A
         packs_a &= columns >= _MANY_PANELS * width
-        packs_b = rows >= _MANY_ROWS and b_step * itemsize >= _FAR_B
+        many = _MANY_ROWS if step == 1 else _MANY_OF_TRANSPOSED
+        packs_b = rows >= many and b_step * itemsize >= _FAR_B
         rows_at_once = tiles * _ROWS if packs_a else rows
         for p in range(0, inner, _INNER):
             depth = least(_INNER, inner - p)
