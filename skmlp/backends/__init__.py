@@ -19,9 +19,9 @@ module with three functions, or an object that has them, of a GPU:
     - ``loss_and_gradient(parameters)``: float, and a float64 vector, over the rows of
       ``problem.rows``; not for problems with dropout, noise or normalisation over
       minibatches, which are different at every step;
-    - ``hidden_outputs()``: what the hidden layers put out for the batch trained on
-      last, an array of shape (rows, units) each, dropout included; None where that is
-      not at hand;
+    - ``hidden_outputs()``: what the hidden layers put out for some rows of the batch
+      trained on last, an array of shape (rows, units) each, dropout included; None
+      where that is not at hand;
     - ``outputs(x, rows)``: raw outputs of the current parameters for some rows of an
       X like that of the problem, None standing for all of them, with the running
       statistics of a network that is normalised over minibatches.

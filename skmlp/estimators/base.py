@@ -9,6 +9,7 @@ import inspect
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
@@ -56,10 +57,11 @@ class BaseMLP(Fitted, HiddenActivations, BaseEstimator, ABC):
 
     def __init_subclass__(cls, **keywords):
         super().__init_subclass__(**keywords)
-        if "__init__" in vars(cls):
+        own: Any = vars(cls)
+        if inspect.isfunction(own.get("__init__")):
             # scikit-learn asks for it half a dozen times a fit in a search, and that of
             # so many parameters takes a tenth of a millisecond to make.
-            vars(cls)["__init__"].__signature__ = inspect.signature(cls.__init__)
+            own["__init__"].__signature__ = inspect.signature(own["__init__"])
 
     @abstractmethod
     def __init__(self, **parameters):
@@ -193,8 +195,7 @@ class BaseMLP(Fitted, HiddenActivations, BaseEstimator, ABC):
             suspects = self._fit_lbfgs(
                 place, network, sample, held_out, parameters, progress, generator
             )
-        if not incremental:
-            warn_of_dead_units(self, network, sample, suspects, place.backend.outputs)
+        warn_of_dead_units(self, network, sample, suspects, place.backend.outputs)
         self._random_state = generator
         return self
 
@@ -276,7 +277,7 @@ class BaseMLP(Fitted, HiddenActivations, BaseEstimator, ABC):
             parameters = stochastic.train(
                 session, optimizer, progress, rules, rows, generator, judge
             )
-            suspects = suspected_layers(network, session)
+            suspects = [] if incremental else suspected_layers(network, session)
         if not progress.judged_by_score:
             # A square that has overflowed divides all further steps to nothing.
             check_finite(optimizer.slots)

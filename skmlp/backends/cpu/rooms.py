@@ -92,7 +92,7 @@ def make_room(problem, batch_size, parameters):
 
 
 def rows_of(room, layer, units, n_rows):
-    """A copy of what a layer has put out, whose blocks lie apart."""
+    """A copy of a layer's outputs for a batch's first rows, whose blocks lie apart."""
     size, first = room.block * units, room.at[layer]
     starts = [first + n * (size + room.gap) for n in range(-(-n_rows // room.block))]
     blocks = [room.outputs[start : start + size] for start in starts]

@@ -32,6 +32,8 @@ from skmlp.rules.optimizers import OPTIMIZERS
 
 # Rows that the gradient over all rows works on at a time.
 _SWEEP_ROWS = 1024
+# Rows of a batch whose hidden outputs are shown: a copy of all might be large.
+_MOST_ROWS_SHOWN = 1024
 
 
 def _read_only(array):
@@ -279,12 +281,12 @@ class Session:
             first += n_batches
 
     def hidden_outputs(self):
-        """Outputs of the hidden layers for the batch trained on last."""
+        """Outputs of the hidden layers for rows of the batch trained on last."""
         if self._last is None:
             return None
         room, n_rows = self._last
-        sizes = self._problem.network.sizes[1:-1]
-        return [rows_of(room, n, units, n_rows) for n, units in enumerate(sizes, 1)]
+        some, sizes = min(n_rows, _MOST_ROWS_SHOWN), self._problem.network.sizes[1:-1]
+        return [rows_of(room, n, units, some) for n, units in enumerate(sizes, 1)]
 
     def outputs(self, x, rows):
         """Raw outputs for some rows, or for all, with the current parameters."""
