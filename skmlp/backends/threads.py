@@ -19,17 +19,17 @@ def available_threads(n_jobs):
         a worker of joblib that was given no share of the cores.
     """
     # joblib gives each of its processes a share of the cores in this variable.
-    share = os.environ.get("NUMBA_NUM_THREADS", "")
-    has_share = share.isdigit() and int(share) > 0
-    if n_jobs is None and not has_share:
+    given = os.environ.get("NUMBA_NUM_THREADS", "")
+    share = int(given) if given.isdigit() else 0
+    if n_jobs is None and share == 0:
         nested = joblib.parallel.get_active_backend()[0].nesting_level
         n_jobs = 1 if nested else None
     # Counting cores reads files of the system, which takes a tenth of a millisecond.
-    if n_jobs == 1 or (has_share and int(share) == 1):
+    if n_jobs == 1 or share == 1:
         return 1
     all_threads = joblib.cpu_count()
-    if has_share:
-        all_threads = min(all_threads, int(share))
+    if share > 0:
+        all_threads = min(all_threads, share)
     if n_jobs is None:
         return all_threads
     if n_jobs < 0:

@@ -110,7 +110,7 @@ def suspected_layers(network, session):
     found = session.hidden_outputs() if mortal else None
     if found is None:
         return mortal
-    return [n for n in mortal if _is_largely_dead(_silent_share(found[n]), found[n])]
+    return [n for n in mortal if _is_largely_dead(found[n])]
 
 
 def _silent_share(found):
@@ -118,8 +118,9 @@ def _silent_share(found):
     return float(np.mean(~found.any(axis=0)))
 
 
-def _is_largely_dead(share, found):
-    """Whether that share of a layer's units is worth a warning."""
+def _is_largely_dead(found):
+    """Whether the share of a layer's units that are silent is worth a warning."""
+    share = _silent_share(found)
     return share == 1 or share > max(_LARGEST_SHARE, _MOST_BY_CHANCE / found.shape[1])
 
 
@@ -195,6 +196,6 @@ def _outputs_if_dead(run, sample):
     for at_most in (_MOST_ROWS // 10, _MOST_ROWS):
         some = np.linspace(0, len(rows) - 1, min(len(rows), at_most)).astype(np.int64)
         found = run(canonical_x(sample.x[rows[some]], sample.x.dtype))
-        if not _is_largely_dead(_silent_share(found), found):
+        if not _is_largely_dead(found):
             return None
     return found
