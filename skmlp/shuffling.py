@@ -17,7 +17,7 @@ import functools
 
 import numpy as np
 
-from skmlp import jit
+from skmlp.compiler import jit
 
 _WORDS, _AHEAD = 624, 397
 # Beyond so many rows NumPy takes two words for a number.

@@ -8,9 +8,9 @@ import functools
 import numpy as np
 from numba import njit
 
-from skmlp import jit
 from skmlp.backends.cpu import loops
 from skmlp.backends.reference import _loss as loss_by_definition
+from skmlp.compiler import jit
 from skmlp.network import Network
 from skmlp.rules.losses import BINARY_LOSSES, all_losses
 

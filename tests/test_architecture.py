@@ -24,24 +24,18 @@ FLOORS = [
     ["skmlp.initialisation"],
     ["skmlp.network"],
     ["skmlp.rules", "skmlp.shuffling"],
-    ["skmlp.jit"],
-    ["skmlp.inner_compiler"],
+    ["skmlp.compiler.jit"],
+    ["skmlp.compiler.deferred_linking"],
     [
-        "skmlp.kernel_cache",
-        "skmlp.lean_compiler",
-        "skmlp.by_reference",
+        "skmlp.compiler",
         "skmlp.exceptions",
     ],
 ]
 COMPILED = (
     "skmlp.backends.cpu",
     "skmlp.backends.cuda",
-    "skmlp.jit",
+    "skmlp.compiler",
     "skmlp.shuffling",
-    "skmlp.inner_compiler",
-    "skmlp.lean_compiler",
-    "skmlp.by_reference",
-    "skmlp.kernel_cache",
 )
 COMPILERS = {"numba", "llvmlite"}
 

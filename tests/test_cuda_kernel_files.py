@@ -17,8 +17,9 @@ from numba import cuda, types
 from rule_runners import row_of
 from test_cuda_kernels import BASE
 
-from skmlp import Activation, kernel_cache
+from skmlp import Activation
 from skmlp.backends.cuda import compiling, epoch, machine_code
+from skmlp.compiler import disk_cache
 from skmlp.rules.activations import ACTIVATIONS
 
 SPEC = BASE._replace(optimizer=None, loss=row_of("squared_error-identity"))
@@ -29,10 +30,10 @@ TANH = ACTIVATIONS["tanh"]
 def folder(tmp_path, monkeypatch):
     """An empty cache."""
     monkeypatch.setenv("SKMLP_CACHE_DIR", str(tmp_path / "kernels"))
-    kernel_cache.cache_folder.cache_clear()
-    yield kernel_cache.cache_folder()
+    disk_cache.cache_folder.cache_clear()
+    yield disk_cache.cache_folder()
     monkeypatch.undo()
-    kernel_cache.cache_folder.cache_clear()
+    disk_cache.cache_folder.cache_clear()
 
 
 class Device:
@@ -164,7 +165,7 @@ def test_a_rule_of_ones_own_stays_in_memory(folder, device):
 
 def test_a_kernel_that_does_not_say_what_it_is_made_for_stays_in_memory():
     cache = compiling.kernel(kernel)._cache
-    assert not isinstance(cache, kernel_cache.KernelCache)
+    assert not isinstance(cache, disk_cache.KernelCache)
 
 
 def test_what_is_not_known_has_no_key():
@@ -224,19 +225,19 @@ def test_a_kernel_that_cannot_be_written_runs(folder, device, monkeypatch):
     def full(*arguments):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(kernel_cache.os, "replace", full)
+    monkeypatch.setattr(disk_cache.os, "replace", full)
     assert not compiled()
     assert list(folder.iterdir()) == []
 
 
 def test_no_folder_no_files(device, monkeypatch, tmp_path):
     monkeypatch.setenv("SKMLP_CACHE_DIR", "")
-    kernel_cache.cache_folder.cache_clear()
+    disk_cache.cache_folder.cache_clear()
     device()
     assert not compiled()
     assert not compiled()
     monkeypatch.undo()
-    kernel_cache.cache_folder.cache_clear()
+    disk_cache.cache_folder.cache_clear()
 
 
 def test_keys_tell_all_that_differs_apart():
@@ -265,7 +266,7 @@ def test_kernels_have_keys_unless_they_are_simulated(monkeypatch):
     assert isinstance(epoch.training(BASE)._cache, machine_code.DeviceCache)
     monkeypatch.setattr(compiling, "SIMULATED", True)
     epoch.training.cache_clear()
-    assert not isinstance(epoch.training(BASE)._cache, kernel_cache.KernelCache)
+    assert not isinstance(epoch.training(BASE)._cache, disk_cache.KernelCache)
     epoch.training.cache_clear()
 
 

@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from rule_runners import DTYPES, compiled, in_python
 from scipy import special
 
-from skmlp import jit
+from skmlp.compiler import jit
 from skmlp.rules import elementary, polynomials
 
 

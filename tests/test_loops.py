@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from rule_runners import LOSSES, name_of
 
-from skmlp import jit
 from skmlp.backends import Regularisation
 from skmlp.backends.cpu import extras, loops
+from skmlp.compiler import jit
 from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
 from skmlp.rules.optimizers import OPTIMIZERS
 

@@ -22,9 +22,10 @@ from sklearn.base import clone
 from sklearn.datasets import make_classification
 
 import skmlp
-from skmlp import MLPClassifier, MLPRegressor, jit, kernel_cache
+from skmlp import MLPClassifier, MLPRegressor
 from skmlp.backends import Problem, cpu, threads
 from skmlp.backends.cpu import plan
+from skmlp.compiler import disk_cache, jit
 from skmlp.network import Network, layout
 from skmlp.rules.losses import classification_loss
 
@@ -568,7 +569,7 @@ def probed():
     import numpy as np
 
     import skmlp
-    from skmlp import kernel_cache
+    from skmlp.compiler import disk_cache
 
     x = np.random.default_rng(0).standard_normal((50, 4))
     y = np.arange(50) % 3
@@ -580,7 +581,7 @@ def probed():
             ).fit(x, y)
             result.update(estimator.coefs_[0].tobytes())
             result.update(estimator.predict_proba(x).tobytes())
-    folder = kernel_cache.cache_folder()
+    folder = disk_cache.cache_folder()
     return {
         "result": result.hexdigest(),
         "compiled": len(recorder.buffer),
@@ -702,7 +703,7 @@ def written(start):
     """Write one kernel again and again, from the moment that others do so, too."""
     import time
 
-    from skmlp import jit
+    from skmlp.compiler import jit
 
     def plus_one(x):
         return x + 1
@@ -749,12 +750,12 @@ def cache_at(monkeypatch):
 
     def move(folder):
         monkeypatch.setenv("SKMLP_CACHE_DIR", str(folder))
-        kernel_cache.cache_folder.cache_clear()
-        return kernel_cache.cache_folder()
+        disk_cache.cache_folder.cache_clear()
+        return disk_cache.cache_folder()
 
     yield move
     monkeypatch.undo()
-    kernel_cache.cache_folder.cache_clear()
+    disk_cache.cache_folder.cache_clear()
 
 
 def compile_a_kernel():
@@ -858,9 +859,9 @@ def test_a_full_disk(cache_at, tmp_path, monkeypatch, step):
         write = full
 
     place, name, put = {
-        "mkstemp": (kernel_cache.tempfile, "mkstemp", full),
-        "replace": (kernel_cache.os, "replace", full),
-        "write": (kernel_cache.os, "fdopen", FullFile),
+        "mkstemp": (disk_cache.tempfile, "mkstemp", full),
+        "replace": (disk_cache.os, "replace", full),
+        "write": (disk_cache.os, "fdopen", FullFile),
     }[step]
     with monkeypatch.context() as patch:
         patch.setattr(place, name, put)

@@ -22,7 +22,7 @@ def first_uses(arguments, fits):
     import numpy as np
 
     import skmlp
-    from skmlp.kernel_cache import KernelCache
+    from skmlp.compiler.disk_cache import KernelCache
 
     used = []
     load = KernelCache.load_overload

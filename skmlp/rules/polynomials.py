@@ -15,7 +15,7 @@ fits by weighted least squares (Lawson, 1961) on the range and with the relative
 error that the docstrings state.
 
 The order of the operations is the point of this code: it must be compiled without
-leave to reassociate (see `skmlp.jit.exact`). The bounds in ulp hold with fused
+leave to reassociate (see `skmlp.compiler.jit.exact`). The bounds in ulp hold with fused
 multiplications and additions as well as without.
 
 The two primitives `bits_of` and `from_bits` are replaced by plain reinterpretations

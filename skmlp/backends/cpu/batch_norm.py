@@ -15,7 +15,6 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from skmlp import jit
 from skmlp.backends.cpu.blocks import (
     activate_layer,
     back_to_layer,
@@ -32,6 +31,7 @@ from skmlp.backends.cpu.limits import finish_limited
 from skmlp.backends.cpu.loops import Kinds, address_of
 from skmlp.backends.cpu.memory import least, matrix, vector
 from skmlp.backends.cpu.team import meet, take
+from skmlp.compiler import jit
 from skmlp.rules.normalization import EPSILON, MOMENTUM
 
 _call = jit.caller(types.int64)

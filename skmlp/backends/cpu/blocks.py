@@ -4,7 +4,6 @@ A block goes through all layers while it is in the cache. Where the weights are 
 share of their gradient is computed on the spot, too.
 """
 
-from skmlp import jit
 from skmlp.backends.cpu.extras import call_drop, call_noise
 from skmlp.backends.cpu.first_layer import (
     ask_for_targets,
@@ -22,6 +21,7 @@ from skmlp.backends.cpu.normalising import call_back, call_norm
 from skmlp.backends.cpu.products import product, product_of_transposed
 from skmlp.backends.cpu.team import take
 from skmlp.backends.cpu.vectors import sum_columns
+from skmlp.compiler import jit
 
 
 @jit.inline

@@ -1,7 +1,8 @@
 """Loops that only some trainings need: dropout, noise, limits of norms.
 
 Each is compiled when it is first used and called by its address, like the rules' loops
-(see `skmlp.jit`), so that a training without them neither compiles nor runs them.
+(see `skmlp.compiler.jit`), so that a training without them neither compiles nor runs
+them.
 """
 
 import functools
@@ -10,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from skmlp import jit
 from skmlp.backends.cpu.loops import Kinds, address_of
 from skmlp.backends.cpu.memory import flat
+from skmlp.compiler import jit
 from skmlp.rules import randomness
 from skmlp.rules.randomness import (
     is_kept,

@@ -8,7 +8,6 @@ trainings have no such limits and need not wait for its compilation.
 
 import numpy as np
 
-from skmlp import jit
 from skmlp.backends.cpu.blocks import blocks_of, rows_phase
 from skmlp.backends.cpu.extras import call_limit, call_penalise
 from skmlp.backends.cpu.kernels import bounds
@@ -22,6 +21,7 @@ from skmlp.backends.cpu.slabs import (
     update_slab,
 )
 from skmlp.backends.cpu.team import meet, take
+from skmlp.compiler import jit
 
 
 @jit.inline

@@ -10,12 +10,12 @@ import functools
 import numpy as np
 from numba import from_dtype, types
 
-from skmlp import jit
 from skmlp.backends.cpu.memory import (
     flat,
     reinterpret_as_float,
     reinterpret_as_integer,
 )
+from skmlp.compiler import jit
 from skmlp.rules import activations, coupled, polynomials
 from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
 from skmlp.rules.elementary import exp, log

@@ -8,8 +8,8 @@ import functools
 import numpy as np
 from numba import types
 
-from skmlp import jit
 from skmlp.backends.cpu.loops import Kinds, address_of
+from skmlp.compiler import jit
 from skmlp.rules.normalization import EPSILON
 
 call_norm = jit.caller(types.int64)

@@ -4,7 +4,6 @@ Blocks of rows go through the whole network in a scratch of their own, read wher
 lie; whoever of a team is free takes the next block.
 """
 
-from skmlp import jit
 from skmlp.backends.cpu.blocks import first_row
 from skmlp.backends.cpu.first_layer import (
     load_rows,
@@ -17,6 +16,7 @@ from skmlp.backends.cpu.memory import flat, least, matrix, vector
 from skmlp.backends.cpu.normalising import call_norm
 from skmlp.backends.cpu.products import product
 from skmlp.backends.cpu.team import take
+from skmlp.compiler import jit
 
 
 @jit.kernel

@@ -25,11 +25,11 @@ import functools
 
 from numba import from_dtype, types
 
-from skmlp import jit
 from skmlp.backends.cpu.emitter import MASKS_ARE_FREE, VECTOR_BYTES
 from skmlp.backends.cpu.memory import advance, buffer, least, pointer
 from skmlp.backends.cpu.tiles import SQUARE, dots, mover, squares, tile
 from skmlp.backends.cpu.vectors import copy_row
+from skmlp.compiler import jit
 
 # Rows of b that stay in the cache while all rows of a pass by.
 _INNER = 256

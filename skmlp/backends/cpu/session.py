@@ -25,7 +25,7 @@ from skmlp.backends.cpu.rooms import (
 )
 from skmlp.backends.cpu.structures import Data, Layers, Room, Span, Step
 from skmlp.backends.cpu.team import Team
-from skmlp.by_reference import Packed
+from skmlp.compiler.struct_pointer import Packed
 from skmlp.network import folded, layout
 from skmlp.rules.activations import activation_rule
 from skmlp.rules.optimizers import OPTIMIZERS

@@ -1,15 +1,15 @@
 """What kernels are told, in a handful of named tuples.
 
 A kernel takes few arguments, each a whole, and hands it on by its address (see
-`skmlp.by_reference`): `Layers`, `Data` and `Room`, which many calls share, are packed
-by who makes them; `Step` and `Span` are new for every call.
+`skmlp.compiler.struct_pointer`): `Layers`, `Data` and `Room`, which many calls share,
+are packed by who makes them; `Step` and `Span` are new for every call.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from skmlp.by_reference import by_reference
+from skmlp.compiler.struct_pointer import by_reference
 
 
 class Layers(NamedTuple):

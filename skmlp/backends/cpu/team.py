@@ -27,8 +27,8 @@ from numba import types
 
 from skmlp.backends.cpu.memory import atomic_add, atomic_load, atomic_store
 from skmlp.backends.cpu.placing import spread
-from skmlp.by_reference import by_reference
-from skmlp.jit import inline
+from skmlp.compiler.jit import inline
+from skmlp.compiler.struct_pointer import by_reference
 
 # Words of the shared state, a cache line apart, and the first of the queues': how many
 # items have been taken, and above these bits the generation in which.

@@ -11,9 +11,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from skmlp import jit
 from skmlp.backends.cpu.emitter import VECTOR_BYTES, Emitter
 from skmlp.backends.cpu.memory import advance, flat, pointer
+from skmlp.compiler import jit
 
 # Vectors of columns that one pass over the rows sums, and how many sums are made at a
 # time: an addition takes some cycles, and a line of the cache is fetched once.

@@ -17,8 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from scipy import sparse
 
-from skmlp import jit
 from skmlp.backends.threads import available_threads
+from skmlp.compiler import jit
 
 # Odd, with ones and zeros in no order: the golden ratio's, which spreads positions, and
 # the multiplier and the bits to turn over, of two mixes of 64 bits in common use.

@@ -1,4 +1,4 @@
-"""Compiled kernels on disk, by the rules of `skmlp.kernel_cache`.
+"""Compiled kernels on disk, by the rules of `skmlp.compiler.disk_cache`.
 
 To compile a kernel takes seconds, to read one milliseconds. What is kept is Numba's own
 kernel, its machine code for the device and what it was made from, so that a second kind
@@ -15,7 +15,7 @@ from importlib import metadata
 
 import numpy as np
 
-from skmlp.kernel_cache import KernelCache
+from skmlp.compiler.disk_cache import KernelCache
 
 
 def key_of(name, *made_for):

@@ -7,15 +7,15 @@ Here such a function stays what the front end has made of it, until the kernel a
 it is optimised as a whole. Nor is anything linked into it before: Numba would link what
 a function calls into it, the two into its caller, and so on up to the kernel.
 
-This rests on the inner structure of Numba's code libraries. `skmlp.jit` is its only
-user; without ``pipeline_class`` there, everything works as before, only later.
+This rests on the inner structure of Numba's code libraries. `skmlp.compiler.jit` is its
+only user; without ``pipeline_class`` there, everything works as before, only later.
 """
 
 from numba.core import codegen
 from numba.core.compiler_machinery import register_pass
 from numba.core.typed_passes import NativeLowering
 
-from skmlp.lean_compiler import LeanCompiler
+from skmlp.compiler.pipeline import LeanCompiler
 
 
 class _NoMachine:

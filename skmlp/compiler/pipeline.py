@@ -5,8 +5,9 @@ array expressions nor branches by type, so the passes that look for them are lef
 And the type of ``i + j`` is looked up once for every pair of types: Numba asks dozens
 of implementations, for sets, strings and dates, at every single operation.
 
-`skmlp.jit` is the only user; without ``pipeline_class`` there, everything works as
-before, only later. A pass that a version of Numba does not know is not left out.
+`skmlp.compiler.jit` is the only user; without ``pipeline_class`` there, everything
+works as before, only later. A pass that a version of Numba does not know is not left
+out.
 """
 
 import gc

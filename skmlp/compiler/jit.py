@@ -21,9 +21,9 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from skmlp.inner_compiler import InnerCompiler
-from skmlp.kernel_cache import ProcessorCache
-from skmlp.lean_compiler import LeanCompiler
+from skmlp.compiler.deferred_linking import InnerCompiler
+from skmlp.compiler.disk_cache import ProcessorCache
+from skmlp.compiler.pipeline import LeanCompiler
 
 _FAST = {"contract", "reassoc", "nsz", "arcp", "afn"}
 # Kernels own no memory, so nothing has references to be counted.

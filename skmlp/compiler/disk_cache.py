@@ -85,7 +85,7 @@ def cache_folder():
 def _environment():
     """Everything but the function and its signature that machine code depends on."""
     sources = hashlib.sha256()
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     for path in sorted(package.rglob("*.py")):
         sources.update(str(path.relative_to(package)).encode())
         sources.update(path.read_bytes())

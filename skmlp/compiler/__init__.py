@@ -1,0 +1,7 @@
+"""How Python functions become machine code, and where that is kept.
+
+`jit` holds the decorators with every compiler flag; `struct_pointer` passes named
+tuples to kernels by pointer; `disk_cache` keeps machine code between processes;
+`pipeline` is Numba's compiler with fewer passes, and `deferred_linking` compiles a
+function without linking its callees into it.
+"""
