@@ -15,7 +15,7 @@ from numba import njit
 from scipy.linalg import blas
 from threadpoolctl import threadpool_limits
 
-from skmlp.backends.cpu import emitter, products
+from skmlp.backends.cpu.gemm import matmul, simd
 
 SHAPES = [
     (32, 20, 32),
@@ -36,16 +36,14 @@ WORK = 4e7
 @njit
 def forward(multiply, a, b, out, sizes, calls):
     for _ in range(calls):
-        products.product(multiply, (a, 0), (b, 0), (out, 0, 0), (out, 0), sizes)
+        matmul.product(multiply, (a, 0), (b, 0), (out, 0, 0), (out, 0), sizes)
 
 
 @njit
 def gradient(multiply, a, b, out, sizes, calls):
     rows = sizes[0]
     for _ in range(calls):
-        products.product_of_transposed(
-            multiply, (a, 0, rows), (b, 0), (out, 0), sizes, 0
-        )
+        matmul.product_of_transposed(multiply, (a, 0, rows), (b, 0), (out, 0), sizes, 0)
 
 
 def median_seconds(call, calls):
@@ -60,7 +58,7 @@ def median_seconds(call, calls):
 
 def of_skmlp(kind, a, b, sizes):
     """Seconds of one product by skmlp."""
-    multiply = products.multiplier(a.dtype)
+    multiply = matmul.multiplier(a.dtype)
     out = np.empty(sizes[0] * sizes[1], a.dtype)
     calls = max(3, int(WORK / np.prod(sizes)))
     arguments = (multiply, a.ravel(), b.ravel(), out, sizes)
@@ -99,7 +97,7 @@ def row(shape, dtype):
 def main():
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     print(machine.in_words(machine.describe()))
-    print(f"one thread, GFLOP/s; skmlp's vectors have {8 * emitter.VECTOR_BYTES} bits")
+    print(f"one thread, GFLOP/s; skmlp's vectors have {8 * simd.VECTOR_BYTES} bits")
     for dtype in (np.float32, np.float64):
         print(f"\n{np.dtype(dtype).name}")
         columns = ("rows x features x units", "forward", "BLAS", "gradient", "BLAS")

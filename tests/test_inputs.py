@@ -15,7 +15,8 @@ from sklearn.base import clone
 from sklearn.datasets import make_classification
 
 from skmlp import MLPClassifier, MLPRegressor
-from skmlp.backends.cpu import kernels, plan, prediction
+from skmlp.backends.cpu import plan
+from skmlp.backends.cpu.kernels import predict, train
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -338,7 +339,7 @@ def test_one_compilation_a_dtype():
     """What layouts would otherwise cost: one more compilation each."""
     assert_same_network(model(), X, X)
     assert_same_network(model(), sparse.csr_array(X_SPARSE), sparse.csr_array(X_SPARSE))
-    entry_points = (kernels.train, prediction.predict, kernels.differentiate)
+    entry_points = (train.train, predict.predict, train.differentiate)
     before = [len(kernel.signatures) for kernel in entry_points]
     for form in DENSE_FORMS.values():
         model().fit(form(X), Y).predict(form(X))

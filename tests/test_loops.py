@@ -9,7 +9,7 @@ import pytest
 from rule_runners import LOSSES, name_of
 
 from skmlp.backends import Regularisation
-from skmlp.backends.cpu import extras, loops
+from skmlp.backends.cpu.kernels import elementwise, regularization
 from skmlp.compiler import jit
 from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
 from skmlp.rules.optimizers import OPTIMIZERS
@@ -30,8 +30,8 @@ def compiled(monkeypatch):
         found.append(dispatcher)
         return address
 
-    monkeypatch.setattr(loops, "address_of", address_of)
-    monkeypatch.setattr(extras, "address_of", address_of)
+    monkeypatch.setattr(elementwise, "address_of", address_of)
+    monkeypatch.setattr(regularization, "address_of", address_of)
     return found
 
 
@@ -43,27 +43,27 @@ def roundings(dispatcher):
 @pytest.mark.parametrize("row", [*ACTIVATIONS.values(), *OUTPUT_ONLY.values()])
 def test_activations_of_single_precision_have_no_double(compiled, row):
     for keeps in (False, True):
-        loops.activation.__wrapped__(row, SINGLE, keeps=keeps)
-    loops.slope.__wrapped__(row, SINGLE)
-    loops.single_slope.__wrapped__(row, SINGLE)
+        elementwise.activation.__wrapped__(row, SINGLE, keeps=keeps)
+    elementwise.slope.__wrapped__(row, SINGLE)
+    elementwise.single_slope.__wrapped__(row, SINGLE)
     assert [roundings(loop) for loop in compiled] == [0] * len(compiled)
     assert len(compiled) == (3 if row.slope is None else 4)
 
 
 @pytest.mark.parametrize("row", LOSSES, ids=name_of)
 def test_losses_of_single_precision_have_no_double_but_the_sum(compiled, row):
-    loops.loss.__wrapped__(row, SINGLE)
+    elementwise.loss.__wrapped__(row, SINGLE)
     assert [roundings(loop) for loop in compiled] == [0]
 
 
 @pytest.mark.parametrize("row", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_optimizers_of_single_precision_have_no_double(compiled, row):
-    loops.update.__wrapped__(row, SINGLE)
+    elementwise.update.__wrapped__(row, SINGLE)
     assert [roundings(loop) for loop in compiled] == [0]
 
 
 def test_regularisation_of_single_precision_has_no_double(compiled):
-    extras.extras_of(EVERYTHING, SINGLE)
+    regularization.extras_of(EVERYTHING, SINGLE)
     names = {loop.py_func.__name__ for loop in compiled}
     assert names == {"_drop", "_drop_to", "_noise", "_penalise", "_limit_columns"}
     assert {
@@ -72,12 +72,12 @@ def test_regularisation_of_single_precision_has_no_double(compiled):
 
 
 def test_a_rounding_would_be_found(compiled):
-    kinds = loops.Kinds(SINGLE)
+    kinds = elementwise.Kinds(SINGLE)
 
     def doubled(z, out):
         for j in range(z.shape[1]):
             z[0, j] *= 3 if z[0, j] > 0 else z[0, j] * 0
         return 0
 
-    loops.address_of(doubled, None, kinds.activation())
+    elementwise.address_of(doubled, None, kinds.activation())
     assert roundings(compiled[0]) > 0

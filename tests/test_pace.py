@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from skmlp.backends.cpu.pace import Pace
+from skmlp.backends.cpu.threads.autotune import Pace
 
 # Seconds of a batch are of this order: a trial is a few batches.
 _UNIT = 1e-3

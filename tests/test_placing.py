@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from skmlp.backends.cpu import placing
+from skmlp.backends.cpu.threads import affinity
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ def system(monkeypatch):
                 self.core = min(cores)
 
     found = System()
-    monkeypatch.setattr(placing, "_current_core", lambda: found.core)
-    monkeypatch.setattr(placing, "_n_running", lambda: found.n_running)
+    monkeypatch.setattr(affinity, "_current_core", lambda: found.core)
+    monkeypatch.setattr(affinity, "_n_running", lambda: found.n_running)
     monkeypatch.setattr(os, "cpu_count", lambda: len(found.allowed))
     monkeypatch.setattr(
         os, "sched_getaffinity", lambda process: set(found.allowed), raising=False
@@ -37,21 +37,21 @@ def system(monkeypatch):
 
 def test_who_has_a_core_of_its_own_stays(system):
     cores = [1, -1, 2]
-    placing.spread(cores, 1)
+    affinity.spread(cores, 1)
     assert cores == [1, 0, 2]
     assert system.asked == ()
 
 
 def test_who_shares_a_core_moves_and_is_free_again(system):
     cores = [0, -1, 1]
-    placing.spread(cores, 1)
+    affinity.spread(cores, 1)
     assert cores == [0, 2, 1]
     assert system.asked == ({2}, {0, 1, 2})
 
 
 def test_where_all_cores_are_taken_nobody_moves(system):
     cores = [0, 1, 2, -1]
-    placing.spread(cores, 3)
+    affinity.spread(cores, 3)
     assert cores == [0, 1, 2, 0]
     assert system.asked == ()
 
@@ -59,7 +59,7 @@ def test_where_all_cores_are_taken_nobody_moves(system):
 def test_on_a_busy_system_nobody_moves(system):
     system.n_running = 4
     cores = [0, -1]
-    placing.spread(cores, 1)
+    affinity.spread(cores, 1)
     assert cores == [0, 0]
     assert system.asked == ()
 
@@ -70,24 +70,24 @@ def test_a_system_that_forbids_it_is_obeyed(system, monkeypatch):
 
     monkeypatch.setattr(os, "sched_setaffinity", refuse, raising=False)
     cores = [0, -1]
-    placing.spread(cores, 1)
+    affinity.spread(cores, 1)
     assert cores == [0, 0]
 
 
 def test_elsewhere_nothing_is_asked(monkeypatch):
-    monkeypatch.setattr(placing, "_current_core", None)
+    monkeypatch.setattr(affinity, "_current_core", None)
     cores = [-1, -1]
-    placing.spread(cores, 1)
+    affinity.spread(cores, 1)
     assert cores == [-1, -1]
 
 
 @pytest.mark.skipif(
-    placing._current_core is None or len(os.sched_getaffinity(0)) < 2,
+    affinity._current_core is None or len(os.sched_getaffinity(0)) < 2,
     reason="needs Linux and two cores",
 )
 def test_a_real_thread_moves_and_may_go_anywhere(monkeypatch):
-    assert placing._n_running() >= 1
-    monkeypatch.setattr(placing, "_n_running", lambda: 1)
+    assert affinity._n_running() >= 1
+    monkeypatch.setattr(affinity, "_n_running", lambda: 1)
     seen, asked = {}, []
     restrict = os.sched_setaffinity
 
@@ -105,8 +105,8 @@ def test_a_real_thread_moves_and_may_go_anywhere(monkeypatch):
         here = others[0]
         restrict(0, {here})
         restrict(0, seen["allowed"])
-        monkeypatch.setattr(placing, "_current_core", lambda: here)
-        placing.spread([*others, -1], len(others))
+        monkeypatch.setattr(affinity, "_current_core", lambda: here)
+        affinity.spread([*others, -1], len(others))
         seen["after"] = os.sched_getaffinity(0)
 
     # A thread of its own, lest a failure leave this one bound.

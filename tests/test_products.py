@@ -13,30 +13,28 @@ import pytest
 from numba import njit
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skmlp.backends.cpu import emitter, products
+from skmlp.backends.cpu.gemm import matmul, simd
 
-LANES = emitter.VECTOR_BYTES // 8
-ROWS = [1, 3, products._ROWS - 1, products._ROWS, products._ROWS + 5]
+LANES = simd.VECTOR_BYTES // 8
+ROWS = [1, 3, matmul._ROWS - 1, matmul._ROWS, matmul._ROWS + 5]
 COLUMNS = sorted({1, LANES - 1, LANES, LANES + 1, 3 * LANES, 3 * LANES + 1, 100})
-INNER = [1, 2, products._INNER, products._INNER + 1]
+INNER = [1, 2, matmul._INNER, matmul._INNER + 1]
 DTYPES = [np.float32, np.float64]
 
 
 @njit
 def run_product(multiply, a, b, first, out, sizes):
-    products.product(multiply, (a, 0), (b, 0), first, (out, 3), sizes)
+    matmul.product(multiply, (a, 0), (b, 0), first, (out, 3), sizes)
 
 
 @njit
 def run_product_of_transposed(multiply, a, width, b, out, sizes, add):
-    products.product_of_transposed(
-        multiply, (a, 1, width), (b, 0), (out, 3), sizes, add
-    )
+    matmul.product_of_transposed(multiply, (a, 1, width), (b, 0), (out, 3), sizes, add)
 
 
 @njit
 def run_transpose(source, target, sizes):
-    products.transpose(source, 0, target, 1, sizes)
+    matmul.transpose(source, 0, target, 1, sizes)
 
 
 def guarded(size, dtype):
@@ -59,7 +57,7 @@ def check(out, expected, dtype):
 @pytest.mark.parametrize("rows", ROWS)
 def test_products(rows, inner, dtype, add):
     rng = np.random.default_rng(0)
-    multiply = products.multiplier(np.dtype(dtype))
+    multiply = matmul.multiplier(np.dtype(dtype))
     for columns in COLUMNS:
         a = rng.normal(size=(rows, inner)).astype(dtype)
         b = rng.normal(size=(inner, columns)).astype(dtype)
@@ -81,14 +79,14 @@ def test_products(rows, inner, dtype, add):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_products_of_rows_far_apart(dtype, add):
     """Rows as far apart as those that are packed, and more than are at once."""
-    lanes = emitter.VECTOR_BYTES // np.dtype(dtype).itemsize
-    columns = products._FAR_B // np.dtype(dtype).itemsize + lanes + 1
-    assert columns >= products._MANY_PANELS * products._VECTORS * lanes
-    rows = products._PACKED_BYTES // np.dtype(dtype).itemsize + products._ROWS + 1
-    inner = products._INNER + 1
-    width = max(rows + 2, products._FAR_A // np.dtype(dtype).itemsize)
+    lanes = simd.VECTOR_BYTES // np.dtype(dtype).itemsize
+    columns = matmul._FAR_B // np.dtype(dtype).itemsize + lanes + 1
+    assert columns >= matmul._MANY_PANELS * matmul._VECTORS * lanes
+    rows = matmul._PACKED_BYTES // np.dtype(dtype).itemsize + matmul._ROWS + 1
+    inner = matmul._INNER + 1
+    width = max(rows + 2, matmul._FAR_A // np.dtype(dtype).itemsize)
     rng = np.random.default_rng(0)
-    multiply = products.multiplier(np.dtype(dtype))
+    multiply = matmul.multiplier(np.dtype(dtype))
     wide = rng.normal(size=(inner, width)).astype(dtype)
     a = wide[:, 1 : rows + 1].T
     b = rng.normal(size=(inner, columns)).astype(dtype)
@@ -108,10 +106,10 @@ def test_products_of_rows_far_apart(dtype, add):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_row_by_itself_has_the_same_bits(dtype, columns):
     rng = np.random.default_rng(0)
-    rows = products._MANY_ROWS + 13
+    rows = matmul._MANY_ROWS + 13
     a = rng.normal(size=(rows, 300)).astype(dtype)
     b = rng.normal(size=(300, columns)).astype(dtype)
-    multiply = products.multiplier(np.dtype(dtype))
+    multiply = matmul.multiplier(np.dtype(dtype))
     first = (rng.normal(size=columns).astype(dtype), 0, 1)
     whole = guarded(rows * columns, dtype)
     run_product(multiply, a.ravel(), b.ravel(), first, whole, (rows, columns, 300))
@@ -160,7 +158,7 @@ for mine, theirs in zip(got.coefs_, expected.coefs_):
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    not (sys.platform == "linux" and emitter.VECTOR_BYTES >= 32),
+    not (sys.platform == "linux" and simd.VECTOR_BYTES >= 32),
     reason="compiles for older x86 processors than this, which must have AVX itself",
 )
 @pytest.mark.parametrize("processor", PROCESSORS)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from skmlp.backends.cpu.team import Team, meet, take
+from skmlp.backends.cpu.threads.pool import Team, meet, take
 
 
 @njit(nogil=True)

@@ -5,9 +5,9 @@ import pytest
 from numba import njit
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skmlp.backends.cpu.emitter import VECTOR_BYTES
-from skmlp.backends.cpu.memory import pointer
-from skmlp.backends.cpu.vectors import copy_row, sum_columns
+from skmlp.backends.cpu.gemm.simd import VECTOR_BYTES
+from skmlp.backends.cpu.gemm.vector_ops import copy_row, sum_columns
+from skmlp.backends.cpu.intrinsics import pointer
 
 DTYPES = ["float32", "float64"]
 

@@ -1,10 +1,10 @@
-"""The CPU backend: a team of threads over Numba kernels.
+"""The CPU backend: a thread pool that runs Numba kernels.
 
-`kernels` holds the loops over minibatches, `prediction` those over rows to predict,
-`loops` the rules' loops over blocks and `extras` those of regularisation,
-`first_layer` what differs between dense and sparse X, `products` and `tiles` the
-products of matrices, `team` the threads and `pace` their number, `plan` how work is
-cut, and `session` what training sees.
+`session` is what training sees, `workspace` allocates a fit's buffers, and `plan` cuts
+the work into items. Below them lie three folders: `kernels/` (training, prediction and
+the elementwise loops), `gemm/` (matrix products and vector operations) and `threads/`
+(the pool, its size and its affinity). `intrinsics` has the LLVM instructions that Numba
+lacks: pointers, atomics and prefetch.
 """
 
 from skmlp.backends.cpu.session import assess, open_session, outputs

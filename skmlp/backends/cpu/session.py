@@ -9,13 +9,17 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from skmlp.backends.cpu import kernels, limits, loops, plan, prediction, products
-from skmlp.backends.cpu.batch_norm import batch_norm_of, train_batch_norm
-from skmlp.backends.cpu.extras import extras_of
-from skmlp.backends.cpu.first_layer import SparseRows
-from skmlp.backends.cpu.normalising import layer_loops
-from skmlp.backends.cpu.pace import Pace
-from skmlp.backends.cpu.rooms import (
+from skmlp.backends.cpu import plan
+from skmlp.backends.cpu.gemm import matmul
+from skmlp.backends.cpu.kernels import clipping, elementwise, predict, train
+from skmlp.backends.cpu.kernels.batch_norm import batch_norm_of, train_batch_norm
+from skmlp.backends.cpu.kernels.input_layer import SparseRows
+from skmlp.backends.cpu.kernels.layer_norm import layer_loops
+from skmlp.backends.cpu.kernels.regularization import extras_of
+from skmlp.backends.cpu.kernels.structs import Data, Layers, Room, Span, Step
+from skmlp.backends.cpu.threads.autotune import Pace
+from skmlp.backends.cpu.threads.pool import Team
+from skmlp.backends.cpu.workspace import (
     aligned,
     aligned_copy,
     make_room,
@@ -23,8 +27,6 @@ from skmlp.backends.cpu.rooms import (
     transposed,
     whole_lines,
 )
-from skmlp.backends.cpu.structures import Data, Layers, Room, Span, Step
-from skmlp.backends.cpu.team import Team
 from skmlp.compiler.struct_pointer import Packed
 from skmlp.network import folded, layout
 from skmlp.rules.activations import activation_rule
@@ -70,7 +72,7 @@ def _layers(network, dtype):
         weights=np.array(places.weights, dtype=np.int64),
         biases=np.array(places.biases, dtype=np.int64),
         activations=_addresses(
-            loops.activation(row, dtype, keeps=False) for row in network.rules
+            elementwise.activation(row, dtype, keeps=False) for row in network.rules
         ),
         slopes=_addresses(()),
         single_slopes=_addresses(()),
@@ -94,17 +96,19 @@ def _training_layers(network, dtype, drops):
     rules = network.rules
     # Dropout comes between the product and the slope.
     is_single = network.sizes[-1] == 1 and not drops
-    singles = [loops.single_slope(row, dtype) for row in rules] if is_single else []
+    singles = (
+        [elementwise.single_slope(row, dtype) for row in rules] if is_single else []
+    )
     by_input = np.array([row.by_input for row in rules], dtype=np.int64)
     return _layers(network, dtype)._replace(
         activations=_addresses(
-            loops.activation(row, dtype, keeps=row.by_input) for row in rules
+            elementwise.activation(row, dtype, keeps=row.by_input) for row in rules
         ),
-        slopes=_addresses(loops.slope(row, dtype) for row in rules),
+        slopes=_addresses(elementwise.slope(row, dtype) for row in rules),
         single_slopes=_addresses(singles),
         by_input=by_input,
         keeps=np.ones_like(by_input) if drops else by_input,
-        loss=loops.loss(network.loss, dtype),
+        loss=elementwise.loss(network.loss, dtype),
         loss_parameters=np.array(network.loss_parameters, dtype=dtype),
     )
 
@@ -113,7 +117,7 @@ def _training_layers(network, dtype, drops):
 def _predicting_layers(network, output, dtype):
     """The network with an output activation, for `predict`."""
     layers = _layers(network, dtype)
-    last = loops.activation(activation_rule(output), dtype, keeps=False)
+    last = elementwise.activation(activation_rule(output), dtype, keeps=False)
     return Packed(layers._replace(activations=np.append(layers.activations, last)))
 
 
@@ -202,7 +206,7 @@ class Session:
         """Train on a span's batches; adds up losses in result, by epoch."""
         place = self._place(span.batch)
         step = Step(
-            update=loops.update(OPTIMIZERS[optimizer.name], self._dtype),
+            update=elementwise.update(OPTIMIZERS[optimizer.name], self._dtype),
             slots=optimizer.slots,
             shrinks=rates[:, 0].astype(self._dtype),
             coefficients=rates[:, 1:].astype(self._dtype, order="C"),
@@ -211,7 +215,7 @@ class Session:
         )
         self._steps += span.last - span.first
         arguments: tuple = (self._layers, self._data, place.packed, self._extras)
-        kernel = limits.train_limited if self._is_limited else kernels.train
+        kernel = clipping.train_limited if self._is_limited else train.train
         if place.norm is not None:
             kernel = train_batch_norm
             arguments = (*arguments, place.norm)
@@ -248,7 +252,7 @@ class Session:
         self._run(
             place,
             span,
-            lambda post, part: kernels.differentiate(post, *arguments, part, result),
+            lambda post, part: train.differentiate(post, *arguments, part, result),
         )
         self._last = room, span.last_rows
         gradient = room.gradient.astype(np.float64)
@@ -328,7 +332,7 @@ def _predict(network, parameters, source, activation, n_jobs):
     out = np.empty((n_rows, network.sizes[-1]), dtype=dtype)
     size = 2 * whole_lines(block * width, dtype)
     scratch = aligned(n_threads * size, dtype).reshape(n_threads, size)
-    room = (scratch, block, products.multiplier(dtype))
+    room = (scratch, block, matmul.multiplier(dtype))
     # By rows, not names: the row that a name stands for may have been exchanged.
     by_rows = network._replace(activations=tuple(network.rules), loss=None)
     layers = _predicting_layers(by_rows, activation, dtype)
@@ -336,7 +340,7 @@ def _predict(network, parameters, source, activation, n_jobs):
     sums = np.zeros(n_blocks)
     arguments = (layers, _kernel_x(x), numbers, room, parameters, out, sums)
     with Team(n_threads) as team:
-        team.run(lambda post: prediction.predict(post, *arguments))
+        team.run(lambda post: predict.predict(post, *arguments))
     return out, math.isfinite(sum(sums.tolist()))
 
 
@@ -361,10 +365,10 @@ def assess(network, raw, targets, weights):
     block = min(_SWEEP_ROWS, n_rows)
     predictions = np.empty_like(raw)
     total = np.zeros(1)
-    prediction.assess(
+    predict.assess(
         (
-            loops.activation(activation_rule(network.output), dtype, keeps=False),
-            loops.loss(network.loss, dtype),
+            elementwise.activation(activation_rule(network.output), dtype, keeps=False),
+            elementwise.loss(network.loss, dtype),
         ),
         _read_only(raw),
         (_read_only(targets), _read_only(weights), _read_only(np.arange(n_rows))),

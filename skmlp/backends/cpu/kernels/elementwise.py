@@ -10,7 +10,7 @@ import functools
 import numpy as np
 from numba import from_dtype, types
 
-from skmlp.backends.cpu.memory import (
+from skmlp.backends.cpu.intrinsics import (
     flat,
     reinterpret_as_float,
     reinterpret_as_integer,

@@ -4,18 +4,18 @@ Blocks of rows go through the whole network in a scratch of their own, read wher
 lie; whoever of a team is free takes the next block.
 """
 
-from skmlp.backends.cpu.blocks import first_row
-from skmlp.backends.cpu.first_layer import (
+from skmlp.backends.cpu.gemm.matmul import product
+from skmlp.backends.cpu.intrinsics import flat, least, matrix, vector
+from skmlp.backends.cpu.kernels.elementwise import call_activation, call_loss
+from skmlp.backends.cpu.kernels.forward_backward import first_row
+from skmlp.backends.cpu.kernels.input_layer import (
     load_rows,
     multiply_range,
     multiply_rows,
     sum_range,
 )
-from skmlp.backends.cpu.loops import call_activation, call_loss
-from skmlp.backends.cpu.memory import flat, least, matrix, vector
-from skmlp.backends.cpu.normalising import call_norm
-from skmlp.backends.cpu.products import product
-from skmlp.backends.cpu.team import take
+from skmlp.backends.cpu.kernels.layer_norm import call_norm
+from skmlp.backends.cpu.threads.pool import take
 from skmlp.compiler import jit
 
 

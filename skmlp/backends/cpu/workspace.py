@@ -9,9 +9,10 @@ long, and where cores are far from each other four times.
 import numpy as np
 from scipy import sparse
 
-from skmlp.backends.cpu import plan, products
-from skmlp.backends.cpu.memory import LINE_BYTES
-from skmlp.backends.cpu.structures import Room
+from skmlp.backends.cpu import plan
+from skmlp.backends.cpu.gemm import matmul
+from skmlp.backends.cpu.intrinsics import LINE_BYTES
+from skmlp.backends.cpu.kernels.structs import Room
 from skmlp.network import layout, views
 
 
@@ -86,7 +87,7 @@ def make_room(problem, batch_size, parameters):
         inverses=aligned(batch_size * len(sizes), dtype),
         slabs=slabs,
         block=block,
-        multiply=products.multiplier(dtype),
+        multiply=matmul.multiplier(dtype),
         transposed=aligned_copy(transposed(network, parameters)),
     )
 

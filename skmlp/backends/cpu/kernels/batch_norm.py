@@ -15,7 +15,10 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from skmlp.backends.cpu.blocks import (
+from skmlp.backends.cpu.intrinsics import least, matrix, vector
+from skmlp.backends.cpu.kernels.clipping import finish_limited
+from skmlp.backends.cpu.kernels.elementwise import Kinds, address_of
+from skmlp.backends.cpu.kernels.forward_backward import (
     activate_layer,
     back_to_layer,
     blocks_of,
@@ -25,12 +28,9 @@ from skmlp.backends.cpu.blocks import (
     start_of,
     sums_of_block,
 )
-from skmlp.backends.cpu.first_layer import ask_for_targets
-from skmlp.backends.cpu.kernels import bounds, finish_batch
-from skmlp.backends.cpu.limits import finish_limited
-from skmlp.backends.cpu.loops import Kinds, address_of
-from skmlp.backends.cpu.memory import least, matrix, vector
-from skmlp.backends.cpu.team import meet, take
+from skmlp.backends.cpu.kernels.input_layer import ask_for_targets
+from skmlp.backends.cpu.kernels.train import bounds, finish_batch
+from skmlp.backends.cpu.threads.pool import meet, take
 from skmlp.compiler import jit
 from skmlp.rules.normalization import EPSILON, MOMENTUM
 

@@ -8,11 +8,11 @@ trainings have no such limits and need not wait for its compilation.
 
 import numpy as np
 
-from skmlp.backends.cpu.blocks import blocks_of, rows_phase
-from skmlp.backends.cpu.extras import call_limit, call_penalise
-from skmlp.backends.cpu.kernels import bounds
-from skmlp.backends.cpu.memory import matrix, vector
-from skmlp.backends.cpu.slabs import (
+from skmlp.backends.cpu.intrinsics import matrix, vector
+from skmlp.backends.cpu.kernels.forward_backward import blocks_of, rows_phase
+from skmlp.backends.cpu.kernels.regularization import call_limit, call_penalise
+from skmlp.backends.cpu.kernels.train import bounds
+from skmlp.backends.cpu.kernels.update import (
     gradient_at,
     is_penalised,
     renew_transposed,
@@ -20,7 +20,7 @@ from skmlp.backends.cpu.slabs import (
     sum_of,
     update_slab,
 )
-from skmlp.backends.cpu.team import meet, take
+from skmlp.backends.cpu.threads.pool import meet, take
 from skmlp.compiler import jit
 
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from skmlp.backends.cpu.loops import Kinds, address_of
-from skmlp.backends.cpu.memory import flat
+from skmlp.backends.cpu.intrinsics import flat
+from skmlp.backends.cpu.kernels.elementwise import Kinds, address_of
 from skmlp.compiler import jit
 from skmlp.rules import randomness
 from skmlp.rules.randomness import (

@@ -4,23 +4,23 @@ A block goes through all layers while it is in the cache. Where the weights are 
 share of their gradient is computed on the spot, too.
 """
 
-from skmlp.backends.cpu.extras import call_drop, call_noise
-from skmlp.backends.cpu.first_layer import (
-    ask_for_targets,
-    load_rows,
-    multiply_rows,
-)
-from skmlp.backends.cpu.loops import (
+from skmlp.backends.cpu.gemm.matmul import product, product_of_transposed
+from skmlp.backends.cpu.gemm.vector_ops import sum_columns
+from skmlp.backends.cpu.intrinsics import least, matrix, vector
+from skmlp.backends.cpu.kernels.elementwise import (
     call_activation,
     call_loss,
     call_single_slope,
     call_slope,
 )
-from skmlp.backends.cpu.memory import least, matrix, vector
-from skmlp.backends.cpu.normalising import call_back, call_norm
-from skmlp.backends.cpu.products import product, product_of_transposed
-from skmlp.backends.cpu.team import take
-from skmlp.backends.cpu.vectors import sum_columns
+from skmlp.backends.cpu.kernels.input_layer import (
+    ask_for_targets,
+    load_rows,
+    multiply_rows,
+)
+from skmlp.backends.cpu.kernels.layer_norm import call_back, call_norm
+from skmlp.backends.cpu.kernels.regularization import call_drop, call_noise
+from skmlp.backends.cpu.threads.pool import take
 from skmlp.compiler import jit
 
 

@@ -4,12 +4,16 @@ A slab's gradient over the whole batch, or the sum of the blocks' gradients, is 
 by the optimizer's step on it while it is in the cache.
 """
 
-from skmlp.backends.cpu.blocks import blocks_of, sums_all, sums_of_block
-from skmlp.backends.cpu.first_layer import gather_gradient
-from skmlp.backends.cpu.loops import call_update
-from skmlp.backends.cpu.memory import least, vector
-from skmlp.backends.cpu.products import product_of_transposed, transpose
-from skmlp.backends.cpu.team import take
+from skmlp.backends.cpu.gemm.matmul import product_of_transposed, transpose
+from skmlp.backends.cpu.intrinsics import least, vector
+from skmlp.backends.cpu.kernels.elementwise import call_update
+from skmlp.backends.cpu.kernels.forward_backward import (
+    blocks_of,
+    sums_all,
+    sums_of_block,
+)
+from skmlp.backends.cpu.kernels.input_layer import gather_gradient
+from skmlp.backends.cpu.threads.pool import take
 from skmlp.compiler import jit
 
 

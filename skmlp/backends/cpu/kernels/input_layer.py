@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from skmlp.backends.cpu.memory import LINE_BYTES, least, pointer, prefetch, vector
-from skmlp.backends.cpu.products import product, product_of_transposed
-from skmlp.backends.cpu.vectors import copy_row
+from skmlp.backends.cpu.gemm.matmul import product, product_of_transposed
+from skmlp.backends.cpu.gemm.vector_ops import copy_row
+from skmlp.backends.cpu.intrinsics import LINE_BYTES, least, pointer, prefetch, vector
 from skmlp.compiler import jit
 
 # How far ahead rows are asked for: about as long as memory takes to answer.

@@ -8,7 +8,7 @@ import functools
 import numpy as np
 from numba import types
 
-from skmlp.backends.cpu.loops import Kinds, address_of
+from skmlp.backends.cpu.kernels.elementwise import Kinds, address_of
 from skmlp.compiler import jit
 from skmlp.rules.normalization import EPSILON
 

@@ -25,8 +25,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from skmlp.backends.cpu.memory import atomic_add, atomic_load, atomic_store
-from skmlp.backends.cpu.placing import spread
+from skmlp.backends.cpu.intrinsics import atomic_add, atomic_load, atomic_store
+from skmlp.backends.cpu.threads.affinity import spread
 from skmlp.compiler.jit import inline
 from skmlp.compiler.struct_pointer import by_reference
 

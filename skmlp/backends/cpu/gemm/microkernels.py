@@ -13,7 +13,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from skmlp.backends.cpu.emitter import Emitter
+from skmlp.backends.cpu.gemm.simd import Emitter
 
 
 def tile(rows, vectors, lanes, is_whole):

@@ -12,7 +12,7 @@ import llvmlite.binding
 from llvmlite import ir
 from numba.core import cgutils, config
 
-from skmlp.backends.cpu.memory import LINE_BYTES, emit_prefetch
+from skmlp.backends.cpu.intrinsics import LINE_BYTES, emit_prefetch
 
 
 def _vector_bytes():

@@ -11,8 +11,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from skmlp.backends.cpu.emitter import VECTOR_BYTES, Emitter
-from skmlp.backends.cpu.memory import advance, flat, pointer
+from skmlp.backends.cpu.gemm.simd import VECTOR_BYTES, Emitter
+from skmlp.backends.cpu.intrinsics import advance, flat, pointer
 from skmlp.compiler import jit
 
 # Vectors of columns that one pass over the rows sums, and how many sums are made at a

@@ -17,10 +17,10 @@ the results do not depend on the number of threads.
 Kernels neither raise nor allocate: Python has allocated, and checks the results.
 """
 
-from skmlp.backends.cpu.blocks import blocks_of, rows_phase
-from skmlp.backends.cpu.memory import least, vector
-from skmlp.backends.cpu.slabs import slab_gradient, slabs_phase, sum_of
-from skmlp.backends.cpu.team import meet, take
+from skmlp.backends.cpu.intrinsics import least, vector
+from skmlp.backends.cpu.kernels.forward_backward import blocks_of, rows_phase
+from skmlp.backends.cpu.kernels.update import slab_gradient, slabs_phase, sum_of
+from skmlp.backends.cpu.threads.pool import meet, take
 from skmlp.compiler import jit
 
 

@@ -25,10 +25,10 @@ import functools
 
 from numba import from_dtype, types
 
-from skmlp.backends.cpu.emitter import MASKS_ARE_FREE, VECTOR_BYTES
-from skmlp.backends.cpu.memory import advance, buffer, least, pointer
-from skmlp.backends.cpu.tiles import SQUARE, dots, mover, squares, tile
-from skmlp.backends.cpu.vectors import copy_row
+from skmlp.backends.cpu.gemm.microkernels import SQUARE, dots, mover, squares, tile
+from skmlp.backends.cpu.gemm.simd import MASKS_ARE_FREE, VECTOR_BYTES
+from skmlp.backends.cpu.gemm.vector_ops import copy_row
+from skmlp.backends.cpu.intrinsics import advance, buffer, least, pointer
 from skmlp.compiler import jit
 
 # Rows of b that stay in the cache while all rows of a pass by.
