@@ -42,7 +42,7 @@ import reporting
 import timing
 import workloads
 
-from skmlp.backends.cuda import device as gpu
+from skmlp.backends.cuda.runtime import device as gpu
 
 _SECONDS, _QUICK_SECONDS = 0.5, 0.02
 _EPOCHS, _QUICK_EPOCHS = 20, 2
@@ -378,7 +378,7 @@ def lines_of_fit(entry):
 
 
 def constants(entries):
-    """What `skmlp.backends.cuda.device` should hold, by these measurements.
+    """What `skmlp.backends.cuda.runtime.device` should hold, by these measurements.
 
     The fixed time is that of the step with the fewest operations, the CPU's rate the
     highest that skmlp has reached on it.
@@ -554,7 +554,7 @@ def run(wanted, record):
     entries = [entry for entry in report["results"] if "times" in entry]
     if entries:
         report["constants"] = constants(entries)
-        print("\nfor skmlp/backends/cuda/device.py:")
+        print("\nfor skmlp/backends/cuda/runtime/device.py:")
         for name, value in report["constants"].items():
             print(f"  {name} = {value:.1e}")
     print("\ngoals: times as fast, found and wanted")

@@ -172,10 +172,10 @@ def stepwise(size, device, case, dtype):
     Finding
     None
     """
-    from skmlp.backends.cuda import planner
+    from skmlp.backends.cuda import plan
 
     cpu, _ = _fitted(case, size, "cpu", dtype)
-    with mock.patch.object(planner, "STEPWISE_FLOP", 0):
+    with mock.patch.object(plan, "STEPWISE_FLOP", 0):
         gpu, _ = _fitted(case, size, device, dtype)
     both = _losses(cpu, gpu)
     name = f"loss, stepwise: {case.name}, {dtype}"
@@ -233,11 +233,11 @@ def blocks(size, device, dtype):
     Finding
     None
     """
-    from skmlp.backends.cuda import planner
+    from skmlp.backends.cuda import plan
 
     usual, _ = _fitted(_CASES[0], size, device, dtype)
     for number in _BLOCKS:
-        with mock.patch.object(planner, "choose_blocks", lambda *_, n=number: n):
+        with mock.patch.object(plan, "choose_blocks", lambda *_, n=number: n):
             other, _ = _fitted(_CASES[0], size, device, dtype)
         pairs = zip(usual.coefs_, other.coefs_, strict=True)
         differing = sum(int(np.sum(a != b)) for a, b in pairs)

@@ -47,10 +47,10 @@ def _forget_all():
     """Give back what earlier fits left on the device, and the next may have again."""
     from numba import cuda
 
-    from skmlp.backends.cuda import kept
+    from skmlp.backends.cuda.runtime import device_cache
 
     with cuda.gpus[0]:
-        kept.of_device().give_back()
+        device_cache.of_device().give_back()
 
 
 class SkmlpProgram(SkmlpOn):
@@ -69,9 +69,9 @@ class SkmlpProgram(SkmlpOn):
 
     def train(self, epochs):
         """Train a new estimator for so many epochs and return it."""
-        from skmlp.backends.cuda import planner
+        from skmlp.backends.cuda import plan
 
-        with mock.patch.object(planner, "STEPWISE_FLOP", self._least):
+        with mock.patch.object(plan, "STEPWISE_FLOP", self._least):
             return super().train(epochs)
 
 

@@ -13,9 +13,9 @@ import time
 import numpy as np
 from numba import cuda, float32
 
-from skmlp.backends.cuda import device as gpu
-from skmlp.backends.cuda.fingerprints import fingerprint
-from skmlp.backends.cuda.launching import configured
+from skmlp.backends.cuda.runtime import device as gpu
+from skmlp.backends.cuda.runtime.content_hash import fingerprint
+from skmlp.backends.cuda.runtime.launch import configured
 
 _SECONDS = 0.5
 _THREADS = 256

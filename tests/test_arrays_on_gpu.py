@@ -15,7 +15,7 @@ import pytest
 
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.backends import cpu, cuda
-from skmlp.backends.cuda import device as gpu
+from skmlp.backends.cuda.runtime import device as gpu
 from skmlp.estimators import lending
 from skmlp.estimators.on_gpu import OnGpu, is_on_gpu
 

@@ -18,7 +18,8 @@ from rule_runners import row_of
 from test_cuda_kernels import BASE
 
 from skmlp import Activation
-from skmlp.backends.cuda import compiling, epoch, machine_code
+from skmlp.backends.cuda.kernels import train
+from skmlp.backends.cuda.runtime import cubin_cache, jit
 from skmlp.compiler import disk_cache
 from skmlp.rules.activations import ACTIVATIONS
 
@@ -96,7 +97,7 @@ def is_read(dispatcher, signature):
 
 def compiled(*made_for, dtype=types.float32):
     """Compile a kernel like a new process; whether it was on disk."""
-    return is_read(compiling.kernel(kernel, *made_for or (SPEC, TANH)), (dtype[::1],))
+    return is_read(jit.kernel(kernel, *made_for or (SPEC, TANH)), (dtype[::1],))
 
 
 def test_a_second_process_reads_the_same_machine_code(folder, device):
@@ -128,9 +129,9 @@ import hashlib
 import numpy as np
 from test_cuda_kernel_files import SPEC, TANH, Device, is_read, pretend
 from test_cuda_kernels import assessing_signature
-from skmlp.backends.cuda import predicting
+from skmlp.backends.cuda.kernels import predict
 device = pretend(Device((9, 0)), setattr)
-kernel = predicting.assessing(SPEC, TANH)
+kernel = predict.assessing(SPEC, TANH)
 found = is_read(kernel, assessing_signature(np.dtype(np.float32)))
 print(found, hashlib.sha256(device.images[0]).hexdigest())
 """
@@ -164,7 +165,7 @@ def test_a_rule_of_ones_own_stays_in_memory(folder, device):
 
 
 def test_a_kernel_that_does_not_say_what_it_is_made_for_stays_in_memory():
-    cache = compiling.kernel(kernel)._cache
+    cache = jit.kernel(kernel)._cache
     assert not isinstance(cache, disk_cache.KernelCache)
 
 
@@ -176,9 +177,7 @@ def test_what_is_not_known_has_no_key():
     unnamed.__module__ = None
     for function in (local, lambda z: z, unnamed, functools.partial(local), np.sin):
         own = TANH._replace(value=function)
-        assert (
-            machine_code.key_of("training", BASE._replace(activations=(own,))) is None
-        )
+        assert cubin_cache.key_of("training", BASE._replace(activations=(own,))) is None
 
 
 def damage_end(content):
@@ -205,7 +204,7 @@ def test_code_that_the_device_does_not_take_is_compiled_anew(
 ):
     one = device()
     compiled()
-    unpacked = machine_code.DeviceCache._unpacked
+    unpacked = cubin_cache.DeviceCache._unpacked
 
     def failing(*arguments):
         one.fails = True
@@ -214,7 +213,7 @@ def test_code_that_the_device_does_not_take_is_compiled_anew(
         finally:
             one.fails = False
 
-    monkeypatch.setattr(machine_code.DeviceCache, "_unpacked", failing)
+    monkeypatch.setattr(cubin_cache.DeviceCache, "_unpacked", failing)
     assert not compiled()
     assert len(one.images) == 2
 
@@ -253,30 +252,30 @@ def test_keys_tell_all_that_differs_apart():
         BASE._replace(loss=row_of("squared_error-identity")),
         *(BASE._replace(**{name: True}) for name in ("softmax", "sparse", "drops")),
     ]
-    keys = {machine_code.key_of("training", spec) for spec in specs}
-    keys.add(machine_code.key_of("differentiating", BASE))
+    keys = {cubin_cache.key_of("training", spec) for spec in specs}
+    keys.add(cubin_cache.key_of("differentiating", BASE))
     assert len(keys) == len(specs) + 1
     assert None not in keys
-    again = machine_code.key_of("training", BASE._replace())
+    again = cubin_cache.key_of("training", BASE._replace())
     assert again in keys
 
 
 def test_kernels_have_keys_unless_they_are_simulated(monkeypatch):
-    epoch.training.cache_clear()
-    assert isinstance(epoch.training(BASE)._cache, machine_code.DeviceCache)
-    monkeypatch.setattr(compiling, "SIMULATED", True)
-    epoch.training.cache_clear()
-    assert not isinstance(epoch.training(BASE)._cache, disk_cache.KernelCache)
-    epoch.training.cache_clear()
+    train.training.cache_clear()
+    assert isinstance(train.training(BASE)._cache, cubin_cache.DeviceCache)
+    monkeypatch.setattr(jit, "SIMULATED", True)
+    train.training.cache_clear()
+    assert not isinstance(train.training(BASE)._cache, disk_cache.KernelCache)
+    train.training.cache_clear()
 
 
 KEY = """
-from skmlp.backends.cuda import machine_code
+from skmlp.backends.cuda.runtime import cubin_cache
 from test_cuda_kernels import BASE
-print(machine_code.key_of("training", BASE))
+print(cubin_cache.key_of("training", BASE))
 """
 
 
 def test_keys_are_the_same_in_every_process():
     found = in_a_process(KEY, PYTHONHASHSEED="1")
-    assert " ".join(found) == machine_code.key_of("training", BASE)
+    assert " ".join(found) == cubin_cache.key_of("training", BASE)

@@ -23,22 +23,17 @@ from numba import types
 from rule_runners import LOSSES, name_of, row_of
 
 from skmlp import Activation, Loss
-from skmlp.backends.cuda import (
-    epoch,
-    fused,
-    planner,
-    predicting,
-    scalar_functions,
-    structures,
-)
-from skmlp.backends.cuda.spec import Spec
+from skmlp.backends.cuda import plan
+from skmlp.backends.cuda.kernels import predict, predict_fused, structs, train
+from skmlp.backends.cuda.kernels.spec import Spec
+from skmlp.backends.cuda.runtime import numpy_functions
 from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
 from skmlp.rules.optimizers import OPTIMIZERS
 
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 WHOLE, WHOLES = types.int64, types.int64[::1]
 SCALAR_RULES = tuple(row for row in ACTIVATIONS.values() if row.value is not None)
-TILE = planner.choose_tile(planner.few_for(132))
+TILE = plan.choose_tile(plan.few_for(132))
 BASE = Spec(
     *(SINGLE, TILE, (ACTIVATIONS["relu"],), False),
     *(row_of("log_loss-softmax-labels"), "adam"),
@@ -68,13 +63,11 @@ def arguments_of(dtype):
     numbers = number[::1]
     words = (WHOLE, WHOLES, numbers)
     return {
-        "net": named(structures.Net, *[WHOLES] * 8, numbers),
-        "data": named(
-            structures.Data, numbers, WHOLES, WHOLES, numbers, numbers, WHOLES
-        ),
-        "room": named(structures.Room, WHOLES, *[numbers] * 10, WHOLE, WHOLE),
-        "extras": named(structures.Extras, *words, number, number, number),
-        "step": named(structures.Step, numbers, numbers, numbers, number, number),
+        "net": named(structs.Net, *[WHOLES] * 8, numbers),
+        "data": named(structs.Data, numbers, WHOLES, WHOLES, numbers, numbers, WHOLES),
+        "room": named(structs.Room, WHOLES, *[numbers] * 10, WHOLE, WHOLE),
+        "extras": named(structs.Extras, *words, number, number, number),
+        "step": named(structs.Step, numbers, numbers, numbers, number, number),
         "numbers": numbers,
     }
 
@@ -103,10 +96,10 @@ def assessing_signature(dtype):
 
 def compiled(make, spec, capability=(9, 0)):
     """PTX of a kernel, by the function that makes it."""
-    if make in (epoch.training, epoch.differentiating):
+    if make in (train.training, train.differentiating):
         return ptx(make(spec).py_func, training_signature(spec.dtype), capability)
     signature = predicting_signature
-    if make is predicting.assessing:
+    if make is predict.assessing:
         signature = assessing_signature
     row = ACTIVATIONS["softmax"]
     return ptx(make(spec, row).py_func, signature(spec.dtype), capability)
@@ -130,7 +123,7 @@ def assert_sound(text, spec, capability=(9, 0), *, has_double=False):
 
 @pytest.mark.parametrize("capability", CAPABILITIES)
 def test_training_in_single_precision(capability):
-    text = compiled(epoch.training, BASE, capability)
+    text = compiled(train.training, BASE, capability)
     used = assert_sound(text, BASE, capability)
     assert used.stack_bytes == used.spilled_bytes == 0
     found = instructions(text)
@@ -143,7 +136,7 @@ def test_training_in_single_precision(capability):
 
 def test_training_in_double_precision():
     spec = BASE._replace(dtype=DOUBLE)
-    text = compiled(epoch.training, spec)
+    text = compiled(train.training, spec)
     assert_sound(text, spec)
     assert instructions(text)["ld.shared.v2.f64"] >= 3 * TILE.each
 
@@ -185,19 +178,19 @@ def test_the_specs_cover_all_that_differs():
 
 @pytest.mark.parametrize(("spec", "capability"), list(other_specs()))
 def test_training(spec, capability):
-    assert_sound(compiled(epoch.training, spec, capability), spec, capability)
+    assert_sound(compiled(train.training, spec, capability), spec, capability)
 
 
 @pytest.mark.parametrize("dtype", [SINGLE, DOUBLE])
 def test_noise_is_drawn_in_the_precision_of_the_training(dtype):
     spec = BASE._replace(noisy=True, loaded=True, dtype=dtype)
-    assert_sound(compiled(epoch.training, spec), spec)
+    assert_sound(compiled(train.training, spec), spec)
 
 
 @pytest.mark.parametrize("settings", [{}, {"sparse": True, "normalization": "layer"}])
 def test_gradients_over_all_rows(settings):
     spec = BASE._replace(optimizer=None, **settings)
-    assert_sound(compiled(epoch.differentiating, spec), spec)
+    assert_sound(compiled(train.differentiating, spec), spec)
 
 
 OF_LAYERS = [{}, {"sparse": True, "normalization": "layer", "softmax": True}]
@@ -208,7 +201,7 @@ FORWARD = BASE._replace(optimizer=None, activations=SCALAR_RULES, forward_only=T
 @pytest.mark.parametrize("settings", OF_LAYERS)
 def test_predictions(settings, capability):
     spec = FORWARD._replace(**settings)
-    text = compiled(predicting.predicting, spec, capability)
+    text = compiled(predict.predicting, spec, capability)
     assert_sound(text, spec, capability)
     assert instructions(text)["ld.shared.v4.f32"] >= 2
 
@@ -217,7 +210,7 @@ def fused_tiles(itemsize):
     """The tiles of the kernel that predicts in one go, by the widest that they take."""
     found = {}
     for units in range(1, 1000):
-        tile = planner.choose_fused_tile((784, units, 10), itemsize)
+        tile = plan.choose_fused_tile((784, units, 10), itemsize)
         if tile is not None:
             found[tile] = units
     return found
@@ -225,7 +218,7 @@ def fused_tiles(itemsize):
 
 def assert_fused_sound(spec, tile, capability=(9, 0)):
     spec = spec._replace(tile=tile)
-    text = compiled(fused.predicting_in_one_go, spec, capability)
+    text = compiled(predict_fused.predicting_in_one_go, spec, capability)
     used = assert_sound(text, spec, capability)
     assert used.spilled_bytes == 0
     # No other block is waited for.
@@ -254,23 +247,23 @@ def test_predictions_in_one_go_in_double_precision(tile):
 def test_widths_that_one_block_takes():
     """In single precision up to 128 units in all layers, in double one such layer."""
     single, double = (fused_tiles(itemsize) for itemsize in (4, 8))
-    assert [*single] == [*map(planner.Tile._make, [(16, 4, 32, 0), (16, 2, 16, 0)])]
+    assert [*single] == [*map(plan.Tile._make, [(16, 4, 32, 0), (16, 2, 16, 0)])]
     assert TILE._replace(few=0) in single
-    assert planner.choose_fused_tile((784, 128, 128, 10), 4) is not None
+    assert plan.choose_fused_tile((784, 128, 128, 10), 4) is not None
     assert double[[*double][-1]] >= 128
-    assert planner.choose_fused_tile((784, 512, 10), 4) is None
+    assert plan.choose_fused_tile((784, 512, 10), 4) is None
 
 
 @pytest.mark.parametrize("row", LOSSES, ids=name_of)
 def test_losses(row):
     spec = BASE._replace(optimizer=None, loss=row)
-    assert_sound(compiled(predicting.assessing, spec), spec)
+    assert_sound(compiled(predict.assessing, spec), spec)
 
 
 @pytest.mark.parametrize("name", [*ACTIVATIONS, *OUTPUT_ONLY])
 def test_activations_of_outputs(name):
     row = ACTIVATIONS.get(name) or OUTPUT_ONLY[name]
-    made = predicting.assessing(BASE._replace(optimizer=None), row)
+    made = predict.assessing(BASE._replace(optimizer=None), row)
     text = ptx(made.py_func, assessing_signature(SINGLE))
     assert double_precision(text) == []
 
@@ -288,7 +281,7 @@ COSH = Loss(
 
 def test_rules_of_ones_own():
     spec = BASE._replace(activations=(OWN,), loss=COSH)
-    text = compiled(epoch.training, spec)
+    text = compiled(train.training, spec)
     # A number of Python's is one of double precision.
     assert_sound(text, spec, has_double=True)
 
@@ -299,7 +292,7 @@ OF_TWO = ("arctan2", "heaviside", "hypot", "logaddexp", "maximum", "minimum", "p
 def calls_of_numpy():
     """A rule for each function of NumPy's, as a user would write it."""
     others = {"clip": "np.clip(z, -1, 1)", "where": "np.where(z > 0, z, 0)"}
-    for name in (*scalar_functions.SAME, *scalar_functions.OWN):
+    for name in (*numpy_functions.SAME, *numpy_functions.OWN):
         if not isinstance(getattr(np, name), np.ufunc) and name not in others:
             continue
         arguments = "z, 0.5" if name in OF_TWO else "z"
@@ -318,13 +311,13 @@ def test_there_are_rules_that_call_numpy():
 def test_functions_of_numpy_in_rules_of_ones_own(first):
     rules = tuple(NUMPY_RULES[first : first + 10])
     spec = BASE._replace(optimizer=None, activations=rules)
-    text = compiled(predicting.predicting, spec)
+    text = compiled(predict.predicting, spec)
     assert resources(text).registers > 0
 
 
 def test_functions_of_numpy_that_a_device_does_not_have_are_named():
     row = Activation("bad", lambda z: np.sinc(z), lambda z: np.sinc(z))
-    made = predicting.assessing(BASE._replace(optimizer=None), row)
+    made = predict.assessing(BASE._replace(optimizer=None), row)
     with pytest.raises(AttributeError, match=r"A rule on a GPU cannot call np\.sinc"):
         ptx(made.py_func, assessing_signature(SINGLE))
 
@@ -333,7 +326,7 @@ VALUES = [-np.inf, -2.5, -1.0, -0.25, 0.0, 0.25, 1.0, 2.5, np.inf, np.nan]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", scalar_functions.OWN)
+@pytest.mark.parametrize("name", numpy_functions.OWN)
 def test_functions_of_numpy_are_as_in_numpy(name, dtype):
     values = [dtype(value) for value in VALUES]
     rest = {"clip": (dtype(-1), dtype(1))}.get(name, ())
@@ -344,5 +337,5 @@ def test_functions_of_numpy_are_as_in_numpy(name, dtype):
         pairs = [(x > 0, x, -x) for x in values]
     with np.errstate(all="ignore"):
         for pair in pairs:
-            found = scalar_functions.OWN[name](*pair)
+            found = numpy_functions.OWN[name](*pair)
             np.testing.assert_allclose(found, getattr(np, name)(*pair), rtol=1e-6)

@@ -25,7 +25,7 @@ from scipy import sparse
 import skmlp
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.backends import cpu, cuda, get_backend
-from skmlp.backends.cuda import device
+from skmlp.backends.cuda.runtime import device
 
 PACKAGE = Path(skmlp.__file__).parent
 X = np.random.default_rng(0).normal(size=(60, 5))
@@ -481,7 +481,7 @@ def loaded_by_a_fit():
     x = np.arange(12.0).reshape(6, 2)
     model = skmlp.MLPRegressor(hidden_layer_sizes=(2,), max_iter=1).fit(x, x[:, 0])
     model.predict(x)
-    from skmlp.backends.cuda import device
+    from skmlp.backends.cuda.runtime import device
 
     return [before, of_cuda(), "numba" in sys.modules, device._user]
 
@@ -496,7 +496,7 @@ def pretend_a_gpu():
     from types import SimpleNamespace
 
     from skmlp.backends import cpu, cuda
-    from skmlp.backends.cuda import device
+    from skmlp.backends.cuda.runtime import device
 
     importlib.util.find_spec = lambda name: object()
     device._toolkit = lambda: 13

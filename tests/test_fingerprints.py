@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from skmlp.backends.cuda import fingerprints
-from skmlp.backends.cuda.fingerprints import fingerprint, key_of
+from skmlp.backends.cuda.runtime import content_hash
+from skmlp.backends.cuda.runtime.content_hash import fingerprint, key_of
 
 _64_BITS = (1 << 64) - 1
 
@@ -16,7 +16,7 @@ _64_BITS = (1 << 64) - 1
 def by_definition(content):
     """The three sums over some bytes, in Python's integers."""
     step, factor, turned = map(
-        int, (fingerprints._STEP, fingerprints._FACTOR, fingerprints._TURNED)
+        int, (content_hash._STEP, content_hash._FACTOR, content_hash._TURNED)
     )
     one = another = plain = 0
     for i in range(len(content) // 8 + 1):
@@ -45,7 +45,7 @@ def test_the_definition(shape, dtype):
 @pytest.mark.parametrize("words", [1, 7, 256])
 def test_it_depends_neither_on_parts_nor_on_threads(monkeypatch, words, n_jobs):
     x = matrix((77, 13), np.float32)
-    monkeypatch.setattr(fingerprints, "_PART_WORDS", words)
+    monkeypatch.setattr(content_hash, "_PART_WORDS", words)
     assert fingerprint(x, n_jobs) == by_definition(x.tobytes())
 
 

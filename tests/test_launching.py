@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 
-from skmlp.backends.cuda.launching import configured
+from skmlp.backends.cuda.runtime.launch import configured
 
 ADVICE = "Grid size 4 will likely result in GPU under-utilization due to low occupancy."
 

@@ -142,10 +142,10 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier as Expected
 from skmlp import MLPClassifier
-from skmlp.backends.cpu import emitter, products
+from skmlp.backends.cpu.gemm import simd
 import sys, warnings
 
-assert emitter.VECTOR_BYTES == int(sys.argv[1]), emitter.VECTOR_BYTES
+assert simd.VECTOR_BYTES == int(sys.argv[1]), simd.VECTOR_BYTES
 warnings.simplefilter("ignore", ConvergenceWarning)
 X, y = load_digits(return_X_y=True)
 settings = {"hidden_layer_sizes": (71, 33), "max_iter": 2, "random_state": 0}

@@ -17,9 +17,11 @@ from cuda_compiler import (
 )
 from numba import from_dtype, types
 
-from skmlp.backends.cuda import operations, planner, products, structures
-from skmlp.backends.cuda.spec import Spec
-from skmlp.backends.cuda.tiles import Factor
+from skmlp.backends.cuda import plan
+from skmlp.backends.cuda.kernels import ops, structs
+from skmlp.backends.cuda.kernels.gemm import Factor
+from skmlp.backends.cuda.kernels.spec import Spec
+from skmlp.backends.cuda.programs import matmul
 from skmlp.rules.activations import ACTIVATIONS
 from skmlp.rules.losses import MULTICLASS_LOSSES
 
@@ -32,21 +34,21 @@ def named(kind, *members):
     return types.NamedTuple(members, kind)
 
 
-DATA = named(structures.Data, REALS, NUMBERS, NUMBERS, REALS, REALS, NUMBERS)
-ROOM = named(structures.Room, NUMBERS, *[REALS] * 10, NUMBER, NUMBER)
+DATA = named(structs.Data, REALS, NUMBERS, NUMBERS, REALS, REALS, NUMBERS)
+ROOM = named(structs.Room, NUMBERS, *[REALS] * 10, NUMBER, NUMBER)
 STATE = named(
-    structures.State,
-    named(structures.Net, *[NUMBERS] * 8, REALS),
+    structs.State,
+    named(structs.Net, *[NUMBERS] * 8, REALS),
     DATA,
     ROOM,
-    named(structures.Extras, NUMBER, NUMBERS, REALS, REAL, REAL, REAL),
+    named(structs.Extras, NUMBER, NUMBERS, REALS, REAL, REAL, REAL),
     REALS,
-    named(structures.Step, REALS, REALS, REALS, REAL, REAL),
+    named(structs.Step, REALS, REALS, REALS, REAL, REAL),
     NUMBER,
     NUMBERS,
 )
 FACTOR = named(Factor, REALS, *[NUMBER] * 4, NUMBERS, NUMBER, NUMBER)
-TILE = planner.choose_tile(planner.few_for(132))
+TILE = plan.choose_tile(plan.few_for(132))
 
 PLAIN = Spec(
     SINGLE,
@@ -72,7 +74,7 @@ LAYER = ALL._replace(normalization="layer", limits_gradient=False)
 CASES = [
     *((PLAIN, name) for name in ("load", "finish", "loss", "back_through")),
     *((PLAIN, name) for name in ("weights", "biases")),
-    *((ALL, name) for name in operations.OPERATIONS if "sparse" not in name),
+    *((ALL, name) for name in ops.OPERATIONS if "sparse" not in name),
     *((LAYER, name) for name in ("norm", "norm_back", "norm_biases", "weights")),
     *((SPARSE, name) for name in ("sparse_forward", "finish", "sparse_weights")),
     (SPARSE._replace(limits_gradient=False), "sparse_weights"),
@@ -105,18 +107,18 @@ def assert_good(kernel, signature, capability):
     ids=[f"{name}-{NAMES.get(id(spec), 'sparse')}" for spec, name in CASES],
 )
 def test_operations(spec, name, capability):
-    made = operations.operation(spec, name)
+    made = ops.operation(spec, name)
     assert_good(made, (STATE, NUMBER, NUMBER), capability)
 
 
 def test_every_operation_is_compiled():
-    assert {name for _, name in CASES} == set(operations.OPERATIONS)
+    assert {name for _, name in CASES} == set(ops.OPERATIONS)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("capability", CAPABILITIES)
 def test_products(capability):
-    kernel = products.multiplying(TILE, SINGLE)
+    kernel = matmul.multiplying(TILE, SINGLE)
     sizes = types.UniTuple(NUMBER, 3)
     assert_good(kernel, (FACTOR, FACTOR, REALS, NUMBER, sizes), capability)
 
@@ -125,6 +127,6 @@ def test_products(capability):
 @pytest.mark.parametrize("capability", CAPABILITIES)
 def test_the_end_of_a_span(capability):
     sizes = types.UniTuple(NUMBER, 5)
-    totalling = operations.totalling(PLAIN)
+    totalling = ops.totalling(PLAIN)
     assert_good(totalling, (ROOM, sizes, REALS), capability)
-    assert_good(operations.advancing(), (NUMBERS,), capability)
+    assert_good(ops.advancing(), (NUMBERS,), capability)

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from skmlp.backends import get_backend
-from skmlp.backends.cuda import device as gpu
+from skmlp.backends.cuda.runtime import device as gpu
 from skmlp.estimators.on_gpu import OnGpu
 from skmlp.estimators.parameters import STOCHASTIC_SOLVERS
 

@@ -10,10 +10,11 @@ from host_cublas import GEMM, INT, NAMES, POINTER, SIGNATURES, HostLibrary
 from numba import cuda
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skmlp.backends.cuda import cublas, graph, products
-from skmlp.backends.cuda.memory import upload
-from skmlp.backends.cuda.products import Matrix, TileProducts
-from skmlp.backends.cuda.tiles import Tile
+from skmlp.backends.cuda.kernels.gemm import Tile
+from skmlp.backends.cuda.programs import matmul
+from skmlp.backends.cuda.programs.matmul import Matrix, TileProducts
+from skmlp.backends.cuda.runtime import cublas, graph
+from skmlp.backends.cuda.runtime.memory import upload
 
 
 class OnHost:
@@ -170,15 +171,15 @@ def test_who_multiplies(monkeypatch, tf32, installed):
         tile, dtype = Tile(4, 2, 4, few=2), np.dtype(np.float32)
 
     library = HostLibrary()
-    monkeypatch.setattr(products, "SIMULATED", False)
+    monkeypatch.setattr(matmul, "SIMULATED", False)
     monkeypatch.setattr(cublas, "_find", lambda: "a path" if installed else None)
     monkeypatch.setattr(cublas.ctypes, "CDLL", lambda path: library)
     arguments = (Spec, upload(np.zeros(1, np.int64)), 0, tf32)
     if tf32 and not installed:
         with pytest.raises(ImportError, match="nvidia-cublas-cu12"):
-            products.choose(*arguments)
+            matmul.choose(*arguments)
         return
-    found = products.choose(*arguments)
+    found = matmul.choose(*arguments)
     assert isinstance(found, cublas.Products if installed else TileProducts)
 
 

@@ -16,7 +16,7 @@ from trainings import (
 )
 
 from skmlp.backends import reference
-from skmlp.backends.cuda import planner, prediction
+from skmlp.backends.cuda import plan, prediction
 from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
 
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -27,7 +27,7 @@ TOLERANCES = {np.float32: 1e-5, np.float64: 1e-10}
 def kernel(request, monkeypatch):
     """Which of the two kernels predicts; `test_fused` compares them."""
     if request.param == "by layers":
-        monkeypatch.setattr(planner, "_SHARED_BYTES", 0)
+        monkeypatch.setattr(plan, "_SHARED_BYTES", 0)
 
 
 def assert_same_outputs(problem, activation="identity", dtype=np.float64):
@@ -80,8 +80,8 @@ def test_neither_blocks_nor_chunks_change_a_bit(monkeypatch):
         (3, 700, 500),
         (2, 1, 1),
     ]:
-        monkeypatch.setattr(planner, "choose_blocks", lambda *_, n=blocks: n)
-        monkeypatch.setattr(planner, "blocks_for", lambda *_, n=blocks: n)
+        monkeypatch.setattr(plan, "choose_blocks", lambda *_, n=blocks: n)
+        monkeypatch.setattr(plan, "blocks_for", lambda *_, n=blocks: n)
         monkeypatch.setattr(prediction, "_CHUNK_BYTES", chunk_bytes)
         monkeypatch.setattr(prediction, "_UPLOAD_BYTES", upload_bytes)
         assert_array_equal(assert_same_outputs(problem, "softmax"), whole)

@@ -29,18 +29,10 @@ from trainings import (
 
 from skmlp import MLPClassifier
 from skmlp.backends import reference
-from skmlp.backends.cuda import (
-    graph,
-    kept,
-    memory,
-    planner,
-    rooms,
-    session,
-    sources,
-    spanwise,
-    stepwise,
-)
-from skmlp.backends.cuda.launching import configured
+from skmlp.backends.cuda import data_loader, plan, session, workspace
+from skmlp.backends.cuda.programs import per_op, persistent
+from skmlp.backends.cuda.runtime import device_cache, graph, memory
+from skmlp.backends.cuda.runtime.launch import configured
 from skmlp.rules.activations import ACTIVATIONS
 from skmlp.training import stochastic
 
@@ -81,10 +73,10 @@ def assert_same_bits(mine, theirs):
 
 @pytest.mark.needs_simulator
 def test_wide_problems_have_work_for_eight_blocks():
-    tile = planner.choose_tile(planner.few_for(3))
+    tile = plan.choose_tile(plan.few_for(3))
     layers = [(WIDE["n_features"], WIDE["units"][0]), WIDE["units"]]
-    work = planner.Work(WIDE_BATCH, layers, sparse=False)
-    assert planner.choose_blocks(work, tile, max(BLOCKS)) == max(BLOCKS)
+    work = plan.Work(WIDE_BATCH, layers, sparse=False)
+    assert plan.choose_blocks(work, tile, max(BLOCKS)) == max(BLOCKS)
     found = [tile.number_for(rows, columns) for rows, columns, _ in work.products]
     # Forward and gradient of the first layer, deltas of the second.
     assert sum(number > max(BLOCKS) for number in found) == 3
@@ -98,7 +90,7 @@ def test_bits_do_not_depend_on_the_number_of_blocks(monkeypatch, what, dtype):
     expected = train(reference, problem, batch_size=WIDE_BATCH)
     courses = []
     for blocks in BLOCKS:
-        monkeypatch.setattr(planner, "choose_blocks", lambda *_, n=blocks: n)
+        monkeypatch.setattr(plan, "choose_blocks", lambda *_, n=blocks: n)
         courses.append(train(on_device(), problem, batch_size=WIDE_BATCH, dtype=dtype))
     assert_near(courses[0], expected, 1e-9 if dtype == np.float64 else 1e-3)
     for other in courses[1:]:
@@ -117,26 +109,26 @@ def test_spans_may_be_cut_anywhere(what):
 def test_long_spans_take_several_launches(monkeypatch, what):
     problem = named(what)
     whole = train(on_device(), problem)
-    monkeypatch.setattr(rooms, "_MOST_BATCHES", 2)
+    monkeypatch.setattr(workspace, "_MOST_BATCHES", 2)
     assert_same_bits(train(on_device(), problem), whole)
 
 
 @pytest.fixture
 def put(monkeypatch):
     """Rows of every span that has been worked on, and those of its epochs."""
-    put, sizes = rooms.Memory.put, []
+    put, sizes = workspace.Memory.put, []
 
     def noting(room, span):
         sizes.append((len(span.rows), span.epoch_rows))
         return put(room, span)
 
-    monkeypatch.setattr(rooms.Memory, "put", noting)
+    monkeypatch.setattr(workspace.Memory, "put", noting)
     return sizes
 
 
 @pytest.mark.parametrize("least_flop", [np.inf, 0], ids=["spanwise", "stepwise"])
 def test_a_span_of_resident_rows_is_worked_on_at_once(monkeypatch, put, least_flop):
-    monkeypatch.setattr(planner, "STEPWISE_FLOP", least_flop)
+    monkeypatch.setattr(plan, "STEPWISE_FLOP", least_flop)
     train(on_device(), problem_of(n_rows=14), batch_size=4, cuts=(1,))
     assert [n_rows for n_rows, _ in put] == 2 * [4, 10]
 
@@ -165,7 +157,7 @@ def train_epochs(problem, n_epochs, at_once, batch_size=4):
 def test_epochs_of_one_span_have_the_bits_of_spans_of_their_own(
     monkeypatch, put, what, n_rows, least_flop
 ):
-    monkeypatch.setattr(planner, "STEPWISE_FLOP", least_flop)
+    monkeypatch.setattr(plan, "STEPWISE_FLOP", least_flop)
     row, activations, settings = PROBLEMS[what]
     problem = problem_of(row, activations, n_rows=n_rows, n_features=9, **settings)
     one_by_one = train_epochs(problem, 3, at_once=1)
@@ -183,7 +175,7 @@ def test_epochs_of_one_span_have_the_bits_of_spans_of_their_own(
 def test_a_span_has_no_more_epochs_than_there_is_room_for(
     monkeypatch, put, most, expected
 ):
-    monkeypatch.setattr(rooms, "_MOST_BATCHES", most)
+    monkeypatch.setattr(workspace, "_MOST_BATCHES", most)
     problem = problem_of(n_rows=14)
     found = train_epochs(problem, 5, at_once=5)
     assert [n_rows for n_rows, _ in put] == expected
@@ -218,7 +210,7 @@ class NotedStream:
 )
 def test_a_call_ends_when_the_device_has_ended(monkeypatch, least_flop, waits):
     """Training measures its calls, and cuts epochs into them by the time they take."""
-    notes, download = [], rooms.download
+    notes, download = [], workspace.download
 
     def noting_launch(*arguments):
         notes.append("launch")
@@ -228,10 +220,10 @@ def test_a_call_ends_when_the_device_has_ended(monkeypatch, least_flop, waits):
         notes.append("results")
         return download(vector)
 
-    monkeypatch.setattr(planner, "STEPWISE_FLOP", least_flop)
-    for program in (spanwise, stepwise):
+    monkeypatch.setattr(plan, "STEPWISE_FLOP", least_flop)
+    for program in (persistent, per_op):
         monkeypatch.setattr(program, "configured", noting_launch)
-    monkeypatch.setattr(rooms, "download", noting_results)
+    monkeypatch.setattr(workspace, "download", noting_results)
     monkeypatch.setattr(graph, "new_stream", lambda: NotedStream(notes))
     train(on_device(), problem_of(n_rows=14), batch_size=4, cuts=(1,))
     calls = " ".join(notes).split(" ".join(waits))
@@ -242,7 +234,7 @@ def test_a_call_ends_when_the_device_has_ended(monkeypatch, least_flop, waits):
 def test_what_an_interrupted_call_has_begun_ends_before_anything_is_read(monkeypatch):
     """Copies go by the default stream, which does not wait for that of the steps."""
     notes, download = [], session.download
-    batch = stepwise.Stepwise._batch
+    batch = per_op.Stepwise._batch
 
     def interrupted(program, n):
         if notes.count("batch") == 2:
@@ -254,8 +246,8 @@ def test_what_an_interrupted_call_has_begun_ends_before_anything_is_read(monkeyp
         notes.append("read")
         return download(vector)
 
-    monkeypatch.setattr(planner, "STEPWISE_FLOP", 0)
-    monkeypatch.setattr(stepwise.Stepwise, "_batch", interrupted)
+    monkeypatch.setattr(plan, "STEPWISE_FLOP", 0)
+    monkeypatch.setattr(per_op.Stepwise, "_batch", interrupted)
     monkeypatch.setattr(session, "download", noting_read)
     monkeypatch.setattr(graph, "new_stream", lambda: NotedStream(notes))
     problem = problem_of(n_rows=14)
@@ -335,7 +327,7 @@ def test_gradients_over_all_rows_in_sweeps(monkeypatch, intercepts, is_sparse):
         n_rows=19, intercepts=intercepts, is_sparse=is_sparse, dropout=(0.5,)
     )
     monkeypatch.setattr(session, "_SWEEP_ROWS", 4)
-    monkeypatch.setattr(rooms, "_MOST_BATCHES", 2)
+    monkeypatch.setattr(workspace, "_MOST_BATCHES", 2)
     assert_same_gradients(problem._replace(rows=np.arange(1, 19)))
 
 
@@ -344,24 +336,24 @@ def test_gradients_over_sparse_rows_without_a_hidden_layer():
 
 
 def test_launches_over_all_rows_are_limited_by_their_operations(monkeypatch):
-    put, sizes = rooms.Memory.put, []
+    put, sizes = workspace.Memory.put, []
 
     def noting(room, span):
         sizes.append(len(span.rows))
         return put(room, span)
 
-    monkeypatch.setattr(rooms.Memory, "put", noting)
+    monkeypatch.setattr(workspace.Memory, "put", noting)
     monkeypatch.setattr(session, "_SWEEP_ROWS", 4)
     problem = problem_of(n_rows=19)
-    work = planner.Work(4, problem.network.shapes, sparse=False)
+    work = plan.Work(4, problem.network.shapes, sparse=False)
     for sweeps, expected in [(0.5, [4, 4, 4, 4, 3]), (2.5, [8, 8, 3]), (9, [19])]:
-        monkeypatch.setattr(planner, "_SWEEP_FLOP", sweeps * work.flop)
+        monkeypatch.setattr(plan, "_SWEEP_FLOP", sweeps * work.flop)
         sizes.clear()
         assert_same_gradients(problem)
         assert sizes == expected
     monkeypatch.undo()
-    wide = planner.Work(4096, [(784, 1024), (1024, 1024), (1024, 10)], sparse=False)
-    assert 1 <= planner.sweeps_at_once(wide) <= 5
+    wide = plan.Work(4096, [(784, 1024), (1024, 1024), (1024, 10)], sparse=False)
+    assert 1 <= plan.sweeps_at_once(wide) <= 5
 
 
 @pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])
@@ -369,7 +361,7 @@ def test_gradients_do_not_depend_on_the_number_of_blocks(monkeypatch, is_sparse)
     problem = problem_of(activations=("gelu", "tanh"), is_sparse=is_sparse, **WIDE)
     found = []
     for blocks in BLOCKS:
-        monkeypatch.setattr(planner, "choose_blocks", lambda *_, n=blocks: n)
+        monkeypatch.setattr(plan, "choose_blocks", lambda *_, n=blocks: n)
         found.append(loss_and_gradient(on_device(), problem))
     expected = loss_and_gradient(reference, problem)
     assert_allclose(found[0][1], expected[1], rtol=1e-9, atol=1e-9)
@@ -498,7 +490,7 @@ def held(monkeypatch):
     for name in ("device_array", "pinned_array"):
         monkeypatch.setattr(cuda, name, noting(getattr(cuda, name)))
     monkeypatch.setattr(memory, "_free_waiting", free_waiting)
-    kept.of_device().give_back()
+    device_cache.of_device().give_back()
     return held
 
 
@@ -507,8 +499,8 @@ def held(monkeypatch):
 @pytest.mark.parametrize("least_flop", [np.inf, 0], ids=["spanwise", "stepwise"])
 @pytest.mark.parametrize("fails", [False, True])
 def test_all_memory_is_free_at_the_end(monkeypatch, held, fails, least_flop, share):
-    monkeypatch.setattr(planner, "STEPWISE_FLOP", least_flop)
-    monkeypatch.setattr(sources, "SHARE", share)
+    monkeypatch.setattr(plan, "STEPWISE_FLOP", least_flop)
+    monkeypatch.setattr(data_loader, "SHARE", share)
     monkeypatch.setattr(session, "keep", lambda key, data: None)
     problem = problem_of(n_rows=30)
     vector = parameters_for(problem.network)
@@ -612,7 +604,7 @@ def test_what_freed_arrays_still_hold_is_given_back_first(monkeypatch):
     with pytest.raises(MemoryError, match=r"1\.0 MiB of its 1\.0 MiB free"):
         memory.allocate(2**20, np.float32)
     del free[1:]
-    assert sources.fits(np.zeros(1000, dtype=np.float32))
+    assert data_loader.fits(np.zeros(1000, dtype=np.float32))
 
 
 class PendingFrees:
@@ -665,7 +657,7 @@ def test_no_memory_for_anything_else_is_a_memory_error(monkeypatch, kind):
     def failing(shape, dtype):
         raise kind("Call to cuMemHostAlloc results in CUDA_ERROR_OUT_OF_MEMORY")
 
-    monkeypatch.setattr(sources, "SHARE", 0.0)
+    monkeypatch.setattr(data_loader, "SHARE", 0.0)
     monkeypatch.setattr(cuda, "pinned_array", failing)
     with pytest.raises(MemoryError, match="cuMemHostAlloc results in"):
         train(on_device(), problem_of())

@@ -5,7 +5,7 @@ from numba import cuda
 from numpy.testing import assert_array_equal
 from trainings import on_device, optimizer_for, parameters_for, problem_of
 
-from skmlp.backends.cuda import memory
+from skmlp.backends.cuda.runtime import memory
 
 
 class OnDevice:

@@ -19,8 +19,8 @@ from sklearn.datasets import load_iris, load_wine
 from sklearn.preprocessing import StandardScaler
 
 from skmlp import MLPClassifier, MLPRegressor
-from skmlp.backends.cuda import device as gpu
-from skmlp.backends.cuda import kept
+from skmlp.backends.cuda.runtime import device as gpu
+from skmlp.backends.cuda.runtime import device_cache
 
 SETTINGS = {
     "hidden_layer_sizes": (9, 5),
@@ -197,7 +197,7 @@ def test_auto_leaves_sparse_rows_that_have_no_room_to_the_cpu(
     monkeypatch, caplog, free, expected
 ):
     x, y = iris()
-    kept.of_device().give_back()  # which counts as room
+    device_cache.of_device().give_back()  # which counts as room
     context = type(cuda.current_context())
     monkeypatch.setattr(context, "get_memory_info", lambda self: (free, 2**31))
     monkeypatch.setattr(gpu, "worth_it", lambda *_: (True, "much work"))

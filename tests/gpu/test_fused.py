@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from trainings import BLOCKS, cast, on_device, parameters_for, problem_of
 
 from skmlp.backends import reference
-from skmlp.backends.cuda import passes, planner
+from skmlp.backends.cuda import plan, prediction_plan
 from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
 
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -29,9 +29,9 @@ def limits_of(network, dtype):
     sizes, itemsize = network.sizes, np.dtype(dtype).itemsize
     limits = []
     with pytest.MonkeyPatch.context() as patch:
-        while tile := planner.choose_fused_tile(sizes, itemsize):
+        while tile := plan.choose_fused_tile(sizes, itemsize):
             limits.append(bytes_of(tile, sizes, itemsize))
-            patch.setattr(planner, "_SHARED_BYTES", limits[-1] - 1)
+            patch.setattr(plan, "_SHARED_BYTES", limits[-1] - 1)
     assert limits
     return [*limits, limits[-1] - 1]
 
@@ -39,13 +39,13 @@ def limits_of(network, dtype):
 @pytest.fixture
 def chosen(monkeypatch):
     """What was chosen, launch by launch."""
-    choose, found = passes.choose, []
+    choose, found = prediction_plan.choose, []
 
     def noting(*arguments):
         found.append(choose(*arguments))
         return found[-1]
 
-    monkeypatch.setattr(passes, "choose", noting)
+    monkeypatch.setattr(prediction_plan, "choose", noting)
     return found
 
 
@@ -61,7 +61,7 @@ def assert_all_the_same(problem, activation="identity", dtype=np.float64):
     found = []
     for limit in limits_of(problem.network, dtype):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(planner, "_SHARED_BYTES", limit)
+            patch.setattr(plan, "_SHARED_BYTES", limit)
             found.append(predicted(problem, activation, dtype))
     rtol = TOLERANCES[dtype]
     assert_allclose(found[0], expected, rtol=rtol, atol=rtol * np.abs(expected).max())
@@ -118,7 +118,7 @@ def test_depths(depth, dtype):
 def test_numbers_of_blocks(monkeypatch, blocks):
     problem = problem_of(activations=("relu", "softmax"), units=(4, 9), n_rows=65)
     usual = assert_all_the_same(problem, "softmax")
-    monkeypatch.setattr(planner, "blocks_for", lambda *_: blocks)
+    monkeypatch.setattr(plan, "blocks_for", lambda *_: blocks)
     assert_array_equal(predicted(problem, "softmax", np.float64), usual)
 
 
@@ -130,9 +130,9 @@ def test_numbers_of_blocks(monkeypatch, blocks):
 )
 def test_no_races(monkeypatch, output, is_sparse, normalization):
     """A block of several warps, all rows its own: a tile waits for the one before."""
-    monkeypatch.setattr(planner, "blocks_for", lambda *_: 1)
-    monkeypatch.setattr(planner, "_SIMULATED", TWO_WARPS[0])
-    monkeypatch.setattr(planner, "_FUSED_SIMULATED", TWO_WARPS)
+    monkeypatch.setattr(plan, "blocks_for", lambda *_: 1)
+    monkeypatch.setattr(plan, "_SIMULATED", TWO_WARPS[0])
+    monkeypatch.setattr(plan, "_FUSED_SIMULATED", TWO_WARPS)
     problem = problem_of(
         activations=("softmax", "relu"),
         n_rows=19,
@@ -146,10 +146,10 @@ def test_who_predicts_is_a_matter_of_width(monkeypatch, chosen):
     problem = problem_of(activations=("relu", "tanh"))
     whole, narrow, none = limits_of(problem.network, np.float32)
     for limit in (whole, whole - 1, narrow, none):
-        monkeypatch.setattr(planner, "_SHARED_BYTES", limit)
+        monkeypatch.setattr(plan, "_SHARED_BYTES", limit)
         predicted(problem, "softmax", np.float32)
     tiles = [one.spec.tile for one in chosen]
-    assert tiles[0] == tiles[3] == planner.choose_tile(planner.NEVER_FEW)
+    assert tiles[0] == tiles[3] == plan.choose_tile(plan.NEVER_FEW)
     assert tiles[1] == tiles[2] != tiles[0]
     for one, limit in zip(chosen, (whole, narrow, narrow), strict=False):
         assert 4 * one.spec.tile.buffer + one.shared_bytes == limit

@@ -12,14 +12,15 @@ from sklearn.model_selection import GridSearchCV
 from trainings import on_device, parameters_for, problem_of, train
 
 from skmlp import MLPRegressor
-from skmlp.backends.cuda import kept, memory, session, sources
+from skmlp.backends.cuda import data_loader, session
+from skmlp.backends.cuda.runtime import device_cache, memory
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
 @pytest.fixture(autouse=True)
 def nothing_kept():
-    kept.of_device().give_back()
+    device_cache.of_device().give_back()
 
 
 @pytest.fixture
@@ -100,7 +101,7 @@ def test_rows_that_have_changed_in_place_are_sent_anew(sent, place):
     changing, fresh = model(), model()
     for _ in range(3):
         changing.partial_fit(x, y)
-        kept.of_device().give_back()
+        device_cache.of_device().give_back()
         fresh.partial_fit(x.copy(), y)
         assert_same_bits(changing, fresh)
         x[place] = np.nextafter(x[place], 9)
@@ -121,16 +122,16 @@ def test_targets_and_weights_are_those_of_the_fit():
     weights = np.linspace(1, 2, len(y))
     model().fit(x, y)
     again = model().fit(x, -y, sample_weight=weights)
-    kept.of_device().give_back()
+    device_cache.of_device().give_back()
     assert_same_bits(again, model().fit(x, -y, sample_weight=weights))
 
 
 def test_a_fit_has_what_it_uses_to_itself(sent):
     problem = problem_of()
     train(on_device(), problem)
-    assert kept.of_device().n_bytes
+    assert device_cache.of_device().n_bytes
     with on_device().open_session(problem, parameters_for(problem.network)):
-        assert kept.of_device().n_bytes == 0
+        assert device_cache.of_device().n_bytes == 0
         train(on_device(), problem)
     assert len(sent) == 2
     train(on_device(), problem)
@@ -150,14 +151,14 @@ def test_a_fit_that_fails_keeps_nothing(sent):
             on_device().open_session(problem, parameters_for(problem.network)),
         ):
             raise StopError
-        assert kept.of_device().n_bytes == 0
+        assert device_cache.of_device().n_bytes == 0
     assert len(sent) == 2
 
 
 def test_rows_that_come_by_the_part_are_not_kept(monkeypatch):
-    monkeypatch.setattr(sources, "SHARE", 0.0)
+    monkeypatch.setattr(data_loader, "SHARE", 0.0)
     train(on_device(), problem_of())
-    assert kept.of_device().n_bytes == 0
+    assert device_cache.of_device().n_bytes == 0
 
 
 def test_rows_that_were_on_the_device_are_not_kept():
@@ -167,7 +168,7 @@ def test_rows_that_were_on_the_device_are_not_kept():
         interface = problem.x.__array_interface__
         x = SimpleNamespace(__cuda_array_interface__=interface, shape=problem.x.shape)
     found = train_on(problem._replace(x=x))
-    assert kept.of_device().n_bytes == 0
+    assert device_cache.of_device().n_bytes == 0
     assert_array_equal(train_on(problem), found)
 
 
@@ -178,8 +179,8 @@ def train_on(problem):
 
 
 def test_what_is_longest_unused_goes_first(monkeypatch):
-    monkeypatch.setattr(kept, "MOST", 3)
-    store = kept.of_device()
+    monkeypatch.setattr(device_cache, "MOST", 3)
+    store = device_cache.of_device()
     for key in "abc":
         store.put(key, small()[0])
     store.put("a", store.take("a"))
@@ -197,7 +198,7 @@ def device_of(monkeypatch):
 
     def device_of(total):
         def information(context):
-            return total - kept.of_device().n_bytes, total
+            return total - device_cache.of_device().n_bytes, total
 
         context = type(cuda.current_context())
         monkeypatch.setattr(context, "get_memory_info", information)
@@ -206,7 +207,7 @@ def device_of(monkeypatch):
 
 
 def test_what_is_kept_leaves_half_of_the_device_free(device_of):
-    store = kept.of_device()
+    store = device_cache.of_device()
     entries = {key: small() for key in "abc"}
     size = entries["a"][1]
     device_of(4 * size)
@@ -220,18 +221,18 @@ def test_what_is_kept_leaves_half_of_the_device_free(device_of):
 
 
 def test_what_could_never_stay_drives_nothing_out(device_of):
-    store = kept.of_device()
+    store = device_cache.of_device()
     (data, size), (large, _) = small(), small(16)
     device_of(4 * size)
     memory.keep("a", data)
-    assert kept.n_bytes(large) > 2 * size
+    assert device_cache.n_bytes(large) > 2 * size
     memory.keep("b", large)
     assert store.take("b") is None
     assert store.take("a") is not None
 
 
 def test_what_is_kept_goes_before_memory_is_short(device_of):
-    store = kept.of_device()
+    store = device_cache.of_device()
     data, size = small()
     memory.keep("a", data)
     device_of(2 * size)
@@ -247,8 +248,8 @@ def test_what_is_kept_counts_as_free(device_of):
     memory.keep("a", small()[0])
     device_of(2 * x.nbytes)
     assert memory.available() == 2 * x.nbytes
-    assert sources.fits(x)
-    assert kept.of_device().n_bytes == x.nbytes
+    assert data_loader.fits(x)
+    assert device_cache.of_device().n_bytes == x.nbytes
 
 
 def test_what_is_kept_goes_where_memory_is_in_pieces(monkeypatch):
@@ -256,7 +257,7 @@ def test_what_is_kept_goes_where_memory_is_in_pieces(monkeypatch):
 
     def failing(size, dtype):
         tried.append(size)
-        if kept.of_device().n_bytes or size > 100:
+        if device_cache.of_device().n_bytes or size > 100:
             raise RuntimeError("Call to cuMemAlloc: CUDA_ERROR_OUT_OF_MEMORY")
         return array(size, dtype=dtype)
 
@@ -278,7 +279,7 @@ def test_a_fit_that_needs_all_memory_has_it(monkeypatch):
     got = train(on_device(), problem_of(seed=1))
     for one, other in zip(got, expected, strict=True):
         assert_array_equal(one, other)
-    assert kept.of_device().take("a") is None
+    assert device_cache.of_device().take("a") is None
 
 
 def test_a_context_that_is_reset_keeps_nothing(monkeypatch):
@@ -287,14 +288,14 @@ def test_a_context_that_is_reset_keeps_nothing(monkeypatch):
     array = memory.allocate(4, np.float64)
     monkeypatch.setattr(cuda, "current_context", lambda: context)
     # With what the context has, as on a device.
-    monkeypatch.setattr(kept, "SIMULATED", False)
-    store = kept.of_device()
-    assert kept.of_device() is store
+    monkeypatch.setattr(device_cache, "SIMULATED", False)
+    store = device_cache.of_device()
+    assert device_cache.of_device() is store
     store.put("a", (array,))
     context.reset()
     assert reset == [0]
     context.extras = {}
-    assert kept.of_device() is not store
+    assert device_cache.of_device() is not store
 
 
 class PendingFrees:

@@ -29,16 +29,11 @@ from trainings import (
 )
 
 from skmlp.backends import reference
-from skmlp.backends.cuda import (
-    cublas,
-    graph,
-    operations,
-    planner,
-    products,
-    rooms,
-    session,
-)
-from skmlp.backends.cuda.stepwise import Stepwise
+from skmlp.backends.cuda import plan, session, workspace
+from skmlp.backends.cuda.kernels import ops
+from skmlp.backends.cuda.programs import matmul
+from skmlp.backends.cuda.programs.per_op import Stepwise
+from skmlp.backends.cuda.runtime import cublas, graph
 from skmlp.rules.optimizers import OPTIMIZERS
 
 TILE = 8
@@ -55,7 +50,7 @@ def steps(monkeypatch):
         rows.append(n)
         return step(self, n)
 
-    monkeypatch.setattr(planner, "STEPWISE_FLOP", 0)
+    monkeypatch.setattr(plan, "STEPWISE_FLOP", 0)
     monkeypatch.setattr(Stepwise, "_step", counting)
     return rows
 
@@ -190,18 +185,18 @@ def test_no_races_in_any_order(what, steps):
 @pytest.mark.needs_simulator
 @every_problem
 def test_blocks_of_several_warps(monkeypatch, what, steps):
-    monkeypatch.setattr(planner, "_SIMULATED", TWO_WARPS)
+    monkeypatch.setattr(plan, "_SIMULATED", TWO_WARPS)
     assert_stepwise_equals_reference(steps, named(what))
 
 
 @pytest.mark.needs_simulator
 def test_more_partial_sums_than_a_warp_adds_up(monkeypatch, steps):
-    monkeypatch.setattr(planner, "_SIMULATED", TWO_WARPS)
-    monkeypatch.setattr(operations, "_WEIGHTS_EACH", 1)
-    operations.operation.cache_clear()
+    monkeypatch.setattr(plan, "_SIMULATED", TWO_WARPS)
+    monkeypatch.setattr(ops, "_WEIGHTS_EACH", 1)
+    ops.operation.cache_clear()
     problem = problem_of(n_features=40, units=(30,), max_grad_norm=0.4)
     assert_stepwise_equals_reference(steps, problem)
-    operations.operation.cache_clear()
+    ops.operation.cache_clear()
 
 
 @pytest.mark.needs_simulator
@@ -218,7 +213,7 @@ def test_products_as_cublas_is_told_them(monkeypatch, what, dtype, steps):
         return cublas.Products(library, spec.dtype, 0, tf32)
 
     monkeypatch.setattr(cublas, "_address", address)
-    monkeypatch.setattr(products, "choose", choose)
+    monkeypatch.setattr(matmul, "choose", choose)
     assert_stepwise_equals_reference(steps, named(what), dtype=dtype)
     gemm = "cublasSgemm_v2" if dtype == np.float32 else "cublasDgemm_v2"
     assert library.calls.count(gemm) >= 2 * len(steps)
@@ -230,7 +225,7 @@ def test_products_as_cublas_is_told_them(monkeypatch, what, dtype, steps):
 def test_the_same_as_in_one_launch_but_for_rounding(monkeypatch, what, dtype, steps):
     stepwise = train(on_device(), named(what), dtype=dtype)
     n_steps = len(steps)
-    monkeypatch.setattr(planner, "STEPWISE_FLOP", np.inf)
+    monkeypatch.setattr(plan, "STEPWISE_FLOP", np.inf)
     spanwise = train(on_device(), named(what), dtype=dtype)
     assert len(steps) == n_steps > 0
     assert_near(stepwise, spanwise, 1e-9 if dtype == np.float64 else 1e-3)
@@ -247,7 +242,7 @@ def test_bits_do_not_depend_on_the_number_of_blocks(monkeypatch, what):
     problem = problem_of(row, activations, **WIDE, **settings)
     courses = []
     for number in BLOCKS:
-        monkeypatch.setattr(planner, "blocks_for", lambda n, _, k=number: min(n, k))
+        monkeypatch.setattr(plan, "blocks_for", lambda n, _, k=number: min(n, k))
         courses.append(train(on_device(), problem, batch_size=WIDE_BATCH))
     assert_near(courses[0], train(reference, problem, batch_size=WIDE_BATCH), 1e-9)
     for other in courses[1:]:
@@ -258,7 +253,7 @@ def test_bits_do_not_depend_on_the_number_of_blocks(monkeypatch, what):
 def test_spans_may_be_cut_anywhere(monkeypatch, what):
     whole = train(on_device(), named(what))
     assert_same_bits(train(on_device(), named(what), cuts=(1, 3)), whole)
-    monkeypatch.setattr(rooms, "_MOST_BATCHES", 2)
+    monkeypatch.setattr(workspace, "_MOST_BATCHES", 2)
     assert_same_bits(train(on_device(), named(what)), whole)
 
 
@@ -292,7 +287,7 @@ def test_recorded_once_a_size_and_launched_for_all_batches_but_the_first(
 @pytest.mark.parametrize(("calls", "batch"), [(0, 0), (1, 1), (3, 2)])
 def test_nothing_is_left_of_a_batch_that_is_interrupted(monkeypatch, calls, batch):
     """The first of a size, whose operations are launched one by one: 0 and 2 here."""
-    made, advancing = [], operations.advancing
+    made, advancing = [], ops.advancing
 
     def interrupted():
         if len(made) == calls:
@@ -311,7 +306,7 @@ def test_nothing_is_left_of_a_batch_that_is_interrupted(monkeypatch, calls, batc
     optimizer = optimizer_for("adam", vector.size)
     rates = optimizer.rates((0, 3), 3)
     monkeypatch.setattr(graph, "record", WholeOrNothing)
-    monkeypatch.setattr(operations, "advancing", interrupted)
+    monkeypatch.setattr(ops, "advancing", interrupted)
     with on_device().open_session(problem, vector) as opened:
         with pytest.raises(KeyboardInterrupt):
             opened.train(optimizer, problem.rows, 4, (0, 3), rates, 0.0)
@@ -326,7 +321,7 @@ class WholeOrNothing(graph.Repeated):
     """
 
     def __init__(self, stream, step):
-        super().__init__(lambda: (operations.advancing(), step()))
+        super().__init__(lambda: (ops.advancing(), step()))
 
 
 def test_another_optimizer_is_recorded_anew(steps):
@@ -372,7 +367,7 @@ def test_programs_are_closed(monkeypatch, fails):
 
 
 def work(*sizes, rows=4096, is_sparse=False):
-    return planner.Work(rows, list(itertools.pairwise(sizes)), is_sparse)
+    return plan.Work(rows, list(itertools.pairwise(sizes)), is_sparse)
 
 
 def test_operations_of_a_step():
@@ -382,10 +377,10 @@ def test_operations_of_a_step():
 
 def test_who_trains(monkeypatch):
     monkeypatch.undo()
-    assert planner.choose_program(work(784, 1024, 1024, 10), False) == "stepwise"
+    assert plan.choose_program(work(784, 1024, 1024, 10), False) == "stepwise"
     small = work(784, 256, 10, rows=200)
-    assert planner.choose_program(small, False) == "spanwise"
-    assert planner.choose_program(small, True) == "stepwise"
+    assert plan.choose_program(small, False) == "spanwise"
+    assert plan.choose_program(small, True) == "stepwise"
 
 
 def test_tf32_is_handed_to_the_products(monkeypatch):

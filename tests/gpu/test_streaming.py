@@ -20,27 +20,27 @@ from trainings import (
 )
 
 from skmlp.backends import reference
-from skmlp.backends.cuda import sources
+from skmlp.backends.cuda import data_loader
 from skmlp.backends.threads import available_threads
 
 
 @pytest.fixture(params=[100, 400])
 def small_parts(request, monkeypatch):
-    monkeypatch.setattr(sources, "SHARE", 0.0)
-    monkeypatch.setattr(sources, "PART_BYTES", request.param)
+    monkeypatch.setattr(data_loader, "SHARE", 0.0)
+    monkeypatch.setattr(data_loader, "PART_BYTES", request.param)
 
 
 @pytest.fixture
 def brought(monkeypatch):
     """How many rows each part had."""
     sizes = []
-    bring = sources.Streamed.bring
+    bring = data_loader.Streamed.bring
 
     def noting(source, rows, following):
         sizes.append(len(rows))
         return bring(source, rows, following)
 
-    monkeypatch.setattr(sources.Streamed, "bring", noting)
+    monkeypatch.setattr(data_loader.Streamed, "bring", noting)
     return sizes
 
 
@@ -56,8 +56,8 @@ def test_parts_train_as_all_rows(small_parts, brought, batch_size, weighted):
 def test_parts_have_the_bits_of_all_rows(monkeypatch):
     problem = problem_of(SQUARED, n_rows=23, input_noise=0.2, seed=2)
     whole = train(on_device(), problem)
-    monkeypatch.setattr(sources, "SHARE", 0.0)
-    monkeypatch.setattr(sources, "PART_BYTES", 300)
+    monkeypatch.setattr(data_loader, "SHARE", 0.0)
+    monkeypatch.setattr(data_loader, "PART_BYTES", 300)
     assert_near(train(on_device(), problem), whole, 0.0)
 
 
@@ -65,10 +65,10 @@ def test_parts_have_the_bits_of_all_rows(monkeypatch):
 def test_threads_gather_pieces_of_parts(monkeypatch, n_jobs):
     problem = problem_of(SQUARED, n_rows=23, weighted=True)
     expected = train(on_device(), problem)
-    monkeypatch.setattr(sources, "SHARE", 0.0)
-    monkeypatch.setattr(sources, "PART_BYTES", 1200)
-    monkeypatch.setattr(sources, "_PIECE_BYTES", 150)
-    gathered, gather = [], sources.Streamed._gather
+    monkeypatch.setattr(data_loader, "SHARE", 0.0)
+    monkeypatch.setattr(data_loader, "PART_BYTES", 1200)
+    monkeypatch.setattr(data_loader, "_PIECE_BYTES", 150)
+    gathered, gather = [], data_loader.Streamed._gather
     threads = set()
 
     def noting(source, start, rows):
@@ -76,7 +76,7 @@ def test_threads_gather_pieces_of_parts(monkeypatch, n_jobs):
         threads.add(source._gatherers._max_workers)
         gather(source, start, rows)
 
-    monkeypatch.setattr(sources.Streamed, "_gather", noting)
+    monkeypatch.setattr(data_loader.Streamed, "_gather", noting)
     backend = on_device()
     open_session = backend.open_session
     monkeypatch.setattr(
@@ -97,9 +97,9 @@ def test_what_is_sent_beside_the_work_has_the_context_of_the_fit(monkeypatch):
     context.push, context.pop = changing(1), changing(-1)
     found = []
     x = np.zeros((4, 1))
-    source = sources.Streamed([x, x], 1)
+    source = data_loader.Streamed([x, x], 1)
     source._context = context
-    monkeypatch.setattr(sources, "SIMULATED", False)
+    monkeypatch.setattr(data_loader, "SIMULATED", False)
     monkeypatch.setattr(source, "_send", lambda *given: found.append(context.pushed))
     first, second = np.arange(2), np.arange(2, 4)
     source.bring(first, second)
@@ -111,9 +111,9 @@ def test_what_is_sent_beside_the_work_has_the_context_of_the_fit(monkeypatch):
 
 def test_the_next_part_is_sent_while_one_is_worked_on(monkeypatch):
     """Both are there at once: neither overwrites the other."""
-    monkeypatch.setattr(sources, "PART_BYTES", 1)
+    monkeypatch.setattr(data_loader, "PART_BYTES", 1)
     x = np.arange(12.0).reshape(6, 2)
-    source = sources.Streamed([x, x[:, :1]], 1)
+    source = data_loader.Streamed([x, x[:, :1]], 1)
     source.hold(2)
     parts = [np.array([5, 1]), np.array([0, 2]), np.array([3])]
     places = source.bring(parts[0], parts[1])
@@ -134,7 +134,7 @@ def test_parts_leave_most_of_little_memory_free(monkeypatch, brought):
     context = type(cuda.current_context())
     monkeypatch.setattr(context, "get_memory_info", lambda self: (free, 2 * free))
     assert_equals_reference(problem, batch_size=30)
-    assert max(brought) <= 300 * sources.PART_SHARE
+    assert max(brought) <= 300 * data_loader.PART_SHARE
 
 
 def test_a_sweep_over_parts(small_parts, brought):
@@ -151,7 +151,7 @@ def test_a_sweep_over_parts(small_parts, brought):
 
 def test_sparse_rows_always_stay():
     problem = problem_of(is_sparse=True)
-    assert sources.fits(problem.x)
+    assert data_loader.fits(problem.x)
 
 
 def test_the_thread_ends_with_the_session(small_parts):

@@ -9,13 +9,13 @@ import pytest
 from numba import cuda
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skmlp.backends.cuda import planner
+from skmlp.backends.cuda import plan
 from skmlp.backends.cuda.binding import n_processors
-from skmlp.backends.cuda.memory import download, upload
-from skmlp.backends.cuda.products import Matrix, TileProducts
+from skmlp.backends.cuda.programs.matmul import Matrix, TileProducts
+from skmlp.backends.cuda.runtime.memory import download, upload
 
 FLOAT64 = np.dtype(np.float64)
-TILE = planner.choose_tile(planner.few_for(n_processors()))
+TILE = plan.choose_tile(plan.few_for(n_processors()))
 ORIENTATIONS = [(False, False), (False, True), (True, False), (True, True)]
 
 

@@ -6,7 +6,7 @@ missing on a machine that has none of it.
 
 import importlib
 
-from skmlp.backends.cuda.device import require
+from skmlp.backends.cuda.runtime.device import require
 
 
 def on_device(number):

@@ -8,8 +8,12 @@ from contextlib import contextmanager
 
 from numba import cuda
 
-from skmlp.backends.cuda import prediction, session, sources
-from skmlp.backends.cuda.memory import free_in_context, freed_at_end, memory_errors
+from skmlp.backends.cuda import data_loader, prediction, session
+from skmlp.backends.cuda.runtime.memory import (
+    free_in_context,
+    freed_at_end,
+    memory_errors,
+)
 
 # One thread at a time: a program takes the whole device anyway, Numba's list of devices
 # fails where two threads make it at once, and fits side by side have come out wrong in
@@ -38,7 +42,7 @@ class Backend:
     def missing_room(self, x):
         """Why a sparse X has no room on the device (see `sources.missing_room`)."""
         with self._on_device():
-            return sources.missing_room(x)
+            return data_loader.missing_room(x)
 
     @contextmanager
     def open_session(self, problem, parameters, n_jobs=None):

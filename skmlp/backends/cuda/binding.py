@@ -3,10 +3,10 @@
 import numpy as np
 from numba import cuda
 
-from skmlp.backends.cuda.compiling import SIMULATED
-from skmlp.backends.cuda.memory import upload
-from skmlp.backends.cuda.spec import Spec
-from skmlp.backends.cuda.structures import Extras, Net
+from skmlp.backends.cuda.kernels.spec import Spec
+from skmlp.backends.cuda.kernels.structs import Extras, Net
+from skmlp.backends.cuda.runtime.jit import SIMULATED
+from skmlp.backends.cuda.runtime.memory import upload
 from skmlp.network import layout
 from skmlp.rules.randomness import threshold_of
 

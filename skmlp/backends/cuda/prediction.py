@@ -5,12 +5,19 @@ import math
 import numpy as np
 from scipy import sparse
 
-from skmlp.backends.cuda import passes, planner, predicting
+from skmlp.backends.cuda import plan, prediction_plan
 from skmlp.backends.cuda.binding import extras_of, n_processors, net_of, spec_of
-from skmlp.backends.cuda.launching import configured
-from skmlp.backends.cuda.memory import allocate, download, is_there, upload, vector_of
-from skmlp.backends.cuda.rooms import warps_of
-from skmlp.backends.cuda.structures import Data, Room
+from skmlp.backends.cuda.kernels import predict
+from skmlp.backends.cuda.kernels.structs import Data, Room
+from skmlp.backends.cuda.runtime.launch import configured
+from skmlp.backends.cuda.runtime.memory import (
+    allocate,
+    download,
+    is_there,
+    upload,
+    vector_of,
+)
+from skmlp.backends.cuda.workspace import warps_of
 from skmlp.network import Network, folded
 from skmlp.rules.activations import activation_rule
 
@@ -67,7 +74,9 @@ class Predictor:
         network, dtype = self._network, self._dtype
         width = sum(network.sizes[1:]) * dtype.itemsize
         chunk = max(1, min(len(order), _CHUNK_BYTES // width))
-        way = passes.choose(network, self._row, dtype, chunk, features_are_sparse)
+        way = prediction_plan.choose(
+            network, self._row, dtype, chunk, features_are_sparse
+        )
         columns, looked_at = network.sizes[-1], network.sizes[0] if looks else 0
         out = allocate(chunk * columns, dtype)
         sums = upload(np.zeros(way.blocks * warps_of(way.spec), dtype=dtype))
@@ -131,7 +140,7 @@ def assess(network, raw, targets, weights):
     single = Network(
         (1, columns), (), network.loss, network.output, network.loss_parameters
     )
-    tile = planner.choose_tile(planner.NEVER_FEW)
+    tile = plan.choose_tile(plan.NEVER_FEW)
     spec = spec_of(single, dtype, tile)
     none = upload(np.zeros(0, dtype=dtype))
     nothing = upload(np.zeros(0, dtype=np.int64))
@@ -147,7 +156,7 @@ def assess(network, raw, targets, weights):
         *(none, losses, none, none, 0, n),
     )
     out = allocate(n * columns, dtype)
-    kernel = predicting.assessing(spec, activation_rule(network.output))
+    kernel = predict.assessing(spec, activation_rule(network.output))
     parameters = upload(np.zeros(2 * columns, dtype=dtype))
     blocks = max(1, min(n_processors(), n // tile.threads + 1))
     net = net_of(single, dtype)

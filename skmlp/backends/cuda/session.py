@@ -7,17 +7,24 @@ import numpy as np
 from scipy import sparse
 
 from skmlp.backends import epoch_by_epoch
-from skmlp.backends.cuda import kept, planner
+from skmlp.backends.cuda import plan
 from skmlp.backends.cuda.binding import extras_of, n_processors, net_of, spec_of
-from skmlp.backends.cuda.fingerprints import key_of
-from skmlp.backends.cuda.memory import available, download, is_there, keep, upload
+from skmlp.backends.cuda.data_loader import Resident, Streamed, fits
+from skmlp.backends.cuda.kernels.structs import Data
 from skmlp.backends.cuda.prediction import Predictor, data_of
 from skmlp.backends.cuda.prediction import outputs as predict
-from skmlp.backends.cuda.rooms import Fit, Span, Vectors
-from skmlp.backends.cuda.sources import Resident, Streamed, fits
-from skmlp.backends.cuda.spanwise import Spanwise
-from skmlp.backends.cuda.stepwise import Stepwise
-from skmlp.backends.cuda.structures import Data
+from skmlp.backends.cuda.programs.per_op import Stepwise
+from skmlp.backends.cuda.programs.persistent import Spanwise
+from skmlp.backends.cuda.runtime import device_cache
+from skmlp.backends.cuda.runtime.content_hash import key_of
+from skmlp.backends.cuda.runtime.memory import (
+    available,
+    download,
+    is_there,
+    keep,
+    upload,
+)
+from skmlp.backends.cuda.workspace import Fit, Span, Vectors
 from skmlp.network import layout
 
 # Rows that the gradient over all rows works on at a time.
@@ -103,7 +110,7 @@ class Session:
         if is_there(x):
             return Lent(x, None, data_of(x, self._dtype))
         key = key_of(x, self._n_jobs)
-        found = kept.of_device().take(key)
+        found = device_cache.of_device().take(key)
         return Lent(x, key, data_of(x, self._dtype) if found is None else found)
 
     def _spec(self, tile, optimizer):
@@ -133,12 +140,12 @@ class Session:
             self._close_programs()
         self._fit = fit = self._fit._replace(data=self._source.data)
         shapes = self._fit.network.shapes
-        work = planner.Work(batch_size, shapes, self._sparse)
-        tile = planner.choose_tile(planner.few_for(n_processors()))
+        work = plan.Work(batch_size, shapes, self._sparse)
+        tile = plan.choose_tile(plan.few_for(n_processors()))
         spec = self._spec(tile, optimizer)
         tf32 = self._problem.products == "tf32"
         # Sums over all rows, which have no optimizer, are the spans' kernel's.
-        if optimizer is None or planner.choose_program(work, tf32) == "spanwise":
+        if optimizer is None or plan.choose_program(work, tf32) == "spanwise":
             return Spanwise(fit, work, spec)
         spec = spec._replace(loaded=not self._sparse)
         return Stepwise(fit, work, spec, tf32)

@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skmlp.backends.cuda import fused, planner, predicting
+from skmlp.backends.cuda import plan
 from skmlp.backends.cuda.binding import n_processors, spec_of
-from skmlp.backends.cuda.memory import allocate, upload
-from skmlp.backends.cuda.spec import Spec
-from skmlp.backends.cuda.structures import Room
+from skmlp.backends.cuda.kernels import predict, predict_fused
+from skmlp.backends.cuda.kernels.spec import Spec
+from skmlp.backends.cuda.kernels.structs import Room
+from skmlp.backends.cuda.runtime.memory import allocate, upload
 
 
 class Pass(NamedTuple):
@@ -49,8 +50,8 @@ def choose(network, row, dtype, n_rows, features_are_sparse):
         At most.
     features_are_sparse : bool
     """
-    fused_tile = planner.choose_fused_tile(network.sizes, dtype.itemsize)
-    tile = fused_tile or planner.choose_tile(planner.NEVER_FEW)
+    fused_tile = plan.choose_fused_tile(network.sizes, dtype.itemsize)
+    tile = fused_tile or plan.choose_tile(plan.NEVER_FEW)
     spec = spec_of(network, dtype, tile, sparse=features_are_sparse, forward_only=True)
     make = _by_layers if fused_tile is None else _in_one_go
     return make(network, spec, row, n_rows)
@@ -58,24 +59,24 @@ def choose(network, row, dtype, n_rows, features_are_sparse):
 
 def _by_layers(network, spec, row, n_rows):
     """All rows through one layer after the other, whose outputs are in memory."""
-    work = planner.Work(n_rows, network.shapes, spec.sparse)
-    blocks = planner.choose_blocks(work, spec.tile, n_processors())
+    work = plan.Work(n_rows, network.shapes, spec.sparse)
+    blocks = plan.choose_blocks(work, spec.tile, n_processors())
     ends = np.cumsum([0, 0, *(n_rows * units for units in network.sizes[1:])])
     outputs = allocate(ends[-1], spec.dtype)
     room = _room(ends[:-1], outputs, n_rows)
-    return Pass(predicting.predicting(spec, row), spec, blocks, 0, room)
+    return Pass(predict.predicting(spec, row), spec, blocks, 0, room)
 
 
 def _in_one_go(network, spec, row, n_rows):
     """The rows of a tile through all layers, whose outputs are in shared memory."""
     rows = spec.tile.width
-    blocks = planner.blocks_for(-(-n_rows // rows), n_processors())
-    odd, even = planner.units_by_turns(network.sizes)
+    blocks = plan.blocks_for(-(-n_rows // rows), n_processors())
+    odd, even = plan.units_by_turns(network.sizes)
     at = np.zeros(len(network.sizes))
     at[2::2] = rows * odd
     room = _room(at, upload(np.zeros(0, dtype=spec.dtype)), rows)
     shared_bytes = rows * (odd + even) * spec.dtype.itemsize
-    kernel = fused.predicting_in_one_go(spec, row)
+    kernel = predict_fused.predicting_in_one_go(spec, row)
     return Pass(kernel, spec, blocks, shared_bytes, room)
 
 

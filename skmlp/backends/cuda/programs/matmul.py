@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from numba import cuda
 
-from skmlp.backends.cuda import cublas, tiles
-from skmlp.backends.cuda.compiling import SIMULATED, kernel, scalar_type
-from skmlp.backends.cuda.launching import configured
+from skmlp.backends.cuda.kernels import gemm
+from skmlp.backends.cuda.runtime import cublas
+from skmlp.backends.cuda.runtime.jit import SIMULATED, kernel, scalar_type
+from skmlp.backends.cuda.runtime.launch import configured
 
 
 class Matrix(NamedTuple):
@@ -43,9 +44,9 @@ def multiplying(tile, dtype):
     and its rows, its columns and the inner dimension.
     """
     scalar, buffer = scalar_type(dtype), tile.buffer
-    multiply, total = tiles.product(tile, dtype), tiles.sum_of(tile)
-    count, corner_of_item = tiles.count_of(tile), tiles.corner_of(tile)
-    halvings_of, own_of_thread = tiles.halvings_of(tile), tiles.own_of(tile)
+    multiply, total = gemm.product(tile, dtype), gemm.sum_of(tile)
+    count, corner_of_item = gemm.count_of(tile), gemm.corner_of(tile)
+    halvings_of, own_of_thread = gemm.halvings_of(tile), gemm.own_of(tile)
 
     def run(a, b, out, start, sizes):
         strips = cuda.shared.array(buffer, scalar, alignment=16)
@@ -85,7 +86,7 @@ class TileProducts:
     def _factor(self, matrix, counts_rows):
         """A factor whose rows, as it lies there, the result's index counts, or not."""
         step_i, step_k = (matrix.columns, 1) if counts_rows else (1, matrix.columns)
-        return tiles.Factor(
+        return gemm.Factor(
             *(matrix.array, matrix.start, step_i, step_k, int(counts_rows)),
             *(self._order, 0, 0),
         )

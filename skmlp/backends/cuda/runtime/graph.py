@@ -16,7 +16,7 @@ import weakref
 
 from numba import cuda
 
-from skmlp.backends.cuda.compiling import SIMULATED
+from skmlp.backends.cuda.runtime.jit import SIMULATED
 
 # Held while a step is recorded, and by all that waits for the whole device.
 UNDISTURBED = threading.Lock()

@@ -9,14 +9,14 @@ import math
 
 from numba import cuda
 
-from skmlp.backends.cuda import elements, teams
-from skmlp.backends.cuda.compiling import device, scalar_type
+from skmlp.backends.cuda.kernels import elementwise, reductions
+from skmlp.backends.cuda.runtime.jit import device, scalar_type
 from skmlp.rules.normalization import EPSILON, MOMENTUM
 
 
 def _rows(spec):
     """Lanes and warps of a block."""
-    lanes = teams.lanes_of(spec.tile.threads)
+    lanes = reductions.lanes_of(spec.tile.threads)
     return lanes, spec.tile.threads // lanes
 
 
@@ -35,9 +35,9 @@ def _hidden(net):
 def _statistics(spec):
     """Mean and factor of a column of a batch; moves the running statistics."""
     threads, kind = spec.tile.threads, scalar_type(spec.dtype)
-    width = teams.lanes_of(threads)
+    width = reductions.lanes_of(threads)
     height = threads // width
-    total_of = teams.column_sum(threads)
+    total_of = reductions.column_sum(threads)
 
     def compute(net, room, parameters, layer, column, n, buffer):
         units = net.sizes[layer + 1]
@@ -72,9 +72,9 @@ def _statistics(spec):
 def _batch_norm(spec):
     """Normalise a layer over the rows of a batch, scale, add the bias, activate."""
     threads = spec.tile.threads
-    width = teams.lanes_of(threads)
+    width = reductions.lanes_of(threads)
     height = threads // width
-    statistics, activate = _statistics(spec), elements.activate(spec)
+    statistics, activate = _statistics(spec), elementwise.activate(spec)
 
     def compute(team, net, room, extras, batch, parameters, layer, buffer):
         units, start = net.sizes[layer + 1], room.at[layer + 1]
@@ -103,8 +103,8 @@ def _layer_norm(spec):
     """Normalise the rows of a layer over its units, scale, add the bias, activate."""
     kind = scalar_type(spec.dtype)
     lanes, warps = _rows(spec)
-    total_of = teams.warp_sum(spec.tile.threads)
-    activate, keeps = elements.activate(spec), not spec.forward_only
+    total_of = reductions.warp_sum(spec.tile.threads)
+    activate, keeps = elementwise.activate(spec), not spec.forward_only
 
     def compute(team, net, room, extras, batch, parameters, layer, buffer):
         units = net.sizes[layer + 1]
@@ -143,8 +143,8 @@ def softmax(spec):
     """Softmax of the rows of a hidden layer, whose inputs are in the outputs."""
     lanes, warps = _rows(spec)
     threads, drops = spec.tile.threads, spec.drops
-    total_of, largest_of = teams.warp_sum(threads), teams.warp_max(threads)
-    dropout = elements.factor_of_dropout()
+    total_of, largest_of = reductions.warp_sum(threads), reductions.warp_max(threads)
+    dropout = elementwise.factor_of_dropout()
 
     def compute(team, net, room, extras, batch, layer):
         units = net.sizes[layer + 1]
@@ -174,7 +174,7 @@ def softmax(spec):
 def softmax_back(spec):
     """Deltas by the inputs of a hidden softmax, in place."""
     lanes, warps = _rows(spec)
-    total_of, drops = teams.warp_sum(spec.tile.threads), spec.drops
+    total_of, drops = reductions.warp_sum(spec.tile.threads), spec.drops
     kind = scalar_type(spec.dtype)
 
     def compute(team, net, room, batch, layer):
@@ -197,9 +197,9 @@ def softmax_back(spec):
 def norm_sums(spec):
     """Sums of a hidden layer's deltas, and of their products with the inputs."""
     threads, kind = spec.tile.threads, scalar_type(spec.dtype)
-    width = teams.lanes_of(threads)
+    width = reductions.lanes_of(threads)
     height = threads // width
-    total_of = teams.column_sum(threads)
+    total_of = reductions.column_sum(threads)
 
     def compute(team, net, room, batch, layer, buffer):
         units, start = net.sizes[layer + 1], room.at[layer + 1]
@@ -247,7 +247,7 @@ def _layer_norm_back(spec):
     """Deltas by a layer's inputs, in place, row by row."""
     kind = scalar_type(spec.dtype)
     lanes, warps = _rows(spec)
-    total_of = teams.warp_sum(spec.tile.threads)
+    total_of = reductions.warp_sum(spec.tile.threads)
 
     def compute(team, net, room, batch, parameters, layer):
         units = net.sizes[layer + 1]

@@ -15,9 +15,10 @@ import numpy as np
 from numba import cuda
 from scipy import sparse
 
-from skmlp.backends.cuda.compiling import SIMULATED
-from skmlp.backends.cuda.graph import new_stream
-from skmlp.backends.cuda.memory import (
+from skmlp.backends.cuda.kernels.structs import Data
+from skmlp.backends.cuda.runtime.graph import new_stream
+from skmlp.backends.cuda.runtime.jit import SIMULATED
+from skmlp.backends.cuda.runtime.memory import (
     allocate,
     available,
     current_in_thread,
@@ -25,7 +26,6 @@ from skmlp.backends.cuda.memory import (
     mebibytes,
     upload,
 )
-from skmlp.backends.cuda.structures import Data
 from skmlp.backends.threads import available_threads
 
 # Share of the free memory that X may take, the rest being for what a fit works with.

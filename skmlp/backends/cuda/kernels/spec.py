@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skmlp.backends.cuda.tiles import Tile
+from skmlp.backends.cuda.kernels.gemm import Tile
 from skmlp.rules.activations import Activation
 from skmlp.rules.losses import Loss
 

@@ -8,22 +8,22 @@ for the gradient's norm, are a number a warp, added up later in an order of thei
 import numpy as np
 from numba import cuda
 
-from skmlp.backends.cuda import elements, teams, tiles
-from skmlp.backends.cuda.compiling import device, scalar_type
+from skmlp.backends.cuda.kernels import elementwise, gemm, reductions
+from skmlp.backends.cuda.runtime.jit import device, scalar_type
 
 
 def hidden_deltas(spec):
     """Deltas of a layer from those of the next, `layer`."""
-    multiply, total = tiles.product(spec.tile, spec.dtype), tiles.sum_of(spec.tile)
-    count, corner_of_item = tiles.count_of(spec.tile), tiles.corner_of(spec.tile)
-    halvings_of, own_of_thread = tiles.halvings_of(spec.tile), tiles.own_of(spec.tile)
-    back = elements.back_through(spec)
+    multiply, total = gemm.product(spec.tile, spec.dtype), gemm.sum_of(spec.tile)
+    count, corner_of_item = gemm.count_of(spec.tile), gemm.corner_of(spec.tile)
+    halvings_of, own_of_thread = gemm.halvings_of(spec.tile), gemm.own_of(spec.tile)
+    back = elementwise.back_through(spec)
 
     def compute(team, net, room, extras, batch, parameters, layer, strips):
         fan_in, fan_out = net.sizes[layer], net.sizes[layer + 1]
         sizes = (batch.n, fan_in, fan_out)
-        deltas = tiles.matrix(room.deltas, room.at[layer + 1], fan_out, room.at)
-        weights = tiles.matrix(parameters, net.weights[layer], fan_out, room.at)
+        deltas = gemm.matrix(room.deltas, room.at[layer + 1], fan_out, room.at)
+        weights = gemm.matrix(parameters, net.weights[layer], fan_out, room.at)
         halvings = halvings_of(batch.n, fan_in)
         for item in range(team[0], count(batch.n, fan_in, halvings), team[1]):
             corner = corner_of_item(item, fan_in, halvings)
@@ -64,7 +64,7 @@ def finish_weight(spec):
 
         return device(store)
 
-    change = elements.update(spec)
+    change = elementwise.update(spec)
 
     def use(room, parameters, step, batch, place, gradient, decay):
         p = parameters[place]
@@ -81,7 +81,7 @@ def record(spec):
     if spec.optimizer is None:
         return device(lambda room, batch, item, of_parameters, of_gradient: None)
     threads = spec.tile.threads
-    lanes, total_of = teams.lanes_of(threads), teams.warp_sum(threads)
+    lanes, total_of = reductions.lanes_of(threads), reductions.warp_sum(threads)
     warps = threads // lanes
     limits = spec.limits_gradient
 
@@ -101,19 +101,19 @@ def record(spec):
 
 def weight_tile(spec):
     """A tile of the gradient of a layer's weights over dense inputs."""
-    multiply, total = tiles.product(spec.tile, spec.dtype), tiles.sum_of(spec.tile)
+    multiply, total = gemm.product(spec.tile, spec.dtype), gemm.sum_of(spec.tile)
     reads_x = not (spec.loaded or spec.sparse)
-    corner_of_item, own_of_thread = tiles.corner_of(spec.tile), tiles.own_of(spec.tile)
-    halvings_of = tiles.halvings_of(spec.tile)
+    corner_of_item, own_of_thread = gemm.corner_of(spec.tile), gemm.own_of(spec.tile)
+    halvings_of = gemm.halvings_of(spec.tile)
     finish, keep = finish_weight(spec), record(spec)
 
     def compute(item, partial, net, data, room, batch, parameters, step, layer, strips):
         fan_in, fan_out = net.sizes[layer], net.sizes[layer + 1]
         sizes = (fan_in, fan_out, batch.n)
-        inputs = tiles.transposed(room.outputs, room.at[layer], fan_in, data.order)
+        inputs = gemm.transposed(room.outputs, room.at[layer], fan_in, data.order)
         if reads_x and layer == 0:
-            inputs = tiles.gathered_transposed(data.x, fan_in, data.order, batch.first)
-        deltas = tiles.transposed(room.deltas, room.at[layer + 1], fan_out, data.order)
+            inputs = gemm.gathered_transposed(data.x, fan_in, data.order, batch.first)
+        deltas = gemm.transposed(room.deltas, room.at[layer + 1], fan_out, data.order)
         halvings = halvings_of(fan_in, fan_out)
         corner = corner_of_item(item, fan_out, halvings)
         multiply(strips, corner, sizes, (inputs, deltas), halvings)
@@ -134,9 +134,9 @@ def weight_tile(spec):
 def column_sums(spec):
     """Sums of the deltas of some columns over a batch, for all threads of a column."""
     threads, kind = spec.tile.threads, scalar_type(spec.dtype)
-    width = teams.lanes_of(threads)
+    width = reductions.lanes_of(threads)
     height = threads // width
-    total_of = teams.column_sum(threads)
+    total_of = reductions.column_sum(threads)
 
     def compute(item, net, room, batch, layer, buffer):
         columns = net.sizes[layer + 1]
@@ -164,7 +164,7 @@ def use_bias(spec):
             room.gradient[place] = gradient
 
         return device(store)
-    change = elements.update(spec)
+    change = elementwise.update(spec)
 
     def use(room, parameters, step, batch, place, gradient):
         shrink = type(gradient)(0)
@@ -179,7 +179,7 @@ def biases(spec):
     Those of normalised layers, and the scales, have theirs from the normalisation.
     """
     threads, trains = spec.tile.threads, spec.intercepts
-    width = teams.lanes_of(threads)
+    width = reductions.lanes_of(threads)
     sums, use = column_sums(spec), use_bias(spec)
     normalises = spec.normalization is not None
 
@@ -281,9 +281,9 @@ def gradient(spec):
     sparse = spec.sparse
     trains = spec.intercepts or spec.normalization is not None
     sparse_part = sparse_weights(spec) if sparse else tile_of
-    of_biases, count = biases(spec), tiles.count_of(spec.tile)
-    halvings_of = tiles.halvings_of(spec.tile)
-    width = teams.lanes_of(spec.tile.threads)
+    of_biases, count = biases(spec), gemm.count_of(spec.tile)
+    halvings_of = gemm.halvings_of(spec.tile)
+    width = reductions.lanes_of(spec.tile.threads)
 
     def compute(
         team, partial, net, data, room, batch, parameters, step, layer, strips, starts

@@ -9,14 +9,14 @@ import math
 import numpy as np
 from numba import cuda
 
-from skmlp.backends.cuda import elements, teams
-from skmlp.backends.cuda.compiling import device, scalar_type
+from skmlp.backends.cuda.kernels import elementwise, reductions
+from skmlp.backends.cuda.runtime.jit import device, scalar_type
 
 
 def _limited_share(spec):
     """What the gradient is multiplied by, from the partial sums of its squares."""
     threads, kind = spec.tile.threads, scalar_type(spec.dtype)
-    lanes, total_of = teams.lanes_of(threads), teams.warp_sum(threads)
+    lanes, total_of = reductions.lanes_of(threads), reductions.warp_sum(threads)
 
     def share(extras, norms, n):
         total = kind(0)
@@ -33,7 +33,7 @@ def _limited_share(spec):
 def bias_squares(spec):
     """Partial sums of squares of the gradient of all that is not penalised."""
     threads, kind = spec.tile.threads, scalar_type(spec.dtype)
-    lanes, total_of = teams.lanes_of(threads), teams.warp_sum(threads)
+    lanes, total_of = reductions.lanes_of(threads), reductions.warp_sum(threads)
     warps = threads // lanes
 
     def compute(team, net, room, trained):
@@ -56,7 +56,7 @@ def fold_norms(spec):
     otherwise add them up in every thread.
     """
     scalar, threads = scalar_type(spec.dtype), spec.tile.threads
-    lanes, total_of = teams.lanes_of(threads), teams.warp_sum(threads)
+    lanes, total_of = reductions.lanes_of(threads), reductions.warp_sum(threads)
     warps = threads // lanes
 
     def compute(room):
@@ -81,7 +81,7 @@ def update_all(spec):
     """The optimizer's step on every parameter, by the stored gradient."""
     threads, limits = spec.tile.threads, spec.limits_gradient
     kind = scalar_type(spec.dtype)
-    change, share_of = elements.update(spec), _limited_share(spec)
+    change, share_of = elementwise.update(spec), _limited_share(spec)
 
     def compute(team, net, room, extras, batch, parameters, step, trained):
         share = kind(1)

@@ -6,7 +6,7 @@ of the team one is in.
 
 from numba import cuda
 
-from skmlp.backends.cuda.compiling import device
+from skmlp.backends.cuda.runtime.jit import device
 
 # Threads of a warp, of which a small block has fewer.
 _WARP = 32

@@ -12,7 +12,7 @@ import math
 
 from numba import cuda
 
-from skmlp.backends.cuda.compiling import SIMULATED
+from skmlp.backends.cuda.runtime.jit import SIMULATED
 
 # Arrays that are kept at most. Those of a search over some folds, and their validation
 # data, are fewer; without a limit, small ones that never come again would pile up.

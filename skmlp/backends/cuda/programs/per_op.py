@@ -8,13 +8,16 @@ once a batch. A last batch of fewer rows, whose products have other sizes, has a
 of its own: launching all its operations from Python takes longer than some batches do.
 """
 
-from skmlp.backends.cuda import graph, operations, planner, products
+from skmlp.backends.cuda import plan
 from skmlp.backends.cuda.binding import n_processors
-from skmlp.backends.cuda.launching import configured
-from skmlp.backends.cuda.products import Matrix
-from skmlp.backends.cuda.rooms import Memory
-from skmlp.backends.cuda.structures import State
-from skmlp.backends.cuda.teams import lanes_of
+from skmlp.backends.cuda.kernels import ops
+from skmlp.backends.cuda.kernels.reductions import lanes_of
+from skmlp.backends.cuda.kernels.structs import State
+from skmlp.backends.cuda.programs import matmul
+from skmlp.backends.cuda.programs.matmul import Matrix
+from skmlp.backends.cuda.runtime import graph
+from skmlp.backends.cuda.runtime.launch import configured
+from skmlp.backends.cuda.workspace import Memory
 from skmlp.network import layout
 
 
@@ -40,8 +43,8 @@ class Stepwise:
         self._fit = fit
         self._spec = spec
         self._shapes = work.shapes
-        size = operations.weights_a_block(spec.tile)
-        self._items = planner.weight_items(work, size)
+        size = ops.weights_a_block(spec.tile)
+        self._items = plan.weight_items(work, size)
         self._memory = Memory(fit, spec, work.rows, sum(self._items))
         self._places = layout(fit.network)
         self._is_softmax = [row.value is None for row in fit.network.rules]
@@ -52,7 +55,7 @@ class Stepwise:
         # By rows of a batch: what has run as it stands, and what is recorded.
         self._has_run: set[int] = set()
         self._recorded: dict[int, graph.Graph | graph.Repeated] = {}
-        self._products = products.choose(spec, self._memory.room.at, self._stream, tf32)
+        self._products = matmul.choose(spec, self._memory.room.at, self._stream, tf32)
         self.most_batches = self._memory.most_batches
 
     def train(self, vectors, span):
@@ -62,7 +65,7 @@ class Stepwise:
         self._bind(vectors)
         graph.settle()
         sizes = memory.sizes(self._fit, span)
-        kernel = operations.totalling(self._spec)
+        kernel = ops.totalling(self._spec)
         try:
             for _ in range(len(span.rows) // span.epoch_rows):
                 self._epoch(*divmod(span.epoch_rows, memory.room.batch))
@@ -132,12 +135,12 @@ class Stepwise:
         self._launch("loss", n)
         self._back(n)
         self._limit()
-        configured(operations.advancing(), 1, 1, self._stream)(self._state.cursor)
+        configured(ops.advancing(), 1, 1, self._stream)(self._state.cursor)
 
     def _launch(self, name, items, layer=0, partial=0, state=None):
         """An operation that has work for so many blocks."""
-        kernel = operations.operation(self._spec, name)
-        blocks = planner.blocks_for(items, n_processors())
+        kernel = ops.operation(self._spec, name)
+        blocks = plan.blocks_for(items, n_processors())
         configured(kernel, blocks, self._spec.tile.threads, self._stream)(
             state or self._state, layer, partial
         )

@@ -9,9 +9,9 @@ be measured.
 import os
 from typing import NamedTuple
 
-from skmlp.backends.cuda.backward import SPARSE_FEATURES
-from skmlp.backends.cuda.teams import lanes_of
-from skmlp.backends.cuda.tiles import Tile
+from skmlp.backends.cuda.kernels.backward import SPARSE_FEATURES
+from skmlp.backends.cuda.kernels.gemm import Tile
+from skmlp.backends.cuda.kernels.reductions import lanes_of
 
 # Threads of a side, rows and columns of each, and depth: tiles of 64 rows and columns.
 _TILE = (16, 4, 32)

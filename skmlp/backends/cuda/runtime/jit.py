@@ -20,7 +20,7 @@ import numba
 import numpy as np
 from numba import cuda
 
-from skmlp.backends.cuda import machine_code, scalar_functions
+from skmlp.backends.cuda.runtime import cubin_cache, numpy_functions
 from skmlp.rules import elementary
 
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
@@ -48,9 +48,9 @@ def kernel(function, *made_for):
     if SIMULATED or not made_for:
         return dispatcher
     name = f"{function.__module__}.{function.__qualname__}"
-    key = machine_code.key_of(name, *made_for)
+    key = cubin_cache.key_of(name, *made_for)
     if key is not None:
-        dispatcher._cache = machine_code.DeviceCache(key, function.__name__)
+        dispatcher._cache = cubin_cache.DeviceCache(key, function.__name__)
     return dispatcher
 
 
@@ -83,9 +83,9 @@ class _NumPy(types.ModuleType):
 
 
 _NUMPY_ON_DEVICE = _NumPy("numpy_on_device")
-vars(_NUMPY_ON_DEVICE).update(scalar_functions.SAME)
+vars(_NUMPY_ON_DEVICE).update(numpy_functions.SAME)
 vars(_NUMPY_ON_DEVICE).update(
-    (name, device(function)) for name, function in scalar_functions.OWN.items()
+    (name, device(function)) for name, function in numpy_functions.OWN.items()
 )
 
 

@@ -30,7 +30,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import cuda
 
-from skmlp.backends.cuda.compiling import device, scalar_type
+from skmlp.backends.cuda.runtime.jit import device, scalar_type
 
 # How often a tile may be halved, and elements of shared memory between rows of a strip:
 # a multiple of those that are loaded at once.

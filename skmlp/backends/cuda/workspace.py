@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skmlp.backends.cuda.memory import Arena, download
-from skmlp.backends.cuda.structures import Data, Extras, Net, Room, Step
-from skmlp.backends.cuda.teams import lanes_of
+from skmlp.backends.cuda.kernels.reductions import lanes_of
+from skmlp.backends.cuda.kernels.structs import Data, Extras, Net, Room, Step
+from skmlp.backends.cuda.runtime.memory import Arena, download
 from skmlp.network import Network, layout
 
 # Batches of a span at most, and numbers that it keeps of them: memory for the sums.

@@ -8,8 +8,8 @@ import math
 
 from numba import cuda
 
-from skmlp.backends.cuda import teams
-from skmlp.backends.cuda.compiling import device, rule
+from skmlp.backends.cuda.kernels import reductions
+from skmlp.backends.cuda.runtime.jit import device, rule
 from skmlp.rules.activations import ACTIVATIONS
 
 
@@ -60,7 +60,7 @@ def _with_parameter(loss, function):
 def _by_elements(spec):
     """Losses that are sums over outputs."""
     loss, threads = spec.loss, spec.tile.threads
-    lanes, total_of = teams.lanes_of(threads), teams.warp_sum(threads)
+    lanes, total_of = reductions.lanes_of(threads), reductions.warp_sum(threads)
     value = _with_parameter(loss, loss.value)
     slope = _with_parameter(loss, loss.slope)
     link_row = loss.link or ACTIVATIONS["identity"]
@@ -89,7 +89,7 @@ def _by_rows(spec):
     """Losses that take all outputs of a row at once, by the first lane."""
     found = rule(spec.loss.row)
     threads = spec.tile.threads
-    total_of = teams.warp_sum(threads)
+    total_of = reductions.warp_sum(threads)
     outputs_per_target, labels = spec.loss.outputs_per_target, spec.loss.labels
     single = labels or outputs_per_target == 0
 
@@ -118,8 +118,8 @@ def _by_rows(spec):
 def _softmax(spec):
     """The cross-entropy of classes given by number: log(sum_j exp z_j) - z_class."""
     threads = spec.tile.threads
-    lanes = teams.lanes_of(threads)
-    total_of, largest_of = teams.warp_sum(threads), teams.warp_max(threads)
+    lanes = reductions.lanes_of(threads)
+    total_of, largest_of = reductions.warp_sum(threads), reductions.warp_max(threads)
 
     def of_row(net, data, room, batch, parameters, i, lane):
         last = net.sizes.shape[0] - 2
@@ -159,7 +159,7 @@ def _softmax(spec):
 def loss(spec):
     """Losses of a batch's rows, and the last layer's deltas."""
     threads = spec.tile.threads
-    lanes = teams.lanes_of(threads)
+    lanes = reductions.lanes_of(threads)
     warps = threads // lanes
     make = _by_elements
     if spec.loss.row is not None:

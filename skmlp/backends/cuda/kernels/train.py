@@ -18,18 +18,18 @@ import functools
 
 from numba import cuda
 
-from skmlp.backends.cuda import limits, losses, teams
-from skmlp.backends.cuda.compiling import device, kernel, scalar_type
-from skmlp.backends.cuda.structures import Batch
-from skmlp.backends.cuda.ways import back_way, forward_way
+from skmlp.backends.cuda.kernels import clipping, losses, reductions
+from skmlp.backends.cuda.kernels.passes import back_way, forward_way
+from skmlp.backends.cuda.kernels.structs import Batch
+from skmlp.backends.cuda.runtime.jit import device, kernel, scalar_type
 
 
 def _end_of_step(spec, meet):
     """What has to wait for the whole gradient, or for all weights."""
     limits_gradient, limits_weights = spec.limits_gradient, spec.limits_weights
-    bias_squares = limits.bias_squares(spec)
-    update_all = limits.update_all(spec)
-    limit_weights = limits.limit_weights(spec)
+    bias_squares = clipping.bias_squares(spec)
+    update_all = clipping.update_all(spec)
+    limit_weights = clipping.limit_weights(spec)
 
     def compute(team, net, room, extras, batch, parameters, step, trained):
         meet()
@@ -65,7 +65,7 @@ def place_of_batch():
 def totals(spec):
     """Sums by batch of the rows' losses and the squares of the weights, by warps."""
     threads, kind = spec.tile.threads, scalar_type(spec.dtype)
-    lanes, total_of = teams.lanes_of(threads), teams.warp_sum(threads)
+    lanes, total_of = reductions.lanes_of(threads), reductions.warp_sum(threads)
     warps, place = threads // lanes, place_of_batch()
 
     def compute(team, room, span, result):
@@ -110,7 +110,7 @@ def training(spec):
     scalar, tile = scalar_type(spec.dtype), spec.tile
     buffer, threads = tile.buffer, tile.threads
     n_starts = threads if spec.sparse else 1
-    meet = teams.meet_in_grid
+    meet = reductions.meet_in_grid
     way_forward, way_back = forward_way(spec, meet), back_way(spec, meet)
     loss, end_of_step = losses.loss(spec), _end_of_step(spec, meet)
     total, batch_of = totals(spec), _batch(spec)
@@ -145,7 +145,7 @@ def differentiating(spec):
     scalar, tile = scalar_type(spec.dtype), spec.tile
     buffer, threads = tile.buffer, tile.threads
     n_starts = threads if spec.sparse else 1
-    meet = teams.meet_in_grid
+    meet = reductions.meet_in_grid
     way_forward, way_back = forward_way(spec, meet), back_way(spec, meet)
     loss, total, place = losses.loss(spec), totals(spec), place_of_batch()
     index = scalar_type("int64")

@@ -17,9 +17,10 @@ import functools
 
 from numba import cuda
 
-from skmlp.backends.cuda import predicting, teams, ways
-from skmlp.backends.cuda.compiling import device, kernel, scalar_type
-from skmlp.backends.cuda.structures import Batch, Room
+from skmlp.backends.cuda.kernels import passes, reductions
+from skmlp.backends.cuda.kernels.predict import output, sum_of_x
+from skmlp.backends.cuda.kernels.structs import Batch, Room
+from skmlp.backends.cuda.runtime.jit import device, kernel, scalar_type
 
 
 @device
@@ -39,9 +40,9 @@ def predicting_in_one_go(spec, row):
     which layers take turns in the dynamic shared memory.
     """
     scalar, buffer = scalar_type(spec.dtype), spec.tile.buffer
-    rows, meet = spec.tile.width, teams.meet_in_block
-    way = ways.forward_way(spec, meet)
-    finish, sum_up = predicting.output(spec, row), predicting.sum_of_x(spec)
+    rows, meet = spec.tile.width, reductions.meet_in_block
+    way = passes.forward_way(spec, meet)
+    finish, sum_up = output(spec, row), sum_of_x(spec)
 
     def predict(net, data, room, extras, parameters, n, out, looked_at, sums):
         strips = cuda.shared.array(buffer, scalar, alignment=16)

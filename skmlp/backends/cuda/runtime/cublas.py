@@ -10,8 +10,8 @@ import ctypes
 
 import numpy as np
 
-from skmlp.backends.cuda.graph import UNDISTURBED
-from skmlp.backends.cuda.memory import allocate
+from skmlp.backends.cuda.runtime.graph import UNDISTURBED
+from skmlp.backends.cuda.runtime.memory import allocate
 
 # Bytes that products may use beside their factors: what NVIDIA advises for its large
 # devices. Given beforehand, because a recorded step may not ask for memory.

@@ -9,9 +9,9 @@ import math
 
 from numba import cuda
 
-from skmlp.backends.cuda import losses, teams, ways
-from skmlp.backends.cuda.compiling import device, kernel, rule, scalar_type
-from skmlp.backends.cuda.structures import Batch
+from skmlp.backends.cuda.kernels import losses, passes, reductions
+from skmlp.backends.cuda.kernels.structs import Batch
+from skmlp.backends.cuda.runtime.jit import device, kernel, rule, scalar_type
 
 
 def _by_elements(spec, row):
@@ -33,9 +33,9 @@ def _by_elements(spec, row):
 def _softmax(spec):
     """Softmax of every row, a warp a row."""
     threads, kind = spec.tile.threads, scalar_type(spec.dtype)
-    lanes = teams.lanes_of(threads)
+    lanes = reductions.lanes_of(threads)
     warps = threads // lanes
-    total_of, largest_of = teams.warp_sum(threads), teams.warp_max(threads)
+    total_of, largest_of = reductions.warp_sum(threads), reductions.warp_max(threads)
 
     def compute(team, net, room, parameters, batch, out):
         last = net.sizes.shape[0] - 2
@@ -73,7 +73,7 @@ def output(spec, row):
 def sum_of_x(spec):
     """Adds numbers of X to sums by warp: not finite where X is not."""
     threads, kind = spec.tile.threads, scalar_type(spec.dtype)
-    lanes, total_of = teams.lanes_of(threads), teams.warp_sum(threads)
+    lanes, total_of = reductions.lanes_of(threads), reductions.warp_sum(threads)
 
     def compute(team, x, sums):
         first = team[0] * threads + cuda.threadIdx.x
@@ -96,7 +96,7 @@ def predicting(spec, row):
     to, one a warp.
     """
     scalar, buffer = scalar_type(spec.dtype), spec.tile.buffer
-    way = ways.forward_way(spec, teams.meet_in_grid)
+    way = passes.forward_way(spec, reductions.meet_in_grid)
     finish, sum_up = output(spec, row), sum_of_x(spec)
 
     def predict(net, data, room, extras, parameters, n, out, looked_at, sums):
@@ -124,7 +124,7 @@ def assessing(spec, row):
         team = (cuda.blockIdx.x, cuda.gridDim.x)
         batch = Batch(0, 0, n, 0, kind(1))
         finish(team, net, room, parameters, batch, out)
-        teams.meet_in_grid()
+        reductions.meet_in_grid()
         loss(team, net, data, room, batch, parameters)
 
     return kernel(assess, spec, row)

@@ -6,7 +6,7 @@ normalisation or a softmax needs after its product.
 
 import numpy as np
 
-from skmlp.backends.cuda.compiling import device, rule, switch
+from skmlp.backends.cuda.runtime.jit import device, rule, switch
 from skmlp.rules.activations import identity, identity_slope
 from skmlp.rules.optimizers import OPTIMIZERS
 from skmlp.rules.randomness import is_kept, key_of

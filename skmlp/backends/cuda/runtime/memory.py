@@ -22,8 +22,8 @@ from types import SimpleNamespace
 import numpy as np
 from numba import cuda
 
-from skmlp.backends.cuda import kept
-from skmlp.backends.cuda.compiling import SIMULATED
+from skmlp.backends.cuda.runtime import device_cache
+from skmlp.backends.cuda.runtime.jit import SIMULATED
 
 # Elements by which parts are apart at least: all begin at addresses that vectors may.
 _ALIGNMENT = 64
@@ -196,7 +196,7 @@ def freed_at_end():
 
 def _give_back(n_bytes):
     """Free so much of what is kept, if there is as much; whether there was anything."""
-    gave_back = kept.of_device().give_back(n_bytes)
+    gave_back = device_cache.of_device().give_back(n_bytes)
     if gave_back:
         _free_waiting()
     return gave_back
@@ -222,7 +222,7 @@ def available():
     """Bytes of the device that could be had: free, waiting to be freed, or kept."""
     _free_waiting()
     free, _ = cuda.current_context().get_memory_info()
-    return free + kept.of_device().n_bytes
+    return free + device_cache.of_device().n_bytes
 
 
 def keep(key, data):
@@ -238,8 +238,8 @@ def keep(key, data):
     _free_waiting()
     _, total = cuda.current_context().get_memory_info()
     # What could never stay must not drive out what can.
-    if kept.n_bytes(data) <= (1 - _LEFT_FREE) * total:
-        kept.of_device().put(key, data)
+    if device_cache.n_bytes(data) <= (1 - _LEFT_FREE) * total:
+        device_cache.of_device().put(key, data)
         _free_and_total(0)
 
 

@@ -11,18 +11,18 @@ import functools
 import numpy as np
 from numba import cuda
 
-from skmlp.backends.cuda import (
+from skmlp.backends.cuda.kernels import (
     backward,
-    elements,
-    epoch,
+    clipping,
+    elementwise,
     forward,
-    limits,
     losses,
-    stages,
-    teams,
+    normalization,
+    reductions,
+    train,
 )
-from skmlp.backends.cuda.compiling import device, kernel, scalar_type
-from skmlp.backends.cuda.structures import Batch
+from skmlp.backends.cuda.kernels.structs import Batch
+from skmlp.backends.cuda.runtime.jit import device, kernel, scalar_type
 
 # Weights a thread of a block whose squares are one partial sum.
 _WEIGHTS_EACH = 16
@@ -66,7 +66,7 @@ def _finish(spec):
 
 def _norm(spec):
     scalar, threads = scalar_type(spec.dtype), spec.tile.threads
-    norm = stages.norm(spec)
+    norm = normalization.norm(spec)
 
     def compute(team, s, batch, layer, partial):
         buffer = cuda.shared.array(threads, scalar)
@@ -76,7 +76,7 @@ def _norm(spec):
 
 
 def _softmax(spec):
-    softmax = stages.softmax(spec)
+    softmax = normalization.softmax(spec)
     return lambda team, s, batch, layer, partial: softmax(
         team, s.net, s.room, s.extras, batch, layer
     )
@@ -91,7 +91,7 @@ def _loss(spec):
 
 def _back_through(spec):
     """Deltas below a layer, in the place of their product: a row a block."""
-    threads, back = spec.tile.threads, elements.back_through(spec)
+    threads, back = spec.tile.threads, elementwise.back_through(spec)
 
     def compute(team, s, batch, layer, partial):
         units, start = s.net.sizes[layer], s.room.at[layer]
@@ -107,7 +107,7 @@ def _back_through(spec):
 
 
 def _softmax_back(spec):
-    softmax_back = stages.softmax_back(spec)
+    softmax_back = normalization.softmax_back(spec)
     return lambda team, s, batch, layer, partial: softmax_back(
         team, s.net, s.room, batch, layer
     )
@@ -115,7 +115,7 @@ def _softmax_back(spec):
 
 def _norm_sums(spec):
     scalar, threads = scalar_type(spec.dtype), spec.tile.threads
-    sums = stages.norm_sums(spec)
+    sums = normalization.norm_sums(spec)
 
     def compute(team, s, batch, layer, partial):
         buffer = cuda.shared.array(threads, scalar)
@@ -125,7 +125,7 @@ def _norm_sums(spec):
 
 
 def _norm_back(spec):
-    norm_back = stages.norm_back(spec)
+    norm_back = normalization.norm_back(spec)
     return lambda team, s, batch, layer, partial: norm_back(
         team, s.net, s.room, batch, s.parameters, layer
     )
@@ -193,7 +193,7 @@ def _biases(spec):
 def _norm_biases(spec):
     """Gradients of a normalised layer's scales and biases, and what becomes of them."""
     scalar, threads = scalar_type(spec.dtype), spec.tile.threads
-    biases, width = backward.biases(spec), teams.lanes_of(threads)
+    biases, width = backward.biases(spec), reductions.lanes_of(threads)
 
     def compute(team, s, batch, layer, partial):
         buffer = cuda.shared.array(threads, scalar)
@@ -208,26 +208,26 @@ def _norm_biases(spec):
 
 
 def _bias_squares(spec):
-    squares = limits.bias_squares(spec)
+    squares = clipping.bias_squares(spec)
     return lambda team, s, batch, layer, partial: squares(
         team, s.net, s.room, s.trained
     )
 
 
 def _fold_norms(spec):
-    fold = limits.fold_norms(spec)
+    fold = clipping.fold_norms(spec)
     return lambda team, s, batch, layer, partial: fold(s.room)
 
 
 def _update_all(spec):
-    update = limits.update_all(spec)
+    update = clipping.update_all(spec)
     return lambda team, s, batch, layer, partial: update(
         *(team, s.net, s.room, s.extras, batch, s.parameters, s.step, s.trained)
     )
 
 
 def _limit_weights(spec):
-    limit = limits.limit_weights(spec)
+    limit = clipping.limit_weights(spec)
     return lambda team, s, batch, layer, partial: limit(
         team, s.net, s.extras, s.parameters
     )
@@ -263,7 +263,7 @@ def operation(spec, name):
     layer's partial sums of squares.
     """
     kind, phase = scalar_type(spec.dtype), device(OPERATIONS[name](spec))
-    place = epoch.place_of_batch()
+    place = train.place_of_batch()
 
     def run(state, layer, partial):
         number = state.cursor[0]
@@ -288,7 +288,7 @@ def advancing():
 @functools.lru_cache(maxsize=64)
 def totalling(spec):
     """The kernel that adds up losses and squares by batch (see `epoch.totals`)."""
-    totals = epoch.totals(spec)
+    totals = train.totals(spec)
 
     def run(room, span, result):
         totals((cuda.blockIdx.x, cuda.gridDim.x), room, span, result)

@@ -3,8 +3,8 @@
 import numpy as np
 from numba import cuda
 
-from skmlp.backends.cuda import elements, tiles
-from skmlp.backends.cuda.compiling import device, rule, scalar_type
+from skmlp.backends.cuda.kernels import elementwise, gemm
+from skmlp.backends.cuda.runtime.jit import device, rule, scalar_type
 from skmlp.rules.randomness import key_of, normal_of, word_of
 
 
@@ -31,7 +31,7 @@ def load(spec):
 
 def finish(spec):
     """What becomes of an element of a layer's product, without its bias."""
-    activate = elements.activate(spec)
+    activate = elementwise.activate(spec)
     normalises = spec.normalization is not None
 
     def store(net, room, extras, batch, parameters, layer, at, z):
@@ -51,7 +51,7 @@ def finish(spec):
 
 def _finish_tile(spec):
     """What becomes of a thread's elements of a tile."""
-    own_of_thread, total = tiles.own_of(spec.tile), tiles.sum_of(spec.tile)
+    own_of_thread, total = gemm.own_of(spec.tile), gemm.sum_of(spec.tile)
     store = finish(spec)
 
     def end(strips, corner, halvings, net, room, extras, batch, parameters, layer):
@@ -85,17 +85,17 @@ def sparse_first_layer(spec):
 
 def dense_layer(spec):
     """A layer's products and what becomes of them."""
-    multiply, loaded = tiles.product(spec.tile, spec.dtype), spec.loaded
-    count, corner_of_item = tiles.count_of(spec.tile), tiles.corner_of(spec.tile)
-    halvings_of, end = tiles.halvings_of(spec.tile), _finish_tile(spec)
+    multiply, loaded = gemm.product(spec.tile, spec.dtype), spec.loaded
+    count, corner_of_item = gemm.count_of(spec.tile), gemm.corner_of(spec.tile)
+    halvings_of, end = gemm.halvings_of(spec.tile), _finish_tile(spec)
 
     def forward(team, net, data, room, extras, batch, parameters, layer, strips):
         fan_in, units = net.sizes[layer], net.sizes[layer + 1]
         sizes = (batch.n, units, fan_in)
-        rows = tiles.matrix(room.outputs, room.at[layer], fan_in, data.order)
+        rows = gemm.matrix(room.outputs, room.at[layer], fan_in, data.order)
         if layer == 0 and not loaded:
-            rows = tiles.gathered(data.x, fan_in, data.order, batch.first)
-        weights = tiles.transposed(parameters, net.weights[layer], units, data.order)
+            rows = gemm.gathered(data.x, fan_in, data.order, batch.first)
+        weights = gemm.transposed(parameters, net.weights[layer], units, data.order)
         halvings = halvings_of(batch.n, units)
         for item in range(team[0], count(batch.n, units, halvings), team[1]):
             corner = corner_of_item(item, units, halvings)

@@ -5,11 +5,12 @@ Two programs train, and have in common ``most_batches``, ``train(vectors, span)`
 other, `stepwise`, where products of matrices are all that counts.
 """
 
-from skmlp.backends.cuda import epoch, planner
+from skmlp.backends.cuda import plan
 from skmlp.backends.cuda.binding import n_processors
-from skmlp.backends.cuda.launching import configured
-from skmlp.backends.cuda.memory import download
-from skmlp.backends.cuda.rooms import Memory
+from skmlp.backends.cuda.kernels import train
+from skmlp.backends.cuda.runtime.launch import configured
+from skmlp.backends.cuda.runtime.memory import download
+from skmlp.backends.cuda.workspace import Memory
 
 
 class Spanwise:
@@ -25,12 +26,12 @@ class Spanwise:
     def __init__(self, fit, work, spec):
         self._fit = fit
         self._spec = spec
-        n_items = sum(planner.gradient_items(work, spec.tile))
+        n_items = sum(plan.gradient_items(work, spec.tile))
         self._memory = Memory(fit, spec, work.rows, n_items)
-        self._blocks = planner.choose_blocks(work, spec.tile, n_processors())
+        self._blocks = plan.choose_blocks(work, spec.tile, n_processors())
         self.most_batches = self._memory.most_batches
         if spec.optimizer is None:
-            at_once = planner.sweeps_at_once(work)
+            at_once = plan.sweeps_at_once(work)
             self.most_batches = min(self.most_batches, at_once)
 
     def train(self, vectors, span):
@@ -48,7 +49,7 @@ class Spanwise:
             Each batch's loss before its update, and the sum of the squares of its
             weights.
         """
-        return self._launch(epoch.training, vectors, span, self._fit.weight)
+        return self._launch(train.training, vectors, span, self._fit.weight)
 
     def differentiate(self, vectors, spans):
         """Mean loss over the rows of some spans, and its gradient.
@@ -62,7 +63,7 @@ class Spanwise:
         weight = self._fit.weight / self._fit.n_rows
         loss = 0.0
         for span in spans:
-            found = self._launch(epoch.differentiating, vectors, span, weight)
+            found = self._launch(train.differentiating, vectors, span, weight)
             loss += sum(part for part, _ in found)
         return loss, download(self._memory.room.gradient)
 

@@ -4,16 +4,16 @@
 what others have written.
 """
 
-from skmlp.backends.cuda import backward, forward, stages
-from skmlp.backends.cuda.compiling import device
+from skmlp.backends.cuda.kernels import backward, forward, normalization
+from skmlp.backends.cuda.runtime.jit import device
 
 
 def forward_way(spec, meet):
     """All layers of a batch, forward."""
     load, layer_of = forward.load(spec), forward.layer(spec)
     loaded, normalises = spec.loaded, spec.normalization is not None
-    norm = stages.norm(spec) if normalises else load
-    has_softmax, softmax = spec.softmax, stages.softmax(spec)
+    norm = normalization.norm(spec) if normalises else load
+    has_softmax, softmax = spec.softmax, normalization.softmax(spec)
 
     def compute(team, net, data, room, extras, batch, parameters, strips):
         if loaded:
@@ -37,9 +37,9 @@ def back_way(spec, meet):
     """All layers of a batch, from the loss back to the first one's gradient."""
     hidden, gradient = backward.hidden_deltas(spec), backward.gradient(spec)
     normalises = spec.normalization is not None
-    sums = stages.norm_sums(spec) if normalises else hidden
-    norm_back = stages.norm_back(spec) if normalises else hidden
-    has_softmax, softmax_back = spec.softmax, stages.softmax_back(spec)
+    sums = normalization.norm_sums(spec) if normalises else hidden
+    norm_back = normalization.norm_back(spec) if normalises else hidden
+    has_softmax, softmax_back = spec.softmax, normalization.softmax_back(spec)
 
     def compute(team, net, data, room, extras, batch, parameters, step, strips, starts):
         last = net.sizes.shape[0] - 2
