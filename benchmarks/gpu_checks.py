@@ -17,8 +17,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.backends import Problem, get_backend
-from skmlp.initialisation import SCHEMES, initialise
-from skmlp.network import Network
+from skmlp.network import Network, init_params
+from skmlp.rules.initializers import INITIALIZERS
 from skmlp.rules.losses import classification_loss
 
 # Largest relative difference of losses, which grows with the steps, and of gradients.
@@ -197,10 +197,12 @@ def gradients(size, device, dtype):
     rows = np.arange(min(size.rows, 200))
     x = rng.normal(size=(len(rows), size.features))
     targets = rng.integers(0, 4, size=(len(rows), 1))
-    schemes = [SCHEMES["sklearn_uniform"]] * len(network.shapes)
+    initializers = [INITIALIZERS["sklearn_uniform"]] * len(network.shapes)
     kinds = x.astype(dtype), targets.astype(dtype)
     problem = Problem(network, *kinds, None, rows, 0.3)
-    first = initialise(network, schemes, np.random.RandomState(0), np.dtype(dtype))
+    first = init_params(
+        network, initializers, np.random.RandomState(0), np.dtype(dtype)
+    )
     with get_backend("reference").open_session(problem, first, None) as session:
         _, expected = session.loss_and_gradient(first)
     with get_backend(device).open_session(problem, first, None) as session:

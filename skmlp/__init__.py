@@ -5,11 +5,11 @@ first fit, so that a script which only loads a model or builds a parameter grid
 does not pay for it.
 """
 
-from skmlp.diagnosis import diagnose
+from skmlp._precompile import warmup
 from skmlp.estimators import MLPClassifier, MLPRegressor
+from skmlp.estimators.diagnosis import diagnose
 from skmlp.rules.activations import Activation
 from skmlp.rules.losses import Loss
-from skmlp.warming import warmup
 
 __version__ = "0.1.0"
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skmlp.rules.activations import Activation, activation_rule
+from skmlp.rules.initializers import INITIALIZERS
 from skmlp.rules.losses import Loss
 from skmlp.rules.normalization import EPSILON
 
@@ -190,6 +191,54 @@ def first_norms(network, vector):
         part[:] = 1
     for part in first.means:
         part[:] = 0
+    return vector
+
+
+def initializers_of(network, weight_init, last):
+    """The initializer of every layer, as rows of the table.
+
+    Parameters
+    ----------
+    network : Network
+    weight_init : str
+        'auto', for what each layer's activation names, or one name for all layers.
+    last : str or Activation
+        The activation whose initializer the output layer takes; scikit-learn's is that
+        of the hidden layers.
+    """
+    if weight_init != "auto":
+        return [INITIALIZERS[weight_init]] * len(network.shapes)
+    activations = (*network.activations, last)
+    return [
+        INITIALIZERS[activation_rule(activation).init] for activation in activations
+    ]
+
+
+def init_params(network, initializers, generator, dtype):
+    """Draw the initial parameters of a network.
+
+    Weights, then biases, layer by layer: the order of the draws is scikit-learn's, so
+    that a seed gives the same network.
+
+    Parameters
+    ----------
+    network : Network
+    initializers : sequence of Initializer
+        One a layer.
+    generator : numpy.random.RandomState
+    dtype : numpy dtype
+
+    Returns
+    -------
+    ndarray of shape (layout(network).size,)
+    """
+    vector = first_norms(network, np.zeros(layout(network).size, dtype=dtype))
+    for coef, intercept, initializer in zip(
+        *views(network, vector), initializers, strict=True
+    ):
+        coef[:] = initializer.draw(generator, *coef.shape, coef.shape)
+        if initializer.biases:
+            intercept[:] = initializer.draw(generator, *coef.shape, intercept.shape)
     return vector
 
 

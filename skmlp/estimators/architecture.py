@@ -7,10 +7,10 @@ from numbers import Integral
 
 import numpy as np
 
-from skmlp.initialisation import SCHEMES, initialise, schemes_of
-from skmlp.network import first_norms, layout, views
+from skmlp.network import first_norms, init_params, initializers_of, layout, views
 from skmlp.rules.activations import ACTIVATIONS, Activation
 from skmlp.rules.checks import check_activation
+from skmlp.rules.initializers import INITIALIZERS
 
 
 def hidden_sizes(hidden_layer_sizes):
@@ -63,10 +63,10 @@ def hidden_activations(activation, n_hidden):
 
 
 def _check_scheme(activation):
-    if activation.init not in SCHEMES:
+    if activation.init not in INITIALIZERS:
         raise ValueError(
             f"activation {activation.name!r} has init={activation.init!r}, which must "
-            f"be one of {', '.join(map(repr, sorted(SCHEMES)))}."
+            f"be one of {', '.join(map(repr, sorted(INITIALIZERS)))}."
         )
 
 
@@ -96,16 +96,16 @@ def first_parameters(network, weight_init, activation, generator, dtype):
         return _given(network, weight_init, dtype)
     one = isinstance(activation, str | Activation)
     last = activation if one else ("identity", *network.activations)[-1]
-    schemes = schemes_of(network, weight_init, last)
-    return initialise(network, schemes, generator, dtype)
+    initializers = initializers_of(network, weight_init, last)
+    return init_params(network, initializers, generator, dtype)
 
 
 def _given(network, weight_init, dtype):
     """A copy of arrays to start from, once their shapes are right."""
     if len(weight_init) != 2 or not all(np.iterable(part) for part in weight_init):
         raise ValueError(
-            "weight_init must be 'auto', the name of a scheme "
-            f"({', '.join(sorted(SCHEMES))}) or a pair of lists of arrays (coefs, "
+            "weight_init must be 'auto', the name of an initializer "
+            f"({', '.join(sorted(INITIALIZERS))}) or a pair of lists of arrays (coefs, "
             f"intercepts), got {type(weight_init).__name__} of {len(weight_init)} "
             "elements."
         )

@@ -24,9 +24,7 @@ from skmlp.estimators.architecture import (
     hidden_activations,
     hidden_sizes,
 )
-from skmlp.estimators.course import check_course, rules_of
-from skmlp.estimators.fitted import Fitted
-from skmlp.estimators.inputs import (
+from skmlp.estimators.data import (
     Sample,
     canonical_x,
     is_canonical,
@@ -34,20 +32,22 @@ from skmlp.estimators.inputs import (
     validated,
     weigh,
 )
-from skmlp.estimators.inside import (
+from skmlp.estimators.dead_units import (
     HiddenActivations,
     suspected_layers,
     warn_of_dead_units,
 )
-from skmlp.estimators.on_gpu import on_host
+from skmlp.estimators.fitted import Fitted
+from skmlp.estimators.gpu_arrays import on_host
 from skmlp.estimators.parameters import COMMON, STOCHASTIC_SOLVERS
 from skmlp.estimators.regularising import regularisation
+from skmlp.estimators.training_config import check_course, rules_of
 from skmlp.estimators.validation import Given, Judge, check_complete, checked
 from skmlp.network import Network, joined, views
-from skmlp.training import lbfgs, stochastic
+from skmlp.training import lbfgs, minibatch
 from skmlp.training.finite import check_finite
-from skmlp.training.optimizer import Optimizer, make_recipe
-from skmlp.training.progress import Progress, Validation
+from skmlp.training.history import Progress, Validation
+from skmlp.training.optimizer_state import Optimizer, make_recipe
 
 
 class BaseMLP(Fitted, HiddenActivations, BaseEstimator, ABC):
@@ -274,7 +274,7 @@ class BaseMLP(Fitted, HiddenActivations, BaseEstimator, ABC):
         backend = place.backend
         with backend.open_session(problem, parameters, self.n_jobs) as session:
             judge = held_out and Judge(self, network, backend, session, held_out)
-            parameters = stochastic.train(
+            parameters = minibatch.train(
                 session, optimizer, progress, rules, rows, generator, judge
             )
             suspects = [] if incremental else suspected_layers(network, session)

@@ -13,8 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.docs import with_shared_docs
+from skmlp.estimators.gpu_arrays import answers_in_kind, on_host, prepared
 from skmlp.estimators.labels import Labels
-from skmlp.estimators.on_gpu import answers_in_kind, on_host, prepared
 from skmlp.estimators.parameters import LossNames
 from skmlp.estimators.validation import Given
 from skmlp.rules.checks import check_loss

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from skmlp.backends import get_backend
 from skmlp.backends.cuda.runtime import device as gpu
-from skmlp.estimators.on_gpu import OnGpu
+from skmlp.estimators.gpu_arrays import OnGpu
 from skmlp.estimators.parameters import STOCHASTIC_SOLVERS
 
 _LOG = logging.getLogger("skmlp")

@@ -10,15 +10,15 @@ import inspect
 import textwrap
 
 from skmlp.estimators.references import REFERENCES
-from skmlp.initialisation import SCHEMES
 from skmlp.rules.activations import ACTIVATIONS
+from skmlp.rules.initializers import INITIALIZERS
 from skmlp.rules.losses import (
     BINARY_LOSSES,
     LINKS,
     REGRESSION_LOSSES,
 )
 from skmlp.rules.optimizers import OPTIMIZERS
-from skmlp.training.schedules import SCHEDULES
+from skmlp.rules.schedules import SCHEDULES
 
 _WIDTH = 84
 
@@ -142,7 +142,7 @@ weight_init : str or tuple (coefs, intercepts), default='auto'
     does; the output layer takes the way of the last of ``activation``. A name is the
     way of all layers. Biases begin with zero unless noted.
 
-<scheme rows>.
+<initializer rows>.
 
     A pair of lists of arrays, shaped like ``coefs_`` and ``intercepts_``, is itself
     the start.
@@ -409,7 +409,7 @@ _TABLES = {
     "<optimizers>": OPTIMIZERS,
     "<schedule items>": SCHEDULES,
     "<activation rows>": ACTIVATIONS,
-    "<scheme rows>": SCHEMES,
+    "<initializer rows>": INITIALIZERS,
     "<binary loss rows>": BINARY_LOSSES,
     "<regression loss rows>": REGRESSION_LOSSES,
 }

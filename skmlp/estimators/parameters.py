@@ -14,14 +14,14 @@ import numpy as np
 from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
-from skmlp.initialisation import SCHEMES
 from skmlp.rules.activations import ACTIVATIONS, Activation
+from skmlp.rules.initializers import INITIALIZERS
 from skmlp.rules.optimizers import OPTIMIZERS
-from skmlp.training.schedules import SCHEDULES
+from skmlp.rules.schedules import SCHEDULES
 
 STOCHASTIC_SOLVERS = OPTIMIZERS.keys()
 SOLVERS = ChainMap[str, Any](OPTIMIZERS, {"lbfgs": None}).keys()
-WEIGHT_INITS = ChainMap[str, Any](SCHEMES, {"auto": None}).keys()
+WEIGHT_INITS = ChainMap[str, Any](INITIALIZERS, {"auto": None}).keys()
 
 
 class LossNames(Set):

@@ -11,7 +11,7 @@ from sklearn.utils.metaestimators import available_if
 
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.docs import with_shared_docs
-from skmlp.estimators.on_gpu import answers_in_kind, prepared
+from skmlp.estimators.gpu_arrays import answers_in_kind, prepared
 from skmlp.estimators.parameters import LossNames
 from skmlp.estimators.validation import Given
 from skmlp.rules.checks import check_loss

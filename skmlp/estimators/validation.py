@@ -13,14 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.metrics import get_scorer
 
-from skmlp.estimators.inputs import (
-    Sample,
-    canonical_x,
-    reject_masked,
-    validated,
-    weigh,
-)
-from skmlp.estimators.on_gpu import on_host
+from skmlp.estimators.data import Sample, canonical_x, reject_masked, validated, weigh
+from skmlp.estimators.gpu_arrays import on_host
 
 
 class Given(NamedTuple):

@@ -37,8 +37,8 @@ class Activation(NamedTuple):
     by_input : bool, default=False
         Whether `slope` is a function of z, not of the output; costs memory for z.
     init : str, default='glorot_uniform'
-        A row of `skmlp.initialisation.SCHEMES`: how ``weight_init='auto'`` draws the
-        initial weights of a layer.
+        A row of `skmlp.rules.initializers.INITIALIZERS`: how ``weight_init='auto'``
+        draws the initial weights of a layer.
     about : str, default=''
         Formula and source, for the documentation.
 

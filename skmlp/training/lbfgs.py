@@ -88,7 +88,7 @@ def minimise(session, parameters, progress, limits, measure=None):
     session : a backend's session
     parameters : ndarray
         Where to start.
-    progress : skmlp.training.progress.Progress
+    progress : skmlp.training.history.Progress
         Filled in iteration by iteration; with `measure` it has a `validation`, which
         says whether the score may end the training too.
     limits : Limits

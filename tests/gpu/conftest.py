@@ -2,8 +2,8 @@
 
 The simulator is switched on by an environment variable before Numba is imported, for
 the whole process. That is why these tests run in a process of their own, which
-`tests/test_gpu.py` starts; ``python -m pytest tests/gpu`` is the same by hand. With
-``NUMBA_ENABLE_CUDASIM=1`` they run in the simulator beside a GPU, too.
+`tests/cuda/test_gpu_folder.py` starts; ``python -m pytest tests/gpu`` is the same by
+hand. With ``NUMBA_ENABLE_CUDASIM=1`` they run in the simulator beside a GPU, too.
 """
 
 import os

@@ -1,9 +1,9 @@
 """X that is on the device already: read where it lies, by the CUDA array interface."""
 
 import numpy as np
+from gpu_fixtures import on_device, optimizer_for, parameters_for, problem_of
 from numba import cuda
 from numpy.testing import assert_array_equal
-from trainings import on_device, optimizer_for, parameters_for, problem_of
 
 from skmlp.backends.cuda.runtime import memory
 

@@ -8,8 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from numba import cuda
-from trainings import (
+from gpu_fixtures import (
     SQUARED,
     assert_equals_reference,
     assert_near,
@@ -18,6 +17,7 @@ from trainings import (
     problem_of,
     train,
 )
+from numba import cuda
 
 from skmlp.backends import reference
 from skmlp.backends.cuda import data_loader

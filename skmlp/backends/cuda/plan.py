@@ -90,7 +90,7 @@ def sweeps_at_once(work):
     """Batches of one launch of a sum over all rows, one at least.
 
     Nothing ends a launch, so Ctrl-C waits for it. Those that train are as long as
-    training wants them, by the time that they take (`skmlp.training.stochastic`). What
+    training wants them, by the time that they take (`skmlp.training.minibatch`). What
     sparse rows take is little, and not counted.
     """
     return max(1, int(_SWEEP_FLOP // max(1, work.flop)))

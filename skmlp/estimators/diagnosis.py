@@ -1,0 +1,320 @@
+"""Looking inside a fitted network: which units work, and how far the gradient gets.
+
+Whether units die, saturate or starve of gradient cannot be seen from a loss curve. The
+figures come from the reference backend, that is from the definition of the network, and
+in float64 whatever the model's precision.
+"""
+
+import copy
+import functools
+import html
+import math
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from skmlp.backends import get_backend
+from skmlp.estimators.base import BaseMLP
+from skmlp.estimators.data import canonical_x, reject_masked, weigh
+from skmlp.network import Network, pack
+from skmlp.rules.activations import activation_rule
+
+# A slope below this share of the activation's largest one counts as saturated.
+_SATURATED = 0.05
+# Where an activation is searched for its largest slope, and where for flat ends.
+_MIDDLE = np.linspace(-10.0, 10.0, 2001)
+_ENDS = np.array([-100.0, 100.0])
+_BLOCK = 1000
+
+
+class LayerReport(NamedTuple):
+    """What `diagnose` says of one hidden layer.
+
+    Attributes
+    ----------
+    layer : int
+        Number of the hidden layer, from 0.
+    activation : str
+        Its name.
+    units : int
+    dead : float
+        Share of the units whose slope is 0 for every row: no gradient reaches their
+        weights. For 'relu' they are those that are 0 for every row.
+    saturated : float
+        Share of the outputs (rows times units) where the activation's slope is below
+        5 % of its largest slope; nan for activations that are not flat at both ends.
+    mean, spread : float
+        Mean and standard deviation of the outputs.
+    slope : float
+        Root mean square of the activation's slopes: what the layer itself does to the
+        gradient.
+    gradient : float
+        Root mean square, over rows and units, of the gradient of a row's loss by the
+        inputs of the activation; nan without y.
+    factor : float
+        `gradient` over that of the next layer, the last hidden layer's over that of the
+        output layer. Below 1, the gradient vanishes on its way back, above 1 it grows;
+        nan without y.
+    """
+
+    layer: int
+    activation: str
+    units: int
+    dead: float
+    saturated: float
+    mean: float
+    spread: float
+    slope: float
+    gradient: float
+    factor: float
+
+
+_FORMATS = {
+    "dead": "{:.1%}",
+    "saturated": "{:.1%}",
+    "mean": "{:.3g}",
+    "spread": "{:.3g}",
+    "slope": "{:.3g}",
+    "gradient": "{:.2e}",
+    "factor": "{:.3g}",
+}
+
+
+class LayerTable:
+    """A row a hidden layer, as `diagnose` returns it.
+
+    Attributes
+    ----------
+    rows : list of LayerReport
+        From the first hidden layer to the last.
+    n_samples : int
+        Number of rows of X that took part.
+    output_gradient : float
+        Root mean square of the gradient by the raw outputs; nan without y.
+    """
+
+    def __init__(self, rows, n_samples, output_gradient):
+        self.rows = rows
+        self.n_samples = n_samples
+        self.output_gradient = output_gradient
+
+    def to_dict(self):
+        """Columns by name: ``pandas.DataFrame(table.to_dict())`` is the table."""
+        names = LayerReport._fields
+        return {name: [getattr(row, name) for row in self.rows] for name in names}
+
+    def _cells(self):
+        """The table as text, line by line, columns that say nothing left out."""
+        columns = self.to_dict()
+        for name, form in _FORMATS.items():
+            values = columns[name]
+            if all(math.isnan(value) for value in values):
+                del columns[name]
+            else:
+                columns[name] = [
+                    "-" if math.isnan(value) else form.format(value) for value in values
+                ]
+        return [list(columns), *zip(*columns.values(), strict=True)]
+
+    def _title(self):
+        if not self.rows:
+            return "no hidden layers"
+        return f"hidden layers on {self.n_samples:,} rows"
+
+    def __str__(self):
+        if not self.rows:
+            return self._title()
+        cells = [[str(cell) for cell in line] for line in self._cells()]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = (
+            "  ".join(
+                cell.rjust(width) for cell, width in zip(line, widths, strict=True)
+            )
+            for line in cells
+        )
+        return "\n".join([self._title(), *lines])
+
+    __repr__ = __str__
+
+    def _repr_html_(self):
+        if not self.rows:
+            return f"<p>{self._title()}</p>"
+        head, *body = (
+            [f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in line]
+            for tag, line in zip(
+                ["th"] + ["td"] * len(self.rows), self._cells(), strict=True
+            )
+        )
+        lines = "".join(f"<tr>{''.join(line)}</tr>" for line in (head, *body))
+        return f"<table><caption>{self._title()}</caption>{lines}</table>"
+
+
+def diagnose(model, X, y=None, sample_weight=None):
+    """Say how a fitted network's hidden layers fare on some data.
+
+    Computed in NumPy, activation by activation, about a million of them a second: for
+    large data a sample of a few thousand rows tells as much.
+
+    Parameters
+    ----------
+    model : MLPClassifier or MLPRegressor
+        Fitted. Of a pipeline, its last step, X being what that step gets.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+        Labels or numbers, for the gradient of the model's loss.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Rows weigh as in training: with y also by the model's ``class_weight``.
+
+    Returns
+    -------
+    LayerTable
+        With a `LayerReport` a hidden layer; it prints itself.
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+    TypeError
+        If the model is not one of this package.
+    ValueError
+        For data that cannot be used.
+
+    Examples
+    --------
+    >>> import skmlp
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = skmlp.MLPClassifier((20, 5), max_iter=500, random_state=0).fit(X, y)
+    >>> table = skmlp.diagnose(model, X, y)
+    >>> table.rows[0].units
+    20
+    """
+    if not isinstance(model, BaseMLP):
+        raise TypeError(
+            "diagnose takes a fitted MLPClassifier or MLPRegressor of skmlp, got "
+            f"{type(model).__name__}. Of a pipeline pass the last step, and X as that "
+            "step gets it: diagnose(pipeline[-1], pipeline[:-1].transform(X), y)."
+        )
+    check_is_fitted(model)
+    x, targets, weights, rows = _checked(model, X, y, sample_weight)
+    network = _network(model, targets)
+    norms = model._norms().parts
+    parameters = pack(model.coefs_, model.intercepts_, np.float64, norms)
+    tallies = [_Tally(activation) for activation in network.activations]
+    outputs = _Tally("identity")
+    trace = get_backend("reference").trace
+    for start in range(0, len(rows), _BLOCK):
+        block = rows[start : start + _BLOCK]
+        share = np.ones(len(block)) if weights is None else weights[block]
+        goals = None if targets is None else targets[block]
+        inputs, layers, deltas = trace(network, parameters, x[block], goals)
+        for i, tally in enumerate(tallies):
+            tally.add(inputs[i], layers[i], share)
+        if deltas is not None:
+            for tally, delta in zip([*tallies, outputs], deltas, strict=True):
+                tally.add_gradient(delta, share)
+    reports = [tally.report(i, tallies, outputs) for i, tally in enumerate(tallies)]
+    return LayerTable(reports, len(rows), outputs.gradient)
+
+
+def _checked(model, X, y, sample_weight):
+    """Canonical X, targets or None, weights or None, numbers of the rows."""
+    dtype = model.coefs_[0].dtype
+    if y is not None:
+        # To look at data is no warm start: not all classes need be there.
+        reader = copy.copy(model)
+        reader.warm_start = False
+        sample = reader._validate(X, y, sample_weight, first=False)
+        return sample.x, sample.targets, sample.weights, sample.rows
+    reject_masked(X=X, sample_weight=sample_weight)
+    x = canonical_x(model._validate_for_prediction(X), dtype)
+    return x, None, *weigh(sample_weight, None, x, None, dtype)
+
+
+def _network(model, targets):
+    """The fitted network, with the model's loss where there are targets."""
+    sizes = (model.coefs_[0].shape[0], *(len(b) for b in model.intercepts_))
+    network = Network(
+        *(sizes, model._activations, None, model.out_activation_),
+        normalization=model._normalization(),
+    )
+    if targets is None:
+        return network
+    n_outputs, loss, loss_parameters = model._head(targets)
+    if n_outputs != sizes[-1]:
+        raise ValueError(
+            f"y has {targets.shape[1]} columns, for which a network has {n_outputs} "
+            f"outputs; this one was trained with {sizes[-1]}."
+        )
+    return network._replace(loss=loss, loss_parameters=loss_parameters)
+
+
+@functools.lru_cache(maxsize=256)
+def _largest_slope(activation):
+    """Largest size of an activation's slope; nan if it is not flat at both ends."""
+    if activation == "softmax":
+        return 0.25
+    reference = get_backend("reference")
+    value = np.vectorize(activation_rule(activation).value, otypes=[np.float64])
+    with np.errstate(all="ignore"):
+        middle, ends = (
+            np.abs(reference.slope(activation, z, value(z))) for z in (_MIDDLE, _ENDS)
+        )
+    largest = np.nanmax(middle)
+    return float(largest) if np.all(ends < _SATURATED * largest) else math.nan
+
+
+class _Tally:
+    """Sums over blocks of rows for one layer."""
+
+    def __init__(self, activation):
+        self.activation = activation
+        self.alive = np.zeros(1, dtype=bool)
+        self.centre = 0.0
+        self.weight = self.saturated = self.shifted = self.squares = self.slopes = 0.0
+        self.gradient_weight = self.gradients = 0.0
+
+    def add(self, z, a, weights):
+        """Count a block's inputs and outputs."""
+        slope = np.abs(get_backend("reference").slope(self.activation, z, a))
+        self.alive = self.alive | (slope != 0).any(axis=0)
+        # Squares of deviations from any number near the mean do not cancel.
+        if self.weight == 0:
+            self.centre = float(np.mean(a))
+        deviations = a - self.centre
+        self.weight += a.shape[1] * weights.sum()
+        self.shifted += weights @ deviations.sum(axis=1)
+        self.squares += weights @ (deviations**2).sum(axis=1)
+        self.slopes += weights @ (slope**2).sum(axis=1)
+        limit = _SATURATED * _largest_slope(self.activation)
+        self.saturated += weights @ (slope < limit).sum(axis=1)
+
+    def add_gradient(self, delta, weights):
+        """Count a block's gradients."""
+        self.gradient_weight += delta.shape[1] * weights.sum()
+        self.gradients += weights @ (delta**2).sum(axis=1)
+
+    @property
+    def gradient(self):
+        """Root mean square of the gradients; nan without any."""
+        if self.gradient_weight == 0:
+            return math.nan
+        return math.sqrt(self.gradients / self.gradient_weight)
+
+    def report(self, layer, tallies, outputs):
+        """The layer's row, the gradient compared with that of the layer behind it."""
+        behind = [*tallies, outputs][layer + 1].gradient
+        bounded = not math.isnan(_largest_slope(self.activation))
+        shift = self.shifted / self.weight
+        return LayerReport(
+            layer=layer,
+            activation=getattr(self.activation, "name", self.activation),
+            units=len(self.alive),
+            dead=float(np.mean(~self.alive)),
+            saturated=self.saturated / self.weight if bounded else math.nan,
+            mean=float(self.centre + shift),
+            spread=math.sqrt(max(0.0, self.squares / self.weight - shift**2)),
+            slope=math.sqrt(self.slopes / self.weight),
+            gradient=self.gradient,
+            factor=self.gradient / behind if behind > 0 else math.nan,
+        )

@@ -1,0 +1,281 @@
+"""Compiled kernels for devices on disk, without a device.
+
+A kernel is compiled for a device that is made up, whose driver notes what machine code
+it is given. Numba's dispatcher does the rest as it would on a GPU.
+"""
+
+import functools
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from cuda_compiler import missing_libraries
+from numba import cuda, types
+from rule_runners import row_of
+from test_kernels import BASE
+
+from skmlp import Activation
+from skmlp.backends.cuda.kernels import train
+from skmlp.backends.cuda.runtime import cubin_cache, jit
+from skmlp.compiler import disk_cache
+from skmlp.rules.activations import ACTIVATIONS
+
+SPEC = BASE._replace(optimizer=None, loss=row_of("squared_error-identity"))
+TANH = ACTIVATIONS["tanh"]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty cache."""
+    monkeypatch.setenv("SKMLP_CACHE_DIR", str(tmp_path / "kernels"))
+    disk_cache.cache_folder.cache_clear()
+    yield disk_cache.cache_folder()
+    monkeypatch.undo()
+    disk_cache.cache_folder.cache_clear()
+
+
+class Device:
+    """A device of some compute capability that runs nothing."""
+
+    id = 0
+
+    def __init__(self, capability):
+        self.compute_capability = capability
+        self.device = self
+        self.images = []
+        self.fails = False
+
+    def create_module_image(self, image, setup, teardown):
+        if self.fails:
+            raise RuntimeError("no kernel image is available for execution")
+        self.images.append(bytes(image.code))
+        module = SimpleNamespace(initialized=True)
+        return SimpleNamespace(
+            get_function=lambda name: SimpleNamespace(name=name, module=module)
+        )
+
+
+@pytest.fixture
+def device(monkeypatch):
+    """``device(capability)``: from now on it is the current one."""
+    missing = missing_libraries()
+    if missing and os.environ.get("SKMLP_REQUIRE_NVVM"):
+        pytest.fail(f"not there: {missing}")
+    if missing:
+        pytest.skip(f'no {", ".join(missing)}: pip install -e ".[cu13]"')
+    return lambda capability=(9, 0): pretend(Device(capability), monkeypatch.setattr)
+
+
+def pretend(device, replace):
+    """Let a device be Numba's current one."""
+    from numba.cuda import codegen, dispatcher
+    from numba.cuda.cudadrv import devices
+
+    replace(dispatcher, "get_current_device", lambda: device)
+    replace(devices, "get_context", lambda: device)
+    replace(codegen.runtime.runtime, "get_version", lambda: (13, 0))
+    return device
+
+
+def kernel(x):
+    i = cuda.grid(1)
+    x[i] = i
+    cuda.cg.this_grid().sync()
+    x[i] += x[0]
+
+
+def is_read(dispatcher, signature):
+    """Compile a kernel; whether it was on disk."""
+    dispatcher.compile(signature)
+    stats = dispatcher.stats
+    assert sum(stats.cache_hits.values()) + sum(stats.cache_misses.values()) == 1
+    return bool(stats.cache_hits)
+
+
+def compiled(*made_for, dtype=types.float32):
+    """Compile a kernel like a new process; whether it was on disk."""
+    return is_read(jit.kernel(kernel, *made_for or (SPEC, TANH)), (dtype[::1],))
+
+
+def test_a_second_process_reads_the_same_machine_code(folder, device):
+    one = device()
+    assert not compiled()
+    (path,) = folder.iterdir()
+    assert path.name.startswith("kernel-")
+    assert path.stat().st_mode & 0o077 == 0
+    assert compiled()
+    assert [path] == list(folder.iterdir())
+    assert len(one.images) == 2
+    assert one.images[0] == one.images[1]
+
+
+def test_another_device_rule_or_type_is_another_file(folder, device):
+    device((9, 0))
+    assert not compiled()
+    assert not compiled(SPEC, ACTIVATIONS["identity"])
+    assert not compiled(SPEC._replace(loss=row_of("huber-identity")), TANH)
+    assert not compiled(dtype=types.float64)
+    device((8, 0))
+    assert not compiled()
+    assert len(list(folder.iterdir())) == 5
+    assert compiled()
+
+
+PROCESS = """
+import hashlib
+import numpy as np
+from test_cubin_cache import SPEC, TANH, Device, is_read, pretend
+from test_kernels import assessing_signature
+from skmlp.backends.cuda.kernels import predict
+device = pretend(Device((9, 0)), setattr)
+kernel = predict.assessing(SPEC, TANH)
+found = is_read(kernel, assessing_signature(np.dtype(np.float32)))
+print(found, hashlib.sha256(device.images[0]).hexdigest())
+"""
+
+
+def in_a_process(script, **variables):
+    """The words that a script prints in a process of its own."""
+    paths = os.pathsep.join(filter(None, sys.path))
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": paths, **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.split()
+
+
+def test_a_real_kernel_in_two_processes(folder, device):
+    first, again = in_a_process(PROCESS), in_a_process(PROCESS, PYTHONHASHSEED="1")
+    assert first[0] == "False"
+    assert again == ["True", first[1]]
+
+
+def test_a_rule_of_ones_own_stays_in_memory(folder, device):
+    device()
+    own = Activation("own", lambda z: z * z, lambda z: z + z, by_input=True)
+    assert not compiled(SPEC, own)
+    assert not compiled(SPEC, own)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_kernel_that_does_not_say_what_it_is_made_for_stays_in_memory():
+    cache = jit.kernel(kernel)._cache
+    assert not isinstance(cache, disk_cache.KernelCache)
+
+
+def test_what_is_not_known_has_no_key():
+    def local(z):
+        return z
+
+    unnamed = eval("lambda z: z", {})
+    unnamed.__module__ = None
+    for function in (local, lambda z: z, unnamed, functools.partial(local), np.sin):
+        own = TANH._replace(value=function)
+        assert cubin_cache.key_of("training", BASE._replace(activations=(own,))) is None
+
+
+def damage_end(content):
+    return content[:-10]
+
+
+def damage_byte(content):
+    return content[:500] + bytes([content[500] ^ 1]) + content[501:]
+
+
+@pytest.mark.parametrize("damage", [damage_end, damage_byte, lambda content: b""])
+def test_a_damaged_file_is_compiled_anew(folder, device, damage):
+    device()
+    compiled()
+    (path,) = folder.iterdir()
+    sound = path.read_bytes()
+    path.write_bytes(damage(sound))
+    assert not compiled()
+    assert compiled()
+
+
+def test_code_that_the_device_does_not_take_is_compiled_anew(
+    folder, device, monkeypatch
+):
+    one = device()
+    compiled()
+    unpacked = cubin_cache.DeviceCache._unpacked
+
+    def failing(*arguments):
+        one.fails = True
+        try:
+            return unpacked(*arguments)
+        finally:
+            one.fails = False
+
+    monkeypatch.setattr(cubin_cache.DeviceCache, "_unpacked", failing)
+    assert not compiled()
+    assert len(one.images) == 2
+
+
+def test_a_kernel_that_cannot_be_written_runs(folder, device, monkeypatch):
+    device()
+
+    def full(*arguments):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(disk_cache.os, "replace", full)
+    assert not compiled()
+    assert list(folder.iterdir()) == []
+
+
+def test_no_folder_no_files(device, monkeypatch, tmp_path):
+    monkeypatch.setenv("SKMLP_CACHE_DIR", "")
+    disk_cache.cache_folder.cache_clear()
+    device()
+    assert not compiled()
+    assert not compiled()
+    monkeypatch.undo()
+    disk_cache.cache_folder.cache_clear()
+
+
+def test_keys_tell_all_that_differs_apart():
+    specs = [
+        BASE,
+        BASE._replace(dtype=np.dtype(np.float64)),
+        BASE._replace(tile=BASE.tile._replace(each=8)),
+        BASE._replace(activations=(TANH,)),
+        BASE._replace(activations=(TANH, ACTIVATIONS["gelu"])),
+        BASE._replace(activations=(ACTIVATIONS["gelu"], TANH)),
+        BASE._replace(loss=row_of("huber-identity")),
+        BASE._replace(loss=row_of("squared_error-relu")),
+        BASE._replace(loss=row_of("squared_error-identity")),
+        *(BASE._replace(**{name: True}) for name in ("softmax", "sparse", "drops")),
+    ]
+    keys = {cubin_cache.key_of("training", spec) for spec in specs}
+    keys.add(cubin_cache.key_of("differentiating", BASE))
+    assert len(keys) == len(specs) + 1
+    assert None not in keys
+    again = cubin_cache.key_of("training", BASE._replace())
+    assert again in keys
+
+
+def test_kernels_have_keys_unless_they_are_simulated(monkeypatch):
+    train.training.cache_clear()
+    assert isinstance(train.training(BASE)._cache, cubin_cache.DeviceCache)
+    monkeypatch.setattr(jit, "SIMULATED", True)
+    train.training.cache_clear()
+    assert not isinstance(train.training(BASE)._cache, disk_cache.KernelCache)
+    train.training.cache_clear()
+
+
+KEY = """
+from skmlp.backends.cuda.runtime import cubin_cache
+from test_kernels import BASE
+print(cubin_cache.key_of("training", BASE))
+"""
+
+
+def test_keys_are_the_same_in_every_process():
+    found = in_a_process(KEY, PYTHONHASHSEED="1")
+    assert " ".join(found) == cubin_cache.key_of("training", BASE)

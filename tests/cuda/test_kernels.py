@@ -1,0 +1,341 @@
+"""The kernels of the CUDA backend as NVIDIA's compiler sees them, without a GPU.
+
+Whether they compile at all, for the types that a launch gives them; that a kernel of
+single precision has no instruction in double precision; that nothing is spilled from
+registers, and that tiles are read from shared memory by wide loads. See
+`tests/cuda/test_compile.py` for the compiler, which has to be installed.
+"""
+
+import os
+
+import numba
+import numpy as np
+import pytest
+from cuda_compiler import (
+    CAPABILITIES,
+    double_precision,
+    instructions,
+    missing_libraries,
+    ptx,
+    resources,
+)
+from numba import types
+from rule_runners import LOSSES, name_of, row_of
+
+from skmlp import Activation, Loss
+from skmlp.backends.cuda import plan
+from skmlp.backends.cuda.kernels import predict, predict_fused, structs, train
+from skmlp.backends.cuda.kernels.spec import Spec
+from skmlp.backends.cuda.runtime import numpy_functions
+from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
+from skmlp.rules.optimizers import OPTIMIZERS
+
+SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
+WHOLE, WHOLES = types.int64, types.int64[::1]
+SCALAR_RULES = tuple(row for row in ACTIVATIONS.values() if row.value is not None)
+TILE = plan.choose_tile(plan.few_for(132))
+BASE = Spec(
+    *(SINGLE, TILE, (ACTIVATIONS["relu"],), False),
+    *(row_of("log_loss-softmax-labels"), "adam"),
+)
+# Registers that a thread can have, and those of a multiprocessor.
+MOST_REGISTERS, ALL_REGISTERS = 255, 65536
+STATIC_SHARED_BYTES = 48 * 1024
+
+
+@pytest.fixture(autouse=True)
+def _compiler():
+    missing = missing_libraries()
+    if missing and os.environ.get("SKMLP_REQUIRE_NVVM"):
+        pytest.fail(f"not there: {missing}")
+    if missing:
+        pytest.skip(f'no {", ".join(missing)}: pip install -e ".[cu13]"')
+
+
+def named(kind, *parts):
+    """Numba's type of a named tuple of the backend's."""
+    return types.NamedTuple(parts, kind)
+
+
+def arguments_of(dtype):
+    """Types of the network, the data, the room and what regularises, by name."""
+    number = numba.from_dtype(dtype)
+    numbers = number[::1]
+    words = (WHOLE, WHOLES, numbers)
+    return {
+        "net": named(structs.Net, *[WHOLES] * 8, numbers),
+        "data": named(structs.Data, numbers, WHOLES, WHOLES, numbers, numbers, WHOLES),
+        "room": named(structs.Room, WHOLES, *[numbers] * 10, WHOLE, WHOLE),
+        "extras": named(structs.Extras, *words, number, number, number),
+        "step": named(structs.Step, numbers, numbers, numbers, number, number),
+        "numbers": numbers,
+    }
+
+
+def training_signature(dtype):
+    found = arguments_of(dtype)
+    names = ("net", "data", "room", "extras", "numbers", "step")
+    return (
+        *(found[name] for name in names),
+        types.UniTuple(WHOLE, 5),
+        types.Array(numba.from_dtype(dtype), 1, "C"),
+    )
+
+
+def predicting_signature(dtype):
+    found = arguments_of(dtype)
+    names = ("net", "data", "room", "extras", "numbers")
+    return (*(found[name] for name in names), WHOLE, *[found["numbers"]] * 3)
+
+
+def assessing_signature(dtype):
+    found = arguments_of(dtype)
+    names = ("net", "data", "room", "numbers")
+    return (*(found[name] for name in names), WHOLE, found["numbers"])
+
+
+def compiled(make, spec, capability=(9, 0)):
+    """PTX of a kernel, by the function that makes it."""
+    if make in (train.training, train.differentiating):
+        return ptx(make(spec).py_func, training_signature(spec.dtype), capability)
+    signature = predicting_signature
+    if make is predict.assessing:
+        signature = assessing_signature
+    row = ACTIVATIONS["softmax"]
+    return ptx(make(spec, row).py_func, signature(spec.dtype), capability)
+
+
+def assert_sound(text, spec, capability=(9, 0), *, has_double=False):
+    """What holds for every kernel."""
+    if spec.dtype == SINGLE:
+        assert bool(double_precision(text)) == has_double
+    used = resources(text, capability)
+    assert 16 <= used.registers <= MOST_REGISTERS
+    assert used.registers * spec.tile.threads <= ALL_REGISTERS
+    assert used.shared_bytes <= STATIC_SHARED_BYTES
+    # What a thread has no register for is what it needs before and after a tile, not
+    # within the loop over strips: so says the disassembler.
+    assert used.spilled_bytes <= 128
+    # A sine of the device's takes a few words.
+    assert used.stack_bytes <= used.spilled_bytes + 32
+    return used
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_training_in_single_precision(capability):
+    text = compiled(train.training, BASE, capability)
+    used = assert_sound(text, BASE, capability)
+    assert used.stack_bytes == used.spilled_bytes == 0
+    found = instructions(text)
+    # Forward, back, and the gradient: a row of a strip of either factor, and a thread's
+    # rows of sums. What is loaded alone are sums over groups and over columns.
+    assert found["ld.shared.v4.f32"] >= 3 * 2
+    assert found["st.shared.v4.f32"] >= 3 * TILE.each
+    assert found["fma.rn.f32"] >= 3 * TILE.each**2
+
+
+def test_training_in_double_precision():
+    spec = BASE._replace(dtype=DOUBLE)
+    text = compiled(train.training, spec)
+    assert_sound(text, spec)
+    assert instructions(text)["ld.shared.v2.f64"] >= 3 * TILE.each
+
+
+OTHERS = {
+    "all activations": {"activations": SCALAR_RULES},
+    "softmax, dropout": {"softmax": True, "drops": True},
+    "batch norm": {"normalization": "batch", "softmax": True},
+    "layer norm, limits": {"normalization": "layer", "limits_gradient": True},
+    "sparse": {"sparse": True},
+    "sparse, limits": {
+        "sparse": True,
+        "limits_gradient": True,
+        "limits_weights": True,
+        "drops": True,
+    },
+    "max_norm": {"limits_weights": True, "intercepts": False},
+    "batch norm, limits, dropout": {
+        "normalization": "batch",
+        "limits_gradient": True,
+        "drops": True,
+        "activations": (ACTIVATIONS["gelu"], ACTIVATIONS["tanh"]),
+    },
+}
+
+
+def other_specs():
+    """Specs that between them have each optimizer, each tile and all that differs."""
+    for number, solver in enumerate(OPTIMIZERS):
+        name = list(OTHERS)[number % len(OTHERS)]
+        spec = BASE._replace(optimizer=solver, **OTHERS[name])
+        capability = CAPABILITIES[number % len(CAPABILITIES)]
+        yield pytest.param(spec, capability, id=f"{solver}, {name}")
+
+
+def test_the_specs_cover_all_that_differs():
+    assert len(OPTIMIZERS) >= len(OTHERS)
+
+
+@pytest.mark.parametrize(("spec", "capability"), list(other_specs()))
+def test_training(spec, capability):
+    assert_sound(compiled(train.training, spec, capability), spec, capability)
+
+
+@pytest.mark.parametrize("dtype", [SINGLE, DOUBLE])
+def test_noise_is_drawn_in_the_precision_of_the_training(dtype):
+    spec = BASE._replace(noisy=True, loaded=True, dtype=dtype)
+    assert_sound(compiled(train.training, spec), spec)
+
+
+@pytest.mark.parametrize("settings", [{}, {"sparse": True, "normalization": "layer"}])
+def test_gradients_over_all_rows(settings):
+    spec = BASE._replace(optimizer=None, **settings)
+    assert_sound(compiled(train.differentiating, spec), spec)
+
+
+OF_LAYERS = [{}, {"sparse": True, "normalization": "layer", "softmax": True}]
+FORWARD = BASE._replace(optimizer=None, activations=SCALAR_RULES, forward_only=True)
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+@pytest.mark.parametrize("settings", OF_LAYERS)
+def test_predictions(settings, capability):
+    spec = FORWARD._replace(**settings)
+    text = compiled(predict.predicting, spec, capability)
+    assert_sound(text, spec, capability)
+    assert instructions(text)["ld.shared.v4.f32"] >= 2
+
+
+def fused_tiles(itemsize):
+    """The tiles of the kernel that predicts in one go, by the widest that they take."""
+    found = {}
+    for units in range(1, 1000):
+        tile = plan.choose_fused_tile((784, units, 10), itemsize)
+        if tile is not None:
+            found[tile] = units
+    return found
+
+
+def assert_fused_sound(spec, tile, capability=(9, 0)):
+    spec = spec._replace(tile=tile)
+    text = compiled(predict_fused.predicting_in_one_go, spec, capability)
+    used = assert_sound(text, spec, capability)
+    assert used.spilled_bytes == 0
+    # No other block is waited for.
+    assert "cudaCG" not in text
+    units = fused_tiles(spec.dtype.itemsize)[tile] + 10
+    dynamic = units * tile.width * spec.dtype.itemsize
+    assert used.shared_bytes + dynamic <= STATIC_SHARED_BYTES
+    return instructions(text)
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+@pytest.mark.parametrize("settings", OF_LAYERS)
+@pytest.mark.parametrize("tile", fused_tiles(4))
+def test_predictions_in_one_go(tile, settings, capability):
+    found = assert_fused_sound(FORWARD._replace(**settings), tile, capability)
+    width = {4: "v4", 2: "v2"}[tile.each]
+    assert found[f"ld.shared.{width}.f32"] >= 2
+
+
+@pytest.mark.parametrize("tile", fused_tiles(8))
+def test_predictions_in_one_go_in_double_precision(tile):
+    spec = FORWARD._replace(dtype=DOUBLE, activations=(ACTIVATIONS["relu"],))
+    assert assert_fused_sound(spec, tile)["ld.shared.v2.f64"] >= 2
+
+
+def test_widths_that_one_block_takes():
+    """In single precision up to 128 units in all layers, in double one such layer."""
+    single, double = (fused_tiles(itemsize) for itemsize in (4, 8))
+    assert [*single] == [*map(plan.Tile._make, [(16, 4, 32, 0), (16, 2, 16, 0)])]
+    assert TILE._replace(few=0) in single
+    assert plan.choose_fused_tile((784, 128, 128, 10), 4) is not None
+    assert double[[*double][-1]] >= 128
+    assert plan.choose_fused_tile((784, 512, 10), 4) is None
+
+
+@pytest.mark.parametrize("row", LOSSES, ids=name_of)
+def test_losses(row):
+    spec = BASE._replace(optimizer=None, loss=row)
+    assert_sound(compiled(predict.assessing, spec), spec)
+
+
+@pytest.mark.parametrize("name", [*ACTIVATIONS, *OUTPUT_ONLY])
+def test_activations_of_outputs(name):
+    row = ACTIVATIONS.get(name) or OUTPUT_ONLY[name]
+    made = predict.assessing(BASE._replace(optimizer=None), row)
+    text = ptx(made.py_func, assessing_signature(SINGLE))
+    assert double_precision(text) == []
+
+
+# As users write them: with NumPy's functions, and Python's numbers.
+OWN = Activation(
+    *("own", lambda z: np.sin(z) + 0.1 * z, lambda z: np.cos(z) + 0.1), by_input=True
+)
+COSH = Loss(
+    *("cosh", "identity"),
+    lambda y, z: np.cosh(z - y) - 1,
+    lambda y, z: np.sinh(z - y),
+)
+
+
+def test_rules_of_ones_own():
+    spec = BASE._replace(activations=(OWN,), loss=COSH)
+    text = compiled(train.training, spec)
+    # A number of Python's is one of double precision.
+    assert_sound(text, spec, has_double=True)
+
+
+OF_TWO = ("arctan2", "heaviside", "hypot", "logaddexp", "maximum", "minimum", "power")
+
+
+def calls_of_numpy():
+    """A rule for each function of NumPy's, as a user would write it."""
+    others = {"clip": "np.clip(z, -1, 1)", "where": "np.where(z > 0, z, 0)"}
+    for name in (*numpy_functions.SAME, *numpy_functions.OWN):
+        if not isinstance(getattr(np, name), np.ufunc) and name not in others:
+            continue
+        arguments = "z, 0.5" if name in OF_TWO else "z"
+        call = others.get(name, f"np.{name}({arguments})")
+        yield name, eval(f"lambda z: {call} + z", {"np": np})
+
+
+NUMPY_RULES = [Activation(name, rule, rule) for name, rule in calls_of_numpy()]
+
+
+def test_there_are_rules_that_call_numpy():
+    assert len(NUMPY_RULES) >= 35
+
+
+@pytest.mark.parametrize("first", range(0, len(NUMPY_RULES), 10))
+def test_functions_of_numpy_in_rules_of_ones_own(first):
+    rules = tuple(NUMPY_RULES[first : first + 10])
+    spec = BASE._replace(optimizer=None, activations=rules)
+    text = compiled(predict.predicting, spec)
+    assert resources(text).registers > 0
+
+
+def test_functions_of_numpy_that_a_device_does_not_have_are_named():
+    row = Activation("bad", lambda z: np.sinc(z), lambda z: np.sinc(z))
+    made = predict.assessing(BASE._replace(optimizer=None), row)
+    with pytest.raises(AttributeError, match=r"A rule on a GPU cannot call np\.sinc"):
+        ptx(made.py_func, assessing_signature(SINGLE))
+
+
+VALUES = [-np.inf, -2.5, -1.0, -0.25, 0.0, 0.25, 1.0, 2.5, np.inf, np.nan]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", numpy_functions.OWN)
+def test_functions_of_numpy_are_as_in_numpy(name, dtype):
+    values = [dtype(value) for value in VALUES]
+    rest = {"clip": (dtype(-1), dtype(1))}.get(name, ())
+    pairs = [(value, *rest) for value in values]
+    if name in OF_TWO:
+        pairs = [(x, y) for x in values for y in values]
+    if name == "where":
+        pairs = [(x > 0, x, -x) for x in values]
+    with np.errstate(all="ignore"):
+        for pair in pairs:
+            found = numpy_functions.OWN[name](*pair)
+            np.testing.assert_allclose(found, getattr(np, name)(*pair), rtol=1e-6)

@@ -1,0 +1,521 @@
+"""The program of single operations, against the definition and the kernel of spans.
+
+It is meant for steps that no simulator can bear; here it has to train small networks.
+"""
+
+import itertools
+import sys
+import types
+
+import numpy as np
+import pytest
+from gpu_fixtures import (
+    BLOCKS,
+    SOFTMAX,
+    SQUARED,
+    WIDE,
+    WIDE_BATCH,
+    Course,
+    assert_equals_reference,
+    assert_near,
+    on_device,
+    optimizer_for,
+    parameters_for,
+    problem_of,
+    train,
+)
+from host_cublas import HostLibrary
+from numpy.testing import assert_allclose, assert_array_equal
+from rule_runners import LOSSES, name_of
+
+from skmlp.backends import reference
+from skmlp.backends.cuda import plan, session, workspace
+from skmlp.backends.cuda.kernels import ops
+from skmlp.backends.cuda.programs import matmul
+from skmlp.backends.cuda.programs.per_op import Stepwise
+from skmlp.backends.cuda.runtime import cublas, graph
+from skmlp.rules.optimizers import OPTIMIZERS
+
+TILE = 8
+SIZES = [1, TILE - 1, TILE, TILE + 1]
+TWO_WARPS = (8, 2, 8)
+
+
+@pytest.fixture(autouse=True)
+def steps(monkeypatch):
+    """Every training is stepwise; a list of the rows of each of its batches."""
+    rows, step = [], Stepwise._step
+
+    def counting(self, n):
+        rows.append(n)
+        return step(self, n)
+
+    monkeypatch.setattr(plan, "STEPWISE_FLOP", 0)
+    monkeypatch.setattr(Stepwise, "_step", counting)
+    return rows
+
+
+def assert_stepwise_equals_reference(steps, problem, **settings):
+    assert_equals_reference(problem, **settings)
+    assert steps
+
+
+@pytest.mark.parametrize("row", LOSSES, ids=name_of)
+def test_losses(row, steps):
+    is_sparse = LOSSES.index(row) % 3 == 1
+    problem = problem_of(row, weighted=True, is_sparse=is_sparse)
+    assert_stepwise_equals_reference(steps, problem)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("depth", range(4))
+def test_depths(depth, dtype, steps):
+    names = ("softmax", "relu", "gelu")[:depth]
+    problem = problem_of(SOFTMAX, names)
+    assert_stepwise_equals_reference(steps, problem, dtype=dtype)
+
+
+@pytest.mark.parametrize("solver", OPTIMIZERS)
+@pytest.mark.parametrize("limit", [np.inf, 0.5])
+def test_optimizers(solver, limit, steps):
+    problem = problem_of(activations=("relu", "gelu"), max_grad_norm=limit)
+    assert_stepwise_equals_reference(steps, problem, solver=solver)
+
+
+@pytest.mark.parametrize("n_features", SIZES)
+@pytest.mark.parametrize("batch_size", SIZES)
+def test_sizes_around_a_tile(batch_size, n_features, steps):
+    # 19 rows: the last batch is short by another number each time, or of one row.
+    problem = problem_of(n_rows=19, n_features=n_features)
+    assert_stepwise_equals_reference(steps, problem, batch_size=batch_size)
+    rest = 19 % batch_size
+    assert steps.count(rest) == (2 if rest else 0)
+
+
+@pytest.mark.parametrize("normalization", ["batch", "layer"])
+@pytest.mark.parametrize("units", [(1, 9), (7, 8), (9, 1)])
+def test_units_around_a_tile(units, normalization, steps):
+    problem = problem_of(
+        SQUARED, ("tanh", "relu"), units=units, normalization=normalization
+    )
+    assert_stepwise_equals_reference(steps, problem)
+
+
+@pytest.mark.parametrize("normalization", [None, "batch", "layer"])
+@pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])
+@pytest.mark.parametrize("limit", [np.inf, 0.5])
+def test_without_intercepts(limit, is_sparse, normalization, steps):
+    problem = problem_of(
+        intercepts=False,
+        is_sparse=is_sparse,
+        normalization=normalization,
+        max_grad_norm=limit,
+    )
+    assert_stepwise_equals_reference(steps, problem)
+
+
+REGULARISATIONS = {
+    "dropout": {"dropout": (0.3, 0.6)},
+    "noise": {"input_noise": 0.2},
+    "max_norm": {"max_norm": 0.7},
+    "max_grad_norm": {"max_grad_norm": 0.3},
+    "all": {
+        "dropout": (0.3, 0.2),
+        "input_noise": 0.1,
+        "max_norm": 0.7,
+        "max_grad_norm": 0.3,
+    },
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("normalization", [None, "batch", "layer"])
+@pytest.mark.parametrize("what", REGULARISATIONS)
+def test_regularisation(what, normalization, dtype, steps):
+    problem = problem_of(
+        *(SOFTMAX, ("softmax", "gelu")),
+        normalization=normalization,
+        weighted=True,
+        seed=12345,
+        **REGULARISATIONS[what],
+    )
+    assert_stepwise_equals_reference(steps, problem, dtype=dtype)
+
+
+@pytest.mark.parametrize("name", ["dropout", "max_norm", "max_grad_norm"])
+def test_regularisation_of_sparse_rows(name, steps):
+    problem = problem_of(
+        SQUARED, ("softmax", "silu"), is_sparse=True, seed=7, **REGULARISATIONS[name]
+    )
+    assert_stepwise_equals_reference(steps, problem)
+
+
+# Between them they have all that happens in a training.
+PROBLEMS = {
+    "batch norm": (
+        *(SOFTMAX, ("relu", "softmax")),
+        {"normalization": "batch", "dropout": (0.3, 0.2), "weighted": True},
+    ),
+    "layer norm, noise, limits": (
+        *(SQUARED, ("gelu", "tanh")),
+        {
+            "normalization": "layer",
+            "input_noise": 0.1,
+            "max_norm": 0.8,
+            "max_grad_norm": 0.4,
+        },
+    ),
+    "sparse": (SOFTMAX, ("softmax",), {"is_sparse": True}),
+    "no hidden layer": (SQUARED, (), {"weighted": True}),
+}
+every_problem = pytest.mark.parametrize("what", PROBLEMS)
+
+
+def named(what):
+    row, activations, settings = PROBLEMS[what]
+    return problem_of(row, activations, n_rows=14, n_features=9, **settings)
+
+
+@pytest.mark.usefixtures("any_order")
+@every_problem
+def test_no_races_in_any_order(what, steps):
+    assert_stepwise_equals_reference(steps, named(what), batch_size=6)
+
+
+@pytest.mark.needs_simulator
+@every_problem
+def test_blocks_of_several_warps(monkeypatch, what, steps):
+    monkeypatch.setattr(plan, "_SIMULATED", TWO_WARPS)
+    assert_stepwise_equals_reference(steps, named(what))
+
+
+@pytest.mark.needs_simulator
+def test_more_partial_sums_than_a_warp_adds_up(monkeypatch, steps):
+    monkeypatch.setattr(plan, "_SIMULATED", TWO_WARPS)
+    monkeypatch.setattr(ops, "_WEIGHTS_EACH", 1)
+    ops.operation.cache_clear()
+    problem = problem_of(n_features=40, units=(30,), max_grad_norm=0.4)
+    assert_stepwise_equals_reference(steps, problem)
+    ops.operation.cache_clear()
+
+
+@pytest.mark.needs_simulator
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@every_problem
+def test_products_as_cublas_is_told_them(monkeypatch, what, dtype, steps):
+    """All of the program but NVIDIA's own code: memory is the simulator's."""
+    library = HostLibrary()
+
+    def address(array, start=0):
+        return array.__array_interface__["data"][0] + int(start) * array.dtype.itemsize
+
+    def choose(spec, order, stream, tf32):
+        return cublas.Products(library, spec.dtype, 0, tf32)
+
+    monkeypatch.setattr(cublas, "_address", address)
+    monkeypatch.setattr(matmul, "choose", choose)
+    assert_stepwise_equals_reference(steps, named(what), dtype=dtype)
+    gemm = "cublasSgemm_v2" if dtype == np.float32 else "cublasDgemm_v2"
+    assert library.calls.count(gemm) >= 2 * len(steps)
+    assert library.calls[-1] == "cublasDestroy_v2"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@every_problem
+def test_the_same_as_in_one_launch_but_for_rounding(monkeypatch, what, dtype, steps):
+    stepwise = train(on_device(), named(what), dtype=dtype)
+    n_steps = len(steps)
+    monkeypatch.setattr(plan, "STEPWISE_FLOP", np.inf)
+    spanwise = train(on_device(), named(what), dtype=dtype)
+    assert len(steps) == n_steps > 0
+    assert_near(stepwise, spanwise, 1e-9 if dtype == np.float64 else 1e-3)
+
+
+def assert_same_bits(mine, theirs):
+    for name, one, other in zip(Course._fields, mine, theirs, strict=True):
+        assert_array_equal(one, other, err_msg=name)
+
+
+@every_problem
+def test_bits_do_not_depend_on_the_number_of_blocks(monkeypatch, what):
+    row, activations, settings = PROBLEMS[what]
+    problem = problem_of(row, activations, **WIDE, **settings)
+    courses = []
+    for number in BLOCKS:
+        monkeypatch.setattr(plan, "blocks_for", lambda n, _, k=number: min(n, k))
+        courses.append(train(on_device(), problem, batch_size=WIDE_BATCH))
+    assert_near(courses[0], train(reference, problem, batch_size=WIDE_BATCH), 1e-9)
+    for other in courses[1:]:
+        assert_same_bits(other, courses[0])
+
+
+@every_problem
+def test_spans_may_be_cut_anywhere(monkeypatch, what):
+    whole = train(on_device(), named(what))
+    assert_same_bits(train(on_device(), named(what), cuts=(1, 3)), whole)
+    monkeypatch.setattr(workspace, "_MOST_BATCHES", 2)
+    assert_same_bits(train(on_device(), named(what)), whole)
+
+
+@pytest.mark.parametrize("n_rows", [12, 14])
+def test_recorded_once_a_size_and_launched_for_all_batches_but_the_first(
+    monkeypatch, n_rows, steps
+):
+    recorded = []
+
+    class Recorded:
+        def __init__(self, stream, operations):
+            self.operations, self.launches, self.closed = operations, 0, False
+            recorded.append(self)
+
+        def launch(self):
+            self.launches += 1
+            self.operations()
+
+        def close(self):
+            self.closed = True
+
+    monkeypatch.setattr(graph, "record", Recorded)
+    train(on_device(), problem_of(n_rows=n_rows), batch_size=4)
+    assert all(one.closed for one in recorded)
+    # Two epochs of three batches of 4 rows, and one of the 2 that are left.
+    assert [one.launches for one in recorded] == ([5, 1] if n_rows == 14 else [5])
+    assert steps.count(4) == 2 * 3
+    assert steps.count(2) == (2 if n_rows == 14 else 0)
+
+
+@pytest.mark.parametrize(("calls", "batch"), [(0, 0), (1, 1), (3, 2)])
+def test_nothing_is_left_of_a_batch_that_is_interrupted(monkeypatch, calls, batch):
+    """The first of a size, whose operations are launched one by one: 0 and 2 here."""
+    made, advancing = [], ops.advancing
+
+    def interrupted():
+        if len(made) == calls:
+            raise KeyboardInterrupt
+        made.append(batch)
+        return advancing()
+
+    problem = problem_of(n_rows=10)
+    vector = parameters_for(problem.network)
+    whole = optimizer_for("adam", vector.size)
+    with on_device().open_session(problem, vector) as opened:
+        rates = whole.rates((0, 3), 3)
+        if batch > 0:
+            opened.train(whole, problem.rows, 4, (0, batch), rates[:batch], 0.0)
+        expected = opened.parameters
+    optimizer = optimizer_for("adam", vector.size)
+    rates = optimizer.rates((0, 3), 3)
+    monkeypatch.setattr(graph, "record", WholeOrNothing)
+    monkeypatch.setattr(ops, "advancing", interrupted)
+    with on_device().open_session(problem, vector) as opened:
+        with pytest.raises(KeyboardInterrupt):
+            opened.train(optimizer, problem.rows, 4, (0, 3), rates, 0.0)
+        assert_array_equal(opened.parameters, expected)
+    assert_array_equal(optimizer.slots, whole.slots)
+
+
+class WholeOrNothing(graph.Repeated):
+    """As a recording is: interrupted before it is launched, if at all.
+
+    So a batch that is launched asks for the end of a step twice.
+    """
+
+    def __init__(self, stream, step):
+        super().__init__(lambda: (ops.advancing(), step()))
+
+
+def test_another_optimizer_is_recorded_anew(steps):
+    problem, found = problem_of(), []
+    for backend in (reference, on_device()):
+        vector = parameters_for(problem.network)
+        optimizers = [optimizer_for("adam", vector.size) for _ in range(2)]
+        with backend.open_session(problem, vector) as opened:
+            for optimizer in (*optimizers, *optimizers):
+                rates = optimizer.rates((0, 3), 3)
+                opened.train(optimizer, problem.rows, 4, (0, 3), rates, 0.0)
+            parameters = np.array(opened.parameters)
+        found.append((parameters, *(one.slots for one in optimizers)))
+    assert steps
+    for expected, got in zip(*found, strict=True):
+        assert_allclose(got, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_programs_are_closed(monkeypatch, fails):
+    closed, close = [], Stepwise.close
+    monkeypatch.setattr(
+        Stepwise, "close", lambda self: (closed.append(self), close(self))
+    )
+    problem = problem_of()
+    vector = parameters_for(problem.network)
+    optimizer = optimizer_for("adam", vector.size)
+
+    def fit():
+        with on_device().open_session(problem, vector) as opened:
+            rates = optimizer.rates((0, 3), 3)
+            opened.train(optimizer, problem.rows, 4, (0, 3), rates, 0.0)
+            if fails:
+                raise InterruptedError
+
+    if fails:
+        with pytest.raises(InterruptedError):
+            fit()
+    else:
+        fit()
+    assert len(closed) == 1
+    assert optimizer.slots.any() != fails
+
+
+def work(*sizes, rows=4096, is_sparse=False):
+    return plan.Work(rows, list(itertools.pairwise(sizes)), is_sparse)
+
+
+def test_operations_of_a_step():
+    # Forward and gradient of both layers, and the deltas between them.
+    assert work(3, 5, 2, rows=7).flop == 2 * 7 * (2 * 3 * 5 + 3 * 5 * 2)
+
+
+def test_who_trains(monkeypatch):
+    monkeypatch.undo()
+    assert plan.choose_program(work(784, 1024, 1024, 10), False) == "stepwise"
+    small = work(784, 256, 10, rows=200)
+    assert plan.choose_program(small, False) == "spanwise"
+    assert plan.choose_program(small, True) == "stepwise"
+
+
+def test_tf32_is_handed_to_the_products(monkeypatch):
+    monkeypatch.undo()
+    seen, choose = [], session.Stepwise.__init__
+
+    def noting(self, fit, work, spec, tf32):
+        seen.append(tf32)
+        choose(self, fit, work, spec, tf32)
+
+    monkeypatch.setattr(Stepwise, "__init__", noting)
+    problem = problem_of()
+    train(on_device(), problem._replace(products="tf32"), dtype=np.float32)
+    train(on_device(), problem, dtype=np.float32)
+    assert seen == [True]
+
+
+class Driver(types.ModuleType):
+    """The driver's functions of graphs; `calls` has all that was called."""
+
+    class CUresult:
+        CUDA_SUCCESS = types.SimpleNamespace(name="CUDA_SUCCESS")
+        BAD = types.SimpleNamespace(name="CUDA_ERROR_STREAM_CAPTURE_INVALIDATED")
+
+    class CUstreamCaptureMode:
+        CU_STREAM_CAPTURE_MODE_THREAD_LOCAL = "mode"
+
+    RESULTS = {"cuStreamEndCapture": ("graph",), "cuGraphInstantiate": ("exec",)}
+
+    def __init__(self, fails=""):
+        super().__init__("driver")
+        self.calls = []
+        for name in (
+            *("cuStreamBeginCapture", "cuStreamEndCapture", "cuGraphInstantiate"),
+            *("cuGraphLaunch", "cuGraphDestroy", "cuGraphExecDestroy"),
+        ):
+            setattr(self, name, self._function(name, name == fails))
+
+    def _function(self, name, fails):
+        values = self.RESULTS.get(name, ())
+
+        def call(*arguments):
+            self.calls.append((name, *arguments))
+            if fails:
+                return (self.CUresult.BAD, *(None for _ in values))
+            return (self.CUresult.CUDA_SUCCESS, *values)
+
+        return call
+
+    @staticmethod
+    def CUstream(handle):
+        return f"stream {handle}"
+
+
+@pytest.fixture
+def driver(monkeypatch):
+    """``driver(fails)``: a driver in the place of the real one."""
+
+    def driver(fails=""):
+        made = Driver(fails)
+        bindings = types.ModuleType("cuda.bindings")
+        bindings.driver = made
+        package = types.ModuleType("cuda")
+        package.bindings = bindings
+        for module in (package, bindings):
+            monkeypatch.setitem(sys.modules, module.__name__, module)
+        monkeypatch.setitem(sys.modules, "cuda.bindings.driver", made)
+        return made
+
+    return driver
+
+
+BEGIN = ("cuStreamBeginCapture", "stream 7", "mode")
+END = ("cuStreamEndCapture", "stream 7")
+INSTANTIATE = ("cuGraphInstantiate", "graph", 0)
+DESTROY = ("cuGraphDestroy", "graph")
+
+
+def test_a_graph_is_recorded_launched_and_given_back(driver):
+    made = driver()
+    one = graph.Graph(7, lambda: made.calls.append("operations"))
+    assert made.calls == [BEGIN, "operations", END, INSTANTIATE, DESTROY]
+    one.launch()
+    assert made.calls[-1] == ("cuGraphLaunch", "exec", "stream 7")
+    one.close()
+    one.close()
+    assert made.calls[5:] == [made.calls[5], ("cuGraphExecDestroy", "exec")]
+
+
+def test_operations_that_fail_end_the_recording(driver):
+    made = driver()
+
+    def fail():
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        graph.Graph(7, fail)
+    assert made.calls == [BEGIN, END, DESTROY]
+
+
+@pytest.mark.parametrize(
+    ("fails", "calls"),
+    [
+        ("cuStreamBeginCapture", [BEGIN]),
+        ("cuStreamEndCapture", [BEGIN, END]),
+        ("cuGraphInstantiate", [BEGIN, END, INSTANTIATE, DESTROY]),
+    ],
+)
+def test_a_driver_that_fails_is_named(driver, fails, calls):
+    made = driver(fails)
+    message = f"{fails} returned CUDA_ERROR_STREAM_CAPTURE_INVALIDATED"
+    with pytest.raises(RuntimeError, match=message):
+        graph.Graph(7, lambda: None)
+    assert made.calls == calls
+
+
+def test_giving_back_hides_no_other_error(driver):
+    driver("cuGraphExecDestroy")
+    graph.Graph(7, lambda: None).close()
+
+
+@pytest.mark.needs_gpu
+@every_problem
+def test_a_recorded_step_is_the_step(monkeypatch, what):
+    recorded = train(on_device(), named(what), batch_size=2)
+    monkeypatch.setattr(
+        graph, "record", lambda stream, operations: graph.Repeated(operations)
+    )
+    assert_same_bits(train(on_device(), named(what), batch_size=2), recorded)
+
+
+@pytest.mark.needs_gpu
+def test_tf32_is_near():
+    problem = problem_of(n_rows=256, n_features=32, units=(64,))
+    expected = train(reference, problem, batch_size=64, solver="sgd")
+    tf32 = problem._replace(products="tf32")
+    course = train(on_device(), tf32, batch_size=64, solver="sgd", dtype=np.float32)
+    assert_near(course, expected, 0.02)

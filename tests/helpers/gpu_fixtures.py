@@ -1,0 +1,143 @@
+"""What the tests of the CUDA backend train, and how it is held against the definition.
+
+Sizes are those at which the simulator's tiles of 8 rows and columns are cut off on all
+sides. Numbers that nobody has written are nan in the simulator, so whatever equals the
+definition has read none of them.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.testing import assert_allclose
+from rule_runners import outputs_of, parameters_of, row_of, targets_of
+from scipy import sparse
+
+from skmlp import MLPRegressor
+from skmlp.backends import Problem, Regularisation, get_backend, reference
+from skmlp.network import Network, layout, norms, views
+from skmlp.training.optimizer_state import Optimizer, make_recipe
+
+SOFTMAX = row_of("log_loss-softmax-labels")
+SQUARED = row_of("squared_error-identity")
+UNITS = (6, 9, 5)
+# Numbers of blocks that may not change a bit, and the smallest sizes that have three
+# times three tiles, whole and cut off, in the products of a layer: work for all.
+BLOCKS = (1, 4, 8)
+WIDE, WIDE_BATCH = {"n_rows": 19, "n_features": 17, "units": (17, 9)}, 17
+
+
+def problem_of(
+    row=SOFTMAX,
+    activations=("tanh",),
+    *,
+    n_rows=11,
+    n_features=5,
+    units=UNITS,
+    parameters=None,
+    weighted=False,
+    is_sparse=False,
+    intercepts=True,
+    normalization=None,
+    **regularisation,
+):
+    """A problem in double precision, all its numbers from a fixed seed."""
+    rng = np.random.default_rng(3)
+    targets = targets_of(row, n_rows, rng)
+    sizes = (n_features, *units[: len(activations)])
+    network = Network(
+        *((*sizes, outputs_of(row, targets.shape[1])), tuple(activations), row),
+        *(row.output, parameters or parameters_of(row), intercepts, normalization),
+    )
+    x = rng.normal(size=(n_rows, n_features))
+    if is_sparse:
+        x = sparse.csr_array(x * (rng.random(x.shape) < 0.4))
+    weights = rng.uniform(0.2, 3, n_rows) if weighted else None
+    extras = Regularisation(**regularisation)
+    return Problem(network, x, targets, weights, np.arange(n_rows), 0.3, extras)
+
+
+def parameters_for(network):
+    """Parameters of which none is zero, but the biases where none are trained."""
+    vector = np.random.default_rng(1).normal(size=layout(network).size) * 0.5
+    for part in norms(network, vector).means:
+        part *= 0.1
+    for part in (*norms(network, vector).scales, *norms(network, vector).variances):
+        part[:] = 1 + 0.2 * np.abs(part)
+    if not network.intercepts:
+        for part in views(network, vector)[1]:
+            part[:] = 0
+    return vector
+
+
+def cast(problem, dtype):
+    """A problem in another precision."""
+    weights = None if problem.weights is None else problem.weights.astype(dtype)
+    return problem._replace(
+        x=problem.x.astype(dtype),
+        targets=problem.targets.astype(dtype),
+        weights=weights,
+    )
+
+
+def optimizer_for(name, size, dtype=np.float64):
+    """An optimizer whose rate changes from step to step, and with decay of weights."""
+    settings = MLPRegressor(
+        solver=name,
+        learning_rate="exponential",
+        learning_rate_init=0.02,
+        decay_epochs=3,
+        weight_decay=0.5,
+        beta_2=0.99,
+    )
+    return Optimizer(make_recipe(settings), size, dtype)
+
+
+class Course(NamedTuple):
+    """What is left of a training."""
+
+    loss: float
+    parameters: np.ndarray
+    slots: np.ndarray
+    raw: np.ndarray
+
+
+def train(backend, problem, *, solver="adam", batch_size=4, cuts=(), dtype=np.float64):
+    """Two epochs, each in another order; `cuts` are where spans of batches end."""
+    problem = cast(problem, dtype)
+    vector = parameters_for(problem.network).astype(dtype)
+    optimizer = optimizer_for(solver, vector.size, dtype)
+    n_batches = -(-len(problem.rows) // batch_size)
+    ends = (*cuts, n_batches)
+    loss = 0.0
+    with backend.open_session(problem, vector) as session:
+        for epoch in range(2):
+            order = np.random.default_rng(epoch).permutation(problem.rows)
+            for span in zip((0, *cuts), ends, strict=True):
+                rates = optimizer.rates(span, n_batches)
+                loss = session.train(optimizer, order, batch_size, span, rates, loss)
+        parameters = np.array(session.parameters)
+        raw = session.outputs(problem.x, np.array([2, 0, 4]))
+    return Course(loss, parameters, optimizer.slots, raw)
+
+
+def on_device():
+    """The backend of the tests' device."""
+    return get_backend("cuda")
+
+
+def assert_near(got, expected, rtol):
+    """Whether two trainings came to the same, relative to each array's largest."""
+    for name, mine, theirs in zip(Course._fields, got, expected, strict=True):
+        atol = rtol * np.max(np.abs(theirs), initial=0.0)
+        assert_allclose(mine, theirs, rtol=rtol, atol=atol, err_msg=name)
+
+
+def assert_equals_reference(problem, *, dtype=np.float64, rtol=1e-9, **settings):
+    """Train on the device and by the definition."""
+    expected = train(reference, problem, **settings)
+    start = parameters_for(problem.network)
+    assert np.isfinite(expected.parameters).all()
+    assert not np.array_equal(expected.parameters, start)
+    got = train(on_device(), problem, dtype=dtype, **settings)
+    assert got.parameters.dtype == got.slots.dtype == got.raw.dtype == dtype
+    assert_near(got, expected, rtol if dtype == np.float64 else 1e-3)

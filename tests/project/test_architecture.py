@@ -1,0 +1,173 @@
+"""Imports run downward only: neither upward nor sideways.
+
+A test on the syntax trees, because this rule is what keeps a new backend or a new
+activation to one place, and a single convenient import upward would undo it.
+"""
+
+import ast
+from pathlib import Path
+
+import skmlp
+
+PACKAGE = Path(skmlp.__file__).parent
+
+# Of a package the names that stand directly in it, from the top to the bottom. A module
+# may import from the lines below its own; names in one line do not know each other.
+# Packages that are not listed have no order of their own, only no circles.
+ORDER = {
+    "skmlp": [
+        ["__init__"],
+        ["_precompile"],
+        ["estimators"],
+        ["training"],
+        ["backends"],
+        ["network"],
+        ["rules"],
+        ["compiler"],
+        ["exceptions"],
+    ],
+    "skmlp.estimators": [
+        ["__init__"],
+        ["diagnosis"],
+        ["classifier", "regressor"],
+    ],
+    "skmlp.backends": [
+        ["reference", "cpu", "cuda"],
+        ["__init__", "threads"],
+    ],
+    "skmlp.backends.cpu": [
+        ["__init__"],
+        ["session"],
+        ["workspace"],
+        ["kernels"],
+        ["plan", "gemm", "threads"],
+        ["intrinsics"],
+    ],
+    "skmlp.compiler": [
+        ["jit"],
+        ["deferred_linking", "disk_cache"],
+        ["pipeline", "struct_pointer", "__init__"],
+    ],
+}
+COMPILED = (
+    "skmlp.backends.cpu",
+    "skmlp.backends.cuda",
+    "skmlp.compiler",
+    "skmlp.training.shuffling",
+)
+COMPILERS = {"numba", "llvmlite"}
+
+
+def module_name(path):
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+
+
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imported_names(text):
+    """Names of all modules that a source imports, wherever in it."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def imports(text):
+    """Modules of the package that a source imports."""
+    names = set(imported_names(text))
+    found = names & MODULES.keys()
+    # ``from package import name``: the package's own file only where it has the name.
+    packages = {name for name in names if f"{name}.__init__" in MODULES}
+    with_children = {name.rpartition(".")[0] for name in found | packages}
+    return found | {f"{name}.__init__" for name in packages - with_children}
+
+
+def diverging(module, other):
+    """The package in which two modules part, and their names in it."""
+    one, two = module.split("."), other.split(".")
+    depth = next(i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b)
+    return ".".join(one[:depth]), one[depth], two[depth]
+
+
+def level(package, name):
+    """Number of the line in which a name stands; None where it is not listed."""
+    return next((i for i, line in enumerate(ORDER[package]) if name in line), None)
+
+
+def violations(module, text):
+    """The imports of a module that run upward or sideways, as sentences."""
+    for other in imports(text) - {module}:
+        package, name, other_name = diverging(module, other)
+        if package not in ORDER:
+            continue
+        own, below = level(package, name), level(package, other_name)
+        if own is not None and below is not None and own >= below:
+            yield f"{module} imports {other}"
+
+
+def test_imports_run_downward():
+    found = [
+        sentence
+        for module, path in MODULES.items()
+        for sentence in violations(module, path.read_text())
+    ]
+    assert not found
+
+
+def test_every_listed_name_exists_and_every_name_is_listed():
+    for package, lines in ORDER.items():
+        folder = PACKAGE.parent.joinpath(*package.split("."))
+        present = {path.stem for path in folder.iterdir()} - {"__pycache__"}
+        listed = {name for line in lines for name in line}
+        assert listed <= present
+        if package != "skmlp.estimators":
+            optional = {"__init__"} if (folder / "__init__.py").exists() else set()
+            assert present - listed <= optional | {"py"}, package
+
+
+def test_upward_and_sideways_imports_would_be_found():
+    upward = "def f():\n    from skmlp.estimators.base import BaseMLP\n"
+    assert list(violations("skmlp.training.lbfgs", upward))
+    sideways = "from skmlp.backends.cpu import plan\n"
+    assert list(violations("skmlp.backends.cuda.plan", sideways))
+    assert not list(violations("skmlp.backends.cpu.session", sideways))
+
+
+def test_no_circles():
+    below = {module: imports(path.read_text()) for module, path in MODULES.items()}
+    done, open_modules = set(), []
+
+    def visit(module):
+        if module in done:
+            return
+        assert module not in open_modules, [*open_modules, module]
+        open_modules.append(module)
+        for other in below[module] - {module}:
+            visit(other)
+        done.add(open_modules.pop())
+
+    for module in MODULES:
+        visit(module)
+
+
+def test_only_compiled_code_imports_the_compiler():
+    found = {
+        module
+        for module, path in MODULES.items()
+        if not module.startswith(COMPILED)
+        and {name.partition(".")[0] for name in imported_names(path.read_text())}
+        & COMPILERS
+    }
+    assert not found
+
+
+def test_every_file_says_why_it_is_and_stays_small():
+    for module, path in MODULES.items():
+        text = path.read_text()
+        assert ast.get_docstring(ast.parse(text)), module
+        # The estimators' files are long by their docstrings and parameter lists.
+        assert len(text.splitlines()) <= 450, module

@@ -1,0 +1,45 @@
+"""The examples are what a new user runs first, so they run here as the user runs them.
+
+Each is a process of its own: it must end well, print the line that it exists for and
+print nothing to the error stream, where warnings go.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import skmlp
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+# The examples use the skmlp that the tests use, installed or not.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(skmlp.__file__).parent.parent)}
+KEY_LINES = {
+    "quickstart.py": r"skmlp is [\d.]+ times as fast",
+    "grid_search.py": r"best parameters \{'mlp__alpha'",
+    "imbalanced.py": r"skmlp, balanced +0\.[89]\d+ +0\.\d+",
+}
+
+
+def test_every_example_is_listed():
+    assert {path.name for path in EXAMPLES.glob("*.py")} == set(KEY_LINES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(KEY_LINES))
+def test_example_runs(name, tmp_path):
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / name],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    assert re.search(KEY_LINES[name], done.stdout)

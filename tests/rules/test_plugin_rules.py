@@ -1,0 +1,139 @@
+"""A row that is added to a table is allowed, documented and tested by being there."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import plugin_rules
+import pytest
+from sklearn.utils._param_validation import InvalidParameterError
+
+from skmlp import MLPClassifier, MLPRegressor
+from skmlp.backends import _MODULES
+from skmlp.estimators.docs import with_shared_docs
+from skmlp.rules import losses
+
+TESTS = Path(__file__).parents[1]
+X = np.random.default_rng(0).normal(size=(60, 3))
+Y = X[:, 0] - X[:, 1] ** 2
+ADDED = {
+    "activation": plugin_rules.ACTIVATION.name,
+    "loss": plugin_rules.LOSS.name,
+    "solver": plugin_rules.OPTIMIZER.name,
+    "learning_rate": plugin_rules.SCHEDULE.name,
+    "weight_init": plugin_rules.SCHEME.name,
+}
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_row_added_at_run_time_is_an_allowed_value(monkeypatch, backend, dtype):
+    monkeypatch.setitem(_MODULES, "cpu", f"skmlp.backends.{backend}")
+    # A rate at which roundings do not decide where it ends.
+    settings = {"hidden_layer_sizes": (20,), "learning_rate_init": 0.02}
+    model = MLPRegressor(random_state=0, dtype=dtype, **settings)
+    for name, value in ADDED.items():
+        with pytest.raises(InvalidParameterError, match=rf"The '{name}' parameter of"):
+            model.set_params(**{name: value}).fit(X, Y)
+        model.set_params(**{name: getattr(MLPRegressor(), name)})
+    plugin_rules.add(monkeypatch)
+    model.set_params(**ADDED).fit(X, Y)
+    assert model.score(X, Y) > 0.9
+    assert model.history_["learning_rate"][-1] == 0.01
+    for name in ADDED:
+        with pytest.raises(InvalidParameterError, match=rf"among .*'{ADDED[name]}'"):
+            model.set_params(**{name: "unknown"}).fit(X, Y)
+        model.set_params(**ADDED)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_loss_of_two_classes_is_one_of_several_too(monkeypatch):
+    twin = losses.BINARY_LOSSES["log_loss", "logistic"]._replace(name="twin")
+    monkeypatch.setitem(losses.BINARY_LOSSES, ("twin", "logistic"), twin)
+    y = np.digitize(X[:, 0], [-0.5, 0.5])
+    settings = {"solver": "lbfgs", "max_iter": 30, "random_state": 0}
+    one, other = (
+        MLPClassifier((5,), loss=loss, out_activation="logistic", **settings)
+        for loss in ("log_loss", "twin")
+    )
+    one.fit(X, y)
+    other.fit(X, y)
+    assert other.out_activation_ == "logistic"
+    np.testing.assert_array_equal(other.predict_proba(X), one.predict_proba(X))
+
+
+def test_a_loss_added_at_run_time_has_probabilities_or_not(monkeypatch):
+    for old, new in (("log_loss", "likely"), ("hinge", "margin")):
+        (row,) = (row for row in losses.BINARY_LOSSES.values() if row.name == old)
+        key = (new, row.output)
+        monkeypatch.setitem(losses.BINARY_LOSSES, key, row._replace(name=new))
+    assert hasattr(MLPClassifier(loss="likely"), "predict_proba")
+    assert not hasattr(MLPClassifier(loss="margin"), "predict_proba")
+
+
+def test_a_row_added_at_run_time_is_in_the_documentation(monkeypatch):
+    template = (
+        "Title.\n\n    {parameters}\n    {own_parameters}\n    {regressor_loss}\n"
+    )
+
+    def text():
+        documented = with_shared_docs(type("Documented", (), {"__doc__": template}))
+        return re.sub(r"\s+", " ", documented.__doc__)
+
+    before = text()
+    plugin_rules.add(monkeypatch)
+    after = text()
+    for row in (
+        plugin_rules.ACTIVATION,
+        plugin_rules.LOSS,
+        plugin_rules.OPTIMIZER,
+        plugin_rules.SCHEDULE,
+        plugin_rules.SCHEME,
+    ):
+        entry = f"- {row.name!r}: {row.about}"
+        assert entry not in before
+        assert entry in after
+
+
+# Where each kind of row is tested, and the least number of its tests there.
+TESTED = {
+    plugin_rules.ACTIVATION.name: {"test_rules": 12, "test_backends": 3},
+    plugin_rules.LOSS.name: {"test_losses": 10, "test_loss_statistics": 1},
+    plugin_rules.OPTIMIZER.name: {"test_optimizers": 5, "test_backends": 5},
+    plugin_rules.SCHEDULE.name: {"test_schedules": 10},
+}
+
+
+@pytest.mark.slow
+def test_a_row_added_at_run_time_is_in_the_parametrised_tests():
+    files = sorted({name for counts in TESTED.values() for name in counts})
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-p", "plugin_rules", "-rA", "-q"),
+            # The documentation was made when skmlp was imported, before the plugin.
+            *("-k", f"({' or '.join(TESTED)}) and not documented"),
+            *("-p", "no:cacheprovider"),
+            *(next(TESTS.rglob(f"{name}.py")) for name in files),
+        ],
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(TESTS), *filter(None, sys.path)]),
+            "SKMLP_TEST_CACHE_DIR": os.environ["SKMLP_CACHE_DIR"],
+        },
+        cwd=TESTS.parent,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    passed = re.findall(
+        r"^PASSED .*?(\w+)\.py::\w+\[(.*)\]$", done.stdout, re.MULTILINE
+    )
+    for row, counts in TESTED.items():
+        for name, least in counts.items():
+            found = [case for file, case in passed if file == name and row in case]
+            assert len(found) >= least, (row, name, len(found))
