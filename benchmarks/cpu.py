@@ -4,7 +4,7 @@ Run ``python benchmarks/cpu.py``; ``README.md`` beside this file says how to rea
 it prints. The choices that decide whether the figures are honest:
 
 - An epoch is the difference of a long fit and a fit of one epoch, divided by the
-  epochs between them. Validation of the input, initialisation and the start of threads
+  epochs between them. Validation of the input, initialization and the start of threads
   cancel; the whole fit, which has them, is reported as well.
 - The peers take turns (A B C A B C ...), so that a slow minute of the machine hits all
   of them. Ratios are ratios of medians over the rounds.
@@ -65,10 +65,10 @@ def measure(workload, gemm, dtype, options, classes):
         for contestant in contestants.values():
             contestant.play()
     times = {name: contestant.result() for name, contestant in contestants.items()}
-    return summarise(workload, dtype, times, gemm.best_rate)
+    return summarize(workload, dtype, times, gemm.best_rate)
 
 
-def summarise(workload, dtype, times, gemm_rate):
+def summarize(workload, dtype, times, gemm_rate):
     """One workload's entry in the JSON file."""
     ours = times["skmlp"]
     rate = workload.flops / ours["epoch"]

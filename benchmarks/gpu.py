@@ -229,10 +229,10 @@ def measure(row, wanted, rates, seconds, before):
     for found in itertools.chain(*rounds):
         if "skmlp" in found:
             rest = {"missing": field.missing, "checks": agreement.checks}
-            yield summarise(row, found | before, rates) | rest
+            yield summarize(row, found | before, rates) | rest
 
 
-def summarise(row, times, rates):
+def summarize(row, times, rates):
     """One row's entry in the JSON file."""
     step = {name: found["step_us"] for name, found in times.items()}
     captured = [step[n] for n in ("torch graph", "torch compiled") if n in step]
@@ -346,10 +346,10 @@ def whole_fit(wanted, allowed):
         if found is not None:
             results[name] = found
             rest = {"epochs": epochs, "missing": field.missing}
-            yield summarise_fits(results, wanted.data) | rest
+            yield summarize_fits(results, wanted.data) | rest
 
 
-def summarise_fits(results, folder):
+def summarize_fits(results, folder):
     """The entry of whole fits in the JSON file, of seconds and accuracies by name."""
     seconds, found = (
         {name: pair[which] for name, pair in results.items()} for which in (0, 1)

@@ -2,7 +2,7 @@
 
 A ratio means little without the machine, and a time means nothing. The rate of BLAS is
 measured and not computed from a data sheet: it is what the machine gives to anybody
-who multiplies matrices, on the day and with the neighbours it has.
+who multiplies matrices, on the day and with the neighbors it has.
 """
 
 import importlib.metadata
@@ -117,7 +117,7 @@ def in_words(description):
 class Gemm:
     """Times products of square matrices with the BLAS that SciPy brings.
 
-    The best product counts: what the machine can do is not changed by a neighbour who
+    The best product counts: what the machine can do is not changed by a neighbor who
     disturbed one of them.
 
     Parameters

@@ -95,9 +95,9 @@ def plot(found, wanted, file):
     figure, axes = pyplot.subplots(2, 2, figsize=(10, 8), layout="constrained")
     for panel, (what, points) in zip(axes.flat, found.items(), strict=True):
         numbers = [point["number"] for point in points]
-        for name, colour in _COLOURS.items():
+        for name, color in _COLOURS.items():
             times = [1e3 * point["seconds"][name] for point in points]
-            panel.loglog(numbers, times, "o-", color=colour, label=name)
+            panel.loglog(numbers, times, "o-", color=color, label=name)
         panel.set_xticks(numbers, [f"{number:,}" for number in numbers])
         panel.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
         panel.yaxis.set_major_formatter(ticker.FuncFormatter(lambda t, _: f"{t:g}"))

@@ -1,4 +1,4 @@
-"""One thread against all, on a quiet machine and beside a neighbour.
+"""One thread against all, on a quiet machine and beside a neighbor.
 
 More threads make a step faster only if it is long enough, and if all of them have a
 core. skmlp chooses their number from the work in a step. This shows whether it chooses
@@ -7,7 +7,7 @@ the smallest network to the largest, neither alone nor while another process kee
 core busy. And the number of threads must not show in the numbers: the weights of all
 layers have the same bits.
 
-One thread and all take turns in every round. The neighbour is a new process that
+One thread and all take turns in every round. The neighbor is a new process that
 counts; a machine that is not quiet has more of them, and its figures for "alone"
 mean nothing.
 """
@@ -30,7 +30,7 @@ _BUSY = "while True: pass"
 
 
 @contextlib.contextmanager
-def neighbour():
+def neighbor():
     """A process that keeps a core busy, for the time of the block."""
     process = subprocess.Popen([sys.executable, "-c", _BUSY])
     try:
@@ -52,7 +52,7 @@ def same_bits(both):
 
 
 def measure(workload, dtype, wanted):
-    """Times of one workload, alone and beside a neighbour.
+    """Times of one workload, alone and beside a neighbor.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def measure(workload, dtype, wanted):
     data = workloads.data(workload, dtype)
     numbers = {"one": 1, "all": wanted.threads}
     both = {name: peers.Skmlp(workload, *data, n) for name, n in numbers.items()}
-    surroundings = {"alone": contextlib.nullcontext, "neighbour": neighbour}
+    surroundings = {"alone": contextlib.nullcontext, "neighbor": neighbor}
     entry = {"name": workload.name, "dtype": dtype, "same_bits": same_bits(both)}
     for name, surrounding in surroundings.items():
         with surrounding():
@@ -74,10 +74,10 @@ def measure(workload, dtype, wanted):
 def line(entry):
     """One line of the table; times in milliseconds an epoch."""
     columns = [f"{entry['name']:<39}"]
-    for name in ("alone", "neighbour"):
+    for name in ("alone", "neighbor"):
         one, every = (1e3 * t["epoch"] for t in entry[name]["times"].values())
         columns.append(f"{one:>10.2f}{every:>9.2f}{entry[name]['gain']:>6.2f}x")
-    worst = min(entry[name]["gain"] for name in ("alone", "neighbour"))
+    worst = min(entry[name]["gain"] for name in ("alone", "neighbor"))
     columns.append(f"  {'met' if worst >= _GOAL else 'MISSED':<7}")
     columns.append("same bits" if entry["same_bits"] else "BITS DIFFER")
     return "".join(columns)

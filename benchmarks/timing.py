@@ -1,7 +1,7 @@
 """How the benchmarks take times: in turns, after a rest, an epoch as a difference.
 
 An epoch is the difference of a long fit and a fit of one epoch, divided by the epochs
-between them: validation of the input, initialisation and the start of threads cancel.
+between them: validation of the input, initialization and the start of threads cancel.
 A first fit is a figure of its own and goes into no other.
 """
 

@@ -31,7 +31,7 @@ PARAMETERS = {
 
 
 def rare_positives():
-    """Standardised training and test sets with about 0.2 % positives."""
+    """Standardized training and test sets with about 0.2 % positives."""
     X, y = make_classification(
         n_samples=38_000,
         n_features=20,

@@ -5,7 +5,7 @@ fan_out, C order), then every layer's biases: the order in which scikit-learn pa
 them. One vector means one optimizer loop, one compiled kernel for every architecture,
 and L-BFGS for free; `coefs_` and `intercepts_` are views on it.
 
-Where the hidden layers are normalised, their scales follow, and after those the running
+Where the hidden layers are normalized, their scales follow, and after those the running
 means and variances. The latter are not trained, but they belong to the parameters that
 were best on validation data, go on with a training that goes on, and diverge with it:
 in the vector all of that holds without a word anywhere else.
@@ -41,7 +41,7 @@ class Network(NamedTuple):
     intercepts : bool, default=True
         Whether biases are trained; else they stay as they are.
     normalization : {'batch', 'layer'} or None, default=None
-        What the inputs of the hidden layers' activations are normalised over: the rows
+        What the inputs of the hidden layers' activations are normalized over: the rows
         of a minibatch (Ioffe and Szegedy, 2015) or the units of a layer (Ba et al.,
         2016). The biases are added, and the scales multiplied, after it.
     """
@@ -70,7 +70,7 @@ class Network(NamedTuple):
         return self.sizes[-1] // loss.outputs_per_target
 
     @property
-    def rules(self):
+    def activation_rows(self):
         """Rows of the hidden layers' activations."""
         return [activation_rule(activation) for activation in self.activations]
 
@@ -80,27 +80,27 @@ class Layout(NamedTuple):
 
     Attributes
     ----------
-    weights, biases : tuple of int
+    weight_offsets, bias_offsets : tuple of int
         First element of each layer's weights and biases.
     size : int
         Length of the vector.
-    scales, means, variances : tuple of int
+    scale_offsets, mean_offsets, variance_offsets : tuple of int
         First element of each hidden layer's scales and running statistics; empty in a
         network without them.
-    trained : int
+    n_trained : int
         Number of elements that an optimizer changes, from the beginning.
     """
 
-    weights: tuple[int, ...]
-    biases: tuple[int, ...]
+    weight_offsets: tuple[int, ...]
+    bias_offsets: tuple[int, ...]
     size: int
-    scales: tuple[int, ...]
-    means: tuple[int, ...]
-    variances: tuple[int, ...]
-    trained: int
+    scale_offsets: tuple[int, ...]
+    mean_offsets: tuple[int, ...]
+    variance_offsets: tuple[int, ...]
+    n_trained: int
 
 
-# Vectors of each hidden layer, by normalisation: the first are its scales.
+# Vectors of each hidden layer, by normalization: the first are its scales.
 _VECTORS = {None: 0, "layer": 1, "batch": 3}
 
 
@@ -112,7 +112,7 @@ def layout(network):
 # A fit asks a dozen times.
 @functools.lru_cache(maxsize=256)
 def _layout(sizes, n_vectors):
-    """Layout by the layers' sizes and the number of vectors of normalisation."""
+    """Layout by the layers' sizes and the number of vectors of normalization."""
     n_layers, hidden = len(sizes) - 1, sizes[1:-1]
     lengths = [fan_in * fan_out for fan_in, fan_out in pairwise(sizes)]
     lengths += [*sizes[1:], *(hidden * n_vectors)]
@@ -135,19 +135,21 @@ def views(network, vector):
     coefs : list of ndarray of shape (fan_in, fan_out)
     intercepts : list of ndarray of shape (fan_out,)
     """
-    places = layout(network)
+    offsets = layout(network)
     coefs = [
         vector[start : start + fan_in * fan_out].reshape(fan_in, fan_out)
-        for start, (fan_in, fan_out) in zip(places.weights, network.shapes, strict=True)
+        for start, (fan_in, fan_out) in zip(
+            offsets.weight_offsets, network.shapes, strict=True
+        )
     ]
     intercepts = [
         vector[start : start + units]
-        for start, units in zip(places.biases, network.sizes[1:], strict=True)
+        for start, units in zip(offsets.bias_offsets, network.sizes[1:], strict=True)
     ]
     return coefs, intercepts
 
 
-class Norms(NamedTuple):
+class NormState(NamedTuple):
     """Each hidden layer's scales and running statistics; empty where there are none."""
 
     scales: list[np.ndarray]
@@ -160,33 +162,37 @@ class Norms(NamedTuple):
         return [*self.scales, *self.means, *self.variances]
 
 
-def norms(network, vector):
+def norm_state(network, vector):
     """Scales and running statistics as views on a flat vector.
 
     Returns
     -------
     Norms
     """
-    places = layout(network)
-    return Norms(
+    offsets = layout(network)
+    return NormState(
         *(
             [
                 vector[start : start + units]
                 for start, units in zip(starts, network.sizes[1:-1], strict=False)
             ]
-            for starts in (places.scales, places.means, places.variances)
+            for starts in (
+                offsets.scale_offsets,
+                offsets.mean_offsets,
+                offsets.variance_offsets,
+            )
         )
     )
 
 
 def scales(network, vector):
     """Each hidden layer's scales as views on a flat vector."""
-    return norms(network, vector).scales
+    return norm_state(network, vector).scales
 
 
-def first_norms(network, vector):
+def init_norm_state(network, vector):
     """Set scales and variances to one, means to zero; returns the vector."""
-    first = norms(network, vector)
+    first = norm_state(network, vector)
     for part in (*first.scales, *first.variances):
         part[:] = 1
     for part in first.means:
@@ -232,7 +238,7 @@ def init_params(network, initializers, generator, dtype):
     -------
     ndarray of shape (layout(network).size,)
     """
-    vector = first_norms(network, np.zeros(layout(network).size, dtype=dtype))
+    vector = init_norm_state(network, np.zeros(layout(network).size, dtype=dtype))
     for coef, intercept, initializer in zip(
         *views(network, vector), initializers, strict=True
     ):
@@ -242,13 +248,13 @@ def init_params(network, initializers, generator, dtype):
     return vector
 
 
-def folded(network, vector):
+def fold_batch_norm(network, vector):
     """The network that predicts, with the running statistics in its weights.
 
     Returns
     -------
     network : Network
-        Without normalisation over minibatches.
+        Without normalization over minibatches.
     vector : ndarray
         Its parameters; the given one where there is nothing to fold.
     """
@@ -257,7 +263,7 @@ def folded(network, vector):
     plain = network._replace(normalization=None)
     out = vector[: layout(plain).size].copy()
     coefs, intercepts = views(plain, out)
-    hidden = zip(*norms(network, vector), coefs, intercepts, strict=False)
+    hidden = zip(*norm_state(network, vector), coefs, intercepts, strict=False)
     for scale, mean, variance, coef, intercept in hidden:
         slope = scale / np.sqrt(variance.astype(np.float64) + EPSILON)
         coef *= slope
@@ -266,12 +272,12 @@ def folded(network, vector):
 
 
 def pack(coefs, intercepts, dtype, norms=()):
-    """A new flat vector that holds the given weights, biases and `Norms.parts`."""
+    """A new flat vector that holds the given weights, biases and `NormState.parts`."""
     parts = [np.asarray(part).ravel() for part in (*coefs, *intercepts, *norms)]
     return np.concatenate(parts).astype(dtype, copy=False)
 
 
-def joined(coefs, intercepts, dtype, norms=()):
+def as_flat(coefs, intercepts, dtype, norms=()):
     """The flat vector of some arrays as in `pack`, without a copy where they share it.
 
     Returns

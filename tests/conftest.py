@@ -50,6 +50,6 @@ def assert_same():
     """``assert_same(actual, expected, rtol)``: the one notion of equal numbers.
 
     Beside `rtol`, a thousandth of it times the array's largest element is allowed,
-    for elements that are almost zero because large ones have cancelled.
+    for elements that are almost zero because large ones have canceled.
     """
     return _assert_same

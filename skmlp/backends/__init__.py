@@ -8,7 +8,7 @@ module with three functions, or an object that has them, of a GPU:
     A context manager, for the length of a fit, with
 
     - ``parameters``: flat vector (see `skmlp.network`), current when read;
-    - ``move(parameters)``: has the session go on from other parameters;
+    - ``set_parameters(parameters)``: has the session go on from other parameters;
     - ``train(optimizer, order, batch_size, span, rates, total)``: trains on batches
       span[0] <= b < span[1] of the row numbers in `order`, and returns `total` plus
       those batches' rows times loss (before the update, with the L2 term), added one
@@ -17,14 +17,14 @@ module with three functions, or an object that has them, of a GPU:
     - ``train_epochs(optimizer, orders, batch_size, rates)``: trains on whole epochs,
       each a row of `orders`, and returns a list of what `train` would for each;
     - ``loss_and_gradient(parameters)``: float, and a float64 vector, over the rows of
-      ``problem.rows``; not for problems with dropout, noise or normalisation over
+      ``problem.row_ids``; not for problems with dropout, noise or normalization over
       minibatches, which are different at every step;
     - ``hidden_outputs()``: what the hidden layers put out for some rows of the batch
       trained on last, an array of shape (rows, units) each, dropout included; None
       where that is not at hand;
     - ``outputs(x, rows)``: raw outputs of the current parameters for some rows of an
       X like that of the problem, None standing for all of them, with the running
-      statistics of a network that is normalised over minibatches.
+      statistics of a network that is normalized over minibatches.
 
 ``outputs(network, parameters, x, activation, n_jobs)``
     Array of shape (rows, outputs) of the network's predictions: `activation` is the
@@ -32,13 +32,13 @@ module with three functions, or an object that has them, of a GPU:
     of a dense x was finite, found on the way: where it was not, x may hold infinities
     or nan.
 
-``assess(network, raw, targets, weights)``
+``evaluate(network, raw, targets, weights)``
     What raw outputs are worth: their rows' mean loss, weighted and without the L2
     term, and the predictions that they stand for.
 
 One of a GPU also has
 
-``missing_room(x)``
+``missing_memory(x)``
     Why a sparse x, all of which has to be there, has no room, as part of a sentence;
     None where it has.
 """
@@ -57,7 +57,7 @@ _MODULES = {
 }
 
 
-class Regularisation(NamedTuple):
+class Regularization(NamedTuple):
     """What is done to a network only while it is trained.
 
     Attributes
@@ -89,14 +89,14 @@ class Problem(NamedTuple):
         Canonical: C-contiguous, aligned, of the session's dtype.
     targets : ndarray of shape (n_samples, network.target_columns)
         In the session's dtype; under softmax the class's number.
-    weights : ndarray of shape (n_samples,) or None
-        Sample weights, positive on `rows`.
-    rows : ndarray of int64
+    sample_weight : ndarray of shape (n_samples,) or None
+        Sample weights, positive on `row_ids`.
+    row_ids : ndarray of int64
         Numbers of the rows to train on.
     alpha : float
         Strength of the L2 penalty on the weights.
-    regularisation : Regularisation
-    products : {'native', 'tf32'}
+    regularization : Regularization
+    matmul_precision : {'highest', 'tf32'}
         How products of matrices are rounded: as the dtype has it, or, on a GPU, with
         their factors in the 19 bits of TensorFloat-32.
     """
@@ -104,25 +104,25 @@ class Problem(NamedTuple):
     network: Network
     x: object
     targets: np.ndarray
-    weights: np.ndarray | None
-    rows: np.ndarray
+    sample_weight: np.ndarray | None
+    row_ids: np.ndarray
     alpha: float
-    regularisation: Regularisation = Regularisation()
-    products: str = "native"
+    regularization: Regularization = Regularization()
+    matmul_precision: str = "highest"
 
     @property
-    def mean_weight(self):
+    def mean_sample_weight(self):
         """Mean sample weight of the training rows.
 
         A minibatch is divided by this times its rows, not by its own sum of weights:
         its gradient is then an unbiased estimate of the full one.
         """
-        if self.weights is None:
+        if self.sample_weight is None:
             return 1.0
-        return float(np.mean(self.weights[self.rows], dtype=np.float64))
+        return float(np.mean(self.sample_weight[self.row_ids], dtype=np.float64))
 
 
-def epoch_by_epoch(session, optimizer, orders, batch_size, rates):
+def train_one_by_one(session, optimizer, orders, batch_size, rates):
     """A session's `train_epochs`, where nothing is gained by more than one at once."""
     span = (0, len(rates) // len(orders))
     return [

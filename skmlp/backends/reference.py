@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import log_softmax, softmax
 
-from skmlp.backends import epoch_by_epoch
-from skmlp.network import folded, layout, norms, views
+from skmlp.backends import train_one_by_one
+from skmlp.network import fold_batch_norm, layout, norm_state, views
 from skmlp.rules.activations import activation_rule
 from skmlp.rules.normalization import EPSILON, MOMENTUM
 from skmlp.rules.optimizers import OPTIMIZERS
@@ -49,7 +49,7 @@ def _back_through(activation, z, a, delta):
 
 
 class Normed(NamedTuple):
-    """A hidden layer's inputs, normalised.
+    """A hidden layer's inputs, normalized.
 
     Attributes
     ----------
@@ -68,12 +68,12 @@ class Normed(NamedTuple):
 
 
 def _axis(network):
-    """What a hidden layer's inputs are normalised over: rows or units."""
+    """What a hidden layer's inputs are normalized over: rows or units."""
     return 0 if network.normalization == "batch" else 1
 
 
-def _normalise(network, running, z, training):
-    """Normalise a hidden layer's inputs; `running` are its running statistics.
+def _normalize(network, running, z, training):
+    """Normalize a hidden layer's inputs; `running` are its running statistics.
 
     These stand in for a batch's own in predictions, and for a batch of one row, whose
     variance would be zero.
@@ -89,7 +89,7 @@ def _normalise(network, running, z, training):
 
 
 def _back_through_norm(network, normed, delta):
-    """Gradient by a layer's inputs from that by its normalised inputs."""
+    """Gradient by a layer's inputs from that by its normalized inputs."""
     if normed.mean is not None:
         axis = _axis(network)
         share = (delta * normed.values).mean(axis=axis, keepdims=True)
@@ -119,14 +119,14 @@ class Trace(NamedTuple):
 def _forward(network, parameters, x, factors=None, *, training=False):
     """Forward pass; `factors` are those of dropout, an array a hidden layer."""
     coefs, intercepts = views(network, parameters)
-    scales, *statistics = norms(network, parameters)
+    scales, *statistics = norm_state(network, parameters)
     running: list = list(zip(*statistics, strict=True)) or [None] * len(coefs)
     inputs, activated, outputs = [None], [x], [x]
     normed: list = [None]
     for i, activation in enumerate(network.activations):
         z = outputs[-1] @ coefs[i]
         if network.normalization is not None:
-            normed.append(_normalise(network, running[i], z, training))
+            normed.append(_normalize(network, running[i], z, training))
             z = normed[-1].values * scales[i]
         inputs.append(z + intercepts[i])
         activated.append(_activate(activation, inputs[-1]))
@@ -174,14 +174,14 @@ def _gradient(network, parameters, batch, factors=None):
     delta = delta * weights[:, None]
     gradient = np.zeros_like(parameters)
     coef_gradients, intercept_gradients = views(network, gradient)
-    scale_gradients = norms(network, gradient).scales
+    scale_gradients = norm_state(network, gradient).scales
     coefs, _ = views(network, parameters)
     for i in reversed(range(len(coefs))):
         intercept_gradients[i][:] = delta.sum(axis=0) * network.intercepts
         if i < len(scale_gradients):
             normed = trace.normed[i + 1]
             scale_gradients[i][:] = (delta * normed.values).sum(axis=0)
-            scaled = delta * norms(network, parameters).scales[i]
+            scaled = delta * norm_state(network, parameters).scales[i]
             delta = _back_through_norm(network, normed, scaled)
         coef_gradients[i][:] = trace.outputs[i].T @ delta
         if i > 0:
@@ -199,7 +199,7 @@ def _track(network, parameters, trace, n):
     """Add a batch's statistics to the running ones, the variance without its bias."""
     if network.normalization != "batch" or n == 1:
         return
-    _, means, variances = norms(network, parameters)
+    _, means, variances = norm_state(network, parameters)
     for normed, mean, variance in zip(trace.normed[1:], means, variances, strict=True):
         mean += MOMENTUM * (normed.mean[0] - mean)
         variance += MOMENTUM * (normed.variance[0] * n / (n - 1) - variance)
@@ -238,10 +238,10 @@ def _limit_norms(network, parameters, largest):
 
 
 def _weights_only(network, parameters):
-    """The parameters with all that is not penalised set to zero."""
-    penalised = parameters.copy()
-    penalised[layout(network).biases[0] :] = 0
-    return penalised
+    """The parameters with all that is not penalized set to zero."""
+    penalized = parameters.copy()
+    penalized[layout(network).bias_offsets[0] :] = 0
+    return penalized
 
 
 class Session:
@@ -258,9 +258,11 @@ class Session:
         With the number of a step, dropout and noise are those of that step.
         """
         problem = self._problem
-        extras = problem.regularisation
+        extras = problem.regularization
         weights = (
-            np.ones(len(rows)) if problem.weights is None else problem.weights[rows]
+            np.ones(len(rows))
+            if problem.sample_weight is None
+            else problem.sample_weight[rows]
         )
         x = _dense(problem.x[rows]).astype(np.float64)
         targets = problem.targets[rows].astype(np.float64)
@@ -273,19 +275,19 @@ class Session:
             x += _noise(extras, step, x.shape)
         batch = (x, targets, weights * scale)
         loss, gradient, trace = _gradient(problem.network, parameters, batch, factors)
-        penalised = _weights_only(problem.network, parameters)
-        decay = problem.alpha / (problem.mean_weight * len(rows))
-        loss += 0.5 * decay * penalised @ penalised
-        return loss, gradient + decay * penalised, trace
+        penalized = _weights_only(problem.network, parameters)
+        decay = problem.alpha / (problem.mean_sample_weight * len(rows))
+        loss += 0.5 * decay * penalized @ penalized
+        return loss, gradient + decay * penalized, trace
 
     def train(self, optimizer, order, batch_size, span, rates, total):
         """Train on some batches of an epoch."""
         update = OPTIMIZERS[optimizer.name].update
-        network, extras = self._problem.network, self._problem.regularisation
-        n_trained = layout(network).trained
+        network, extras = self._problem.network, self._problem.regularization
+        n_trained = layout(network).n_trained
         for b, (shrink, *c) in zip(range(*span), rates, strict=True):
             rows = order[b * batch_size : (b + 1) * batch_size]
-            scale = 1.0 / (self._problem.mean_weight * len(rows))
+            scale = 1.0 / (self._problem.mean_sample_weight * len(rows))
             found = self._batch(self.parameters, rows, scale, self._steps)
             loss, gradient, trace = found
             self._steps += 1
@@ -307,16 +309,16 @@ class Session:
 
     def train_epochs(self, optimizer, orders, batch_size, rates):
         """Train on whole epochs."""
-        return epoch_by_epoch(self, optimizer, orders, batch_size, rates)
+        return train_one_by_one(self, optimizer, orders, batch_size, rates)
 
-    def move(self, parameters):
+    def set_parameters(self, parameters):
         """Go on from other parameters, in whatever precision."""
         self.parameters[:] = parameters
 
     def loss_and_gradient(self, parameters):
         """Loss and gradient over all training rows, the penalty included."""
-        rows = self._problem.rows
-        scale = 1.0 / (self._problem.mean_weight * len(rows))
+        rows = self._problem.row_ids
+        scale = 1.0 / (self._problem.mean_sample_weight * len(rows))
         return self._batch(np.asarray(parameters), rows, scale)[:2]
 
     def hidden_outputs(self):
@@ -343,7 +345,7 @@ def outputs(network, parameters, x, activation, n_jobs=None):
         return _activate(activation, z), bool(np.isfinite(x.sum()))
 
 
-def assess(network, raw, targets, weights):
+def evaluate(network, raw, targets, weights):
     """Mean loss of raw outputs, and the predictions that they stand for."""
     losses, _ = _loss(network, targets.astype(np.float64), raw)
     loss = float(np.average(losses, weights=weights))
@@ -377,9 +379,9 @@ def trace(network, parameters, x, targets=None):
         Gradient of each row's loss by the inputs of each layer, the output layer being
         the last; None without targets.
     """
-    network, parameters = folded(network, parameters)
+    network, parameters = fold_batch_norm(network, parameters)
     coefs, _ = views(network, parameters)
-    scales = norms(network, parameters).scales
+    scales = norm_state(network, parameters).scales
     found = _forward(network, parameters, _dense(x).astype(np.float64))
     inputs, layers = found.inputs, found.activated
     if targets is None:

@@ -1,10 +1,10 @@
 """Compiling functions that only ever become part of a kernel.
 
-Numba optimises every function by itself and makes machine code of it, before it links
+Numba optimizes every function by itself and makes machine code of it, before it links
 it into its caller and does all of that again there. For functions that only kernels
 call, the first time is half of the whole compilation and its result is thrown away.
 Here such a function stays what the front end has made of it, until the kernel around
-it is optimised as a whole. Nor is anything linked into it before: Numba would link what
+it is optimized as a whole. Nor is anything linked into it before: Numba would link what
 a function calls into it, the two into its caller, and so on up to the kernel.
 
 This rests on the inner structure of Numba's code libraries. `skmlp.compiler.jit` is its
@@ -15,7 +15,7 @@ from numba.core import codegen
 from numba.core.compiler_machinery import register_pass
 from numba.core.typed_passes import NativeLowering
 
-from skmlp.compiler.pipeline import LeanCompiler
+from skmlp.compiler.pipeline import TrimmedCompiler
 
 
 class _NoMachine:
@@ -32,7 +32,7 @@ class _NoMachine:
 
 
 class _InnerLibrary(codegen.JITCodeLibrary):
-    """Code to be linked into kernels; not optimised, translated or linked itself."""
+    """Code to be linked into kernels; not optimized, translated or linked itself."""
 
     @property
     def codegen(self):
@@ -95,7 +95,7 @@ class _InnerLowering(NativeLowering):
         return super().run_pass(state)
 
 
-class InnerCompiler(LeanCompiler):
+class DeferredLinkingCompiler(TrimmedCompiler):
     """The compiler with `_InnerLowering` for its last pass."""
 
     def replaced(self, kind):

@@ -179,7 +179,7 @@ class KernelCache:
                 path.unlink(missing_ok=True)
 
 
-class ProcessorCache(KernelCache):
+class CpuKernelCache(KernelCache):
     """The cache of a dispatcher for the processor.
 
     Parameters
@@ -191,7 +191,7 @@ class ProcessorCache(KernelCache):
     def __init__(self, dispatcher, key):
         super().__init__(key, key.rsplit(".", 1)[-1])
         code = dispatcher.py_func.__code__
-        # Only the parts of Numba's implementation that (de)serialise are used; its
+        # Only the parts of Numba's implementation that (de)serialize are used; its
         # constructor would look for a folder beside the source.
         self._implementation = CompileResultCacheImpl.__new__(CompileResultCacheImpl)
         self._implementation._locator = _Locator(code.co_filename)

@@ -1,19 +1,20 @@
 """The one place that knows how functions become machine code.
 
-Flags. ``error_model="numpy"`` because a test for division by zero stops vectorisation.
+Flags. ``error_model="numpy"`` because a test for division by zero stops vectorization.
 Of the fast-math flags those that let LLVM reorder and contract, never ``nnan`` or
 ``ninf``: they would remove `isnan` and make nan compare as a number. Functions whose
 order of operations carries their accuracy are compiled by `exact`.
 
-Rules. The functions of `skmlp.rules` are plain Python. `teach` lets compiled code call
-them, `replace` gives it another implementation of one of them.
+Rules. The functions of `skmlp.rules` are plain Python. `register_overload` lets
+compiled code call them, `overload_by_dtype` gives it another implementation of one of
+them.
 
 Loops by address. A rule's loop over a block (`loop`) is compiled on its own, cached on
 its own and handed to the kernels as an address. A kernel is thus compiled once for
 every activation, loss and optimizer; a rule costs the 0.2 s of its own loop when it is
 first used; and one indirect call a block of a thousand elements costs nothing that can
 be measured. (Folding every rule into every kernel grows each compilation with the
-catalogue; first-class functions cost microseconds of Python a launch.)
+catalog; first-class functions cost microseconds of Python a launch.)
 """
 
 from llvmlite import ir
@@ -21,9 +22,9 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from skmlp.compiler.deferred_linking import InnerCompiler
-from skmlp.compiler.disk_cache import ProcessorCache
-from skmlp.compiler.pipeline import LeanCompiler
+from skmlp.compiler.deferred_linking import DeferredLinkingCompiler
+from skmlp.compiler.disk_cache import CpuKernelCache
+from skmlp.compiler.pipeline import TrimmedCompiler
 
 _FAST = {"contract", "reassoc", "nsz", "arcp", "afn"}
 # Kernels own no memory, so nothing has references to be counted.
@@ -31,14 +32,14 @@ _OPTIONS = {
     "error_model": "numpy",
     "nogil": True,
     "_nrt": False,
-    "pipeline_class": LeanCompiler,
+    "pipeline_class": TrimmedCompiler,
 }
 # What only kernels call needs no machine code and no entry points of its own.
 _INNER = {
     **_OPTIONS,
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,
-    "pipeline_class": InnerCompiler,
+    "pipeline_class": DeferredLinkingCompiler,
 }
 
 
@@ -47,12 +48,12 @@ def inline(function):
     return njit(fastmath=_FAST, **_INNER)(function)
 
 
-def rule(function):
-    """Compile a scalar rule; always inlined, for the loop around it to vectorise."""
+def inline_always(function):
+    """Compile a scalar rule; always inlined, for the loop around it to vectorize."""
     return njit(fastmath=_FAST, forceinline=True, **_INNER)(function)
 
 
-def foreign(function):
+def user_rule(function):
     """Compile a rule of a user's, by Numba's own compiler, with all that it knows."""
     return njit(fastmath=_FAST, forceinline=True, error_model="numpy", nogil=True)(
         function
@@ -68,7 +69,7 @@ def kernel(function):
     """Compile a function that Python calls, with its machine code kept on disk."""
     dispatcher = njit(fastmath=_FAST, no_cfunc_wrapper=True, **_OPTIONS)(function)
     name = f"{function.__module__}.{function.__qualname__}"
-    dispatcher._cache = ProcessorCache(dispatcher, name)
+    dispatcher._cache = CpuKernelCache(dispatcher, name)
     return dispatcher
 
 
@@ -92,7 +93,7 @@ def loop(function, signature, key):
     """
     dispatcher = njit(fastmath=_FAST, no_cpython_wrapper=True, **_OPTIONS)(function)
     if key is not None:
-        dispatcher._cache = ProcessorCache(dispatcher, key)
+        dispatcher._cache = CpuKernelCache(dispatcher, key)
     dispatcher.compile(signature)
     compiled = dispatcher.overloads[signature.args]
     name = compiled.fndesc.llvm_cfunc_wrapper_name
@@ -115,20 +116,20 @@ def caller(return_type):
     return call
 
 
-def teach(function, *, exactly=False):
+def register_overload(function, *, exactly=False):
     """Let compiled code call a plain Python function."""
     flags = {"contract"} if exactly else _FAST
     options = {**_INNER, "fastmath": flags, "forceinline": True}
     overload(function, jit_options=options, strict=False)(lambda *args: function)
 
 
-def replace(function, single, double):
+def overload_by_dtype(function, single, double):
     """Give compiled code an implementation a dtype for a plain Python function."""
     versions = {types.float32: single, types.float64: double}
     options = {**_INNER, "fastmath": {"contract"}, "forceinline": True}
     overload(function, jit_options=options, strict=False)(lambda x: versions.get(x))
 
 
-def implement(function):
+def overload_by_types(function):
     """Decorator like Numba's ``overload``, for versions of a function by its types."""
     return overload(function, jit_options={**_INNER, "fastmath": _FAST})

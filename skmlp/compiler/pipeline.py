@@ -70,7 +70,7 @@ class _Remembering:
         return self.resolve_function_type(function, (target, index, value), {})
 
 
-class LeanCompiler(compiler.CompilerBase):
+class TrimmedCompiler(compiler.CompilerBase):
     """Numba's compiler with fewer passes and a memory."""
 
     def __init__(self, *arguments):

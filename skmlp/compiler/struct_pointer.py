@@ -3,11 +3,11 @@
 Numba hands a tuple on field by field, and an array in it as seven scalars: a function
 that takes what a kernel takes has hundreds of parameters, which every call takes apart
 and every function puts together again. Most of a kernel's compilation went there. A
-tuple of a class marked by `by_reference` is handed on by its address, and functions
-load the fields that they read.
+tuple of a class marked by `passed_by_pointer` is handed on by its address, and
+functions load the fields that they read.
 
 To take a tuple over from Python is code, too, for every field. What many calls share
-is laid out in memory once, as `Packed`, and kernels are given that address.
+is laid out in memory once, as `PackedStruct`, and kernels are given that address.
 """
 
 import array
@@ -35,7 +35,7 @@ class Reference(types.Type):
     ----------
     whole : numba.types.NamedTuple or numba.types.NamedUniTuple
     is_packed : bool
-        Whether Python gives a `Packed`; else it gives the tuple.
+        Whether Python gives a `PackedStruct`; else it gives the tuple.
     """
 
     def __init__(self, whole, is_packed):
@@ -44,7 +44,7 @@ class Reference(types.Type):
         super().__init__(name=f"Reference({whole}, {is_packed})")
 
 
-class Packed:
+class PackedStruct:
     """A named tuple laid out in memory as compiled code reads it.
 
     Parameters
@@ -66,7 +66,7 @@ class Packed:
         self._numba_type_ = _reference(_kind_of(whole), whole)
 
 
-def by_reference(kind):
+def passed_by_pointer(kind):
     """Mark a class of named tuples; kernels may read its fields by their names only."""
 
     @typeof_impl.register(kind)
@@ -137,7 +137,7 @@ def _load_field(context, builder, kind, place, name):
 
 @unbox(Reference)
 def _unbox(kind, value, c):
-    """The address of a `Packed`; a tuple is laid out on the stack of the caller."""
+    """The address of a `PackedStruct`; a tuple is laid out on the caller's stack."""
     whole_type = c.context.get_value_type(kind.whole)
     if kind.is_packed:
         number = c.pyapi.object_getattr_string(value, "address")

@@ -7,7 +7,7 @@ from numbers import Integral
 
 import numpy as np
 
-from skmlp.network import first_norms, init_params, initializers_of, layout, views
+from skmlp.network import init_norm_state, init_params, initializers_of, layout, views
 from skmlp.rules.activations import ACTIVATIONS, Activation
 from skmlp.rules.checks import check_activation
 from skmlp.rules.initializers import INITIALIZERS
@@ -117,7 +117,7 @@ def _given(network, weight_init, dtype):
             f"weight_init has coefs and intercepts of shapes {found}, but the network "
             f"has {wanted}."
         )
-    vector = first_norms(network, np.empty(layout(network).size, dtype=dtype))
+    vector = init_norm_state(network, np.empty(layout(network).size, dtype=dtype))
     for parts, given in zip(views(network, vector), (coefs, intercepts), strict=True):
         for part, array in zip(parts, given, strict=True):
             part[:] = array

@@ -40,14 +40,14 @@ from skmlp.estimators.dead_units import (
 from skmlp.estimators.fitted import Fitted
 from skmlp.estimators.gpu_arrays import on_host
 from skmlp.estimators.parameters import COMMON, STOCHASTIC_SOLVERS
-from skmlp.estimators.regularising import regularisation
+from skmlp.estimators.regularizing import regularization
 from skmlp.estimators.training_config import check_course, rules_of
 from skmlp.estimators.validation import Given, Judge, check_complete, checked
-from skmlp.network import Network, joined, views
+from skmlp.network import Network, as_flat, views
 from skmlp.training import lbfgs, minibatch
 from skmlp.training.finite import check_finite
 from skmlp.training.history import Progress, Validation
-from skmlp.training.optimizer_state import Optimizer, make_recipe
+from skmlp.training.optimizer_state import OptimizerState, make_optimizer_config
 
 
 class BaseMLP(Fitted, HiddenActivations, BaseEstimator, ABC):
@@ -241,8 +241,8 @@ class BaseMLP(Fitted, HiddenActivations, BaseEstimator, ABC):
         """What to train on; `rows` are the numbers of rows."""
         return Problem(
             *(network, sample.x, sample.targets, sample.weights, rows, self.alpha),
-            regularisation(self, network, sample.x, generator),
-            place.products,
+            regularization(self, network, sample.x, generator),
+            place.matmul_precision,
         )
 
     def _fit_stochastic(
@@ -259,7 +259,9 @@ class BaseMLP(Fitted, HiddenActivations, BaseEstimator, ABC):
         optimizer = getattr(self, "_optimizer", None) if incremental else None
         # One whose schedule has come to its end has no rate left to go on with.
         if optimizer is None or optimizer.ends:
-            optimizer = Optimizer(make_recipe(self), parameters.size, parameters.dtype)
+            optimizer = OptimizerState(
+                make_optimizer_config(self), parameters.size, parameters.dtype
+            )
         else:
             optimizer = optimizer.copy(parameters.dtype)
         progress.validation = self._validation(
@@ -335,7 +337,7 @@ class BaseMLP(Fitted, HiddenActivations, BaseEstimator, ABC):
         backend = place.backend
         with backend.open_session(problem, parameters, self.n_jobs) as session:
             judge = held_out and Judge(self, network, backend, session, held_out)
-            found, loss, n_iter = lbfgs.minimise(
+            found, loss, n_iter = lbfgs.minimize(
                 session, parameters, course, limits, judge
             )
             suspects = suspected_layers(network, session)
@@ -374,7 +376,7 @@ class BaseMLP(Fitted, HiddenActivations, BaseEstimator, ABC):
         )
         outputs, finite = devices.prediction_backend(self, X).outputs(
             network,
-            joined(self.coefs_, self.intercepts_, dtype, self._norms().parts),
+            as_flat(self.coefs_, self.intercepts_, dtype, self._norms().parts),
             canonical_x(X, dtype),
             activation or self.out_activation_,
             self.n_jobs,

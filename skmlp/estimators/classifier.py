@@ -25,7 +25,7 @@ from skmlp.rules.losses import BINARY_LOSSES, Loss, classification_loss
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """Multi-layer perceptron classifier, trained by compiled kernels.
 
-    Minimises the log-loss, or another loss, by stochastic gradient descent, its
+    Minimizes the log-loss, or another loss, by stochastic gradient descent, its
     relatives or L-BFGS. Parameters, attributes and, for a given ``random_state`` in
     float64, the fitted network are those of `sklearn.neural_network.MLPClassifier`;
     the differences are listed in ``docs/differences.md``.

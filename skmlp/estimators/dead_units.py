@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmlp.estimators.data import canonical_x
 from skmlp.estimators.gpu_arrays import answers_in_kind
 from skmlp.exceptions import DeadUnitsWarning
-from skmlp.network import Norms, pack
+from skmlp.network import NormState, pack
 
 # Below this number of rows a healthy unit may well be silent on all of them.
 _FEWEST_ROWS = 100
@@ -74,7 +74,7 @@ def _cut(model, depth):
     units, dtype = len(model.intercepts_[depth]), model.coefs_[0].dtype
     coefs = [*model.coefs_[: depth + 1], np.eye(units, dtype=dtype)]
     intercepts = [*model.intercepts_[: depth + 1], np.zeros(units, dtype=dtype)]
-    norms = Norms(*(part[: depth + 1] for part in model._norms()))
+    norms = NormState(*(part[: depth + 1] for part in model._norms()))
     return coefs, intercepts, norms
 
 
@@ -106,7 +106,7 @@ def suspected_layers(network, session):
     -------
     list of int
     """
-    mortal = [n for n, rule in enumerate(network.rules) if _may_die(rule)]
+    mortal = [n for n, rule in enumerate(network.activation_rows) if _may_die(rule)]
     found = session.hidden_outputs() if mortal else None
     if found is None:
         return mortal

@@ -26,13 +26,13 @@ class Place(NamedTuple):
     device : str
         'cpu', or the name of a GPU.
     backend : module or object
-    products : {'native', 'tf32'}
+    matmul_precision : {'highest', 'tf32'}
         See `skmlp.backends.Problem`.
     """
 
     device: str
     backend: Any
-    products: str
+    matmul_precision: str
 
 
 def check_dtype(estimator):
@@ -88,7 +88,7 @@ def training_place(estimator, network, sample):
             device, reason = _chosen(_work(estimator, network, sample), sample.x)
         _LOG.info("device='auto': training on device=%r (%s)", device, reason)
     tf32 = estimator.dtype == "tf32" and device != "cpu"
-    return Place(device, get_backend(device), "tf32" if tf32 else "native")
+    return Place(device, get_backend(device), "tf32" if tf32 else "highest")
 
 
 def prediction_backend(estimator, x):
@@ -122,7 +122,7 @@ def _chosen(work, x):
     if not worth:
         return "cpu", reason
     # A dense X comes by the part where there is no room for it.
-    missing = get_backend("cuda").missing_room(x) if sparse.issparse(x) else None
+    missing = get_backend("cuda").missing_memory(x) if sparse.issparse(x) else None
     return ("cuda", reason) if missing is None else ("cpu", missing)
 
 

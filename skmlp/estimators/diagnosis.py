@@ -270,7 +270,7 @@ class _Tally:
     def __init__(self, activation):
         self.activation = activation
         self.alive = np.zeros(1, dtype=bool)
-        self.centre = 0.0
+        self.center = 0.0
         self.weight = self.saturated = self.shifted = self.squares = self.slopes = 0.0
         self.gradient_weight = self.gradients = 0.0
 
@@ -280,8 +280,8 @@ class _Tally:
         self.alive = self.alive | (slope != 0).any(axis=0)
         # Squares of deviations from any number near the mean do not cancel.
         if self.weight == 0:
-            self.centre = float(np.mean(a))
-        deviations = a - self.centre
+            self.center = float(np.mean(a))
+        deviations = a - self.center
         self.weight += a.shape[1] * weights.sum()
         self.shifted += weights @ deviations.sum(axis=1)
         self.squares += weights @ (deviations**2).sum(axis=1)
@@ -312,7 +312,7 @@ class _Tally:
             units=len(self.alive),
             dead=float(np.mean(~self.alive)),
             saturated=self.saturated / self.weight if bounded else math.nan,
-            mean=float(self.centre + shift),
+            mean=float(self.center + shift),
             spread=math.sqrt(max(0.0, self.squares / self.weight - shift**2)),
             slope=math.sqrt(self.slopes / self.weight),
             gradient=self.gradient,

@@ -161,7 +161,7 @@ input_noise : float, default=0.0
     each epoch; for dense X.
 
 normalization : {'batch', 'layer'}, default=None
-    Normalisation of the inputs of each hidden layer's activation to mean zero and
+    Normalization of the inputs of each hidden layer's activation to mean zero and
     variance one, after which they are multiplied by a trained scale, which no penalty
     shrinks, and the intercept is added.
 
@@ -339,7 +339,7 @@ device_ : str
 
 _CLASSIFIER_LOSS = """
 loss : str or Loss, default='log_loss'
-    What is minimised.
+    What is minimized.
 
 <binary loss rows>.
 
@@ -366,7 +366,7 @@ label_smoothing : float, default=0.0
 
 _REGRESSOR_LOSS = """
 loss : str or Loss, default='squared_error'
-    What is minimised, summed over the targets.
+    What is minimized, summed over the targets.
 
 <regression loss rows>.
 

@@ -5,7 +5,7 @@ A fit ends by writing them; a training that goes on from one begins by reading t
 
 import numpy as np
 
-from skmlp.network import Norms, norms, pack, views
+from skmlp.network import NormState, norm_state, pack, views
 
 
 class Fitted:
@@ -32,10 +32,10 @@ class Fitted:
     def _norms(self):
         """Scales and running statistics of the fitted network."""
         names = ("norm_scales_", "norm_means_", "norm_variances_")
-        return Norms(*(getattr(self, name, None) or [] for name in names))
+        return NormState(*(getattr(self, name, None) or [] for name in names))
 
     def _normalization(self):
-        """Which normalisation the fitted network has; not what the parameter says."""
+        """Which normalization the fitted network has; not what the parameter says."""
         fitted = self._norms()
         if fitted.means:
             return "batch"
@@ -44,7 +44,7 @@ class Fitted:
     def _publish(self, network, parameters):
         """The fitted attributes that describe the network."""
         self.coefs_, self.intercepts_ = views(network, parameters)
-        fitted = norms(network, parameters)
+        fitted = norm_state(network, parameters)
         self.norm_scales_ = fitted.scales or None
         self.norm_means_ = fitted.means or None
         self.norm_variances_ = fitted.variances or None

@@ -29,7 +29,7 @@ from skmlp.rules.losses import (
 class MLPRegressor(RegressorMixin, BaseMLP):
     """Multi-layer perceptron regressor, trained by compiled kernels.
 
-    Minimises the squared error, or another loss, by stochastic gradient descent, its
+    Minimizes the squared error, or another loss, by stochastic gradient descent, its
     relatives or L-BFGS. Parameters, attributes and, for a given ``random_state`` in
     float64, the fitted network are those of `sklearn.neural_network.MLPRegressor`;
     the differences are listed in ``docs/differences.md``.

@@ -127,7 +127,7 @@ class Judge:
     def __call__(self):
         """Loss and score with the session's current parameters."""
         raw = self._session.outputs(self._x, self._rows)
-        loss, predictions = self._backend.assess(
+        loss, predictions = self._backend.evaluate(
             self._network, raw, self._targets, self._weights
         )
         return loss, self._score(raw, loss, predictions)

@@ -349,7 +349,7 @@ ACTIVATIONS = _table(
     ),
     Activation(
         "selu", selu, selu_slope, init="lecun_normal",
-        about="elu, self-normalising by its scale (Klambauer et al., 2017)",
+        about="elu, self-normalizing by its scale (Klambauer et al., 2017)",
     ),
     Activation(
         "gelu", gelu, gelu_slope, by_input=True, init="he_uniform",

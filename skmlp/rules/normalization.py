@@ -1,4 +1,4 @@
-"""The constants of normalisation, in one place for every backend.
+"""The constants of normalization, in one place for every backend.
 
 They are those of PyTorch's BatchNorm1d and LayerNorm, so that networks can be compared.
 """

@@ -28,7 +28,7 @@ def the_rate(t, rates, h):
     return (rates,)
 
 
-class Optimizer(NamedTuple):
+class OptimizerRule(NamedTuple):
     """One stochastic optimizer.
 
     Attributes
@@ -215,14 +215,14 @@ def lion(p, g, m, c, h):
 OPTIMIZERS = {
     row.name: row
     for row in (
-        Optimizer(
+        OptimizerRule(
             "sgd",
             "gradient descent with `momentum` (Polyak, 1964), by default Nesterov's",
             1,
             sgd,
             sgd_hyper,
         ),
-        Optimizer(
+        OptimizerRule(
             "adam",
             "running moments, by `beta_1`, `beta_2`, `epsilon` (Kingma and Ba, 2014)",
             2,
@@ -231,7 +231,7 @@ OPTIMIZERS = {
             adam_coefficients,
             ignores_old_schedules=True,
         ),
-        Optimizer(
+        OptimizerRule(
             "amsgrad",
             "'adam' by the largest second moment so far (Reddi et al., 2018)",
             3,
@@ -239,7 +239,7 @@ OPTIMIZERS = {
             adam_hyper,
             adam_coefficients,
         ),
-        Optimizer(
+        OptimizerRule(
             "nadam",
             "'adam' with Nesterov's momentum (Dozat, 2016)",
             2,
@@ -247,28 +247,28 @@ OPTIMIZERS = {
             adam_hyper,
             nadam_coefficients,
         ),
-        Optimizer(
+        OptimizerRule(
             "rmsprop",
             "running mean square by `rho`, `epsilon` (Tieleman and Hinton, 2012)",
             1,
             rmsprop,
             rho_hyper,
         ),
-        Optimizer(
+        OptimizerRule(
             "adagrad",
             "all squares so far, and `epsilon` (Duchi et al., 2011)",
             1,
             adagrad,
             lambda settings: (settings.epsilon,),
         ),
-        Optimizer(
+        OptimizerRule(
             "adadelta",
             "`rho`, `epsilon`, and ``learning_rate_init=1`` at best (Zeiler, 2012)",
             2,
             adadelta,
             rho_hyper,
         ),
-        Optimizer(
+        OptimizerRule(
             "lion",
             "steps of one size, by `beta_1` and, at best, ``beta_2=0.99`` (Chen et al.,"
             " 2023)",

@@ -1,15 +1,15 @@
-"""The elementary functions without a branch or a library call, for LLVM to vectorise.
+"""The elementary functions without a branch or a library call, for LLVM to vectorize.
 
-A call into the mathematical library stops the vectorisation of the loop around it
+A call into the mathematical library stops the vectorization of the loop around it
 and costs 5 to 20 ns an element; these cost well under one. Method: S. L. Moshier,
 "Methods and Programs for Mathematical Functions" (Cephes), 1989: reduction of the
 argument, for exponentials by a split logarithm of two, then a short polynomial. The
 integer nearest to a number is read from the low bits of its sum with 1.5 * 2^p (p the
 number of fraction bits), which needs neither a floor nor a conversion and so
-vectorises on every instruction set. A sum with the exponent's bias added to 1.5 * 2^p
+vectorizes on every instruction set. A sum with the exponent's bias added to 1.5 * 2^p
 has in its low bits the exponent of that power of two, ready to be shifted in place.
 
-What a vectorised loop costs is the number of its multiplications, of which a division
+What a vectorized loop costs is the number of its multiplications, of which a division
 is worth ten: no function has two. Coefficients without a source named are minimax
 fits by weighted least squares (Lawson, 1961) on the range and with the relative
 error that the docstrings state.
@@ -231,7 +231,7 @@ def _exp_quotient_float32(x):
     s is a power of two, zero at the lower end and infinite just beyond the upper one,
     y what it leaves of x, and 1 + w is y coth(y) (Abramowitz and Stegun, 1964, section
     4.5). That function is even, so it takes half the terms of exp, and the division is
-    one that tanh and expit need anyway. y is in [-0.124, 0.224], out of centre, because
+    one that tanh and expit need anyway. y is in [-0.124, 0.224], out of center, because
     tanh loses digits where s is 2 or 4 and y negative. Relative error of 1 + w: 9.8e-9.
     """
     T = np.float32

@@ -66,7 +66,7 @@ def normal_of(word, deviation):
     By the quantile function of one half of it, the other half by the word's first bit:
     Giles (2010, "Approximating the erfinv function"), in its single precision, which
     is more than anybody can tell from numbers that are random. There is no cosine in
-    it, so that the loop around it vectorises, and both branches are short.
+    it, so that the loop around it vectorizes, and both branches are short.
     """
     T = type(deviation)
     # The share of the distribution that is farther from zero: precise in the tail.

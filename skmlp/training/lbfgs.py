@@ -66,7 +66,7 @@ class _Watch:
         measured = None
         if self._measure is not None:
             with np.errstate(over="ignore"):
-                self._session.move(intermediate_result.x)
+                self._session.set_parameters(intermediate_result.x)
             measured = (*self._measure(), self._session.parameters)
         loss = float(intermediate_result.fun)
         progress.judge(loss, measured, limits.tol)
@@ -80,8 +80,8 @@ class _Watch:
             raise StopIteration
 
 
-def minimise(session, parameters, progress, limits, measure=None):
-    """Minimise the session's loss.
+def minimize(session, parameters, progress, limits, measure=None):
+    """Minimize the session's loss.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ from skmlp.rules.schedules import SCHEDULES, Position, unchanged
 _PLACES = 3
 
 
-class Recipe(NamedTuple):
+class OptimizerConfig(NamedTuple):
     """What an optimizer is made from; from `learning_rate_init` on as in estimators.
 
     Attributes
@@ -43,18 +43,18 @@ class Recipe(NamedTuple):
     weight_decay: float
 
 
-def make_recipe(settings):
+def make_optimizer_config(settings):
     """The recipe by an object that has the estimators' parameters as attributes."""
     row = OPTIMIZERS[settings.solver]
     hyper = (*row.hyper(settings), *[0.0] * _PLACES)[:_PLACES]
     schedule = settings.learning_rate
     if row.ignores_old_schedules and SCHEDULES[schedule].old:
         schedule = "constant"
-    others = [getattr(settings, name) for name in Recipe._fields[3:]]
-    return Recipe(row.name, hyper, schedule, *others)
+    others = [getattr(settings, name) for name in OptimizerConfig._fields[3:]]
+    return OptimizerConfig(row.name, hyper, schedule, *others)
 
 
-class Optimizer:
+class OptimizerState:
     """Moments, step count and learning rate.
 
     Parameters

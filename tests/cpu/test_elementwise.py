@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from rule_runners import LOSSES, name_of
 
-from skmlp.backends import Regularisation
+from skmlp.backends import Regularization
 from skmlp.backends.cpu.kernels import elementwise, regularization
 from skmlp.compiler import jit
 from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
 from skmlp.rules.optimizers import OPTIMIZERS
 
 SINGLE = np.dtype(np.float32)
-EVERYTHING = Regularisation(
+EVERYTHING = Regularization(
     dropout=(0.5,), input_noise=0.1, max_norm=1.0, max_grad_norm=1.0
 )
 
@@ -62,10 +62,10 @@ def test_optimizers_of_single_precision_have_no_double(compiled, row):
     assert [roundings(loop) for loop in compiled] == [0]
 
 
-def test_regularisation_of_single_precision_has_no_double(compiled):
+def test_regularization_of_single_precision_has_no_double(compiled):
     regularization.extras_of(EVERYTHING, SINGLE)
     names = {loop.py_func.__name__ for loop in compiled}
-    assert names == {"_drop", "_drop_to", "_noise", "_penalise", "_limit_columns"}
+    assert names == {"_drop", "_drop_to", "_noise", "_penalize", "_limit_columns"}
     assert {
         loop.py_func.__name__: roundings(loop) for loop in compiled
     } == dict.fromkeys(names, 0)

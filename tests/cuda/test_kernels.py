@@ -58,7 +58,7 @@ def named(kind, *parts):
 
 
 def arguments_of(dtype):
-    """Types of the network, the data, the room and what regularises, by name."""
+    """Types of the network, the data, the room and what regularizes, by name."""
     number = numba.from_dtype(dtype)
     numbers = number[::1]
     words = (WHOLE, WHOLES, numbers)
@@ -99,7 +99,7 @@ def compiled(make, spec, capability=(9, 0)):
     if make in (train.training, train.differentiating):
         return ptx(make(spec).py_func, training_signature(spec.dtype), capability)
     signature = predicting_signature
-    if make is predict.assessing:
+    if make is predict.evaluating:
         signature = assessing_signature
     row = ACTIVATIONS["softmax"]
     return ptx(make(spec, row).py_func, signature(spec.dtype), capability)
@@ -257,13 +257,13 @@ def test_widths_that_one_block_takes():
 @pytest.mark.parametrize("row", LOSSES, ids=name_of)
 def test_losses(row):
     spec = BASE._replace(optimizer=None, loss=row)
-    assert_sound(compiled(predict.assessing, spec), spec)
+    assert_sound(compiled(predict.evaluating, spec), spec)
 
 
 @pytest.mark.parametrize("name", [*ACTIVATIONS, *OUTPUT_ONLY])
 def test_activations_of_outputs(name):
     row = ACTIVATIONS.get(name) or OUTPUT_ONLY[name]
-    made = predict.assessing(BASE._replace(optimizer=None), row)
+    made = predict.evaluating(BASE._replace(optimizer=None), row)
     text = ptx(made.py_func, assessing_signature(SINGLE))
     assert double_precision(text) == []
 
@@ -317,7 +317,7 @@ def test_functions_of_numpy_in_rules_of_ones_own(first):
 
 def test_functions_of_numpy_that_a_device_does_not_have_are_named():
     row = Activation("bad", lambda z: np.sinc(z), lambda z: np.sinc(z))
-    made = predict.assessing(BASE._replace(optimizer=None), row)
+    made = predict.evaluating(BASE._replace(optimizer=None), row)
     with pytest.raises(AttributeError, match=r"A rule on a GPU cannot call np\.sinc"):
         ptx(made.py_func, assessing_signature(SINGLE))
 

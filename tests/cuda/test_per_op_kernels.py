@@ -127,6 +127,6 @@ def test_products(capability):
 @pytest.mark.parametrize("capability", CAPABILITIES)
 def test_the_end_of_a_span(capability):
     sizes = types.UniTuple(NUMBER, 5)
-    totalling = ops.totalling(PLAIN)
-    assert_good(totalling, (ROOM, sizes, REALS), capability)
+    totaling = ops.totaling(PLAIN)
+    assert_good(totaling, (ROOM, sizes, REALS), capability)
     assert_good(ops.advancing(), (NUMBERS,), capability)

@@ -117,11 +117,11 @@ def fits(use, monkeypatch):
         device.require(number)
 
         def open_session(problem, parameters, n_jobs):
-            seen.append((number, problem.products, parameters.dtype.name))
+            seen.append((number, problem.matmul_precision, parameters.dtype.name))
             return cpu.open_session(problem, parameters, n_jobs)
 
         return SimpleNamespace(
-            open_session=open_session, outputs=cpu.outputs, assess=cpu.assess
+            open_session=open_session, outputs=cpu.outputs, evaluate=cpu.evaluate
         )
 
     monkeypatch.setattr(cuda, "on_device", on_device)
@@ -297,7 +297,7 @@ def test_questions_to_the_driver(monkeypatch):
 )
 def test_the_gpu_that_is_named_is_trained_on(fits, solver, name, number):
     estimator = MLPRegressor(solver=solver, device=name, **SETTINGS).fit(X, Y)
-    assert fits == [(number, "native", "float32")]
+    assert fits == [(number, "highest", "float32")]
     assert estimator.device_ == name
     same = MLPRegressor(solver=solver, dtype="float32", **SETTINGS).fit(X, Y)
     assert len(fits) == 1
@@ -311,9 +311,9 @@ def test_the_gpu_that_is_named_is_trained_on(fits, solver, name, number):
 @pytest.mark.parametrize(
     ("dtype", "expected"),
     [
-        (None, ("native", "float32")),
-        ("float32", ("native", "float32")),
-        ("float64", ("native", "float64")),
+        (None, ("highest", "float32")),
+        ("float32", ("highest", "float32")),
+        ("float64", ("highest", "float64")),
         ("tf32", ("tf32", "float32")),
     ],
 )
@@ -329,7 +329,7 @@ def test_a_training_that_goes_on_keeps_its_precision(fits):
     estimator = MLPRegressor(**SETTINGS).partial_fit(X, Y)
     estimator.set_params(device="cuda:1").partial_fit(X, Y)
     estimator.set_params(dtype="tf32").partial_fit(X, Y)
-    assert fits == [(1, "native", "float64"), (1, "tf32", "float32")]
+    assert fits == [(1, "highest", "float64"), (1, "tf32", "float32")]
 
 
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
@@ -388,7 +388,7 @@ def test_auto_uses_the_gpu_for_much_work(fits, caplog):
     name, line = chosen(caplog, **WIDE)
     assert name == "cuda"
     assert "4.3e+06 operations a step, at least 2.0e+06" in line
-    assert fits == [(0, "native", "float32")]
+    assert fits == [(0, "highest", "float32")]
 
 
 def test_auto_uses_the_cpu_for_little_work(fits, caplog):
@@ -418,7 +418,7 @@ def test_auto_without_a_gpu(use, caplog):
 
 def test_auto_keeps_the_precision_of_the_cpu(fits, caplog):
     assert chosen(caplog, **{**WIDE, "dtype": None})[0] == "cuda"
-    assert fits == [(0, "native", "float64")]
+    assert fits == [(0, "highest", "float64")]
 
 
 def test_auto_leaves_double_precision_to_the_cpu_where_a_gpu_is_slow(fits, use, caplog):
@@ -574,6 +574,6 @@ def test_a_forked_child_says_what_to_do():
 
 def test_backends_by_name(fits):
     assert get_backend("cpu") is cpu
-    assert get_backend("cuda:1").assess is cpu.assess
+    assert get_backend("cuda:1").evaluate is cpu.evaluate
     with pytest.raises(KeyError):
         get_backend("tpu")

@@ -1,4 +1,4 @@
-"""Every deliberate difference from scikit-learn, with scikit-learn's behaviour beside.
+"""Every deliberate difference from scikit-learn, with scikit-learn's behavior beside.
 
 A test stands for a row of the tables in ``docs/differences.md`` and shows both sides.
 Where scikit-learn's half of a test fails, scikit-learn has changed: the row then says

@@ -131,7 +131,7 @@ def seen(monkeypatch):
         return cpu.outputs(network, parameters, there(x), activation, n_jobs)
 
     backend = SimpleNamespace(
-        open_session=open_session, outputs=outputs, assess=cpu.assess
+        open_session=open_session, outputs=outputs, evaluate=cpu.evaluate
     )
     monkeypatch.setattr(cuda, "on_device", lambda number: backend)
     monkeypatch.setattr(gpu, "obstacle", lambda number: None)

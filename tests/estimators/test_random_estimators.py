@@ -35,7 +35,7 @@ REGRESSION = [row for row in LOSSES if row not in _OF_LABELS]
 
 
 def draw_shape(dealer):
-    """What both estimators are told of the network and its regularisation."""
+    """What both estimators are told of the network and its regularization."""
     depth = dealer.deal("depth", [0, 1, 1, 2, 3])
     return {
         "hidden_layer_sizes": [dealer.deal("width", WIDTHS) for _ in range(depth)],

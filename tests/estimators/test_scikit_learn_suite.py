@@ -2,7 +2,7 @@
 
 "Change the import, keep the numbers" is taken literally: the installed scikit-learn's
 test module is compiled with that one import changed, and its tests are put into this
-module's namespace, where pytest finds them with their parametrisation and marks. So a
+module's namespace, where pytest finds them with their parametrization and marks. So a
 new release of scikit-learn brings its new tests along.
 """
 

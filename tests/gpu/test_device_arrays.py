@@ -34,7 +34,7 @@ def everything(problem):
         yield gradient
         optimizer = optimizer_for("adam", vector.size)
         rates = optimizer.rates((0, 6), 6)
-        yield session.train(optimizer, problem.rows, 4, (0, 6), rates, 0.0)
+        yield session.train(optimizer, problem.row_ids, 4, (0, 6), rates, 0.0)
         yield session.parameters
     yield from on_device().outputs(network, vector, problem.x, "softmax")
 

@@ -114,7 +114,7 @@ def test_without_intercepts(limit, is_sparse, normalization, steps):
     assert_stepwise_equals_reference(steps, problem)
 
 
-REGULARISATIONS = {
+REGULARIZATIONS = {
     "dropout": {"dropout": (0.3, 0.6)},
     "noise": {"input_noise": 0.2},
     "max_norm": {"max_norm": 0.7},
@@ -130,22 +130,22 @@ REGULARISATIONS = {
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("normalization", [None, "batch", "layer"])
-@pytest.mark.parametrize("what", REGULARISATIONS)
-def test_regularisation(what, normalization, dtype, steps):
+@pytest.mark.parametrize("what", REGULARIZATIONS)
+def test_regularization(what, normalization, dtype, steps):
     problem = problem_of(
         *(SOFTMAX, ("softmax", "gelu")),
         normalization=normalization,
         weighted=True,
         seed=12345,
-        **REGULARISATIONS[what],
+        **REGULARIZATIONS[what],
     )
     assert_stepwise_equals_reference(steps, problem, dtype=dtype)
 
 
 @pytest.mark.parametrize("name", ["dropout", "max_norm", "max_grad_norm"])
-def test_regularisation_of_sparse_rows(name, steps):
+def test_regularization_of_sparse_rows(name, steps):
     problem = problem_of(
-        SQUARED, ("softmax", "silu"), is_sparse=True, seed=7, **REGULARISATIONS[name]
+        SQUARED, ("softmax", "silu"), is_sparse=True, seed=7, **REGULARIZATIONS[name]
     )
     assert_stepwise_equals_reference(steps, problem)
 
@@ -301,7 +301,7 @@ def test_nothing_is_left_of_a_batch_that_is_interrupted(monkeypatch, calls, batc
     with on_device().open_session(problem, vector) as opened:
         rates = whole.rates((0, 3), 3)
         if batch > 0:
-            opened.train(whole, problem.rows, 4, (0, batch), rates[:batch], 0.0)
+            opened.train(whole, problem.row_ids, 4, (0, batch), rates[:batch], 0.0)
         expected = opened.parameters
     optimizer = optimizer_for("adam", vector.size)
     rates = optimizer.rates((0, 3), 3)
@@ -309,7 +309,7 @@ def test_nothing_is_left_of_a_batch_that_is_interrupted(monkeypatch, calls, batc
     monkeypatch.setattr(ops, "advancing", interrupted)
     with on_device().open_session(problem, vector) as opened:
         with pytest.raises(KeyboardInterrupt):
-            opened.train(optimizer, problem.rows, 4, (0, 3), rates, 0.0)
+            opened.train(optimizer, problem.row_ids, 4, (0, 3), rates, 0.0)
         assert_array_equal(opened.parameters, expected)
     assert_array_equal(optimizer.slots, whole.slots)
 
@@ -332,7 +332,7 @@ def test_another_optimizer_is_recorded_anew(steps):
         with backend.open_session(problem, vector) as opened:
             for optimizer in (*optimizers, *optimizers):
                 rates = optimizer.rates((0, 3), 3)
-                opened.train(optimizer, problem.rows, 4, (0, 3), rates, 0.0)
+                opened.train(optimizer, problem.row_ids, 4, (0, 3), rates, 0.0)
             parameters = np.array(opened.parameters)
         found.append((parameters, *(one.slots for one in optimizers)))
     assert steps
@@ -353,7 +353,7 @@ def test_programs_are_closed(monkeypatch, fails):
     def fit():
         with on_device().open_session(problem, vector) as opened:
             rates = optimizer.rates((0, 3), 3)
-            opened.train(optimizer, problem.rows, 4, (0, 3), rates, 0.0)
+            opened.train(optimizer, problem.row_ids, 4, (0, 3), rates, 0.0)
             if fails:
                 raise InterruptedError
 
@@ -393,7 +393,7 @@ def test_tf32_is_handed_to_the_products(monkeypatch):
 
     monkeypatch.setattr(Stepwise, "__init__", noting)
     problem = problem_of()
-    train(on_device(), problem._replace(products="tf32"), dtype=np.float32)
+    train(on_device(), problem._replace(matmul_precision="tf32"), dtype=np.float32)
     train(on_device(), problem, dtype=np.float32)
     assert seen == [True]
 
@@ -516,6 +516,6 @@ def test_a_recorded_step_is_the_step(monkeypatch, what):
 def test_tf32_is_near():
     problem = problem_of(n_rows=256, n_features=32, units=(64,))
     expected = train(reference, problem, batch_size=64, solver="sgd")
-    tf32 = problem._replace(products="tf32")
+    tf32 = problem._replace(matmul_precision="tf32")
     course = train(on_device(), tf32, batch_size=64, solver="sgd", dtype=np.float32)
     assert_near(course, expected, 0.02)

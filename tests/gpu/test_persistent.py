@@ -1,7 +1,7 @@
 """The kernels that train, against the definition: every rule of the tables, any size.
 
 Each loss, activation and optimizer of the tables, in both precisions; sizes at and
-around the edges of a tile; all that regularises.
+around the edges of a tile; all that regularizes.
 """
 
 import numpy as np
@@ -38,7 +38,7 @@ def test_activations(activation, dtype):
 
 @pytest.mark.parametrize("normalization", ["batch", "layer"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_activations_with_dropout_behind_a_normalisation(activation, normalization):
+def test_activations_with_dropout_behind_a_normalization(activation, normalization):
     problem = problem_of(
         *(SOFTMAX, (activation, "tanh")),
         normalization=normalization,
@@ -122,7 +122,7 @@ def test_a_batch_of_all_rows_and_one_of_more_than_a_block():
 
 @pytest.mark.parametrize("normalization", ["batch", "layer"])
 @pytest.mark.parametrize("batch_size", [1, 5])
-def test_last_batch_of_one_row_behind_a_normalisation(normalization, batch_size):
+def test_last_batch_of_one_row_behind_a_normalization(normalization, batch_size):
     problem = problem_of(SOFTMAX, ("relu", "tanh"), normalization=normalization)
     assert_equals_reference(problem, batch_size=batch_size)
 
@@ -136,7 +136,7 @@ def test_without_intercepts(is_sparse, normalization):
     assert_equals_reference(problem)
 
 
-REGULARISATIONS = {
+REGULARIZATIONS = {
     "dropout": {"dropout": (0.3, 0.6)},
     "dropout of one layer": {"dropout": (0.0, 0.5)},
     "noise": {"input_noise": 0.2},
@@ -154,21 +154,21 @@ REGULARISATIONS = {
 
 @both_dtypes
 @pytest.mark.parametrize("normalization", [None, "batch", "layer"])
-@pytest.mark.parametrize("what", REGULARISATIONS)
-def test_regularisation(what, normalization, dtype):
+@pytest.mark.parametrize("what", REGULARIZATIONS)
+def test_regularization(what, normalization, dtype):
     problem = problem_of(
         *(SOFTMAX, ("relu", "gelu")),
         normalization=normalization,
         weighted=True,
         seed=12345,
-        **REGULARISATIONS[what],
+        **REGULARIZATIONS[what],
     )
     assert_equals_reference(problem, dtype=dtype)
 
 
 @pytest.mark.parametrize("name", ["dropout", "max_norm", "max_grad_norm"])
-def test_regularisation_of_sparse_rows(name):
-    settings = REGULARISATIONS[name]
+def test_regularization_of_sparse_rows(name):
+    settings = REGULARIZATIONS[name]
     problem = problem_of(
         SQUARED, ("softmax", "silu"), is_sparse=True, seed=7, **settings
     )

@@ -85,7 +85,7 @@ def test_activations_of_hidden_layers(activation, dtype):
 @pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])
 @pytest.mark.parametrize("normalization", [None, "batch", "layer"])
 @pytest.mark.parametrize("activation", ["gelu", "softmax"])
-def test_normalisations_and_sparse_rows(activation, normalization, is_sparse):
+def test_normalizations_and_sparse_rows(activation, normalization, is_sparse):
     problem = problem_of(
         activations=(activation, "relu"),
         normalization=normalization,
@@ -156,7 +156,7 @@ def test_who_predicts_is_a_matter_of_width(monkeypatch, chosen):
         assert one.room.outputs.size == 0
     assert chosen[3].shared_bytes == 0
     units = sum(problem.network.sizes[1:])
-    assert chosen[3].room.outputs.size >= units * len(problem.rows)
+    assert chosen[3].room.outputs.size >= units * len(problem.row_ids)
 
 
 def test_a_session_predicts_in_one_go(chosen):

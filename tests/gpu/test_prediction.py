@@ -188,7 +188,7 @@ def assessed(backend, row, weighted, dtype, scale=1.0, n_rows=21):
     )
     if backend is not reference:
         problem, raw = cast(problem, dtype), raw.astype(dtype)
-    return backend.assess(network, raw, problem.targets, problem.weights)
+    return backend.evaluate(network, raw, problem.targets, problem.sample_weight)
 
 
 @both_dtypes
@@ -229,9 +229,9 @@ def test_a_weight_of_zero_counts_for_nothing():
     problem = problem_of(SQUARED, (), n_rows=6)
     raw = np.random.default_rng(0).normal(size=(6, 3))
     weights = np.array([0.0, 1.0, 2.0, 0.0, 1.0, 0.5])
-    loss, _ = on_device().assess(problem.network, raw, problem.targets, weights)
+    loss, _ = on_device().evaluate(problem.network, raw, problem.targets, weights)
     kept = weights > 0
-    expected, _ = reference.assess(
+    expected, _ = reference.evaluate(
         problem.network, raw[kept], problem.targets[kept], weights[kept]
     )
     assert_allclose(loss, expected, rtol=1e-12)

@@ -137,9 +137,9 @@ def train_epochs(problem, n_epochs, at_once, batch_size=4):
     """Losses by epoch, parameters and slots, so many epochs in a call."""
     vector = parameters_for(problem.network)
     optimizer = optimizer_for("adam", vector.size)
-    n_batches = -(-len(problem.rows) // batch_size)
+    n_batches = -(-len(problem.row_ids) // batch_size)
     rng = np.random.default_rng(0)
-    orders = np.stack([rng.permutation(problem.rows) for _ in range(n_epochs)])
+    orders = np.stack([rng.permutation(problem.row_ids) for _ in range(n_epochs)])
     rates = np.split(optimizer.rates((0, n_epochs * n_batches), n_batches), n_epochs)
     losses = []
     with on_device().open_session(problem, vector) as opened:
@@ -256,7 +256,7 @@ def test_what_an_interrupted_call_has_begun_ends_before_anything_is_read(monkeyp
     with on_device().open_session(problem, vector) as opened:
         rates = optimizer.rates((0, 4), 4)
         with pytest.raises(KeyboardInterrupt):
-            opened.train(optimizer, problem.rows, 4, (0, 4), rates, 0.0)
+            opened.train(optimizer, problem.row_ids, 4, (0, 4), rates, 0.0)
         assert not np.array_equal(opened.parameters, vector)
     # The parameters, and the optimizer's vectors at the end.
     assert notes == ["batch", "batch", "stream", "read", "read"]
@@ -266,14 +266,14 @@ def test_what_an_interrupted_call_has_begun_ends_before_anything_is_read(monkeyp
 @pytest.mark.usefixtures("any_order")
 @every_problem
 def test_no_phase_races(what):
-    problem = named(what)._replace(rows=np.arange(9))
+    problem = named(what)._replace(row_ids=np.arange(9))
     course = train(on_device(), problem, batch_size=5)
     expected = train(reference, problem, batch_size=5)
     assert_allclose(course.parameters, expected.parameters, rtol=1e-9, atol=1e-9)
     network, vector = problem.network, parameters_for(problem.network)
     raw, _ = on_device().outputs(network, vector, problem.x, "identity")
     on_device().outputs(network, vector, problem.x, "softmax")
-    on_device().assess(network, raw, problem.targets, problem.weights)
+    on_device().evaluate(network, raw, problem.targets, problem.sample_weight)
     if network.normalization != "batch":
         with on_device().open_session(problem, vector) as opened:
             opened.loss_and_gradient(vector)
@@ -315,7 +315,7 @@ def test_gradients_over_all_rows(row, dtype):
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_gradients_over_all_rows_behind_a_normalisation(activation):
+def test_gradients_over_all_rows_behind_a_normalization(activation):
     assert_same_gradients(problem_of(activations=(activation,), normalization="layer"))
 
 
@@ -328,7 +328,7 @@ def test_gradients_over_all_rows_in_sweeps(monkeypatch, intercepts, is_sparse):
     )
     monkeypatch.setattr(session, "_SWEEP_ROWS", 4)
     monkeypatch.setattr(workspace, "_MOST_BATCHES", 2)
-    assert_same_gradients(problem._replace(rows=np.arange(1, 19)))
+    assert_same_gradients(problem._replace(row_ids=np.arange(1, 19)))
 
 
 def test_gradients_over_sparse_rows_without_a_hidden_layer():
@@ -394,7 +394,7 @@ def test_outputs_of_a_session(is_sparse, normalization):
 def two_batches(backend, problem, optimizer, vector):
     with backend.open_session(problem, vector) as opened:
         rates = optimizer.rates((0, 2), 2)
-        opened.train(optimizer, problem.rows[:8], 4, (0, 2), rates, 0.0)
+        opened.train(optimizer, problem.row_ids[:8], 4, (0, 2), rates, 0.0)
         return opened.parameters
 
 
@@ -420,7 +420,7 @@ def test_batches_of_several_sizes_in_a_session():
                 n_batches = -(-11 // size)
                 rates = optimizer.rates((0, n_batches), n_batches)
                 span = (0, n_batches)
-                opened.train(optimizer, problem.rows, size, span, rates, 0.0)
+                opened.train(optimizer, problem.row_ids, size, span, rates, 0.0)
             found.append(np.array(opened.parameters))
     assert_allclose(found[1], found[0], rtol=1e-9, atol=1e-12)
 
@@ -429,7 +429,13 @@ def test_given_arrays_are_left_alone():
     problem = problem_of(weighted=True)
     vector = parameters_for(problem.network)
     before = vector.copy()
-    for part in (problem.x, problem.targets, problem.weights, vector, problem.rows):
+    for part in (
+        problem.x,
+        problem.targets,
+        problem.sample_weight,
+        vector,
+        problem.row_ids,
+    ):
         part.flags.writeable = False
     optimizer = optimizer_for("adam", vector.size)
     after = two_batches(on_device(), problem, optimizer, vector)
@@ -457,7 +463,7 @@ def test_a_session_that_fails_gives_back_its_memory_and_leaves_the_slots(monkeyp
     try:
         with on_device().open_session(problem, vector) as opened:
             rates = optimizer.rates((0, 2), 2)
-            opened.train(optimizer, problem.rows[:8], 4, (0, 2), rates, 0.0)
+            opened.train(optimizer, problem.row_ids[:8], 4, (0, 2), rates, 0.0)
             del opened
             raise StopError
     except StopError:
@@ -508,7 +514,7 @@ def test_all_memory_is_free_at_the_end(monkeypatch, held, fails, least_flop, sha
     opening = on_device().open_session(problem, vector)
     with suppress(StopError), opening as opened:
         rates = optimizer.rates((0, 2), 2)
-        opened.train(optimizer, problem.rows[:8], 4, (0, 2), rates, 0.0)
+        opened.train(optimizer, problem.row_ids[:8], 4, (0, 2), rates, 0.0)
         opened.outputs(problem.x * 2, None)
         if fails:
             raise StopError
@@ -535,7 +541,7 @@ def test_memory_of_a_prediction_is_free_at_its_end(held):
     vector = parameters_for(problem.network)
     raw, _ = on_device().outputs(problem.network, vector, problem.x, "identity")
     assert held == [0]
-    on_device().assess(problem.network, raw, problem.targets, problem.weights)
+    on_device().evaluate(problem.network, raw, problem.targets, problem.sample_weight)
     assert held == [0, 0]
 
 
@@ -582,10 +588,10 @@ def test_batches_that_do_not_fit_are_a_memory_error_that_changes_nothing(room):
         rates = optimizer.rates((0, 1), 1)
         room(10_000)
         with pytest.raises(MemoryError, match=r"A smaller batch_size needs less\."):
-            opened.train(optimizer, problem.rows, 200, (0, 1), rates, 0.0)
+            opened.train(optimizer, problem.row_ids, 200, (0, 1), rates, 0.0)
         assert_array_equal(opened.parameters, vector)
         room(2**30)
-        opened.train(optimizer, problem.rows, 10, (0, 1), rates, 0.0)
+        opened.train(optimizer, problem.row_ids, 10, (0, 1), rates, 0.0)
         assert not np.array_equal(opened.parameters, vector)
     assert not np.array_equal(optimizer.slots, np.zeros_like(optimizer.slots))
 

@@ -13,9 +13,9 @@ from rule_runners import outputs_of, parameters_of, row_of, targets_of
 from scipy import sparse
 
 from skmlp import MLPRegressor
-from skmlp.backends import Problem, Regularisation, get_backend, reference
-from skmlp.network import Network, layout, norms, views
-from skmlp.training.optimizer_state import Optimizer, make_recipe
+from skmlp.backends import Problem, Regularization, get_backend, reference
+from skmlp.network import Network, layout, norm_state, views
+from skmlp.training.optimizer_state import OptimizerState, make_optimizer_config
 
 SOFTMAX = row_of("log_loss-softmax-labels")
 SQUARED = row_of("squared_error-identity")
@@ -38,7 +38,7 @@ def problem_of(
     is_sparse=False,
     intercepts=True,
     normalization=None,
-    **regularisation,
+    **regularization,
 ):
     """A problem in double precision, all its numbers from a fixed seed."""
     rng = np.random.default_rng(3)
@@ -52,16 +52,19 @@ def problem_of(
     if is_sparse:
         x = sparse.csr_array(x * (rng.random(x.shape) < 0.4))
     weights = rng.uniform(0.2, 3, n_rows) if weighted else None
-    extras = Regularisation(**regularisation)
+    extras = Regularization(**regularization)
     return Problem(network, x, targets, weights, np.arange(n_rows), 0.3, extras)
 
 
 def parameters_for(network):
     """Parameters of which none is zero, but the biases where none are trained."""
     vector = np.random.default_rng(1).normal(size=layout(network).size) * 0.5
-    for part in norms(network, vector).means:
+    for part in norm_state(network, vector).means:
         part *= 0.1
-    for part in (*norms(network, vector).scales, *norms(network, vector).variances):
+    for part in (
+        *norm_state(network, vector).scales,
+        *norm_state(network, vector).variances,
+    ):
         part[:] = 1 + 0.2 * np.abs(part)
     if not network.intercepts:
         for part in views(network, vector)[1]:
@@ -71,7 +74,9 @@ def parameters_for(network):
 
 def cast(problem, dtype):
     """A problem in another precision."""
-    weights = None if problem.weights is None else problem.weights.astype(dtype)
+    weights = (
+        None if problem.sample_weight is None else problem.sample_weight.astype(dtype)
+    )
     return problem._replace(
         x=problem.x.astype(dtype),
         targets=problem.targets.astype(dtype),
@@ -89,7 +94,7 @@ def optimizer_for(name, size, dtype=np.float64):
         weight_decay=0.5,
         beta_2=0.99,
     )
-    return Optimizer(make_recipe(settings), size, dtype)
+    return OptimizerState(make_optimizer_config(settings), size, dtype)
 
 
 class Course(NamedTuple):
@@ -106,12 +111,12 @@ def train(backend, problem, *, solver="adam", batch_size=4, cuts=(), dtype=np.fl
     problem = cast(problem, dtype)
     vector = parameters_for(problem.network).astype(dtype)
     optimizer = optimizer_for(solver, vector.size, dtype)
-    n_batches = -(-len(problem.rows) // batch_size)
+    n_batches = -(-len(problem.row_ids) // batch_size)
     ends = (*cuts, n_batches)
     loss = 0.0
     with backend.open_session(problem, vector) as session:
         for epoch in range(2):
-            order = np.random.default_rng(epoch).permutation(problem.rows)
+            order = np.random.default_rng(epoch).permutation(problem.row_ids)
             for span in zip((0, *cuts), ends, strict=True):
                 rates = optimizer.rates(span, n_batches)
                 loss = session.train(optimizer, order, batch_size, span, rates, loss)

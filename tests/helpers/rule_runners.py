@@ -19,8 +19,8 @@ DTYPES = [np.float32, np.float64]
 
 @functools.cache
 def compiled(function, n_arguments=1):
-    """A scalar rule inlined into a loop that vectorises; it must keep the dtype."""
-    rule = jit.rule(function)
+    """A scalar rule inlined into a loop that vectorizes; it must keep the dtype."""
+    rule = jit.inline_always(function)
     if n_arguments == 1:
 
         def loop(out, a):

@@ -102,7 +102,7 @@ def test_the_compiled_code_is_the_polynomial(function, dtype):
     by_polynomial = in_python(implementation)(x)
     # Contraction to fused operations may move the last bits.
     assert_allclose(got, by_polynomial, rtol=8 * np.finfo(dtype).eps)
-    rule = jit.rule(lambda v: function(v))
+    rule = jit.inline_always(lambda v: function(v))
     kernel = njit(lambda v: rule(v))
     kernel(dtype(0.5))
     assembly = next(iter(kernel.inspect_asm().values()))

@@ -73,7 +73,7 @@ def first_weights(**settings):
 
 
 # He's for what is zero, or nearly so, on one side; LeCun's normal for selu, which
-# normalises itself by it; scikit-learn's for scikit-learn's; Glorot's for the rest.
+# normalizes itself by it; scikit-learn's for scikit-learn's; Glorot's for the rest.
 INITS = {
     "leaky_relu": "he_uniform",
     "elu": "he_uniform",
@@ -99,7 +99,7 @@ INITS = {
 }
 
 
-def test_activations_are_initialised_as_their_sources_say():
+def test_activations_are_initialized_as_their_sources_say():
     assert {name: ACTIVATIONS[name].init for name in INITS} == INITS
 
 
@@ -116,7 +116,7 @@ def test_signals_keep_their_size_through_twenty_layers(name):
     assert spreads["glorot_uniform"] < spreads["he_uniform"] / 10
 
 
-def test_selu_normalises_itself():
+def test_selu_normalizes_itself():
     """Mean 0 and variance 1 are a fixed point (Klambauer et al., 2017)."""
     x = np.random.default_rng(0).normal(size=(200, 200))
     deep = {"hidden_layer_sizes": [200] * 20, "activation": "selu", "max_iter": 1}

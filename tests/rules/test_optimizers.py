@@ -21,7 +21,7 @@ from skmlp.rules import optimizers
 from skmlp.rules.initializers import INITIALIZERS
 from skmlp.rules.losses import regression_loss
 from skmlp.rules.optimizers import OPTIMIZERS
-from skmlp.training.optimizer_state import Optimizer, make_recipe
+from skmlp.training.optimizer_state import OptimizerState, make_optimizer_config
 
 SKLEARN = INITIALIZERS["sklearn_uniform"]
 SQUARED_ERROR = regression_loss("squared_error")
@@ -111,7 +111,7 @@ EXPECTED = {
 def run_rule(settings, gradients, n_calls=1):
     """Parameters after each step, the rule applied as the reference applies it."""
     row = OPTIMIZERS[settings.solver]
-    state = Optimizer(make_recipe(settings), len(START), float)
+    state = OptimizerState(make_optimizer_config(settings), len(START), float)
     n_steps = len(gradients)
     cuts = np.linspace(0, n_steps, n_calls + 1).astype(int)
     steps = np.concatenate([state.rates(span, n_steps) for span in pairwise(cuts)])
@@ -192,11 +192,13 @@ def start_parameters():
 def train_here(settings):
     """Parameters after each of some steps on all rows, by the kernels."""
     problem, parameters, path = small_problem(), start_parameters(), []
-    state = Optimizer(make_recipe(settings), parameters.size, parameters.dtype)
+    state = OptimizerState(
+        make_optimizer_config(settings), parameters.size, parameters.dtype
+    )
     with cpu.open_session(problem, parameters, 1) as session:
         for step in range(STEPS):
             rates = state.rates((step, step + 1), STEPS)
-            session.train(state, problem.rows, N_ROWS, (0, 1), rates, 0.0)
+            session.train(state, problem.row_ids, N_ROWS, (0, 1), rates, 0.0)
             path.append(session.parameters.copy())
     return np.array(path)
 
@@ -332,7 +334,7 @@ def scaled_adagrad(p, g, total, c, h):
     return p - c[0] * g / type(p)(np.sqrt(total)), total
 
 
-ADDED = optimizers.Optimizer(
+ADDED = optimizers.OptimizerState(
     "added",
     "for this test",
     1,

@@ -24,7 +24,7 @@ ADDED = {
     "loss": plugin_rules.LOSS.name,
     "solver": plugin_rules.OPTIMIZER.name,
     "learning_rate": plugin_rules.SCHEDULE.name,
-    "weight_init": plugin_rules.SCHEME.name,
+    "weight_init": plugin_rules.INITIALIZER.name,
 }
 
 
@@ -92,7 +92,7 @@ def test_a_row_added_at_run_time_is_in_the_documentation(monkeypatch):
         plugin_rules.LOSS,
         plugin_rules.OPTIMIZER,
         plugin_rules.SCHEDULE,
-        plugin_rules.SCHEME,
+        plugin_rules.INITIALIZER,
     ):
         entry = f"- {row.name!r}: {row.about}"
         assert entry not in before
@@ -109,7 +109,7 @@ TESTED = {
 
 
 @pytest.mark.slow
-def test_a_row_added_at_run_time_is_in_the_parametrised_tests():
+def test_a_row_added_at_run_time_is_in_the_parametrized_tests():
     files = sorted({name for counts in TESTED.values() for name in counts})
     done = subprocess.run(
         [

@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.rules.optimizers import OPTIMIZERS
 from skmlp.rules.schedules import SCHEDULES
-from skmlp.training.optimizer_state import Optimizer, make_recipe
+from skmlp.training.optimizer_state import OptimizerState, make_optimizer_config
 
 RATE, EPOCHS, BATCHES = 0.1, 12, 10
 STEPS = np.arange(EPOCHS * BATCHES)
@@ -34,7 +34,7 @@ def settings_of(name, **others):
 
 def rates_of(settings, n_batches=BATCHES, cuts=(0.0, 1.0)):
     """Learning rate of every step, worked out in some calls an epoch."""
-    optimizer = Optimizer(make_recipe(settings), 1, float)
+    optimizer = OptimizerState(make_optimizer_config(settings), 1, float)
     edges = [round(cut * n_batches) for cut in cuts]
     parts = []
     for epoch in range(settings.max_iter):
@@ -156,10 +156,10 @@ def test_short_trainings_have_rates_too(name, max_iter, n_batches):
 @pytest.mark.parametrize("name", OLD)
 def test_adam_ignores_the_schedules_of_scikit_learn(name):
     settings = settings_of(name, solver="adam", epsilon=1e-12)
-    assert make_recipe(settings).schedule == "constant"
+    assert make_optimizer_config(settings).schedule == "constant"
     others = set(OPTIMIZERS) - {"adam"}
     for solver in others:
-        recipe = make_recipe(settings_of(name, solver=solver))
+        recipe = make_optimizer_config(settings_of(name, solver=solver))
         assert recipe.schedule == name
 
 
@@ -278,7 +278,7 @@ def test_the_history_has_the_last_rate_of_each_epoch(name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(X[:50], Y[:50])
-    optimizer = Optimizer(make_recipe(model), 1, float)
+    optimizer = OptimizerState(make_optimizer_config(model), 1, float)
     for epoch, rate in enumerate(model.history_["learning_rate"]):
         assert rate == optimizer.rates((0, 9), 9)[-1, 1]
         optimizer.end_epoch(50 * (epoch + 1))

@@ -16,13 +16,13 @@ from rule_runners import LOSSES, name_of, outputs_of, parameters_of, row_of, tar
 from scipy import sparse
 
 from skmlp import MLPRegressor
-from skmlp.backends import Problem, Regularisation, cpu, get_backend, reference
+from skmlp.backends import Problem, Regularization, cpu, get_backend, reference
 from skmlp.backends.cpu import plan
 from skmlp.network import Network, init_params, layout, views
 from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
 from skmlp.rules.initializers import INITIALIZERS
 from skmlp.rules.optimizers import OPTIMIZERS
-from skmlp.training.optimizer_state import Optimizer, make_recipe
+from skmlp.training.optimizer_state import OptimizerState, make_optimizer_config
 
 N_ROWS, N_FEATURES = 67, 7
 HIDDEN = sorted(ACTIVATIONS)
@@ -71,12 +71,12 @@ def make_optimizer(name, size, dtype=np.float64):
         weight_decay=0.5,
         beta_2=0.99,
     )
-    return Optimizer(make_recipe(settings), size, dtype)
+    return OptimizerState(make_optimizer_config(settings), size, dtype)
 
 
 def train(backend, problem, parameters, optimizer, *, batch_size=16, n_jobs=None):
     """Parameters and losses, slice by slice, of one epoch in a scrambled order."""
-    order = np.random.default_rng(1).permutation(problem.rows)
+    order = np.random.default_rng(1).permutation(problem.row_ids)
     n_batches = -(-len(order) // batch_size)
     steps = []
     with backend.open_session(problem, parameters, n_jobs) as session:
@@ -111,13 +111,13 @@ def finite_differences(session, parameters):
 def assert_gradient(backend, network, **settings):
     problem = make_problem(network, **settings)
     # The reference applies its rules in Python.
-    rows = problem.rows[:20] if backend is reference else problem.rows
+    rows = problem.row_ids[:20] if backend is reference else problem.row_ids
     parameters = make_parameters(network)
-    with backend.open_session(problem._replace(rows=rows), parameters, 1) as session:
+    with backend.open_session(problem._replace(row_ids=rows), parameters, 1) as session:
         _, gradient = session.loss_and_gradient(parameters)
         numerical = finite_differences(session, parameters)
     if not network.intercepts:
-        numerical[layout(network).biases[0] :] = 0
+        numerical[layout(network).bias_offsets[0] :] = 0
     assert_allclose(gradient, numerical, rtol=1e-5, atol=1e-7)
 
 
@@ -232,9 +232,9 @@ def test_weights_decay_before_the_step_and_biases_do_not(backend):
         optimizer = make_optimizer("sgd", parameters.size)
         with backend.open_session(problem, parameters, 1) as session:
             rates = np.array([[share, 0.1, 0.0, 0.0]])
-            session.train(optimizer, problem.rows, 20, (0, 1), rates, 0.0)
+            session.train(optimizer, problem.row_ids, 20, (0, 1), rates, 0.0)
             moved.append(np.array(session.parameters))
-    n_weights = layout(network).biases[0]
+    n_weights = layout(network).bias_offsets[0]
     expected = np.zeros(parameters.size)
     expected[:n_weights] = 0.25 * parameters[:n_weights]
     assert_allclose(moved[0] - moved[1], expected, rtol=1e-9, atol=1e-12)
@@ -275,7 +275,7 @@ def test_intercepts_that_are_not_trained_stay(optimizer):
     assert_equals_reference(network, optimizer)
     problem, parameters = make_problem(network), make_parameters(network)
     steps = train(cpu, problem, parameters, make_optimizer(optimizer, parameters.size))
-    first = layout(network).biases[0]
+    first = layout(network).bias_offsets[0]
     assert_array_equal(steps[-1][1][first:], parameters[first:])
     assert not np.any(steps[-1][1][:first] == parameters[:first])
 
@@ -329,7 +329,7 @@ def test_hidden_outputs_are_those_of_the_last_batch(
     monkeypatch.setattr(plan, "block_rows", lambda *shape: 16)
     network = make_network(SOFTMAX, ["gelu", "relu"])
     problem = make_problem(network, is_sparse=is_sparse)
-    parameters, orders = make_parameters(network), np.stack([problem.rows[::-1]] * 2)
+    parameters, orders = make_parameters(network), np.stack([problem.row_ids[::-1]] * 2)
     optimizer = make_optimizer("sgd", layout(network).size)
     n_batches = -(-N_ROWS // batch_size)
     rates = np.zeros((2 * n_batches, 4))
@@ -340,7 +340,7 @@ def test_hidden_outputs_are_those_of_the_last_batch(
         session.loss_and_gradient(parameters)
         after_a_sweep = session.hidden_outputs()
     last = orders[0][(n_batches - 1) * batch_size :]
-    for got, rows in ((after_training, last), (after_a_sweep, problem.rows)):
+    for got, rows in ((after_training, last), (after_a_sweep, problem.row_ids)):
         _, expected, _ = reference.trace(network, parameters, problem.x[rows])
         assert len(got) == len(expected) == 2
         for one, other in zip(got, expected, strict=True):
@@ -403,12 +403,12 @@ def test_gradient_is_the_same_in_sweeps(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "extras", [Regularisation(dropout=(0.2,)), Regularisation(input_noise=0.1)]
+    "extras", [Regularization(dropout=(0.2,)), Regularization(input_noise=0.1)]
 )
 def test_sweeps_have_no_dropout_and_no_noise(extras):
     problem = make_problem(make_network(SQUARED, ["tanh"]))
     parameters = make_parameters(problem.network)
-    problem = problem._replace(regularisation=extras)
+    problem = problem._replace(regularization=extras)
     with (
         cpu.open_session(problem, parameters, 1) as session,
         pytest.raises(ValueError, match="no dropout and no noise"),
@@ -419,7 +419,7 @@ def test_sweeps_have_no_dropout_and_no_noise(extras):
 def test_minibatch_gradients_are_unbiased():
     """The mean over batches of equal size is the full gradient, weighted or not."""
     network = make_network(SOFTMAX, ["tanh"])
-    problem = make_problem(network, weighted=True)._replace(rows=np.arange(60))
+    problem = make_problem(network, weighted=True)._replace(row_ids=np.arange(60))
     parameters = make_parameters(network)
     with cpu.open_session(problem, parameters, 1) as session:
         _, full = session.loss_and_gradient(parameters)
@@ -429,11 +429,11 @@ def test_minibatch_gradients_are_unbiased():
         optimizer.hyper = (0.0, 1.0, 0.0)
         rates = np.array([[0.0, 1.0, 0.0, 0.0]])
         with cpu.open_session(problem, parameters, 1) as session:
-            session.train(optimizer, problem.rows, 10, (b, b + 1), rates, 0.0)
+            session.train(optimizer, problem.row_ids, 10, (b, b + 1), rates, 0.0)
             moves.append(parameters - session.parameters)
     # A batch's penalty is that of its own rows, as in scikit-learn.
-    n_weights = layout(network).biases[0]
-    extra = problem.alpha / problem.mean_weight * (1 / 10 - 1 / 60)
+    n_weights = layout(network).bias_offsets[0]
+    extra = problem.alpha / problem.mean_sample_weight * (1 / 10 - 1 / 60)
     expected = full.copy()
     expected[:n_weights] += extra * parameters[:n_weights]
     assert_allclose(np.mean(moves, axis=0), expected, rtol=1e-9, atol=1e-12)
@@ -473,15 +473,17 @@ def test_slabs_cover_what_is_trained_once(
         intercepts=intercepts,
         normalization=normalization,
     )
-    places = layout(network)
-    covered = np.zeros(places.size, dtype=int)
+    offsets = layout(network)
+    covered = np.zeros(offsets.size, dtype=int)
     for start, size, *_ in plan.slabs(network, 200, 4, summed=summed):
         covered[start : start + size] += 1
-    expected = np.zeros(places.size, dtype=int)
-    expected[: places.trained] = 1
+    expected = np.zeros(offsets.size, dtype=int)
+    expected[: offsets.n_trained] = 1
     if not intercepts:
-        scales = places.scales[0] if places.scales else places.trained
-        expected[places.biases[0] : scales] = 0
+        scales = (
+            offsets.scale_offsets[0] if offsets.scale_offsets else offsets.n_trained
+        )
+        expected[offsets.bias_offsets[0] : scales] = 0
     assert_array_equal(covered, expected)
 
 
@@ -491,7 +493,7 @@ def test_slabs_of_weights_are_of_whole_rows(monkeypatch, cores, summed):
     monkeypatch.setattr(plan.os, "cpu_count", lambda: cores)
     sizes = (784, 100, 30, 1, 5)
     network = Network(sizes, ("relu",) * 3, SQUARED, "identity")
-    starts = layout(network).weights
+    starts = layout(network).weight_offsets
     rows = np.array(
         [
             (layer, row, starts[layer] + row * fan_out)

@@ -7,39 +7,39 @@ from rule_runners import row_of
 from sklearn.exceptions import ConvergenceWarning
 
 from skmlp import MLPClassifier, MLPRegressor
-from skmlp.backends import Problem, Regularisation, cpu, reference
+from skmlp.backends import Problem, Regularization, cpu, reference
 from skmlp.backends.cpu import plan
 from skmlp.network import Network, init_params
 from skmlp.rules.initializers import INITIALIZERS
 from skmlp.rules.schedules import SCHEDULES
 from skmlp.training import minibatch
-from skmlp.training.optimizer_state import Optimizer, make_recipe
+from skmlp.training.optimizer_state import OptimizerState, make_optimizer_config
 
 RNG = np.random.default_rng(0)
 N_ROWS, BATCH, EPOCHS = 47, 10, 3
 X = RNG.normal(size=(N_ROWS, 5))
 Y = X[:, 0] * X[:, 1] + 0.1 * RNG.normal(size=N_ROWS)
 KINDS = {
-    "plain": (None, Regularisation()),
-    "dropout": (None, Regularisation(dropout=(0.3,), input_noise=0.1, seed=3)),
-    "limited": (None, Regularisation(max_grad_norm=0.5, max_norm=1.0)),
-    "batch norm": ("batch", Regularisation()),
-    "batch norm, limited": ("batch", Regularisation(max_grad_norm=0.5)),
+    "plain": (None, Regularization()),
+    "dropout": (None, Regularization(dropout=(0.3,), input_noise=0.1, seed=3)),
+    "limited": (None, Regularization(max_grad_norm=0.5, max_norm=1.0)),
+    "batch norm": ("batch", Regularization()),
+    "batch norm, limited": ("batch", Regularization(max_grad_norm=0.5)),
 }
 
 
 def make_problem(kind):
-    normalization, regularisation = KINDS[kind]
+    normalization, regularization = KINDS[kind]
     row = row_of("squared_error-identity")
     network = Network((5, 12, 1), ("tanh",), row, row.output)
     network = network._replace(normalization=normalization)
     rows = np.arange(N_ROWS)
-    return Problem(network, X, Y[:, None], None, rows, 0.01, regularisation)
+    return Problem(network, X, Y[:, None], None, rows, 0.01, regularization)
 
 
 def optimizer_of(size, **settings):
     settings = {"solver": "adam", "learning_rate_init": 0.01, **settings}
-    return Optimizer(make_recipe(MLPRegressor(**settings)), size, float)
+    return OptimizerState(make_optimizer_config(MLPRegressor(**settings)), size, float)
 
 
 def orders():

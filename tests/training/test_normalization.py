@@ -1,4 +1,4 @@
-"""Normalisation: the definition against calculus, the CPU against the definition."""
+"""Normalization: the definition against calculus, the CPU against the definition."""
 
 import pickle
 from types import SimpleNamespace
@@ -19,11 +19,11 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 
 from skmlp import MLPClassifier, MLPRegressor
-from skmlp.backends import Problem, Regularisation, cpu, reference
+from skmlp.backends import Problem, Regularization, cpu, reference
 from skmlp.backends.cpu import plan
-from skmlp.network import Network, first_norms, layout, norms, views
+from skmlp.network import Network, init_norm_state, layout, norm_state, views
 from skmlp.rules.optimizers import OPTIMIZERS
-from skmlp.training.optimizer_state import Optimizer, make_recipe
+from skmlp.training.optimizer_state import OptimizerState, make_optimizer_config
 
 N_ROWS, N_FEATURES = 33, 5
 SOFTMAX = row_of("log_loss-softmax-labels")
@@ -35,7 +35,7 @@ def steps(n_batches, rate):
 
 
 def make_problem(
-    normalization, activations=("tanh", "relu"), row=SOFTMAX, **regularisation
+    normalization, activations=("tanh", "relu"), row=SOFTMAX, **regularization
 ):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(N_ROWS, N_FEATURES))
@@ -47,14 +47,14 @@ def make_problem(
         normalization=normalization,
     )
     weights = rng.uniform(0.2, 3, N_ROWS)
-    extras = Regularisation(**regularisation)
+    extras = Regularization(**regularization)
     return Problem(network, x, targets, weights, np.arange(N_ROWS), 0.3, extras)
 
 
 def make_parameters(network):
     vector = np.random.default_rng(1).normal(size=layout(network).size) * 0.6
-    first = first_norms(network, vector.copy())
-    start = layout(network).biases[-1] + network.sizes[-1]
+    first = init_norm_state(network, vector.copy())
+    start = layout(network).bias_offsets[-1] + network.sizes[-1]
     vector[start:] = first[start:] + 0.1 * np.abs(vector[start:])
     return vector
 
@@ -62,7 +62,7 @@ def make_parameters(network):
 def train(backend, problem, parameters, *, batch_size=8, n_jobs=1):
     slots = np.zeros((2, parameters.size), dtype=parameters.dtype)
     optimizer = SimpleNamespace(name="adam", slots=slots, hyper=(0.1, 0.01, 1e-8))
-    order = np.random.default_rng(1).permutation(problem.rows)
+    order = np.random.default_rng(1).permutation(problem.row_ids)
     n_batches = -(-len(order) // batch_size)
     with backend.open_session(problem, parameters, n_jobs) as session:
         loss = session.train(
@@ -71,7 +71,7 @@ def train(backend, problem, parameters, *, batch_size=8, n_jobs=1):
         return (
             loss,
             np.array(session.parameters),
-            session.outputs(problem.x, problem.rows),
+            session.outputs(problem.x, problem.row_ids),
         )
 
 
@@ -80,7 +80,7 @@ def assert_gradient(problem, backend=reference):
     parameters = make_parameters(problem.network)
     with backend.open_session(problem, parameters, 1) as session:
         _, gradient = session.loss_and_gradient(parameters)
-        for i in range(layout(problem.network).trained):
+        for i in range(layout(problem.network).n_trained):
             step = np.zeros_like(parameters)
             step[i] = 1e-6
             above, _ = session.loss_and_gradient(parameters + step)
@@ -100,7 +100,7 @@ def test_gradient_by_finite_differences(normalization, activation):
 def test_gradient_of_every_loss_by_finite_differences(normalization, row):
     problem = make_problem(normalization, ("tanh",), row)
     # The reference applies its rules in Python.
-    assert_gradient(problem._replace(rows=problem.rows[::4]))
+    assert_gradient(problem._replace(row_ids=problem.row_ids[::4]))
 
 
 @pytest.mark.parametrize("row", LOSSES, ids=name_of)
@@ -115,29 +115,29 @@ def test_running_statistics_are_those_of_the_minibatches(backend):
     problem = make_problem("batch", ("tanh",))
     vector = make_parameters(problem.network)
     (coef, _), _ = views(problem.network, vector)
-    _, (mean,), (variance,) = norms(problem.network, vector.copy())
+    _, (mean,), (variance,) = norm_state(problem.network, vector.copy())
     slots = np.zeros((1, vector.size))
     optimizer = SimpleNamespace(name="sgd", slots=slots, hyper=(0.0, 1.0, 0.0))
-    batches = np.split(problem.rows, [8, 16, 24, 32])
+    batches = np.split(problem.row_ids, [8, 16, 24, 32])
     with backend.open_session(problem, vector, 1) as session:
-        session.train(optimizer, problem.rows, 8, (0, 5), steps(5, 0.0), 0.0)
+        session.train(optimizer, problem.row_ids, 8, (0, 5), steps(5, 0.0), 0.0)
         after = np.array(session.parameters)
     for batch in batches[:-1]:
         z = problem.x[batch] @ coef
         mean = 0.9 * mean + 0.1 * z.mean(axis=0)
         variance = 0.9 * variance + 0.1 * z.var(axis=0, ddof=1)
     assert len(batches[-1]) == 1
-    found = norms(problem.network, after)
+    found = norm_state(problem.network, after)
     assert_allclose(found.means[0], mean, rtol=1e-9)
     assert_allclose(found.variances[0], variance, rtol=1e-9)
-    trained = layout(problem.network).trained
+    trained = layout(problem.network).n_trained
     assert_array_equal(after[:trained], vector[:trained])
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("normalization", ["layer", "batch"])
-def test_normalised_inputs_have_mean_zero_and_variance_one(normalization, dtype):
+def test_normalized_inputs_have_mean_zero_and_variance_one(normalization, dtype):
     """Up to the trained scales and biases, whatever the scale of the features."""
     x, y = load_digits(return_X_y=True)
     clf = MLPClassifier((30,), "identity", normalization=normalization, dtype=dtype)
@@ -182,8 +182,8 @@ def train_by(name, backend, problem, dtype=np.float64):
         solver=name, learning_rate_init=0.01, weight_decay=0.3, epsilon=1e-3
     )
     parameters = make_parameters(problem.network).astype(dtype)
-    optimizer = Optimizer(make_recipe(settings), parameters.size, dtype)
-    order, batch_size = problem.rows[::-1].copy(), 8
+    optimizer = OptimizerState(make_optimizer_config(settings), parameters.size, dtype)
+    order, batch_size = problem.row_ids[::-1].copy(), 8
     n_batches = -(-len(order) // batch_size)
     rates = optimizer.rates((0, n_batches), n_batches)
     with backend.open_session(problem, parameters, 1) as session:
@@ -196,7 +196,7 @@ def in_precision(problem, dtype, *, is_sparse):
     return problem._replace(
         x=sparse.csr_array(x) if is_sparse else x,
         targets=problem.targets.astype(dtype),
-        weights=problem.weights.astype(dtype),
+        sample_weight=problem.sample_weight.astype(dtype),
     )
 
 
@@ -305,11 +305,13 @@ def test_lbfgs_takes_layers_not_batches():
 @pytest.mark.parametrize("normalization", KINDS)
 def test_a_step_equals_pytorch(normalization):
     torch = pytest.importorskip("torch")
-    problem = make_problem(normalization, ("tanh",))._replace(alpha=0.0, weights=None)
+    problem = make_problem(normalization, ("tanh",))._replace(
+        alpha=0.0, sample_weight=None
+    )
     network = problem.network
     parameters = make_parameters(network)
     coefs, intercepts = views(network, parameters)
-    own = norms(network, parameters)
+    own = norm_state(network, parameters)
     kind = torch.nn.BatchNorm1d if normalization == "batch" else torch.nn.LayerNorm
     norm = kind(6, dtype=torch.float64)
     norm.weight.data[:] = torch.from_numpy(own.scales[0])
@@ -326,17 +328,17 @@ def test_a_step_equals_pytorch(normalization):
         name="sgd", slots=np.zeros((1, parameters.size)), hyper=(0.0, 1.0, 0.0)
     )
     with cpu.open_session(problem, parameters, 1) as session:
-        session.train(optimizer, problem.rows, N_ROWS, (0, 1), steps(1, 1.0), 0.0)
+        session.train(optimizer, problem.row_ids, N_ROWS, (0, 1), steps(1, 1.0), 0.0)
         after = session.parameters
     moved = parameters - after
     for mine, theirs in (
         (views(network, moved)[0][0], weights[0].grad),
         (views(network, moved)[0][1], weights[1].grad),
         (views(network, moved)[1][0], norm.bias.grad),
-        (norms(network, moved).scales[0], norm.weight.grad),
+        (norm_state(network, moved).scales[0], norm.weight.grad),
     ):
         assert_allclose(mine, theirs.numpy(), rtol=1e-9, atol=1e-12)
     if normalization == "batch":
-        found = norms(network, after)
+        found = norm_state(network, after)
         assert_allclose(found.means[0], norm.running_mean.numpy())
         assert_allclose(found.variances[0], norm.running_var.numpy())

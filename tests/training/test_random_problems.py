@@ -1,8 +1,8 @@
 """Everything at once: what is right by itself must be right together.
 
-The other tests vary one choice and keep the rest. Here every choice of the catalogue is
+The other tests vary one choice and keep the rest. Here every choice of the catalog is
 drawn at random, all of them in every case: activations, loss and output,
-regularisation, optimizer, schedule, normalisation, weights, storage, sizes. A case is
+regularization, optimizer, schedule, normalization, weights, storage, sizes. A case is
 trained for a few steps by the definition and by the kernels, and must lead to the same
 numbers, whatever the number of threads and however X is stored.
 
@@ -22,14 +22,14 @@ from rule_runners import LOSSES, outputs_of, parameters_of, targets_of
 from scipy import sparse
 
 from skmlp import MLPRegressor
-from skmlp.backends import Problem, Regularisation, cpu, reference
+from skmlp.backends import Problem, Regularization, cpu, reference
 from skmlp.backends.cpu import plan
-from skmlp.network import Network, init_params, norms
+from skmlp.network import Network, init_params, norm_state
 from skmlp.rules.activations import ACTIVATIONS
 from skmlp.rules.initializers import INITIALIZERS
 from skmlp.rules.optimizers import OPTIMIZERS
 from skmlp.rules.schedules import SCHEDULES
-from skmlp.training.optimizer_state import Optimizer, make_recipe
+from skmlp.training.optimizer_state import OptimizerState, make_optimizer_config
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +48,9 @@ class Case(NamedTuple):
     lowers: bool
 
     def optimizer(self, dtype):
-        return Optimizer(make_recipe(self.settings), self.start.size, dtype)
+        return OptimizerState(
+            make_optimizer_config(self.settings), self.start.size, dtype
+        )
 
     def stored(self, make):
         """The same case with X in another form."""
@@ -58,7 +60,7 @@ class Case(NamedTuple):
     def of(self, dtype):
         """The same case in some precision."""
         problem = self.problem
-        weights = problem.weights
+        weights = problem.sample_weight
         problem = problem._replace(
             x=problem.x.astype(dtype),
             targets=problem.targets.astype(dtype),
@@ -70,7 +72,7 @@ class Case(NamedTuple):
 def draw_network(dealer, *, clear, widths):
     """A network; a clear one has no gradients that are zero but for rounding.
 
-    Such are those of biases that the next layer's normalisation over the batch takes
+    Such are those of biases that the next layer's normalization over the batch takes
     away again, and of biases with as many rows above as below their targets.
     """
     row = dealer.deal("loss", LOSSES)
@@ -92,12 +94,12 @@ def draw_network(dealer, *, clear, widths):
     )
 
 
-def draw_regularisation(dealer, network, *, is_sparse):
+def draw_regularization(dealer, network, *, is_sparse):
     n_hidden = len(network.activations)
     drops = n_hidden > 0 and dealer.deal("dropout", [True, False])
     rates = tuple(dealer.one_of(0.0, 0.2, 0.5) for _ in range(n_hidden))
     infinity = float("inf")
-    return Regularisation(
+    return Regularization(
         dropout=rates if drops and any(rates) else (),
         # Noise would make sparse X dense.
         input_noise=0.0 if is_sparse else dealer.deal("noise", [0.0, 0.3]),
@@ -122,7 +124,7 @@ def draw_problem(dealer, network, alpha, *, is_sparse):
         rng.uniform(0.2, 3, n_rows) if weighted else None,
         rows,
         alpha,
-        draw_regularisation(dealer, network, is_sparse=is_sparse),
+        draw_regularization(dealer, network, is_sparse=is_sparse),
     )
 
 
@@ -131,7 +133,7 @@ def draw_start(dealer, network):
     initializers = [INITIALIZERS["sklearn_uniform"]] * len(network.shapes)
     seed = np.random.RandomState(dealer.rng.integers(2**31))
     start = init_params(network, initializers, seed, float)
-    for part in norms(network, start).parts:
+    for part in norm_state(network, start).parts:
         part += dealer.rng.uniform(0, 0.5, part.shape)
     return start
 
@@ -157,7 +159,7 @@ def draw_single_case(dealer):
     """A case for single precision, where rounding is not magnified by thousands.
 
     As it is by quotients with a small epsilon, and where two units, or the two rows of
-    a batch, are normalised to -1 and 1. Sparse X in single precision would compile all
+    a batch, are normalized to -1 and 1. Sparse X in single precision would compile all
     kernels once more, and has tests of its own.
     """
     settings = draw_settings(dealer).set_params(epsilon=1e-3)
@@ -177,11 +179,11 @@ def train(backend, case):
     problem, dtype = case.problem, case.start.dtype
     optimizer = case.optimizer(dtype)
     rng = np.random.default_rng(0)
-    n_batches = -(-len(problem.rows) // case.batch_size)
+    n_batches = -(-len(problem.row_ids) // case.batch_size)
     found = []
     with backend.open_session(problem, case.start, None) as session:
         for epoch in range(N_EPOCHS):
-            order = rng.permutation(problem.rows)
+            order = rng.permutation(problem.row_ids)
             total = 0.0
             for span in pairwise(sorted({0, n_batches // 2, n_batches})):
                 rates = optimizer.rates(span, n_batches)
@@ -200,12 +202,12 @@ def train(backend, case):
 def judge(backend, problem, session):
     """What the trained network makes of the data."""
     raw = session.outputs(problem.x, None)
-    some = session.outputs(problem.x, problem.rows)
-    loss, predictions = backend.assess(
-        problem.network, raw, problem.targets, problem.weights
+    some = session.outputs(problem.x, problem.row_ids)
+    loss, predictions = backend.evaluate(
+        problem.network, raw, problem.targets, problem.sample_weight
     )
     found = [raw, some, np.float64(loss), predictions]
-    extras = problem.regularisation
+    extras = problem.regularization
     has_steps = extras.dropout or extras.input_noise > 0
     if problem.network.normalization != "batch" and not has_steps:
         found += session.loss_and_gradient(session.parameters)
@@ -253,7 +255,7 @@ def test_all_choices_together(monkeypatch, small_blocks, number):
     for other in others:
         for mine, theirs in zip(one, other, strict=True):
             assert_array_equal(mine, theirs)
-    if case.problem.regularisation.input_noise == 0:
+    if case.problem.regularization.input_noise == 0:
         is_sparse = sparse.issparse(case.problem.x)
         case = case.stored(sparse.csr_array.toarray if is_sparse else sparse.csr_array)
         assert_same(train(cpu, case), one, DOUBLE)
@@ -278,5 +280,5 @@ def test_every_row_is_drawn():
     for name, rows in tables.items():
         for row in rows:
             assert dealt[name].count(row) >= 3, (name, row)
-    last = [len(c.problem.rows) % c.batch_size for c in cases()[0]]
+    last = [len(c.problem.row_ids) % c.batch_size for c in cases()[0]]
     assert {0, 1} < set(last)

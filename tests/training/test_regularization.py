@@ -14,8 +14,8 @@ from rule_runners import row_of
 from scipy import sparse, special, stats
 
 from skmlp import MLPClassifier, MLPRegressor
-from skmlp.backends import Problem, Regularisation, cpu, reference
-from skmlp.network import Network, layout, norms, views
+from skmlp.backends import Problem, Regularization, cpu, reference
+from skmlp.network import Network, layout, norm_state, views
 from skmlp.rules.randomness import is_kept, key_of, normal_of, threshold_of, word_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -80,13 +80,13 @@ def test_noise_is_finite_for_every_word(word, dtype):
     assert abs(found) < 3.5
 
 
-def linear_problem(n_hidden, **regularisation):
+def linear_problem(n_hidden, **regularization):
     """A linear network, of whose losses the mean over all masks is known."""
     network = Network(
         (N_FEATURES, *[N_UNITS] * n_hidden, 1),
         *(("identity",) * n_hidden, SQUARED, "identity"),
     )
-    extras = Regularisation(seed=5, **regularisation)
+    extras = Regularization(seed=5, **regularization)
     problem = Problem(network, X, Y, None, np.arange(N_ROWS), 0.0, extras)
     vector = np.random.default_rng(1).normal(size=layout(network).size) * 0.5
     return problem, vector
@@ -99,7 +99,7 @@ def losses_of_steps(backend, problem, vector, n_steps):
     with backend.open_session(problem, vector, 1) as session:
         found = [
             session.train(
-                *(optimizer, problem.rows, N_ROWS, (0, 1)), np.zeros((1, 4)), 0.0
+                *(optimizer, problem.row_ids, N_ROWS, (0, 1)), np.zeros((1, 4)), 0.0
             )
             for _ in range(n_steps)
         ]
@@ -154,7 +154,7 @@ def first_step(backend, problem, vector):
     optimizer = SimpleNamespace(name="sgd", slots=slots, hyper=(0.0, 1.0, 0.0))
     with backend.open_session(problem, vector, 1) as session:
         rates = np.array([[0.0, 1.0, 0.0, 0.0]])
-        loss = session.train(optimizer, problem.rows, N_ROWS, (0, 1), rates, 0.0)
+        loss = session.train(optimizer, problem.row_ids, N_ROWS, (0, 1), rates, 0.0)
         return loss / N_ROWS, vector - session.parameters
 
 
@@ -169,13 +169,13 @@ def test_the_way_back_has_the_masks_and_the_noise_of_the_way_forward(
         *(names, SQUARED, "identity"),
         normalization=normalization,
     )
-    extras = Regularisation(dropout=(0.4, 0.3), input_noise=0.3, seed=3)
+    extras = Regularization(dropout=(0.4, 0.3), input_noise=0.3, seed=3)
     problem = Problem(network, X, Y, None, np.arange(N_ROWS), 0.1, extras)
     vector = np.random.default_rng(1).normal(size=layout(network).size)
-    for part in norms(network, vector).parts:
+    for part in norm_state(network, vector).parts:
         part[:] = 1.5
     _, gradient = first_step(backend, problem, vector)
-    for i in range(layout(network).trained):
+    for i in range(layout(network).n_trained):
         step = np.zeros_like(vector)
         step[i] = 1e-6
         above, _ = first_step(backend, problem, vector + step)

@@ -143,7 +143,7 @@ def test_assess_equals_the_reference(loss, weighted, n_rows):
     weights = rng.uniform(0.1, 2.0, n_rows) if weighted else None
     before = raw.copy()
     (expected, theirs), (loss, ours) = (
-        backend.assess(network, raw, targets, weights) for backend in (reference, cpu)
+        backend.evaluate(network, raw, targets, weights) for backend in (reference, cpu)
     )
     assert_allclose(loss, expected, rtol=1e-12)
     assert_allclose(ours, theirs, rtol=1e-10)
@@ -153,7 +153,7 @@ def test_assess_equals_the_reference(loss, weighted, n_rows):
 def test_the_loss_is_stable_where_probabilities_are_rounded():
     network = Network((2, 3), (), MULTICLASS_LOSSES["log_loss", "softmax"], "softmax")
     raw = np.array([[0.0, 800.0, -800.0]])
-    loss, _ = cpu.assess(network, raw, np.array([[2.0]]), None)
+    loss, _ = cpu.evaluate(network, raw, np.array([[2.0]]), None)
     assert loss == 1600.0
 
 

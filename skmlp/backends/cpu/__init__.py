@@ -7,6 +7,6 @@ the elementwise loops), `gemm/` (matrix products and vector operations) and `thr
 lacks: pointers, atomics and prefetch.
 """
 
-from skmlp.backends.cpu.session import assess, open_session, outputs
+from skmlp.backends.cpu.session import evaluate, open_session, outputs
 
-__all__ = ["assess", "open_session", "outputs"]
+__all__ = ["evaluate", "open_session", "outputs"]

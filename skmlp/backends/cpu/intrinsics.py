@@ -2,7 +2,7 @@
 
 A block made here is an array without an owner: no reference count is touched when a
 kernel cuts a vector, so threads do not contend for one, and no negative index can
-occur, whose wrap-around would stop vectorisation.
+occur, whose wrap-around would stop vectorization.
 """
 
 from llvmlite import ir

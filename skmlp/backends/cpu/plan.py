@@ -103,7 +103,7 @@ def slabs(network, batch_size, itemsize, *, summed):
         Whether blocks of rows sum the weights' gradients. Then slabs are of one size;
         else no slab has rows of two layers, and the heaviest layers come first.
     """
-    places, shapes = layout(network), network.shapes
+    offsets, shapes = layout(network), network.shapes
     if summed:
         pieces = list(pairwise(_even_cuts(shapes)))
     else:
@@ -116,11 +116,11 @@ def slabs(network, batch_size, itemsize, *, summed):
     rows = []
     for first, last in pieces:
         start, end = (
-            places.weights[layer] + row * shapes[layer][1]
+            offsets.weight_offsets[layer] + row * shapes[layer][1]
             for layer, row in (first, last)
         )
         rows.append((start, end - start, *first, *last))
-    ends = [places.biases[0], *places.scales[:1], places.trained]
+    ends = [offsets.bias_offsets[0], *offsets.scale_offsets[:1], offsets.n_trained]
     if not network.intercepts:
         ends = ends[1:]
     rows += [(start, end - start, *(-1,) * 4) for start, end in pairwise(ends)]

@@ -27,8 +27,8 @@ from skmlp.backends.cpu.workspace import (
     transposed,
     whole_lines,
 )
-from skmlp.compiler.struct_pointer import Packed
-from skmlp.network import folded, layout
+from skmlp.compiler.struct_pointer import PackedStruct
+from skmlp.network import fold_batch_norm, layout
 from skmlp.rules.activations import activation_rule
 from skmlp.rules.optimizers import OPTIMIZERS
 
@@ -64,23 +64,24 @@ def _row_work(network, x):
 
 def _layers(network, dtype):
     """The network for the kernels, but for the loops that they call."""
-    places = layout(network)
-    normalises = network.normalization == "layer"
-    norm, in_place, back = layer_loops(dtype) if normalises else (0, 0, 0)
+    offsets = layout(network)
+    normalizes = network.normalization == "layer"
+    norm, in_place, back = layer_loops(dtype) if normalizes else (0, 0, 0)
     return Layers(
         sizes=np.array(network.sizes, dtype=np.int64),
-        weights=np.array(places.weights, dtype=np.int64),
-        biases=np.array(places.biases, dtype=np.int64),
+        weights=np.array(offsets.weight_offsets, dtype=np.int64),
+        biases=np.array(offsets.bias_offsets, dtype=np.int64),
         activations=_addresses(
-            elementwise.activation(row, dtype, keeps=False) for row in network.rules
+            elementwise.activation(row, dtype, keeps=False)
+            for row in network.activation_rows
         ),
         slopes=_addresses(()),
         single_slopes=_addresses(()),
-        by_input=np.zeros(len(network.rules), dtype=np.int64),
-        keeps=np.zeros(len(network.rules), dtype=np.int64),
+        by_input=np.zeros(len(network.activation_rows), dtype=np.int64),
+        keeps=np.zeros(len(network.activation_rows), dtype=np.int64),
         loss=0,
         loss_parameters=np.zeros(1, dtype=dtype),
-        scales=_addresses(places.scales),
+        scales=_addresses(offsets.scale_offsets),
         norm=norm,
         norm_in_place=in_place,
         norm_back=back,
@@ -93,7 +94,7 @@ def _addresses(numbers):
 
 def _training_layers(network, dtype, drops):
     """The network with all that a minibatch needs."""
-    rules = network.rules
+    rules = network.activation_rows
     # Dropout comes between the product and the slope.
     is_single = network.sizes[-1] == 1 and not drops
     singles = (
@@ -118,15 +119,17 @@ def _predicting_layers(network, output, dtype):
     """The network with an output activation, for `predict`."""
     layers = _layers(network, dtype)
     last = elementwise.activation(activation_rule(output), dtype, keeps=False)
-    return Packed(layers._replace(activations=np.append(layers.activations, last)))
+    return PackedStruct(
+        layers._replace(activations=np.append(layers.activations, last))
+    )
 
 
 class _Place(NamedTuple):
     """Where batches of one size are worked on."""
 
     room: Room
-    packed: Packed
-    norm: Packed | None
+    packed: PackedStruct
+    norm: PackedStruct | None
     team: Team
     pace: Pace
 
@@ -147,17 +150,17 @@ class Session:
         self._problem = problem
         self._n_jobs = n_jobs
         self._dtype = parameters.dtype
-        weights = problem.weights
+        weights = problem.sample_weight
         if weights is None:
             weights = np.zeros(0, dtype=self._dtype)
-        self._data = Packed(
+        self._data = PackedStruct(
             Data(_kernel_x(problem.x), _read_only(problem.targets), _read_only(weights))
         )
-        self._weight = 1.0 / problem.mean_weight
-        extras = extras_of(problem.regularisation, self._dtype)
-        self._is_limited = extras.penalise != 0
-        self._extras = Packed(extras)
-        self._layers = Packed(
+        self._weight = 1.0 / problem.mean_sample_weight
+        extras = extras_of(problem.regularization, self._dtype)
+        self._is_limited = extras.penalize != 0
+        self._extras = PackedStruct(extras)
+        self._layers = PackedStruct(
             _training_layers(problem.network, self._dtype, extras.drop != 0)
         )
         self._steps = 0
@@ -174,9 +177,13 @@ class Session:
             norm = None
             if network.normalization == "batch":
                 units = sum(network.sizes[1:-1])
-                norm = Packed(batch_norm_of(layout(network), room, units, self._dtype))
+                norm = PackedStruct(
+                    batch_norm_of(layout(network), room, units, self._dtype)
+                )
             pace = Pace(team.size)
-            self._places[batch_size] = _Place(room, Packed(room), norm, team, pace)
+            self._places[batch_size] = _Place(
+                room, PackedStruct(room), norm, team, pace
+            )
         return self._places[batch_size]
 
     def train(self, optimizer, order, batch_size, span, rates, total):
@@ -231,14 +238,14 @@ class Session:
         self._last = place.room, span.last_rows
         return result
 
-    def move(self, parameters):
+    def set_parameters(self, parameters):
         """Go on from other parameters, in whatever precision."""
         self.parameters[:] = parameters
 
     def loss_and_gradient(self, parameters):
         """Loss and gradient over all training rows, the penalty included."""
         self._check_sweep()
-        rows = self._problem.rows
+        rows = self._problem.row_ids
         batch_size = min(_SWEEP_ROWS, len(rows))
         place = self._place(batch_size)
         room = place.room
@@ -256,19 +263,19 @@ class Session:
         )
         self._last = room, span.last_rows
         gradient = room.gradient.astype(np.float64)
-        n_weights = layout(self._problem.network).biases[0]
-        penalised = np.asarray(parameters, dtype=np.float64)[:n_weights]
+        n_weights = layout(self._problem.network).bias_offsets[0]
+        penalized = np.asarray(parameters, dtype=np.float64)[:n_weights]
         decay = self._problem.alpha * self._weight / len(rows)
-        gradient[:n_weights] += decay * penalised
+        gradient[:n_weights] += decay * penalized
         # Not a dot product: BLAS would share it among threads, with other bits.
-        penalty = 0.5 * decay * np.sum(penalised * penalised)
+        penalty = 0.5 * decay * np.sum(penalized * penalized)
         return float(result[0] + penalty), gradient
 
     def _check_sweep(self):
         """Refuse what a sweep over all rows has not: minibatches and numbered steps."""
         if self._problem.network.normalization == "batch":
             raise ValueError("A sweep over all rows has no statistics of minibatches.")
-        extras = self._problem.regularisation
+        extras = self._problem.regularization
         if extras.input_noise > 0 or any(rate > 0 for rate in extras.dropout):
             raise ValueError("A sweep over all rows has no dropout and no noise.")
 
@@ -321,7 +328,7 @@ def _predict(network, parameters, source, activation, n_jobs):
     `source` is X and row numbers, or X and none; with numbers X is not summed.
     """
     x, rows = source
-    network, parameters = folded(network, parameters)
+    network, parameters = fold_batch_norm(network, parameters)
     n_rows = x.shape[0] if rows is None else len(rows)
     dtype = parameters.dtype
     width = max(network.sizes[1:] if sparse.issparse(x) else network.sizes)
@@ -334,7 +341,7 @@ def _predict(network, parameters, source, activation, n_jobs):
     scratch = aligned(n_threads * size, dtype).reshape(n_threads, size)
     room = (scratch, block, matmul.multiplier(dtype))
     # By rows, not names: the row that a name stands for may have been exchanged.
-    by_rows = network._replace(activations=tuple(network.rules), loss=None)
+    by_rows = network._replace(activations=tuple(network.activation_rows), loss=None)
     layers = _predicting_layers(by_rows, activation, dtype)
     numbers = _read_only(np.empty(0, dtype=np.int64) if rows is None else rows)
     sums = np.zeros(n_blocks)
@@ -353,7 +360,7 @@ def outputs(network, parameters, x, activation, n_jobs):
     return _predict(network, parameters, (x, None), activation, n_jobs)
 
 
-def assess(network, raw, targets, weights):
+def evaluate(network, raw, targets, weights):
     """Mean loss of raw outputs, and the predictions that they stand for."""
     n_rows, columns = raw.shape
     dtype = raw.dtype
@@ -365,7 +372,7 @@ def assess(network, raw, targets, weights):
     block = min(_SWEEP_ROWS, n_rows)
     predictions = np.empty_like(raw)
     total = np.zeros(1)
-    predict.assess(
+    predict.evaluate(
         (
             elementwise.activation(activation_rule(network.output), dtype, keeps=False),
             elementwise.loss(network.loss, dtype),

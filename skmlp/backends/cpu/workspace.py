@@ -56,20 +56,22 @@ def make_room(problem, batch_size, parameters):
         sizes[0] = 0  # sparse rows are read where they lie
     block = plan.block_rows(sizes, batch_size, dtype.itemsize)
     n_blocks = -(-batch_size // block)
-    places = layout(network)
+    offsets = layout(network)
     may_sum = network.normalization != "batch" and not sparse.issparse(problem.x)
     sums_all = may_sum and plan.sums_blocks(sizes, batch_size, n_blocks)
-    sums_size = places.trained - (0 if sums_all else places.biases[0])
+    sums_size = offsets.n_trained - (0 if sums_all else offsets.bias_offsets[0])
     between = plan.GAP_BYTES // dtype.itemsize
     # Slabs of a gradient of its own read a layer's rows across all blocks.
     gap = between if sums_all else 0
     sums_step = whole_lines(sums_size, dtype) + between
     lengths = [whole_lines(batch_size * units, dtype) for units in sizes]
     ends = np.cumsum([0] + [length + n_blocks * gap for length in lengths])
-    normalises = network.normalization is not None
+    normalizes = network.normalization is not None
     slabs = plan.slabs(network, batch_size, dtype.itemsize, summed=sums_all)
-    sums = aligned(n_blocks * sums_step + places.trained, dtype)
-    keeps = problem.regularisation.dropout or any(row.by_input for row in network.rules)
+    sums = aligned(n_blocks * sums_step + offsets.n_trained, dtype)
+    keeps = problem.regularization.dropout or any(
+        row.by_input for row in network.activation_rows
+    )
     return Room(
         outputs=aligned(ends[-1], dtype),
         deltas=aligned(ends[-1], dtype),
@@ -83,7 +85,7 @@ def make_room(problem, batch_size, parameters):
         sums=sums,
         sums_size=sums_size,
         sums_step=sums_step,
-        normed=aligned(ends[-1] if normalises else 0, dtype),
+        normed=aligned(ends[-1] if normalizes else 0, dtype),
         inverses=aligned(batch_size * len(sizes), dtype),
         slabs=slabs,
         block=block,

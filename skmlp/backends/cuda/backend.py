@@ -39,10 +39,10 @@ class Backend:
             with freed_at_end():
                 yield
 
-    def missing_room(self, x):
-        """Why a sparse X has no room on the device (see `sources.missing_room`)."""
+    def missing_memory(self, x):
+        """Why a sparse X has no room on the device (see `sources.missing_memory`)."""
         with self._on_device():
-            return data_loader.missing_room(x)
+            return data_loader.missing_memory(x)
 
     @contextmanager
     def open_session(self, problem, parameters, n_jobs=None):
@@ -58,7 +58,7 @@ class Backend:
         with self._on_device():
             return prediction.outputs(network, parameters, x, activation)
 
-    def assess(self, network, raw, targets, weights):
+    def evaluate(self, network, raw, targets, weights):
         """Mean loss of raw outputs, and the predictions that they stand for."""
         with self._on_device():
-            return prediction.assess(network, raw, targets, weights)
+            return prediction.evaluate(network, raw, targets, weights)

@@ -22,23 +22,23 @@ def n_processors():
 
 def distinct_activations(network):
     """A network's hidden activations, each once, softmax excepted."""
-    rows = [row for row in network.rules if row.value is not None]
+    rows = [row for row in network.activation_rows if row.value is not None]
     return tuple(dict.fromkeys(rows))
 
 
 def codes_of(network):
     """Each hidden layer's number among `distinct_activations`; -1 for softmax."""
     numbers = {row: i for i, row in enumerate(distinct_activations(network))}
-    return [numbers.get(row, -1) for row in network.rules]
+    return [numbers.get(row, -1) for row in network.activation_rows]
 
 
 def net_of(network, dtype):
     """The network for kernels."""
-    places = layout(network)
-    by_input = [int(row.by_input) for row in network.rules]
+    offsets = layout(network)
+    by_input = [int(row.by_input) for row in network.activation_rows]
     numbers = (
-        *(network.sizes, places.weights, places.biases),
-        *(places.scales, places.means, places.variances),
+        *(network.sizes, offsets.weight_offsets, offsets.bias_offsets),
+        *(offsets.scale_offsets, offsets.mean_offsets, offsets.variance_offsets),
         *(codes_of(network), by_input),
     )
     parts = [upload(np.array(part, dtype=np.int64)) for part in numbers]
@@ -52,7 +52,7 @@ def spec_of(network, dtype, tile, **others):
         dtype=np.dtype(dtype),
         tile=tile,
         activations=distinct_activations(network),
-        softmax=any(row.value is None for row in network.rules),
+        softmax=any(row.value is None for row in network.activation_rows),
         loss=network.loss,
         normalization=network.normalization,
         intercepts=network.intercepts,
@@ -60,19 +60,19 @@ def spec_of(network, dtype, tile, **others):
     )
 
 
-def extras_of(regularisation, dtype):
-    """Regularisation for kernels; None for predictions."""
+def extras_of(regularization, dtype):
+    """Regularization for kernels; None for predictions."""
     kind = np.dtype(dtype).type
     none = upload(np.zeros(0, dtype=np.int64)), upload(np.zeros(0, dtype=dtype))
-    if regularisation is None:
+    if regularization is None:
         return Extras(0, *none, kind(0), kind(np.inf), kind(np.inf))
-    rates = np.array(regularisation.dropout, dtype=np.float64)
+    rates = np.array(regularization.dropout, dtype=np.float64)
     thresholds = np.array([threshold_of(rate) for rate in rates], dtype=np.int64)
     return Extras(
-        regularisation.seed,
+        regularization.seed,
         upload(thresholds),
         upload((1.0 / (1.0 - rates)).astype(dtype)),
-        kind(regularisation.input_noise),
-        kind(regularisation.max_grad_norm),
-        kind(regularisation.max_norm),
+        kind(regularization.input_noise),
+        kind(regularization.max_grad_norm),
+        kind(regularization.max_norm),
     )

@@ -184,7 +184,7 @@ def fits(x):
     return sparse.issparse(x) or is_there(x) or _has_room(x.nbytes)
 
 
-def missing_room(x):
+def missing_memory(x):
     """Why a sparse X, all of which has to stay, cannot, as part of a sentence.
 
     None where it can.

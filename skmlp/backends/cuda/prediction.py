@@ -18,7 +18,7 @@ from skmlp.backends.cuda.runtime.memory import (
     vector_of,
 )
 from skmlp.backends.cuda.workspace import warps_of
-from skmlp.network import Network, folded
+from skmlp.network import Network, fold_batch_norm
 from skmlp.rules.activations import activation_rule
 
 # Of the outputs of all layers for a chunk of rows, wherever they are kept: that also
@@ -52,7 +52,7 @@ class Predictor:
 
     def __init__(self, network, parameters, activation):
         if isinstance(parameters, np.ndarray):
-            network, parameters = folded(network, parameters)
+            network, parameters = fold_batch_norm(network, parameters)
             parameters = upload(parameters)
         self._network = network
         self._parameters = parameters
@@ -133,7 +133,7 @@ def _row_bytes(x):
     return x.shape[1] * x.itemsize
 
 
-def assess(network, raw, targets, weights):
+def evaluate(network, raw, targets, weights):
     """Mean loss of raw outputs, and the predictions that they stand for."""
     n, columns = raw.shape
     dtype = raw.dtype
@@ -156,7 +156,7 @@ def assess(network, raw, targets, weights):
         *(none, losses, none, none, 0, n),
     )
     out = allocate(n * columns, dtype)
-    kernel = predict.assessing(spec, activation_rule(network.output))
+    kernel = predict.evaluating(spec, activation_rule(network.output))
     parameters = upload(np.zeros(2 * columns, dtype=dtype))
     blocks = max(1, min(n_processors(), n // tile.threads + 1))
     net = net_of(single, dtype)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from skmlp.backends import epoch_by_epoch
+from skmlp.backends import train_one_by_one
 from skmlp.backends.cuda import plan
 from skmlp.backends.cuda.binding import extras_of, n_processors, net_of, spec_of
 from skmlp.backends.cuda.data_loader import Resident, Streamed, fits
@@ -72,9 +72,9 @@ class Session:
         self._source = self._make_source()
         self._fit = Fit(
             *(problem.network, net_of(problem.network, self._dtype)),
-            *(self._source.data, extras_of(problem.regularisation, self._dtype)),
-            *(len(problem.rows), self._span_rows()),
-            *(problem.alpha, 1.0 / problem.mean_weight),
+            *(self._source.data, extras_of(problem.regularization, self._dtype)),
+            *(len(problem.row_ids), self._span_rows()),
+            *(problem.alpha, 1.0 / problem.mean_sample_weight),
         )
         self._steps = 0
         self._programs: dict[tuple[int, str | None], Spanwise | Stepwise] = {}
@@ -90,10 +90,10 @@ class Session:
         problem = self._problem
         if not fits(problem.x):
             columns = [problem.x, problem.targets]
-            if problem.weights is not None:
-                columns.append(problem.weights.reshape(-1, 1))
+            if problem.sample_weight is not None:
+                columns.append(problem.sample_weight.reshape(-1, 1))
             return Streamed(columns, self._n_jobs)
-        weights = problem.weights
+        weights = problem.sample_weight
         if weights is None:
             weights = np.zeros(0, dtype=self._dtype)
         self._trained_on = self._lent(problem.x)
@@ -114,7 +114,7 @@ class Session:
         return Lent(x, key, data_of(x, self._dtype) if found is None else found)
 
     def _spec(self, tile, optimizer):
-        network, extras = self._problem.network, self._problem.regularisation
+        network, extras = self._problem.network, self._problem.regularization
         steps = optimizer is not None
         noisy = extras.input_noise > 0 and steps
         return spec_of(
@@ -143,7 +143,7 @@ class Session:
         work = plan.Work(batch_size, shapes, self._sparse)
         tile = plan.choose_tile(plan.few_for(n_processors()))
         spec = self._spec(tile, optimizer)
-        tf32 = self._problem.products == "tf32"
+        tf32 = self._problem.matmul_precision == "tf32"
         # Sums over all rows, which have no optimizer, are the spans' kernel's.
         if optimizer is None or plan.choose_program(work, tf32) == "spanwise":
             return Spanwise(fit, work, spec)
@@ -181,7 +181,7 @@ class Session:
             program.most_batches // n_batches, self._source.most_rows // n_rows
         )
         if at_once < 2:
-            return epoch_by_epoch(self, optimizer, orders, batch_size, rates)
+            return train_one_by_one(self, optimizer, orders, batch_size, rates)
         totals = []
         for first in range(0, n_epochs, at_once):
             some = orders[first : first + at_once]
@@ -226,14 +226,14 @@ class Session:
             there = self._source.bring(part, after)
             yield Span(there, some, self._steps, len(part))
 
-    def move(self, parameters):
+    def set_parameters(self, parameters):
         """Go on from other parameters, in whatever precision."""
         values = np.ascontiguousarray(parameters, dtype=self._dtype)
         self._parameters.copy_to_device(values)
 
     def loss_and_gradient(self, parameters):
         """Loss and gradient over all training rows, the penalty included."""
-        network, rows = self._fit.network, self._problem.rows
+        network, rows = self._fit.network, self._problem.row_ids
         if network.normalization == "batch":
             raise ValueError("A sweep over all rows has no statistics of minibatches.")
         values = upload(np.ascontiguousarray(parameters, dtype=self._dtype))
@@ -244,11 +244,11 @@ class Session:
         spans = self._parts(program, rows, batch_size, rates)
         loss, gradient = program.differentiate(vectors, spans)
         gradient = gradient.astype(np.float64)
-        n_weights = layout(network).biases[0]
-        penalised = np.asarray(parameters, dtype=np.float64)[:n_weights]
+        n_weights = layout(network).bias_offsets[0]
+        penalized = np.asarray(parameters, dtype=np.float64)[:n_weights]
         decay = self._fit.alpha * self._fit.weight / len(rows)
-        gradient[:n_weights] += decay * penalised
-        return loss + 0.5 * decay * float(np.sum(penalised * penalised)), gradient
+        gradient[:n_weights] += decay * penalized
+        return loss + 0.5 * decay * float(np.sum(penalized * penalized)), gradient
 
     def hidden_outputs(self):
         """None: they are on the device, and batches of other programs over them."""

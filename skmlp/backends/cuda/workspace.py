@@ -144,10 +144,10 @@ class Memory:
         """Lengths of what is not a layer's rows."""
         network, most = fit.network, self.most_batches
         hidden = sum(network.sizes[1:-1])
-        normalises = spec.normalization is not None
+        normalizes = spec.normalization is not None
         return {
-            "factors": (hidden + rows * len(network.sizes)) if normalises else 0,
-            "sums": 2 * hidden if normalises else 0,
+            "factors": (hidden + rows * len(network.sizes)) if normalizes else 0,
+            "sums": 2 * hidden if normalizes else 0,
             "gradient": layout(network).size,
             "losses": most * rows,
             "squares": most * n_partials,
@@ -187,7 +187,7 @@ class Memory:
         """A span's numbers for kernels (see `epoch.training`)."""
         return (
             *(self.room.batch, len(span.rates), span.first_step),
-            *(layout(fit.network).trained, span.epoch_rows),
+            *(layout(fit.network).n_trained, span.epoch_rows),
         )
 
     def results(self):

@@ -1,6 +1,6 @@
 """Tiles of a product of matrices, instruction by instruction.
 
-LLVM's own vectoriser does not keep a tile of sums in registers, so the vectors are
+LLVM's own vectorizer does not keep a tile of sums in registers, so the vectors are
 spelled out here: what the innermost loops of `products` do, and nothing else. Lanes
 beyond a matrix's last column are masked: neither read nor written. What is whole has no
 masks, where these cost something (see `emitter`).

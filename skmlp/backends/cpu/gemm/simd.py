@@ -1,4 +1,4 @@
-"""Instructions on vectors, for loops that LLVM's own vectoriser would not make.
+"""Instructions on vectors, for loops that LLVM's own vectorizer would not make.
 
 AVX-512 masks lanes in any instruction for nothing. Others do not: AVX reads under a
 mask that has to be a vector of sign bits (LLVM's own masks are made into one anew at

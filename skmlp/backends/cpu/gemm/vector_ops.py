@@ -1,7 +1,7 @@
 """Passes over rows, instruction by instruction: copies, and sums of columns.
 
 The rows of a small network are one to a few vectors long. The loop that LLVM's own
-vectoriser makes of a pass over one takes four vectors at a time, the rest element by
+vectorizer makes of a pass over one takes four vectors at a time, the rest element by
 element, and looks before each row whether what it reads and writes overlap.
 """
 
@@ -77,7 +77,7 @@ _wide_sums, _whole_sums = _sums(_WIDE, is_whole=True), _sums(1, is_whole=True)
 _part_of_sums = _sums(1, is_whole=False)
 
 
-@jit.implement(sum_columns)
+@jit.overload_by_types(sum_columns)
 def _sum_columns(matrix, out):
     lanes = _lanes(matrix.dtype)
     wide = _WIDE * lanes

@@ -1,4 +1,4 @@
-"""Training with hidden layers normalised over the rows of a minibatch.
+"""Training with hidden layers normalized over the rows of a minibatch.
 
 All rows of a batch meet in each layer's statistics, so the blocks of rows cannot go
 through all layers by themselves as in `kernels`: here they meet after every layer, on
@@ -79,7 +79,7 @@ def _moments(z, mean, squares):
 
 
 def _apply(z, mean, factor, scale, bias, normed):
-    """Normalise to `normed`, scaled and shifted to `z`."""
+    """Normalize to `normed`, scaled and shifted to `z`."""
     for i in range(z.shape[0]):
         for j in range(z.shape[1]):
             value = (z[i, j] - mean[j]) * factor[j]
@@ -124,15 +124,15 @@ def _loops(dtype):
     ]
 
 
-def batch_norm_of(places, room, n_hidden_units, dtype):
+def batch_norm_of(offsets, room, n_hidden_units, dtype):
     """What the kernel needs beside the layers, for a network's layout and a room."""
     n_blocks = room.losses.shape[0]
     return BatchNorm(
         **dict(
             zip(("moments", "apply", "products", "back"), _loops(dtype), strict=True)
         ),
-        means=np.array(places.means, dtype=np.int64),
-        variances=np.array(places.variances, dtype=np.int64),
+        means=np.array(offsets.mean_offsets, dtype=np.int64),
+        variances=np.array(offsets.variance_offsets, dtype=np.int64),
         parts=np.zeros(n_blocks * _VECTORS * n_hidden_units, dtype=dtype),
     )
 
@@ -182,11 +182,11 @@ def _combine(norm, layers, room, parameters, layer, item, n):
         factor[j] = kind(1) / np.sqrt(factor[j] / kind(n) + kind(EPSILON))
 
 
-# A rule, that is, inlined always: how LLVM vectorises divisions in single precision,
+# A rule, that is, inlined always: how LLVM vectorizes divisions in single precision,
 # and so their last bit, depends on what they are part of.
-@jit.rule
-def _normalise(norm, layers, room, parameters, layer, item, n_block, n):
-    """Normalise a block of a hidden layer's inputs."""
+@jit.inline_always
+def _normalize(norm, layers, room, parameters, layer, item, n_block, n):
+    """Normalize a block of a hidden layer's inputs."""
     columns = layers.sizes[layer + 1]
     start = start_of(layers, room, layer + 1, item * room.block)
     _combine(norm, layers, room, parameters, layer, item, n)
@@ -220,7 +220,7 @@ def _measure(norm, layers, room, layer, item, n_block):
 
 @jit.inline
 def _back_through_slope(norm, layers, room, extras, lo, n_block, layer, step):
-    """Deltas by a hidden layer's normalised inputs, and their sums with these."""
+    """Deltas by a hidden layer's normalized inputs, and their sums with these."""
     back_to_layer(layers, room, extras, n_block, lo, layer, step)
     columns = layers.sizes[layer]
     start = start_of(layers, room, layer, lo)
@@ -279,7 +279,7 @@ def _forward_stage(
             ask_for_targets(data, block)
             load_block(layers, data, room, extras, parameters, block, lo, step)
         else:
-            _normalise(norm, layers, room, parameters, layer - 1, item, n_block, n)
+            _normalize(norm, layers, room, parameters, layer - 1, item, n_block, n)
             activate_layer(
                 layers, room, extras, parameters, n_block, lo, layer - 1, step
             )
@@ -297,7 +297,7 @@ def _forward_stage(
 
 @jit.inline
 def _backward_stage(post, layers, room, extras, norm, parameters, n, step, layer):
-    """Back through a hidden layer's normalisation, and to the one below."""
+    """Back through a hidden layer's normalization, and to the one below."""
     n_blocks = blocks_of(room, n)
     item = take(post, n_blocks)
     while item < n_blocks:
@@ -312,7 +312,7 @@ def _backward_stage(post, layers, room, extras, norm, parameters, n, step, layer
 @jit.inline
 def _finish(post, layers, data, room, extras, parameters, rows, step, number, loss):
     """Phase 2 of a minibatch, with the limits of norms that there may be."""
-    if extras.penalise != 0:
+    if extras.penalize != 0:
         return finish_limited(
             post, layers, data, room, extras, parameters, rows, step, number, loss
         )
@@ -323,7 +323,7 @@ def _finish(post, layers, data, room, extras, parameters, rows, step, number, lo
 def train_batch_norm(
     post, layers, data, room, extras, norm, parameters, step, span, result
 ):
-    """As `kernels.train`, for hidden layers normalised over minibatches."""
+    """As `kernels.train`, for hidden layers normalized over minibatches."""
     last = layers.sizes.shape[0] - 2
     for b in range(span.first, span.last):
         first, end, epoch = bounds(span, b)

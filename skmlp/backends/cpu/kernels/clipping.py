@@ -10,11 +10,11 @@ import numpy as np
 
 from skmlp.backends.cpu.intrinsics import matrix, vector
 from skmlp.backends.cpu.kernels.forward_backward import blocks_of, rows_phase
-from skmlp.backends.cpu.kernels.regularization import call_limit, call_penalise
+from skmlp.backends.cpu.kernels.regularization import call_limit, call_penalize
 from skmlp.backends.cpu.kernels.train import bounds
 from skmlp.backends.cpu.kernels.update import (
     gradient_at,
-    is_penalised,
+    is_penalized,
     renew_transposed,
     slab_gradient,
     sum_of,
@@ -34,17 +34,17 @@ def _gradient_phase(post, layers, data, room, extras, parameters, rows, step):
     while item < room.slabs.shape[0]:
         slab = room.slabs[item]
         slab_gradient(slab, layers, data, room, rows, 0)
-        penalised = is_penalised(slab)
-        squares = call_penalise(
-            extras.penalise,
+        penalized = is_penalized(slab)
+        squares = call_penalize(
+            extras.penalize,
             (
                 vector(room.sums, gradient_at(slab, room, n_rows), slab[1]),
                 vector(parameters, slab[0], slab[1]),
-                decay if penalised else kind(0),
+                decay if penalized else kind(0),
                 vector(room.norms, item, 1),
             ),
         )
-        room.squares[item] = squares if penalised else 0.0
+        room.squares[item] = squares if penalized else 0.0
         item = take(post, room.slabs.shape[0])
 
 

@@ -43,17 +43,17 @@ def _rules_of_tables():
 
 def _teach_rules():
     """Let compiled code call the rules by the names they have in Python."""
-    to_bits = jit.implement(polynomials.bits_of)
+    to_bits = jit.overload_by_types(polynomials.bits_of)
     to_bits(lambda x: lambda x: reinterpret_as_integer(x))
-    from_bits = jit.implement(polynomials.from_bits)
+    from_bits = jit.overload_by_types(polynomials.from_bits)
     from_bits(lambda i: lambda i: reinterpret_as_float(i))
     for helper in polynomials.HELPERS:
-        jit.teach(helper, exactly=True)
+        jit.register_overload(helper, exactly=True)
     for function, versions in polynomials.REPLACEMENTS.items():
-        jit.replace(function, *versions)
+        jit.overload_by_dtype(function, *versions)
     for rule in dict.fromkeys(_rules_of_tables()):
         if rule is not None:
-            jit.teach(rule)
+            jit.register_overload(rule)
 
 
 _teach_rules()
@@ -86,7 +86,7 @@ def _keeping_loop(value):
 
 
 def _softmax(z, out):
-    """Softmax of every row; exponentials over the whole block, to vectorise."""
+    """Softmax of every row; exponentials over the whole block, to vectorize."""
     rows, columns = z.shape
     for i in range(rows):
         _shift_to_maximum(z[i])
@@ -152,7 +152,7 @@ def _weight(weights, row, scale):
 
 def _two_arguments(rule):
     """A loss's rule without a parameter, called with one."""
-    return jit.rule(lambda y, z, p: rule(y, z))
+    return jit.inline_always(lambda y, z, p: rule(y, z))
 
 
 def _number(targets, row, j, p, columns):
@@ -357,7 +357,9 @@ def address_of(function, key, signature):
 
 def _from_rules(make, row, rules, signature):
     """Address of the loop that a factory makes of the rules of a table's row."""
-    compiled = [(jit.rule if _is_own(rule) else jit.foreign)(rule) for rule in rules]
+    compiled = [
+        (jit.inline_always if _is_own(rule) else jit.user_rule)(rule) for rule in rules
+    ]
     loop = make(*compiled)
     if all(_is_own(rule) for rule in rules):
         names = ",".join(rule.__qualname__ for rule in rules)

@@ -43,7 +43,7 @@ def start_of(layers, room, layer, lo):
 
 @jit.inline
 def _norm(layers, room, parameters, layer, lo, n):
-    """Scales of a hidden layer, and where a block's normalised inputs are kept."""
+    """Scales of a hidden layer, and where a block's normalized inputs are kept."""
     columns = layers.sizes[layer + 1]
     place = start_of(layers, room, layer + 1, lo)
     batch = room.inverses.shape[0] // layers.sizes.shape[0]
@@ -67,7 +67,7 @@ def load_block(layers, data, room, extras, parameters, rows, lo, step):
 
 @jit.inline
 def first_row(layers, parameters, layer):
-    """What a layer's products begin with: the bias, unless they are normalised."""
+    """What a layer's products begin with: the bias, unless they are normalized."""
     is_hidden = layer < layers.sizes.shape[0] - 2
     begins = 0 if is_hidden and layers.scales.shape[0] > 0 else 1
     return parameters, layers.biases[layer], begins

@@ -75,7 +75,7 @@ def ask_for_targets(data, rows):
             prefetch(data.weights, rows[i])
 
 
-@jit.implement(load_rows)
+@jit.overload_by_types(load_rows)
 def _load_rows(x, rows, room, offset):
     if _is_sparse(x):
         return lambda x, rows, room, offset: None
@@ -94,7 +94,7 @@ def _load_rows(x, rows, room, offset):
     return dense
 
 
-@jit.implement(multiply_rows)
+@jit.overload_by_types(multiply_rows)
 def _multiply_rows(x, rows, loaded, weights, first, out, columns, multiply):
     if not _is_sparse(x):
 
@@ -112,7 +112,7 @@ def _multiply_rows(x, rows, loaded, weights, first, out, columns, multiply):
     return sparse
 
 
-@jit.implement(multiply_range)
+@jit.overload_by_types(multiply_range)
 def _multiply_range(x, lo, n, weights, first, out, columns, multiply):
     if not _is_sparse(x):
 
@@ -130,7 +130,7 @@ def _multiply_range(x, lo, n, weights, first, out, columns, multiply):
     return sparse
 
 
-@jit.implement(sum_range)
+@jit.overload_by_types(sum_range)
 def _sum_range(x, lo, n):
     if _is_sparse(x):
         return lambda x, lo, n: 0.0
@@ -159,7 +159,7 @@ def _multiply_sparse_row(x, row, weights, first, out):
             out[j] += factor * weight[j]
 
 
-@jit.implement(gather_gradient)
+@jit.overload_by_types(gather_gradient)
 def _gather_gradient(x, rows, room, delta, slab, gradient, columns, add, multiply):
     if not _is_sparse(x):
 

@@ -1,4 +1,4 @@
-"""Loops that normalise hidden layers, for networks that have them.
+"""Loops that normalize hidden layers, for networks that have them.
 
 They are compiled when first used and called by address, as in `extras`.
 """
@@ -17,7 +17,7 @@ call_back = jit.caller(types.int64)
 
 
 def _layer_norm(z, bias, scale, normed, inverses):
-    """Normalise rows to `normed`, scaled and shifted to `z`; what multiplied them."""
+    """Normalize rows to `normed`, scaled and shifted to `z`; what multiplied them."""
     kind = type(z[0, 0])
     rows, columns = z.shape
     for i in range(rows):

@@ -94,7 +94,7 @@ def _propagate(layers, parameters, scratch, half, n, multiply):
 
 
 @jit.kernel
-def assess(loops, raw, data, scratch, predictions, parameters, result):
+def evaluate(loops, raw, data, scratch, predictions, parameters, result):
     """Sum of the weighted losses of raw outputs, and their predictions.
 
     The loops overwrite what they are given and leave a gradient: so they get a block's

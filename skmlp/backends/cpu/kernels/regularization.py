@@ -25,11 +25,11 @@ from skmlp.rules.randomness import (
 
 call_drop = jit.caller(types.int64)
 call_noise = jit.caller(types.int64)
-call_penalise = jit.caller(types.float64)
+call_penalize = jit.caller(types.float64)
 call_limit = jit.caller(types.int64)
 
 for helper in randomness.HELPERS:
-    jit.teach(helper)
+    jit.register_overload(helper)
 
 
 class Extras(NamedTuple):
@@ -48,8 +48,8 @@ class Extras(NamedTuple):
         Address of `_noise`.
     deviation : float
         Of the noise.
-    penalise : int
-        Address of `_penalise`, where any norm is limited.
+    penalize : int
+        Address of `_penalize`, where any norm is limited.
     max_grad_norm : float
     limit : int
         Address of `_limit_columns`, where norms of weights are limited.
@@ -63,7 +63,7 @@ class Extras(NamedTuple):
     factors: np.ndarray
     noise: int
     deviation: float
-    penalise: int
+    penalize: int
     max_grad_norm: float
     limit: int
     max_norm: float
@@ -104,7 +104,7 @@ def _noise(x, keys, first_row, deviation):
     return 0
 
 
-def _penalise(gradient, parameters, decay, squares):
+def _penalize(gradient, parameters, decay, squares):
     """Add the penalty's gradient; the sums of squares of parameters and gradient."""
     of_parameters, of_gradient = 0.0, 0.0
     for i in range(gradient.shape[0]):
@@ -144,17 +144,17 @@ def _signatures(dtype):
         _drop: types.int64(matrix, *drops),
         _drop_to: types.int64(matrix, matrix, *drops),
         _noise: types.int64(matrix, keys, types.int64, scalar),
-        _penalise: types.float64(vector, vector, scalar, double),
+        _penalize: types.float64(vector, vector, scalar, double),
         _limit_columns: types.int64(matrix, vector, scalar),
     }
 
 
-def extras_of(regularisation, dtype):
+def extras_of(regularization, dtype):
     """What a training has beside the network, ready for its kernels.
 
     Parameters
     ----------
-    regularisation : skmlp.backends.Regularisation
+    regularization : skmlp.backends.Regularization
     dtype : numpy dtype
 
     Returns
@@ -168,20 +168,20 @@ def extras_of(regularisation, dtype):
         name = f"{__name__}.{function.__name__}"
         return address_of(function, name, _signatures(dtype)[function])
 
-    rates = np.array(regularisation.dropout, dtype=np.float64)
+    rates = np.array(regularization.dropout, dtype=np.float64)
     drops = bool(np.any(rates > 0))
-    limits = (regularisation.max_grad_norm, regularisation.max_norm)
+    limits = (regularization.max_grad_norm, regularization.max_norm)
     limited = bool(np.isfinite(limits).any())
     return Extras(
-        seed=regularisation.seed,
+        seed=regularization.seed,
         drop=address(_drop, drops),
         drop_to=address(_drop_to, drops),
         thresholds=np.array([threshold_of(rate) for rate in rates], dtype=np.uint32),
         factors=(1.0 / (1.0 - rates)).astype(dtype),
-        noise=address(_noise, regularisation.input_noise > 0),
-        deviation=regularisation.input_noise,
-        penalise=address(_penalise, limited),
-        max_grad_norm=regularisation.max_grad_norm,
-        limit=address(_limit_columns, np.isfinite(regularisation.max_norm)),
-        max_norm=regularisation.max_norm,
+        noise=address(_noise, regularization.input_noise > 0),
+        deviation=regularization.input_noise,
+        penalize=address(_penalize, limited),
+        max_grad_norm=regularization.max_grad_norm,
+        limit=address(_limit_columns, np.isfinite(regularization.max_norm)),
+        max_norm=regularization.max_norm,
     )

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skmlp.compiler.struct_pointer import by_reference
+from skmlp.compiler.struct_pointer import passed_by_pointer
 
 
 class Layers(NamedTuple):
@@ -41,7 +41,7 @@ class Layers(NamedTuple):
     scales : ndarray of int64
         Offsets of the hidden layers' scales.
     norm, norm_in_place, norm_back : int
-        Addresses of the loops that normalise rows; 0 where there are none.
+        Addresses of the loops that normalize rows; 0 where there are none.
     """
 
     sizes: np.ndarray
@@ -96,9 +96,9 @@ class Room(NamedTuple):
     sums_step : int
         Elements from one block's sums to the next one's, a gap included.
     normed : ndarray like outputs
-        Normalised inputs of the hidden layers; empty if they are not.
+        Normalized inputs of the hidden layers; empty if they are not.
     inverses : ndarray
-        What each row of each layer was multiplied by in normalising it.
+        What each row of each layer was multiplied by in normalizing it.
     slabs : ndarray of int64 of shape (slabs, 6)
         See `plan.slabs`.
     block : int
@@ -129,7 +129,7 @@ class Room(NamedTuple):
     transposed: np.ndarray
 
 
-@by_reference
+@passed_by_pointer
 class Step(NamedTuple):
     """The optimizer: address of its loop, its vectors, and its scalars.
 
@@ -154,7 +154,7 @@ class Step(NamedTuple):
     decay: float
 
 
-@by_reference
+@passed_by_pointer
 class Span(NamedTuple):
     """Which rows to train on: batches first <= b < last of an order.
 

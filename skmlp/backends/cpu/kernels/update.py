@@ -36,15 +36,15 @@ def _sum_blocks(slab, room, n_blocks, add):
 
 
 @jit.inline
-def is_penalised(slab):
-    """Whether a slab is of weights; biases and scales are not penalised."""
+def is_penalized(slab):
+    """Whether a slab is of weights; biases and scales are not penalized."""
     return slab[2] >= 0
 
 
 @jit.inline
 def _is_summed(slab, room):
     """Whether a slab's gradient is summed by blocks of rows."""
-    return sums_all(room) or not is_penalised(slab)
+    return sums_all(room) or not is_penalized(slab)
 
 
 @jit.inline
@@ -99,14 +99,14 @@ def slabs_phase(post, layers, data, room, parameters, rows, step, number):
 
 @jit.inline
 def update_slab(slab, layers, room, parameters, gradient, step, number, decay):
-    """The optimizer's step on a slab; the sum of the squares of penalised parameters.
+    """The optimizer's step on a slab; the sum of the squares of penalized parameters.
 
-    The squares are those before the step, and zero for what is not penalised.
+    The squares are those before the step, and zero for what is not penalized.
     """
     kind = parameters.dtype.type
     slots = step.slots
     start, size = slab[0], slab[1]
-    penalised = is_penalised(slab)
+    penalized = is_penalized(slab)
     squares = call_update(
         step.update,
         (
@@ -116,12 +116,12 @@ def update_slab(slab, layers, room, parameters, gradient, step, number, decay):
             vector(slots[least(1, slots.shape[0] - 1)], start, size),
             vector(slots[slots.shape[0] - 1], start, size),
             step.coefficients[number],
-            step.shrinks[number] if penalised else kind(0),
-            decay if penalised else kind(0),
+            step.shrinks[number] if penalized else kind(0),
+            decay if penalized else kind(0),
             step.hyper,
         ),
     )
-    if not penalised:
+    if not penalized:
         return 0.0
     for layer in range(slab[2], slab[4] + 1):
         first = slab[3] if layer == slab[2] else 0

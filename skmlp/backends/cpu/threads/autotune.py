@@ -136,7 +136,7 @@ class Pace:
         return max(1, min(n_batches, possible, _GROWTH * self._largest))
 
     def _other(self):
-        """The neighbour of the current choice that is to be tried."""
+        """The neighbor of the current choice that is to be tried."""
         if not 0 <= self._current + self._direction < len(self._sizes):
             self._direction = -self._direction
         return self._current + self._direction

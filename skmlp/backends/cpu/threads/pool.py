@@ -28,7 +28,7 @@ from numba import types
 from skmlp.backends.cpu.intrinsics import atomic_add, atomic_load, atomic_store
 from skmlp.backends.cpu.threads.affinity import spread
 from skmlp.compiler.jit import inline
-from skmlp.compiler.struct_pointer import by_reference
+from skmlp.compiler.struct_pointer import passed_by_pointer
 
 # Words of the shared state, a cache line apart, and the first of the queues': how many
 # items have been taken, and above these bits the generation in which.
@@ -42,7 +42,7 @@ _give_way = types.ExternalFunction(
 )
 
 
-@by_reference
+@passed_by_pointer
 class Post(NamedTuple):
     """What a kernel knows of the team: its shared words, its size, its own number.
 

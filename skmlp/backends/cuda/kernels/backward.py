@@ -176,18 +176,18 @@ def use_bias(spec):
 def biases(spec):
     """Gradient of some biases of a layer, and what becomes of it.
 
-    Those of normalised layers, and the scales, have theirs from the normalisation.
+    Those of normalized layers, and the scales, have theirs from the normalization.
     """
     threads, trains = spec.tile.threads, spec.intercepts
     width = reductions.lanes_of(threads)
     sums, use = column_sums(spec), use_bias(spec)
-    normalises = spec.normalization is not None
+    normalizes = spec.normalization is not None
 
     def compute(item, net, room, batch, parameters, step, layer, buffer):
         units = net.sizes[layer + 1]
         column = item * width + cuda.threadIdx.x % width
         is_first = cuda.threadIdx.x < width and column < units
-        if normalises and layer < net.sizes.shape[0] - 2:
+        if normalizes and layer < net.sizes.shape[0] - 2:
             last = net.sizes.shape[0] - 2
             unit = net.biases[layer] - net.biases[0] + column
             if is_first:

@@ -31,7 +31,7 @@ def _limited_share(spec):
 
 
 def bias_squares(spec):
-    """Partial sums of squares of the gradient of all that is not penalised."""
+    """Partial sums of squares of the gradient of all that is not penalized."""
     threads, kind = spec.tile.threads, scalar_type(spec.dtype)
     lanes, total_of = reductions.lanes_of(threads), reductions.warp_sum(threads)
     warps = threads // lanes

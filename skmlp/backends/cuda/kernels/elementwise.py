@@ -1,7 +1,7 @@
 """What is done with one element, wherever it comes from: the rules and what they read.
 
 The last lines of a product's tile call these, and so do the passes over elements that a
-normalisation or a softmax needs after its product.
+normalization or a softmax needs after its product.
 """
 
 import numpy as np

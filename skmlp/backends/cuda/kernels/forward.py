@@ -32,14 +32,14 @@ def load(spec):
 def finish(spec):
     """What becomes of an element of a layer's product, without its bias."""
     activate = elementwise.activate(spec)
-    normalises = spec.normalization is not None
+    normalizes = spec.normalization is not None
 
     def store(net, room, extras, batch, parameters, layer, at, z):
         units = net.sizes[layer + 1]
         row, column = at
         is_last = layer == net.sizes.shape[0] - 2
-        # The loss adds the last layer's biases, a normalisation its own.
-        if is_last or normalises:
+        # The loss adds the last layer's biases, a normalization its own.
+        if is_last or normalizes:
             place = room.at[layer + 1] + row * units + column
             room.outputs[np.uint64(place)] = z
             return

@@ -13,7 +13,7 @@ has the whole tile for its part of every strip. All else stays: what a thread ho
 brings and multiplies, which is why one kernel does for all of them.
 
 At the end the groups' sums lie in shared memory, from where each thread takes elements
-that lie beside its neighbours', so that what follows reads and writes whole lines of
+that lie beside its neighbors', so that what follows reads and writes whole lines of
 memory. They are added up in the order of the groups: results do not depend on the
 number of blocks, or on who computes which tile.
 

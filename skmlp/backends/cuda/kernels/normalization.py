@@ -1,4 +1,4 @@
-"""What couples the elements of a hidden layer: normalisation, and softmax.
+"""What couples the elements of a hidden layer: normalization, and softmax.
 
 The product of such a layer is stored as it is; when all of it is there, a warp takes a
 row, or the threads that share a column take that column, and do the rest. So does the
@@ -70,7 +70,7 @@ def _statistics(spec):
 
 
 def _batch_norm(spec):
-    """Normalise a layer over the rows of a batch, scale, add the bias, activate."""
+    """Normalize a layer over the rows of a batch, scale, add the bias, activate."""
     threads = spec.tile.threads
     width = reductions.lanes_of(threads)
     height = threads // width
@@ -100,7 +100,7 @@ def _batch_norm(spec):
 
 
 def _layer_norm(spec):
-    """Normalise the rows of a layer over its units, scale, add the bias, activate."""
+    """Normalize the rows of a layer over its units, scale, add the bias, activate."""
     kind = scalar_type(spec.dtype)
     lanes, warps = _rows(spec)
     total_of = reductions.warp_sum(spec.tile.threads)
@@ -135,7 +135,7 @@ def _layer_norm(spec):
 
 
 def norm(spec):
-    """The normalisation of a hidden layer, forward; all threads of the team join."""
+    """The normalization of a hidden layer, forward; all threads of the team join."""
     return {"batch": _batch_norm, "layer": _layer_norm}[spec.normalization](spec)
 
 
@@ -271,6 +271,6 @@ def _layer_norm_back(spec):
 
 
 def norm_back(spec):
-    """The normalisation of a hidden layer, on the way back."""
+    """The normalization of a hidden layer, on the way back."""
     makers = {"batch": _batch_norm_back, "layer": _layer_norm_back}
     return makers[spec.normalization](spec)

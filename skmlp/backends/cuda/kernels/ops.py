@@ -191,7 +191,7 @@ def _biases(spec):
 
 
 def _norm_biases(spec):
-    """Gradients of a normalised layer's scales and biases, and what becomes of them."""
+    """Gradients of a normalized layer's scales and biases, and what becomes of them."""
     scalar, threads = scalar_type(spec.dtype), spec.tile.threads
     biases, width = backward.biases(spec), reductions.lanes_of(threads)
 
@@ -286,7 +286,7 @@ def advancing():
 
 
 @functools.lru_cache(maxsize=64)
-def totalling(spec):
+def totaling(spec):
     """The kernel that adds up losses and squares by batch (see `epoch.totals`)."""
     totals = train.totals(spec)
 

@@ -11,8 +11,8 @@ from skmlp.backends.cuda.runtime.jit import device
 def forward_way(spec, meet):
     """All layers of a batch, forward."""
     load, layer_of = forward.load(spec), forward.layer(spec)
-    loaded, normalises = spec.loaded, spec.normalization is not None
-    norm = normalization.norm(spec) if normalises else load
+    loaded, normalizes = spec.loaded, spec.normalization is not None
+    norm = normalization.norm(spec) if normalizes else load
     has_softmax, softmax = spec.softmax, normalization.softmax(spec)
 
     def compute(team, net, data, room, extras, batch, parameters, strips):
@@ -23,7 +23,7 @@ def forward_way(spec, meet):
         for layer in range(last + 1):
             layer_of(team, net, data, room, extras, batch, parameters, layer, strips)
             meet()
-            if normalises and layer < last:
+            if normalizes and layer < last:
                 norm(team, net, room, extras, batch, parameters, layer, strips)
                 meet()
             if has_softmax and layer < last and net.codes[layer] < 0:
@@ -36,9 +36,9 @@ def forward_way(spec, meet):
 def back_way(spec, meet):
     """All layers of a batch, from the loss back to the first one's gradient."""
     hidden, gradient = backward.hidden_deltas(spec), backward.gradient(spec)
-    normalises = spec.normalization is not None
-    sums = normalization.norm_sums(spec) if normalises else hidden
-    norm_back = normalization.norm_back(spec) if normalises else hidden
+    normalizes = spec.normalization is not None
+    sums = normalization.norm_sums(spec) if normalizes else hidden
+    norm_back = normalization.norm_back(spec) if normalizes else hidden
     has_softmax, softmax_back = spec.softmax, normalization.softmax_back(spec)
 
     def compute(team, net, data, room, extras, batch, parameters, step, strips, starts):
@@ -52,7 +52,7 @@ def back_way(spec, meet):
                 if has_softmax and net.codes[layer - 1] < 0:
                     softmax_back(team, net, room, batch, layer - 1)
                     meet()
-                if normalises:
+                if normalizes:
                     sums(team, net, room, batch, layer - 1, strips)
                     meet()
                     norm_back(team, net, room, batch, parameters, layer - 1)

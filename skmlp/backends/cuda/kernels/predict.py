@@ -111,7 +111,7 @@ def predicting(spec, row):
 
 
 @functools.lru_cache(maxsize=64)
-def assessing(spec, row):
+def evaluating(spec, row):
     """The kernel for raw outputs: their losses by row, and their predictions.
 
     Its arguments: `Net` of a single layer whose biases are zero, `Data`, `Room` with
@@ -120,11 +120,11 @@ def assessing(spec, row):
     finish, loss = output(spec, row), losses.loss(spec)
     kind = scalar_type(spec.dtype)
 
-    def assess(net, data, room, parameters, n, out):
+    def evaluate(net, data, room, parameters, n, out):
         team = (cuda.blockIdx.x, cuda.gridDim.x)
         batch = Batch(0, 0, n, 0, kind(1))
         finish(team, net, room, parameters, batch, out)
         reductions.meet_in_grid()
         loss(team, net, data, room, batch, parameters)
 
-    return kernel(assess, spec, row)
+    return kernel(evaluate, spec, row)

@@ -28,7 +28,7 @@ class Spec(NamedTuple):
     sparse, loaded : bool
         Whether X is sparse; whether the batch's rows of X were copied to the room.
     drops, noisy, limits_gradient, limits_weights : bool
-        What regularisation there is.
+        What regularization there is.
     forward_only : bool
         Whether there is no way back, for which anything would be kept.
     """

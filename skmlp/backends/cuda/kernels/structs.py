@@ -64,14 +64,14 @@ class Room(NamedTuple):
     at : array of int64
         Where each layer's rows of a batch begin in the following four.
     outputs, deltas, inputs, normed : array
-        `inputs` holds what slopes need beside the outputs, `normed` the normalised
+        `inputs` holds what slopes need beside the outputs, `normed` the normalized
         inputs; each is empty where nothing needs it.
     factors : array
-        What the differences from the mean were multiplied by in normalising: one a
+        What the differences from the mean were multiplied by in normalizing: one a
         hidden unit over minibatches, one a row and layer over units.
     sums : array
-        Of the normalised layers' deltas, by unit, then of their products with the
-        normalised inputs.
+        Of the normalized layers' deltas, by unit, then of their products with the
+        normalized inputs.
     gradient : array
         As the parameters.
     losses : array
@@ -81,7 +81,7 @@ class Room(NamedTuple):
     norms : array
         Partial sums of squares of the gradient, `n_partials`.
     n_partials : int
-        The last warps of a block are those of what is not penalised.
+        The last warps of a block are those of what is not penalized.
     batch : int
         Rows that there is room for.
     """
@@ -102,7 +102,7 @@ class Room(NamedTuple):
 
 
 class Extras(NamedTuple):
-    """What is done only in training (see `skmlp.backends.Regularisation`).
+    """What is done only in training (see `skmlp.backends.Regularization`).
 
     Attributes
     ----------

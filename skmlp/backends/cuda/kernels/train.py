@@ -4,7 +4,7 @@ A launch costs more than the arithmetic of a minibatch at the sizes that tables 
 numbers are learnt with. So the grid stays where it is, as many blocks as run at once,
 and its threads meet after each phase:
 
-  1. each layer forward, with what a normalisation or a softmax adds;
+  1. each layer forward, with what a normalization or a softmax adds;
   2. the loss;
   3. each layer back. The gradient of a layer's weights, and the optimizer's step on
      them, share a phase with the deltas of the layer below, since the weights are not

@@ -46,8 +46,8 @@ class Stepwise:
         size = ops.weights_a_block(spec.tile)
         self._items = plan.weight_items(work, size)
         self._memory = Memory(fit, spec, work.rows, sum(self._items))
-        self._places = layout(fit.network)
-        self._is_softmax = [row.value is None for row in fit.network.rules]
+        self._offsets = layout(fit.network)
+        self._is_softmax = [row.value is None for row in fit.network.activation_rows]
         self._stream = graph.new_stream()
         self._state: State
         # The parameters and the optimizer's vectors.
@@ -65,7 +65,7 @@ class Stepwise:
         self._bind(vectors)
         graph.settle()
         sizes = memory.sizes(self._fit, span)
-        kernel = ops.totalling(self._spec)
+        kernel = ops.totaling(self._spec)
         try:
             for _ in range(len(span.rows) // span.epoch_rows):
                 self._epoch(*divmod(span.epoch_rows, memory.room.batch))
@@ -90,7 +90,7 @@ class Stepwise:
         data = fit.data._replace(order=memory.integers["order"])
         self._state = State(
             *(fit.net, data, memory.room, fit.extras, vectors.parameters, step),
-            *(self._places.trained, memory.integers["cursor"]),
+            *(self._offsets.n_trained, memory.integers["cursor"]),
         )
 
     def _epoch(self, n_full, rest):
@@ -158,13 +158,13 @@ class Stepwise:
         return Matrix(array, start, units, transposed)
 
     def _weights(self, array, layer, transposed=False):
-        place = self._places.weights[layer]
+        place = self._offsets.weight_offsets[layer]
         return Matrix(array, place, self._shapes[layer][1], transposed)
 
     def _forward(self, n):
-        """All layers, with what a normalisation or a softmax adds."""
+        """All layers, with what a normalization or a softmax adds."""
         room, last = self._memory.room, len(self._shapes) - 1
-        normalises = self._spec.normalization is not None
+        normalizes = self._spec.normalization is not None
         self._launch("sparse_forward" if self._spec.sparse else "load", n)
         for layer, (fan_in, units) in enumerate(self._shapes):
             if layer > 0 or not self._spec.sparse:
@@ -174,9 +174,9 @@ class Stepwise:
                     self._weights(self._state.parameters, layer),
                     self._rows(room.outputs, layer + 1),
                 )
-                if layer < last and not normalises:
+                if layer < last and not normalizes:
                     self._launch("finish", n, layer)
-            if layer < last and normalises:
+            if layer < last and normalizes:
                 self._launch_norm("norm", n, layer)
             if layer < last and self._is_softmax[layer]:
                 self._launch("softmax", n, layer)
@@ -243,7 +243,7 @@ class Stepwise:
             (1, units, n),
             Matrix(self._memory.floats["ones"], 0, self._memory.room.batch),
             self._rows(room.deltas, layer + 1),
-            Matrix(room.gradient, self._places.biases[layer], units),
+            Matrix(room.gradient, self._offsets.bias_offsets[layer], units),
         )
         if not self._spec.limits_gradient:
             self._launch("biases", -(-units // self._spec.tile.threads), layer)
@@ -256,7 +256,7 @@ class Stepwise:
             self._launch("fold_norms", 1)
             room = self._memory.room._replace(n_partials=1)
             state = self._state._replace(room=room)
-            items = -(-self._places.trained // threads)
+            items = -(-self._offsets.n_trained // threads)
             self._launch("update_all", items, state=state)
         if self._spec.limits_weights:
             widest = max(units for _, units in self._shapes)

@@ -1,8 +1,8 @@
-"""Time of an epoch by every choice of the catalogue, beside the default's.
+"""Time of an epoch by every choice of the catalog, beside the default's.
 
 "As fast as the default" is a promise for whatever is chosen: an activation, a loss,
 dropout, an optimizer is a loop over numbers that are in the cache anyway. Every row of
-the tables is timed in turns with relu, adam and no regularisation on the same network,
+the tables is timed in turns with relu, adam and no regularization on the same network,
 data and threads. The networks are of a size that scikit-learn's users train; on larger
 ones the products of matrices hide the rest, on smaller ones the rest is all there is.
 
@@ -29,7 +29,7 @@ _NETWORKS = (
     workloads.Workload("regression", 54, (100, 50), 1, "relu", 200, 6_000, 12),
     workloads.Workload("binary", 200, (256, 128), 1, "relu", 256, 6_000, 4),
 )
-_REGULARISATIONS = {
+_REGULARIZATIONS = {
     "batch normalization": {"normalization": "batch"},
     "layer normalization": {"normalization": "layer"},
     "dropout": {"dropout": 0.5},
@@ -82,15 +82,15 @@ def choices(task):
         Parameters of the estimator.
     """
     losses = REGRESSION_LOSSES if task == "regression" else BINARY_LOSSES
-    regularisations = _REGULARISATIONS
+    regularizations = _REGULARIZATIONS
     if task != "regression":
-        regularisations = regularisations | {
+        regularizations = regularizations | {
             "label_smoothing": {"label_smoothing": 0.1}
         }
     return {
         "activation": {name: {"activation": name} for name in ACTIVATIONS},
         "loss": {name: {"loss": name} for name, _ in losses},
-        "regularisation": regularisations,
+        "regularization": regularizations,
         "solver": {name: {"solver": name} for name in OPTIMIZERS},
     }
 

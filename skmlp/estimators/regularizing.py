@@ -1,12 +1,12 @@
-"""What the parameters say about regularisation beside the L2 penalty."""
+"""What the parameters say about regularization beside the L2 penalty."""
 
 import numpy as np
 from scipy import sparse
 
-from skmlp.backends import Regularisation
+from skmlp.backends import Regularization
 
 
-def regularisation(estimator, network, x, generator):
+def regularization(estimator, network, x, generator):
     """What is done to the network while it is trained.
 
     Parameters
@@ -22,7 +22,7 @@ def regularisation(estimator, network, x, generator):
 
     Returns
     -------
-    Regularisation
+    Regularization
 
     Raises
     ------
@@ -39,7 +39,7 @@ def regularisation(estimator, network, x, generator):
     if estimator.solver == "lbfgs":
         _refuse_with_lbfgs(estimator, rates)
     needs_seed = any(rates) or noise > 0
-    return Regularisation(
+    return Regularization(
         dropout=rates if any(rates) else (),
         input_noise=noise,
         max_norm=_or_infinity(estimator.max_norm),
