@@ -3,5 +3,6 @@
 `jit` holds the decorators with every compiler flag; `struct_pointer` passes named
 tuples to kernels by pointer; `disk_cache` keeps machine code between processes;
 `pipeline` is Numba's compiler with fewer passes, and `deferred_linking` compiles a
-function without linking its callees into it.
+function without linking its callees into it. `fallback` warns where the installed Numba
+lets one of these down, and it is replaced by Numba's public interfaces.
 """
