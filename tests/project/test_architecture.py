@@ -45,7 +45,8 @@ ORDER = {
     ],
     "skmlp.compiler": [
         ["jit"],
-        ["deferred_linking", "disk_cache"],
+        ["disk_cache", "pipeline_choice"],
+        ["deferred_linking"],
         ["pipeline", "struct_pointer", "__init__"],
         ["fallback"],
     ],
