@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from skmlp.backends import get_backend
+from skmlp.backends import reference
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.data import canonical_x, reject_masked, weigh
 from skmlp.network import Network, pack
@@ -202,7 +202,7 @@ def diagnose(model, X, y=None, sample_weight=None):
     parameters = pack(model.coefs_, model.intercepts_, np.float64, norms)
     tallies = [_Tally(activation) for activation in network.activations]
     outputs = _Tally("identity")
-    trace = get_backend("reference").trace
+    trace = reference.trace
     for start in range(0, len(rows), _BLOCK):
         block = rows[start : start + _BLOCK]
         share = np.ones(len(block)) if weights is None else weights[block]
@@ -254,7 +254,6 @@ def _largest_slope(activation):
     """Largest size of an activation's slope; nan if it is not flat at both ends."""
     if activation == "softmax":
         return 0.25
-    reference = get_backend("reference")
     value = np.vectorize(activation_rule(activation).value, otypes=[np.float64])
     with np.errstate(all="ignore"):
         middle, ends = (
@@ -276,7 +275,7 @@ class _Tally:
 
     def add(self, z, a, weights):
         """Count a block's inputs and outputs."""
-        slope = np.abs(get_backend("reference").slope(self.activation, z, a))
+        slope = np.abs(reference.slope(self.activation, z, a))
         self.alive = self.alive | (slope != 0).any(axis=0)
         # Squares of deviations from any number near the mean do not cancel.
         if self.weight == 0:
