@@ -376,6 +376,6 @@ def test_a_row_added_later_is_worked_out_as_it_says(monkeypatch):
 
 def test_a_row_added_later_can_be_compiled_ahead(monkeypatch):
     with pytest.raises(InvalidParameterError):
-        skmlp.warmup(solver="added")
+        skmlp.precompile(solver="added")
     monkeypatch.setitem(OPTIMIZERS, "added", ADDED)
-    skmlp.warmup(solver="added", dtype="float64")
+    skmlp.precompile(solver="added", dtype="float64")
