@@ -84,8 +84,8 @@ class Problem(NamedTuple):
     def mean_sample_weight(self):
         """Mean sample weight of the training rows.
 
-        The loss of a minibatch is divided by this times its number of rows, not by the
-        sum of its weights, so that its gradient estimates the full one without bias.
+        The loss of a minibatch is divided by this times its row count, not by the sum
+        of its weights, so that its gradient estimates the full one without bias.
         """
         if self.sample_weight is None:
             return 1.0

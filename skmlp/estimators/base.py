@@ -1,4 +1,4 @@
-"""What both estimators share: `fit`, from the user's data to the fitted attributes."""
+"""The base of both estimators: `fit`, from the user's data to fitted attributes."""
 
 import copy
 import inspect
@@ -97,7 +97,7 @@ class BaseMLP(Prediction, ABC):
 
     @abstractmethod
     def _validate_y(self, y, first):
-        """Y as an array of labels or numbers; the classifier sets its labels."""
+        """Labels or numbers of y as an array; the classifier sets its labels."""
 
     @abstractmethod
     def _targets(self, y, dtype):
@@ -137,21 +137,20 @@ class BaseMLP(Prediction, ABC):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training data. float32 stays float32, all else becomes float64, unless
             ``dtype`` says otherwise. A C-contiguous array of the right dtype is not
-            copied; sparse data are not made dense.
+            copied; sparse data stay sparse.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Class labels, or numbers in regression.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights. Rows of weight zero take no part.
+            Non-negative weights. Rows of weight zero are ignored.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
             Validation data: loss and score on them are recorded every epoch. With
-            ``early_stopping`` they take the place of the split, else they have no
-            influence on the training. In a `Pipeline`, ``transform_input=["X_val"]``
-            transforms them like X.
+            ``early_stopping`` they replace the split, else they do not influence the
+            training. In a `Pipeline`, ``transform_input=["X_val"]`` transforms them
+            like X.
         y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
             Their labels or numbers.
         sample_weight_val : array-like of shape (n_val,), default=None
-            Their weights, to which ``class_weight`` adds nothing. Rows of weight zero
-            take no part.
+            Their weights, without ``class_weight``. Rows of weight zero are ignored.
 
         Returns
         -------
@@ -162,7 +161,7 @@ class BaseMLP(Prediction, ABC):
         ------
         ValueError
             For data or weights that cannot be used, and when the training diverges.
-            The estimator is then as it was before.
+            The estimator is then unchanged.
         """
         with self._unchanged_on_failure():
             user_input = UserInput(X, y, sample_weight)
@@ -184,7 +183,6 @@ class BaseMLP(Prediction, ABC):
         check_combinations(
             self, incremental=incremental, has_validation_data=has_validation_data
         )
-        devices.check_dtype(self)
         sample = self._validate(
             as_supported(self.device, user_input), first=not resumes
         )
@@ -301,7 +299,7 @@ class BaseMLP(Prediction, ABC):
             incremental=fit.incremental,
         )
         optimizer = self._initial_optimizer(fit, config.optimizer)
-        # Iterations of L-BFGS are no epochs: they have a history of their own.
+        # Iterations of L-BFGS are no epochs: they have a separate history.
         history = fit.resumable if stochastic else History()
         history.validation = self._validation_history(fit, history, held_out)
         problem = self._problem(fit, row_ids, config.regularization)

@@ -3,15 +3,19 @@
 A fit whose ``device`` names a GPU uses that GPU or fails. A prediction falls back to
 the CPU: the parameters are NumPy arrays, and a model trained on a GPU is often used on
 a machine without one.
+
+No other module of the estimators knows about the CUDA backend. This one asks it whether
+a GPU can be used, whether it would be faster, and whether a sparse X fits into its
+memory.
 """
 
 import logging
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
-from skmlp.backends import get_backend
+from skmlp.backends import Backend, get_backend
 from skmlp.backends.cuda.runtime import device as gpu
 from skmlp.estimators.gpu_arrays import GpuArray
 from skmlp.estimators.parameters import STOCHASTIC_SOLVERS
@@ -26,13 +30,13 @@ class Target(NamedTuple):
     ----------
     device : str
         'cpu', or the name of a GPU.
-    backend : module or object
+    backend : skmlp.backends.Backend
     matmul_precision : {'highest', 'tf32'}
         See `skmlp.backends.Problem`.
     """
 
     device: str
-    backend: Any
+    backend: Backend
     matmul_precision: str
 
 
@@ -53,7 +57,7 @@ def check_dtype(estimator):
 def precision(estimator):
     """Dtypes that X may have, the first being that of any other X.
 
-    They do not depend on the machine: 'auto' takes those of the CPU.
+    They do not depend on the machine: 'auto' uses those of the CPU.
     """
     if estimator.dtype is not None:
         return "float32" if estimator.dtype == "tf32" else estimator.dtype

@@ -61,7 +61,7 @@ class LayerReport(NamedTuple):
         inputs of the activation; nan without y.
     factor : float
         `gradient` over that of the next layer, the last hidden layer's over that of the
-        output layer. Below 1, the gradient vanishes on its way back, above 1 it grows;
+        output layer. Below 1, the gradient vanishes backwards, above 1 it grows;
         nan without y.
     """
 

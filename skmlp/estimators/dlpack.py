@@ -2,9 +2,9 @@
 
 Two protocols describe an array's memory: DLPack, and ``__cuda_array_interface__``,
 which comes from Numba. CuPy and PyTorch read both, so one of them wraps the array and
-computes with it. Results go the other way, by what the array's own library reads:
-DLPack where it has the namespace of the Python array API standard (2021.12), and in
-Numba its own protocol.
+computes with it. Results are wrapped by the array's own library in turn: by DLPack
+where it has the namespace of the Python array API standard (2021.12), and in Numba by
+Numba's protocol.
 """
 
 import importlib

@@ -5,7 +5,7 @@ attributes earlier (`n_features_in_`, `feature_names_in_`, `classes_`, the label
 because scikit-learn's validation does and the targets depend on them;
 `Fitted._unchanged_on_failure` restores them if the call fails.
 
-A pickle keeps the training's state as plain dicts and arrays. So it refers to no module
+Pickles store the training's state as plain dicts and arrays. So they refer to no module
 of skmlp but the public one, and files may move without breaking saved models.
 """
 

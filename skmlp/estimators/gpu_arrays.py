@@ -1,7 +1,7 @@
 """X that is already on a GPU: used there without a copy, with results of its library.
 
-CuPy and PyTorch look at their own arrays and convert them; whoever passes one has
-imported the library. Backends only read ``__cuda_array_interface__``. Arrays of other
+CuPy and PyTorch check and convert their own arrays; a user who passes one has imported
+the library. Backends only read ``__cuda_array_interface__``. Arrays of other
 libraries are wrapped by one of these two (see `dlpack`).
 
 Targets and sample weights have a number or two per row; they are copied to the host,

@@ -20,7 +20,7 @@ def _labels_in(y):
     """Sorted labels of a target.
 
     A column of integers can only be labels. scikit-learn's function checks that first,
-    which takes far longer than to sort a few thousand of them.
+    which is far slower than sorting a few thousand of them.
 
     Raises
     ------

@@ -39,7 +39,7 @@ class Prediction(Fitted):
         return self._network_outputs(X, network, params, activation or network.output)
 
     def _network_outputs(self, X, network, params, activation):
-        """Outputs of a network that takes the estimator's X."""
+        """Outputs of a network whose inputs are the features of X."""
         is_validated = not is_canonical(self, X, params.dtype)
         if is_validated:
             X = self._validate_for_prediction(X)

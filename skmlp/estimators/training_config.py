@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from skmlp.backends import Regularization
+from skmlp.estimators.devices import check_dtype
 from skmlp.estimators.parameters import STOCHASTIC_SOLVERS
 from skmlp.rules.schedules import SCHEDULES
 from skmlp.training.lbfgs import LBFGSConfig
@@ -47,6 +48,7 @@ def check_combinations(estimator, *, incremental, has_validation_data):
             f"weight_decay > 0 needs a stochastic solver, not {estimator.solver!r}: "
             "there the L2 penalty alpha does the same."
         )
+    check_dtype(estimator)
 
 
 class TrainingConfig(NamedTuple):

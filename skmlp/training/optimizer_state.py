@@ -57,7 +57,7 @@ def make_optimizer_config(settings):
 
 
 class StepRates(NamedTuple):
-    """The numbers of some steps.
+    """Weight decay, coefficients and learning rates of some steps.
 
     Attributes
     ----------

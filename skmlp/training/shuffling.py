@@ -1,6 +1,6 @@
 """The shuffle of the rows: NumPy's algorithm and random numbers, four times as fast.
 
-In small networks `RandomState.shuffle` takes a tenth of an epoch, while the other
+In small networks `RandomState.shuffle` is a tenth of an epoch's time, while the other
 threads wait. Half of that is a function call per random number; most of the rest are
 branch mispredictions on whether a number is in range. Here the Mersenne Twister
 (Matsumoto and Nishimura, 1998) fills its 624 words at once, and a number out of range
