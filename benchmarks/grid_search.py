@@ -9,7 +9,7 @@ shows in the time of a single fit.
 "loky, new" starts without worker processes, as in a script of one's own: the time has
 their start in it, imports included, which is the same few seconds for any library, and
 their first fits. "loky, again" is a search by workers that are there and have fitted
-before. Kernels were compiled before (`skmlp.warmup()`), as in every program but the
+before. Kernels were compiled before (`skmlp.precompile()`), as in every program but the
 first after an installation.
 
 `work` is the processor time of all threads and processes, from the start of the workers
@@ -236,7 +236,7 @@ def run(wanted):
     )
     columns = "".join(f"{name:>9}{'work':>8}{'cores':>7}" for name in _LIBRARIES)
     print(f"{'':<35}{columns}{'ratio':>8}{'goal':>8}{'at most':>17}")
-    skmlp.warmup()
+    skmlp.precompile()
     rate = machine.Gemm("float64", threads=1).best_rate * joblib.cpu_count()
     report["results"] = []
     for problem in _PROBLEMS:

@@ -5,7 +5,7 @@ rules are applied element by element, as they stand in their tables.
 """
 
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.special import log_softmax, softmax
@@ -396,3 +396,11 @@ def trace(network, parameters, x, targets=None):
             0, _back_through(network.activations[i - 1], inputs[i], layers[i], delta)
         )
     return inputs[1:], layers[1:], deltas
+
+
+if TYPE_CHECKING:
+    from skmlp import backends
+
+    # mypy compares the signatures here.
+    _BACKEND: backends.Backend = backends.reference
+    _SESSION: type[backends.Session] = Session

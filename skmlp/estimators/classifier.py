@@ -12,11 +12,12 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import check_is_fitted
 
 from skmlp.estimators.base import BaseMLP
+from skmlp.estimators.data import UserInput, as_supported
 from skmlp.estimators.docs import with_shared_docs
-from skmlp.estimators.gpu_arrays import answers_in_kind, on_host, prepared
+from skmlp.estimators.gpu_arrays import returns_like_input
 from skmlp.estimators.labels import Labels
 from skmlp.estimators.parameters import LossNames
-from skmlp.estimators.validation import Given
+from skmlp.estimators.validation import ValidationData
 from skmlp.rules.checks import check_loss
 from skmlp.rules.losses import BINARY_LOSSES, Loss, classification_loss
 
@@ -241,13 +242,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 "compute_class_weight and pass them as a dict."
             )
         with self._unchanged_on_failure():
-            (y,) = on_host(self.device, y=y)
+            user_input = as_supported(self.device, UserInput(X, y, sample_weight))
             # scikit-learn's helper sets classes_ at the first call.
             if _check_partial_fit_first_call(self, classes):
-                self._labels = Labels.of(y, self.classes_)
-                self._labels.check_among(self.classes_)
-            given = Given(X_val, y_val, sample_weight_val)
-            return self._fit(X, y, sample_weight, given, incremental=True)
+                labels = Labels.of(user_input.y, self.classes_)
+                labels.check_among(self.classes_)
+                self._set_labels(labels)
+            data = ValidationData(X_val, y_val, sample_weight_val)
+            return self._fit(user_input, data, incremental=True)
 
     def _validate_y(self, y, first):
         if y.ndim == 2 and y.shape[1] == 1:
@@ -256,8 +258,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if hasattr(self, "_labels") and (not first or not hasattr(self, "coefs_")):
             self._labels.check_known(y, self.warm_start)
         else:
-            self._labels = Labels.of(y)
-            self.classes_ = self._labels.classes
+            self._set_labels(Labels.of(y))
         return y
 
     def _validate_y_val(self, y):
@@ -291,11 +292,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _validation_score(self, outputs, targets, weights):
         threshold = 0.0 if self._head(targets)[1].output == "identity" else 0.5
-        numbers = self._labels.numbers(outputs, threshold)
-        correct = np.all(numbers == targets, axis=1)
+        predicted = self._labels.predicted(outputs, threshold)
+        correct = np.all(predicted == targets, axis=1)
         return float(np.average(correct, weights=weights))
 
-    @answers_in_kind
+    @returns_like_input
     def predict(self, X):
         """Predict class labels.
 
@@ -312,7 +313,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         raw = self._outputs(X, "identity")
         return self._labels.decode(raw)
 
-    @answers_in_kind
+    @returns_like_input
     def decision_function(self, X):
         """Raw outputs of the network: the logits.
 
@@ -342,7 +343,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return True
 
     @available_if(_has_probabilities)
-    @answers_in_kind
+    @returns_like_input
     def predict_proba(self, X):
         """Probabilities of the classes.
 
@@ -375,7 +376,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return np.maximum(probabilities, smallest, out=probabilities)
 
     @available_if(_has_probabilities)
-    @answers_in_kind
+    @returns_like_input
     def predict_log_proba(self, X):
         """Logarithms of the probabilities, from the logits: exact in the tails.
 
@@ -415,7 +416,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         float
             Of rows all of whose labels are right, the share.
         """
-        return super().score(*prepared(self.device, X, y, sample_weight))
+        user_input = as_supported(self.device, UserInput(X, y, sample_weight))
+        return super().score(*user_input)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -10,10 +10,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from skmlp.estimators.base import BaseMLP
+from skmlp.estimators.data import UserInput, as_supported
 from skmlp.estimators.docs import with_shared_docs
-from skmlp.estimators.gpu_arrays import answers_in_kind, prepared
+from skmlp.estimators.gpu_arrays import returns_like_input
 from skmlp.estimators.parameters import LossNames
-from skmlp.estimators.validation import Given
+from skmlp.estimators.validation import ValidationData
 from skmlp.rules.checks import check_loss
 from skmlp.rules.coupled import SMALLEST_VARIANCE
 from skmlp.rules.losses import (
@@ -220,8 +221,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             The estimator is then as it was before.
         """
         with self._unchanged_on_failure():
-            given = Given(X_val, y_val, sample_weight_val)
-            return self._fit(X, y, sample_weight, given, incremental=True)
+            user_input = UserInput(X, y, sample_weight)
+            data = ValidationData(X_val, y_val, sample_weight_val)
+            return self._fit(user_input, data, incremental=True)
 
     def _validate_y(self, y, first):
         if y.ndim == 2 and y.shape[1] == 1:
@@ -329,11 +331,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         float
             One at best.
         """
-        X, y, sample_weight = prepared(self.device, X, y, sample_weight)
+        X, y, sample_weight = as_supported(self.device, UserInput(X, y, sample_weight))
         predicted = self.predict(X)
         return _score(y, predicted, sample_weight, self._quantiles)
 
-    @answers_in_kind
+    @returns_like_input
     def predict(self, X, return_std=False):
         """Predict target values.
 

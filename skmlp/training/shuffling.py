@@ -1,15 +1,15 @@
-"""The shuffle of rows: NumPy's, with NumPy's numbers, in a quarter of its time.
+"""The shuffle of the rows: NumPy's algorithm and random numbers, four times as fast.
 
-In small networks `RandomState.shuffle` takes a tenth of an epoch, while the other
-threads wait. Half of that is the call of a function for every number, most of the rest
-are branches that a processor cannot guess, on whether a number is in range. Here the
-Mersenne Twister (Matsumoto and Nishimura, 1998) fills its 624 words at once, and a
-number out of range swaps a row with itself.
+In small networks `RandomState.shuffle` is a tenth of an epoch's time, while the other
+threads wait. Half of that is a function call per random number; most of the rest are
+branch mispredictions on whether a number is in range. Here the Mersenne Twister
+(Matsumoto and Nishimura, 1998) fills its 624 words at once, and a number out of range
+swaps a row with itself.
 
-The state is the generator's own, worked on where it lies: to take it out and to put it
-back by NumPy's properties would cost more than all else. How it lies is not documented,
-so it is compared with what the properties say, once a process; where that differs, or
-the numbers come from another generator, NumPy shuffles.
+The kernel works on the generator's state in place: reading and writing it by NumPy's
+properties would take longer than the shuffle. The memory layout of the state is not
+documented, so it is compared with those properties once per process. If they differ, or
+the random numbers come from another generator, NumPy shuffles.
 """
 
 import ctypes
@@ -20,8 +20,8 @@ import numpy as np
 from skmlp.compiler import jit
 
 _WORDS, _AHEAD = 624, 397
-# Beyond so many rows NumPy takes two words for a number.
-_MOST_ROWS = 1 << 32
+# For more rows NumPy uses two words per random number.
+_MAX_ROWS = 1 << 32
 
 
 def shuffle(generator, order):
@@ -30,15 +30,15 @@ def shuffle(generator, order):
     Parameters
     ----------
     generator : numpy.random.RandomState
-        Its state afterwards is the same as well.
-    order : ndarray of int64 of shape (rows,)
+        Its state afterwards is the same too.
+    order : ndarray of int64 of shape (n_rows,)
         Contiguous.
     """
     source = generator._bit_generator
     if (
         type(source) is not np.random.MT19937
-        or len(order) > _MOST_ROWS
-        or not _is_as_expected()
+        or len(order) > _MAX_ROWS
+        or not _layout_is_known()
     ):
         generator.shuffle(order)
         return
@@ -48,7 +48,7 @@ def shuffle(generator, order):
 
 
 def _state_of(source):
-    """The words of a Mersenne Twister and the place of the next one, not copied."""
+    """The words of a Mersenne Twister and the index of the next one, as views."""
     address = source.ctypes.state_address
     words = (ctypes.c_uint32 * _WORDS).from_address(address)
     position = (ctypes.c_int32 * 1).from_address(address + ctypes.sizeof(words))
@@ -56,12 +56,12 @@ def _state_of(source):
 
 
 @functools.cache
-def _is_as_expected():
-    """Whether the state lies in memory as `_state_of` reads it."""
+def _layout_is_known():
+    """Whether the memory layout of the state is the one that `_state_of` reads."""
     source = np.random.MT19937(0)
     words, position = _state_of(source)
-    said = source.state["state"]
-    return bool(np.array_equal(words, said["key"]) and position[0] == said["pos"])
+    state = source.state["state"]
+    return bool(np.array_equal(words, state["key"]) and position[0] == state["pos"])
 
 
 @jit.inline
@@ -75,17 +75,17 @@ def _mixed(high, low, ahead):
 @jit.inline
 def _renew(words):
     """The next 624 words."""
-    rest = _WORDS - _AHEAD
-    for k in range(rest):
+    n_first = _WORDS - _AHEAD
+    for k in range(n_first):
         words[k] = _mixed(words[k], words[k + 1], words[k + _AHEAD])
-    for k in range(rest, _WORDS - 1):
-        words[k] = _mixed(words[k], words[k + 1], words[k - rest])
+    for k in range(n_first, _WORDS - 1):
+        words[k] = _mixed(words[k], words[k + 1], words[k - n_first])
     words[_WORDS - 1] = _mixed(words[_WORDS - 1], words[0], words[_AHEAD - 1])
 
 
 @jit.inline
 def _temper(words, numbers):
-    """The numbers that words stand for."""
+    """The random numbers of the words, by tempering."""
     for k in range(_WORDS):
         word = words[k]
         word ^= word >> np.uint32(11)
@@ -95,8 +95,8 @@ def _temper(words, numbers):
 
 
 @jit.inline
-def _all_bits(i):
-    """The least number of ones, in binary, that is not below i."""
+def _bit_mask(i):
+    """The smallest 2ⁿ - 1 that is not below i."""
     for shift in (1, 2, 4, 8, 16):
         i |= i >> shift
     return i
@@ -104,25 +104,25 @@ def _all_bits(i):
 
 @jit.kernel
 def _shuffle(words, position, numbers, order):
-    """Swap every row, from the last on, with one before it or itself."""
+    """Fisher-Yates shuffle, from the last row to the first."""
     i = order.shape[0] - 1
-    place = position[0]
+    next_word = position[0]
     _temper(words, numbers)
     while i > 0:
-        bits = _all_bits(i)
-        # Down to here the mask of bits stays the same.
-        least = bits >> 1
-        while i > least:
-            if place == _WORDS:
+        mask = _bit_mask(i)
+        # Down to here the mask stays the same.
+        lowest = mask >> 1
+        while i > lowest:
+            if next_word == _WORDS:
                 _renew(words)
                 _temper(words, numbers)
-                place = 0
-            number = np.int64(numbers[place]) & bits
-            place += 1
+                next_word = 0
+            number = np.int64(numbers[next_word]) & mask
+            next_word += 1
             in_range = number <= i
             other = number if in_range else i
             row = order[i]
             order[i] = order[other]
             order[other] = row
             i -= np.int64(in_range)
-    position[0] = place
+    position[0] = next_word

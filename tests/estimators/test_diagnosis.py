@@ -184,7 +184,7 @@ def test_weights_repeat_rows():
 def test_sparse_x_and_blocks_of_rows(monkeypatch):
     model = MLPClassifier((5,), max_iter=3, random_state=0).fit(X, Y)
     whole = skmlp.diagnose(model, X, Y).rows[0]
-    monkeypatch.setattr("skmlp.estimators.diagnosis._BLOCK", 7)
+    monkeypatch.setattr("skmlp.estimators.diagnosis._CHUNK", 7)
     blocks = skmlp.diagnose(model, sparse.csc_matrix(X), Y).rows[0]
     known = [not (isinstance(v, float) and math.isnan(v)) for v in whole]
     for one, other, is_known in zip(whole, blocks, known, strict=True):

@@ -33,7 +33,7 @@ def everything(problem):
         yield loss
         yield gradient
         optimizer = optimizer_for("adam", vector.size)
-        rates = optimizer.rates((0, 6), 6)
+        rates = optimizer.next_rates((0, 6), 6).table
         yield session.train(optimizer, problem.row_ids, 4, (0, 6), rates, 0.0)
         yield session.parameters
     yield from on_device().outputs(network, vector, problem.x, "softmax")

@@ -299,12 +299,12 @@ def test_nothing_is_left_of_a_batch_that_is_interrupted(monkeypatch, calls, batc
     vector = parameters_for(problem.network)
     whole = optimizer_for("adam", vector.size)
     with on_device().open_session(problem, vector) as opened:
-        rates = whole.rates((0, 3), 3)
+        rates = whole.next_rates((0, 3), 3).table
         if batch > 0:
             opened.train(whole, problem.row_ids, 4, (0, batch), rates[:batch], 0.0)
         expected = opened.parameters
     optimizer = optimizer_for("adam", vector.size)
-    rates = optimizer.rates((0, 3), 3)
+    rates = optimizer.next_rates((0, 3), 3).table
     monkeypatch.setattr(graph, "record", WholeOrNothing)
     monkeypatch.setattr(ops, "advancing", interrupted)
     with on_device().open_session(problem, vector) as opened:
@@ -331,7 +331,7 @@ def test_another_optimizer_is_recorded_anew(steps):
         optimizers = [optimizer_for("adam", vector.size) for _ in range(2)]
         with backend.open_session(problem, vector) as opened:
             for optimizer in (*optimizers, *optimizers):
-                rates = optimizer.rates((0, 3), 3)
+                rates = optimizer.next_rates((0, 3), 3).table
                 opened.train(optimizer, problem.row_ids, 4, (0, 3), rates, 0.0)
             parameters = np.array(opened.parameters)
         found.append((parameters, *(one.slots for one in optimizers)))
@@ -352,7 +352,7 @@ def test_programs_are_closed(monkeypatch, fails):
 
     def fit():
         with on_device().open_session(problem, vector) as opened:
-            rates = optimizer.rates((0, 3), 3)
+            rates = optimizer.next_rates((0, 3), 3).table
             opened.train(optimizer, problem.row_ids, 4, (0, 3), rates, 0.0)
             if fails:
                 raise InterruptedError

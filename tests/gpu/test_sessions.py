@@ -140,7 +140,9 @@ def train_epochs(problem, n_epochs, at_once, batch_size=4):
     n_batches = -(-len(problem.row_ids) // batch_size)
     rng = np.random.default_rng(0)
     orders = np.stack([rng.permutation(problem.row_ids) for _ in range(n_epochs)])
-    rates = np.split(optimizer.rates((0, n_epochs * n_batches), n_batches), n_epochs)
+    rates = np.split(
+        optimizer.next_rates((0, n_epochs * n_batches), n_batches).table, n_epochs
+    )
     losses = []
     with on_device().open_session(problem, vector) as opened:
         for first in range(0, n_epochs, at_once):
@@ -185,7 +187,7 @@ def test_a_span_has_no_more_epochs_than_there_is_room_for(
 
 
 def test_epochs_of_a_fit_go_to_the_device_together(monkeypatch, put):
-    monkeypatch.setattr(minibatch, "_SLICE_SECONDS", 1e9)
+    monkeypatch.setattr(minibatch, "_CALL_SECONDS", 1e9)
     X, y = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 2
     model = MLPClassifier((4,), device="cuda", max_iter=9, tol=0, n_iter_no_change=99)
     model.set_params(batch_size=16, random_state=0)
@@ -254,7 +256,7 @@ def test_what_an_interrupted_call_has_begun_ends_before_anything_is_read(monkeyp
     vector = parameters_for(problem.network)
     optimizer = optimizer_for("adam", vector.size)
     with on_device().open_session(problem, vector) as opened:
-        rates = optimizer.rates((0, 4), 4)
+        rates = optimizer.next_rates((0, 4), 4).table
         with pytest.raises(KeyboardInterrupt):
             opened.train(optimizer, problem.row_ids, 4, (0, 4), rates, 0.0)
         assert not np.array_equal(opened.parameters, vector)
@@ -393,7 +395,7 @@ def test_outputs_of_a_session(is_sparse, normalization):
 
 def two_batches(backend, problem, optimizer, vector):
     with backend.open_session(problem, vector) as opened:
-        rates = optimizer.rates((0, 2), 2)
+        rates = optimizer.next_rates((0, 2), 2).table
         opened.train(optimizer, problem.row_ids[:8], 4, (0, 2), rates, 0.0)
         return opened.parameters
 
@@ -418,7 +420,7 @@ def test_batches_of_several_sizes_in_a_session():
         with backend.open_session(problem, vector) as opened:
             for size in (4, 11, 4):
                 n_batches = -(-11 // size)
-                rates = optimizer.rates((0, n_batches), n_batches)
+                rates = optimizer.next_rates((0, n_batches), n_batches).table
                 span = (0, n_batches)
                 opened.train(optimizer, problem.row_ids, size, span, rates, 0.0)
             found.append(np.array(opened.parameters))
@@ -462,7 +464,7 @@ def test_a_session_that_fails_gives_back_its_memory_and_leaves_the_slots(monkeyp
     optimizer.slots[:] = 0.25
     try:
         with on_device().open_session(problem, vector) as opened:
-            rates = optimizer.rates((0, 2), 2)
+            rates = optimizer.next_rates((0, 2), 2).table
             opened.train(optimizer, problem.row_ids[:8], 4, (0, 2), rates, 0.0)
             del opened
             raise StopError
@@ -513,7 +515,7 @@ def test_all_memory_is_free_at_the_end(monkeypatch, held, fails, least_flop, sha
     optimizer = optimizer_for("adam", vector.size)
     opening = on_device().open_session(problem, vector)
     with suppress(StopError), opening as opened:
-        rates = optimizer.rates((0, 2), 2)
+        rates = optimizer.next_rates((0, 2), 2).table
         opened.train(optimizer, problem.row_ids[:8], 4, (0, 2), rates, 0.0)
         opened.outputs(problem.x * 2, None)
         if fails:
@@ -585,7 +587,7 @@ def test_batches_that_do_not_fit_are_a_memory_error_that_changes_nothing(room):
     vector = parameters_for(problem.network)
     optimizer = optimizer_for("adam", vector.size)
     with on_device().open_session(problem, vector) as opened:
-        rates = optimizer.rates((0, 1), 1)
+        rates = optimizer.next_rates((0, 1), 1).table
         room(10_000)
         with pytest.raises(MemoryError, match=r"A smaller batch_size needs less\."):
             opened.train(optimizer, problem.row_ids, 200, (0, 1), rates, 0.0)

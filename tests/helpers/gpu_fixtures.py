@@ -118,7 +118,7 @@ def train(backend, problem, *, solver="adam", batch_size=4, cuts=(), dtype=np.fl
         for epoch in range(2):
             order = np.random.default_rng(epoch).permutation(problem.row_ids)
             for span in zip((0, *cuts), ends, strict=True):
-                rates = optimizer.rates(span, n_batches)
+                rates = optimizer.next_rates(span, n_batches).table
                 loss = session.train(optimizer, order, batch_size, span, rates, loss)
         parameters = np.array(session.parameters)
         raw = session.outputs(problem.x, np.array([2, 0, 4]))

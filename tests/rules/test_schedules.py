@@ -39,8 +39,9 @@ def rates_of(settings, n_batches=BATCHES, cuts=(0.0, 1.0)):
     parts = []
     for epoch in range(settings.max_iter):
         for span in pairwise(edges):
-            parts.append(optimizer.rates(span, n_batches)[:, 1])
-            assert optimizer.last_rates == [parts[-1][-1]]
+            rates = optimizer.next_rates(span, n_batches)
+            parts.append(rates.table[:, 1])
+            assert rates.learning_rates == [parts[-1][-1]]
         optimizer.end_epoch((epoch + 1) * 100)
     return np.concatenate(parts)
 
@@ -280,7 +281,7 @@ def test_the_history_has_the_last_rate_of_each_epoch(name):
         model.fit(X[:50], Y[:50])
     optimizer = OptimizerState(make_optimizer_config(model), 1, float)
     for epoch, rate in enumerate(model.history_["learning_rate"]):
-        assert rate == optimizer.rates((0, 9), 9)[-1, 1]
+        assert rate == optimizer.next_rates((0, 9), 9).table[-1, 1]
         optimizer.end_epoch(50 * (epoch + 1))
 
 

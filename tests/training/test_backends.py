@@ -81,7 +81,7 @@ def train(backend, problem, parameters, optimizer, *, batch_size=16, n_jobs=None
     steps = []
     with backend.open_session(problem, parameters, n_jobs) as session:
         for span in [(0, 1), (1, n_batches)]:
-            rates = optimizer.rates(span, n_batches)
+            rates = optimizer.next_rates(span, n_batches).table
             loss = session.train(optimizer, order, batch_size, span, rates, 0.0)
             steps.append((loss, np.array(session.parameters)))
     return steps

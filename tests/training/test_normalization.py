@@ -185,7 +185,7 @@ def train_by(name, backend, problem, dtype=np.float64):
     optimizer = OptimizerState(make_optimizer_config(settings), parameters.size, dtype)
     order, batch_size = problem.row_ids[::-1].copy(), 8
     n_batches = -(-len(order) // batch_size)
-    rates = optimizer.rates((0, n_batches), n_batches)
+    rates = optimizer.next_rates((0, n_batches), n_batches).table
     with backend.open_session(problem, parameters, 1) as session:
         loss = session.train(optimizer, order, batch_size, (0, n_batches), rates, 0.0)
         return loss, np.array(session.parameters), *optimizer.slots

@@ -186,7 +186,7 @@ def train(backend, case):
             order = rng.permutation(problem.row_ids)
             total = 0.0
             for span in pairwise(sorted({0, n_batches // 2, n_batches})):
-                rates = optimizer.rates(span, n_batches)
+                rates = optimizer.next_rates(span, n_batches).table
                 total = session.train(
                     optimizer, order, case.batch_size, span, rates, total
                 )

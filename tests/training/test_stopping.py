@@ -754,16 +754,16 @@ def test_a_part_of_an_epoch_counts_as_far_as_it_went(slow_slices, incremental):
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_seconds_have_the_scoring_of_their_epoch(monkeypatch, solver):
     """On a clock on which nothing takes any time but scoring, half a second."""
-    judge = validation.Judge.__call__
+    call = validation.ValidationScorer.__call__
     now = [0.0]
 
     def slow(self):
         now[0] += 0.5
-        return judge(self)
+        return call(self)
 
-    monkeypatch.setattr(validation.Judge, "__call__", slow)
+    monkeypatch.setattr(validation.ValidationScorer, "__call__", slow)
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
-    monkeypatch.setattr(minibatch._Slices, "_adapt", lambda self, batches, start: None)
+    monkeypatch.setattr(minibatch._Calls, "_adapt", lambda self, batches, start: None)
     y, y_val = data("regression")
     estimator = model("regression", solver=solver, max_iter=3)
     estimator.fit(X, y, X_val=X_VAL, y_val=y_val)

@@ -7,6 +7,15 @@ the elementwise loops), `gemm/` (matrix products and vector operations) and `thr
 lacks: pointers, atomics and prefetch.
 """
 
-from skmlp.backends.cpu.session import evaluate, open_session, outputs
+from typing import TYPE_CHECKING
+
+from skmlp.backends.cpu.session import Session, evaluate, open_session, outputs
+
+if TYPE_CHECKING:
+    from skmlp import backends
+
+    # mypy compares the signatures here.
+    _BACKEND: backends.Backend = backends.cpu
+    _SESSION: type[backends.Session] = Session
 
 __all__ = ["evaluate", "open_session", "outputs"]
