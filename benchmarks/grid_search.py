@@ -228,7 +228,7 @@ def setup(options):
     )
     columns = "".join(f"{name:>9}{'work':>8}{'cores':>7}" for name in _LIBRARIES)
     print(f"{'':<35}{columns}{'ratio':>8}{'goal':>8}{'at most':>17}")
-    skmlp.warmup()
+    skmlp.precompile()
     return machine.Gemm("float64", threads=1).best_rate * joblib.cpu_count()
 
 
