@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import threadpoolctl
+from estimator_bits import bits
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 from subprocesses import run_apart
@@ -46,11 +47,6 @@ needs_folder_modes = pytest.mark.skipif(
 def model(solver="adam", **settings):
     settings = {"hidden_layer_sizes": (30, 10), "max_iter": 8, **settings}
     return MLPClassifier(solver=solver, random_state=0, **settings)
-
-
-def bits(estimator):
-    arrays = [*estimator.coefs_, *estimator.intercepts_]
-    return b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
 
 
 @pytest.fixture(params=[1, 3], ids=["teams of one", "teams of three"])

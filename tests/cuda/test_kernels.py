@@ -6,8 +6,6 @@ registers, and that tiles are read from shared memory by wide loads. See
 `tests/cuda/test_compile.py` for the compiler, which has to be installed.
 """
 
-import os
-
 import numba
 import numpy as np
 import pytest
@@ -15,7 +13,6 @@ from cuda_compiler import (
     CAPABILITIES,
     double_precision,
     instructions,
-    missing_libraries,
     ptx,
     resources,
 )
@@ -43,13 +40,7 @@ MOST_REGISTERS, ALL_REGISTERS = 255, 65536
 STATIC_SHARED_BYTES = 48 * 1024
 
 
-@pytest.fixture(autouse=True)
-def _compiler():
-    missing = missing_libraries()
-    if missing and os.environ.get("SKMLP_REQUIRE_NVVM"):
-        pytest.fail(f"not there: {missing}")
-    if missing:
-        pytest.skip(f'no {", ".join(missing)}: pip install -e ".[cu13]"')
+pytestmark = pytest.mark.usefixtures("nvvm")
 
 
 def named(kind, *parts):

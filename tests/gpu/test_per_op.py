@@ -15,17 +15,17 @@ from gpu_fixtures import (
     SQUARED,
     WIDE,
     WIDE_BATCH,
-    Course,
     assert_equals_reference,
     assert_near,
+    assert_same_bits,
     on_device,
-    optimizer_for,
     parameters_for,
     problem_of,
     train,
 )
 from host_cublas import HostLibrary
 from numpy.testing import assert_allclose, assert_array_equal
+from optimizers import make_optimizer
 from rule_runners import LOSSES, name_of
 
 from skmlp.backends import reference
@@ -231,11 +231,6 @@ def test_the_same_as_in_one_launch_but_for_rounding(monkeypatch, what, dtype, st
     assert_near(stepwise, spanwise, 1e-9 if dtype == np.float64 else 1e-3)
 
 
-def assert_same_bits(mine, theirs):
-    for name, one, other in zip(Course._fields, mine, theirs, strict=True):
-        assert_array_equal(one, other, err_msg=name)
-
-
 @every_problem
 def test_bits_do_not_depend_on_the_number_of_blocks(monkeypatch, what):
     row, activations, settings = PROBLEMS[what]
@@ -297,13 +292,13 @@ def test_nothing_is_left_of_a_batch_that_is_interrupted(monkeypatch, calls, batc
 
     problem = problem_of(n_rows=10)
     vector = parameters_for(problem.network)
-    whole = optimizer_for("adam", vector.size)
+    whole = make_optimizer("adam", vector.size)
     with on_device().open_session(problem, vector) as opened:
         rates = whole.next_rates((0, 3), 3).table
         if batch > 0:
             opened.train(whole, problem.row_ids, 4, (0, batch), rates[:batch], 0.0)
         expected = opened.parameters
-    optimizer = optimizer_for("adam", vector.size)
+    optimizer = make_optimizer("adam", vector.size)
     rates = optimizer.next_rates((0, 3), 3).table
     monkeypatch.setattr(graph, "record", WholeOrNothing)
     monkeypatch.setattr(ops, "advancing", interrupted)
@@ -328,7 +323,7 @@ def test_another_optimizer_is_recorded_anew(steps):
     problem, found = problem_of(), []
     for backend in (reference, on_device()):
         vector = parameters_for(problem.network)
-        optimizers = [optimizer_for("adam", vector.size) for _ in range(2)]
+        optimizers = [make_optimizer("adam", vector.size) for _ in range(2)]
         with backend.open_session(problem, vector) as opened:
             for optimizer in (*optimizers, *optimizers):
                 rates = optimizer.next_rates((0, 3), 3).table
@@ -348,7 +343,7 @@ def test_programs_are_closed(monkeypatch, fails):
     )
     problem = problem_of()
     vector = parameters_for(problem.network)
-    optimizer = optimizer_for("adam", vector.size)
+    optimizer = make_optimizer("adam", vector.size)
 
     def fit():
         with on_device().open_session(problem, vector) as opened:

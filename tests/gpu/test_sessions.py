@@ -13,17 +13,17 @@ from gpu_fixtures import (
     SQUARED,
     WIDE,
     WIDE_BATCH,
-    Course,
     assert_near,
+    assert_same_bits,
     cast,
     on_device,
-    optimizer_for,
     parameters_for,
     problem_of,
     train,
 )
 from numba import cuda
 from numpy.testing import assert_allclose, assert_array_equal
+from optimizers import make_optimizer
 from rule_runners import LOSSES, name_of, row_of
 from sklearn.exceptions import ConvergenceWarning
 
@@ -64,11 +64,6 @@ every_problem = pytest.mark.parametrize("what", PROBLEMS)
 def named(what):
     row, activations, settings = PROBLEMS[what]
     return problem_of(row, activations, n_rows=19, n_features=9, **settings)
-
-
-def assert_same_bits(mine, theirs):
-    for name, one, other in zip(Course._fields, mine, theirs, strict=True):
-        assert_array_equal(one, other, err_msg=name)
 
 
 @pytest.mark.needs_simulator
@@ -136,7 +131,7 @@ def test_a_span_of_resident_rows_is_worked_on_at_once(monkeypatch, put, least_fl
 def train_epochs(problem, n_epochs, at_once, batch_size=4):
     """Losses by epoch, parameters and slots, so many epochs in a call."""
     vector = parameters_for(problem.network)
-    optimizer = optimizer_for("adam", vector.size)
+    optimizer = make_optimizer("adam", vector.size)
     n_batches = -(-len(problem.row_ids) // batch_size)
     rng = np.random.default_rng(0)
     orders = np.stack([rng.permutation(problem.row_ids) for _ in range(n_epochs)])
@@ -254,7 +249,7 @@ def test_what_an_interrupted_call_has_begun_ends_before_anything_is_read(monkeyp
     monkeypatch.setattr(graph, "new_stream", lambda: NotedStream(notes))
     problem = problem_of(n_rows=14)
     vector = parameters_for(problem.network)
-    optimizer = optimizer_for("adam", vector.size)
+    optimizer = make_optimizer("adam", vector.size)
     with on_device().open_session(problem, vector) as opened:
         rates = optimizer.next_rates((0, 4), 4).table
         with pytest.raises(KeyboardInterrupt):
@@ -404,7 +399,7 @@ def test_an_optimizer_goes_on_in_another_session():
     problem, found = problem_of(), []
     for backend in (reference, on_device()):
         vector = parameters_for(problem.network)
-        optimizer = optimizer_for("adam", vector.size)
+        optimizer = make_optimizer("adam", vector.size)
         for _ in range(2):
             vector = np.array(two_batches(backend, problem, optimizer, vector))
         found.append((vector, optimizer.slots))
@@ -416,7 +411,7 @@ def test_batches_of_several_sizes_in_a_session():
     problem, found = problem_of(), []
     for backend in (reference, on_device()):
         vector = parameters_for(problem.network)
-        optimizer = optimizer_for("adam", vector.size)
+        optimizer = make_optimizer("adam", vector.size)
         with backend.open_session(problem, vector) as opened:
             for size in (4, 11, 4):
                 n_batches = -(-11 // size)
@@ -439,7 +434,7 @@ def test_given_arrays_are_left_alone():
         problem.row_ids,
     ):
         part.flags.writeable = False
-    optimizer = optimizer_for("adam", vector.size)
+    optimizer = make_optimizer("adam", vector.size)
     after = two_batches(on_device(), problem, optimizer, vector)
     assert_array_equal(vector, before)
     assert not np.array_equal(after, before)
@@ -460,7 +455,7 @@ def test_a_session_that_fails_gives_back_its_memory_and_leaves_the_slots(monkeyp
     monkeypatch.setattr(memory, "allocate", noting)
     problem = problem_of(dropout=(0.5,))
     vector = parameters_for(problem.network)
-    optimizer = optimizer_for("adam", vector.size)
+    optimizer = make_optimizer("adam", vector.size)
     optimizer.slots[:] = 0.25
     try:
         with on_device().open_session(problem, vector) as opened:
@@ -512,7 +507,7 @@ def test_all_memory_is_free_at_the_end(monkeypatch, held, fails, least_flop, sha
     monkeypatch.setattr(session, "keep", lambda key, data: None)
     problem = problem_of(n_rows=30)
     vector = parameters_for(problem.network)
-    optimizer = optimizer_for("adam", vector.size)
+    optimizer = make_optimizer("adam", vector.size)
     opening = on_device().open_session(problem, vector)
     with suppress(StopError), opening as opened:
         rates = optimizer.next_rates((0, 2), 2).table
@@ -585,7 +580,7 @@ def test_data_that_do_not_fit_are_a_memory_error(room):
 def test_batches_that_do_not_fit_are_a_memory_error_that_changes_nothing(room):
     problem = problem_of(n_rows=200)
     vector = parameters_for(problem.network)
-    optimizer = optimizer_for("adam", vector.size)
+    optimizer = make_optimizer("adam", vector.size)
     with on_device().open_session(problem, vector) as opened:
         rates = optimizer.next_rates((0, 1), 1).table
         room(10_000)

@@ -8,14 +8,13 @@ definition has read none of them.
 from typing import NamedTuple
 
 import numpy as np
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
+from optimizers import make_optimizer
 from rule_runners import outputs_of, parameters_of, row_of, targets_of
 from scipy import sparse
 
-from skmlp import MLPRegressor
 from skmlp.backends import Problem, Regularization, get_backend, reference
 from skmlp.network import Network, layout, norm_state, views
-from skmlp.training.optimizer_state import OptimizerState, make_optimizer_config
 
 SOFTMAX = row_of("log_loss-softmax-labels")
 SQUARED = row_of("squared_error-identity")
@@ -80,21 +79,8 @@ def cast(problem, dtype):
     return problem._replace(
         x=problem.x.astype(dtype),
         targets=problem.targets.astype(dtype),
-        weights=weights,
+        sample_weight=weights,
     )
-
-
-def optimizer_for(name, size, dtype=np.float64):
-    """An optimizer whose rate changes from step to step, and with decay of weights."""
-    settings = MLPRegressor(
-        solver=name,
-        learning_rate="exponential",
-        learning_rate_init=0.02,
-        decay_epochs=3,
-        weight_decay=0.5,
-        beta_2=0.99,
-    )
-    return OptimizerState(make_optimizer_config(settings), size, dtype)
 
 
 class Course(NamedTuple):
@@ -110,7 +96,7 @@ def train(backend, problem, *, solver="adam", batch_size=4, cuts=(), dtype=np.fl
     """Two epochs, each in another order; `cuts` are where spans of batches end."""
     problem = cast(problem, dtype)
     vector = parameters_for(problem.network).astype(dtype)
-    optimizer = optimizer_for(solver, vector.size, dtype)
+    optimizer = make_optimizer(solver, vector.size, dtype)
     n_batches = -(-len(problem.row_ids) // batch_size)
     ends = (*cuts, n_batches)
     loss = 0.0
@@ -135,6 +121,12 @@ def assert_near(got, expected, rtol):
     for name, mine, theirs in zip(Course._fields, got, expected, strict=True):
         atol = rtol * np.max(np.abs(theirs), initial=0.0)
         assert_allclose(mine, theirs, rtol=rtol, atol=atol, err_msg=name)
+
+
+def assert_same_bits(mine, theirs):
+    """Whether two trainings came to the same numbers, bit by bit."""
+    for name, one, other in zip(Course._fields, mine, theirs, strict=True):
+        assert_array_equal(one, other, err_msg=name)
 
 
 def assert_equals_reference(problem, *, dtype=np.float64, rtol=1e-9, **settings):

@@ -336,7 +336,7 @@ def scaled_adagrad(p, g, total, c, h):
     return p - c[0] * g / type(p)(np.sqrt(total)), total
 
 
-ADDED = optimizers.OptimizerState(
+ADDED = optimizers.OptimizerRule(
     "added",
     "for this test",
     1,

@@ -12,17 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from optimizers import make_optimizer
 from rule_runners import LOSSES, name_of, outputs_of, parameters_of, row_of, targets_of
 from scipy import sparse
 
-from skmlp import MLPRegressor
 from skmlp.backends import Problem, Regularization, cpu, get_backend, reference
 from skmlp.backends.cpu import plan
 from skmlp.network import Network, init_params, layout, views
 from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
 from skmlp.rules.initializers import INITIALIZERS
 from skmlp.rules.optimizers import OPTIMIZERS
-from skmlp.training.optimizer_state import OptimizerState, make_optimizer_config
 
 N_ROWS, N_FEATURES = 67, 7
 HIDDEN = sorted(ACTIVATIONS)
@@ -59,19 +58,6 @@ def make_problem(network, *, weighted=False, is_sparse=False, dtype=np.float64):
 def make_parameters(network, dtype=np.float64):
     initializers = [INITIALIZERS["sklearn_uniform"]] * len(network.shapes)
     return init_params(network, initializers, np.random.RandomState(0), dtype)
-
-
-def make_optimizer(name, size, dtype=np.float64):
-    # Rates that change from step to step, and weights that decay visibly.
-    settings = MLPRegressor(
-        solver=name,
-        learning_rate="exponential",
-        learning_rate_init=0.02,
-        decay_epochs=3,
-        weight_decay=0.5,
-        beta_2=0.99,
-    )
-    return OptimizerState(make_optimizer_config(settings), size, dtype)
 
 
 def train(backend, problem, parameters, optimizer, *, batch_size=16, n_jobs=None):

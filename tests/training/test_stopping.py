@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from estimator_bits import bits
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
@@ -77,11 +78,6 @@ def fitted(task, X=X, X_val=X_VAL, sample_weight_val=None, **settings):
     return model(task, **settings).fit(
         X, y, X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val
     )
-
-
-def bits(estimator):
-    arrays = [*estimator.coefs_, *estimator.intercepts_]
-    return b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
 
 
 def after(task, n_epochs, **settings):
