@@ -9,11 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skmlp.rules.optimizers import OPTIMIZERS
+from skmlp.rules.optimizers import N_COEFFICIENTS, OPTIMIZERS
 from skmlp.rules.schedules import SCHEDULES, Position, unchanged
-
-# Of hyperparameters, and of coefficients a step: compiled rules take this many.
-_PLACES = 3
 
 
 class OptimizerConfig(NamedTuple):
@@ -46,7 +43,7 @@ class OptimizerConfig(NamedTuple):
 def make_optimizer_config(settings):
     """The recipe by an object that has the estimators' parameters as attributes."""
     row = OPTIMIZERS[settings.solver]
-    hyper = (*row.hyper(settings), *[0.0] * _PLACES)[:_PLACES]
+    hyper = (*row.hyper(settings), *[0.0] * N_COEFFICIENTS)[:N_COEFFICIENTS]
     schedule = settings.learning_rate
     if row.ignores_old_schedules and SCHEDULES[schedule].old:
         schedule = "constant"
@@ -125,7 +122,7 @@ class OptimizerState:
             (self.epoch + epochs) + steps / n_batches, n_batches
         )
         self.last_rates = rates[::-n_batches][::-1].tolist()
-        table = np.zeros((len(t), 1 + _PLACES))
+        table = np.zeros((len(t), 1 + N_COEFFICIENTS))
         table[:, 0] = rates * self._recipe.weight_decay
         row = OPTIMIZERS[self.name]
         for i, column in enumerate(row.coefficients(t, rates, self.hyper), start=1):
