@@ -19,6 +19,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+# Coefficients of a step, and hyperparameters: compiled rules take this many of each.
+N_COEFFICIENTS = 3
+
 # NAdam's momentum rises to beta_1 by this schedule (Dozat, 2016, section 3.2).
 _NADAM_BASE, _NADAM_PACE = 0.96, 0.004
 

@@ -9,11 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skmlp.rules.optimizers import OPTIMIZERS
+from skmlp.rules.optimizers import N_COEFFICIENTS, OPTIMIZERS
 from skmlp.rules.schedules import SCHEDULES, Position, unchanged
-
-# Compiled rules have this many hyperparameters, and coefficients per step.
-_N_COEFFICIENTS = 3
 
 
 class OptimizerConfig(NamedTuple):
@@ -48,7 +45,7 @@ class OptimizerConfig(NamedTuple):
 def make_optimizer_config(settings):
     """The config of an object that has the estimators' parameters as attributes."""
     row = OPTIMIZERS[settings.solver]
-    hyper = (*row.hyper(settings), *[0.0] * _N_COEFFICIENTS)[:_N_COEFFICIENTS]
+    hyper = (*row.hyper(settings), *[0.0] * N_COEFFICIENTS)[:N_COEFFICIENTS]
     schedule = settings.learning_rate
     if row.ignores_old_schedules and SCHEDULES[schedule].old:
         schedule = "constant"
@@ -143,7 +140,7 @@ class OptimizerState:
         rates = self._learning_rates(
             (self.epoch + epochs) + steps / n_batches, n_batches
         )
-        table = np.zeros((len(t), 1 + _N_COEFFICIENTS))
+        table = np.zeros((len(t), 1 + N_COEFFICIENTS))
         table[:, 0] = rates * self._config.weight_decay
         row = OPTIMIZERS[self.name]
         for i, column in enumerate(row.coefficients(t, rates, self.hyper), start=1):

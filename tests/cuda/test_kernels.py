@@ -6,7 +6,6 @@ registers, and that tiles are read from shared memory by wide loads. See
 `tests/cuda/test_compile.py` for the compiler, which has to be installed.
 """
 
-import numba
 import numpy as np
 import pytest
 from cuda_compiler import (
@@ -16,24 +15,28 @@ from cuda_compiler import (
     ptx,
     resources,
 )
-from numba import types
+from kernel_types import evaluating_signature, predicting_signature, training_signature
 from rule_runners import LOSSES, name_of, row_of
 
 from skmlp import Activation, Loss
 from skmlp.backends.cuda import plan
-from skmlp.backends.cuda.kernels import predict, predict_fused, structs, train
+from skmlp.backends.cuda.kernels import predict, train
 from skmlp.backends.cuda.kernels.spec import Spec
+from skmlp.backends.cuda.kernels.tile import Tile
 from skmlp.backends.cuda.runtime import numpy_functions
 from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
 from skmlp.rules.optimizers import OPTIMIZERS
 
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
-WHOLE, WHOLES = types.int64, types.int64[::1]
 SCALAR_RULES = tuple(row for row in ACTIVATIONS.values() if row.value is not None)
-TILE = plan.choose_tile(plan.few_for(132))
+TILE = plan.choose_tile(plan.split_threshold_for(132))
 BASE = Spec(
-    *(SINGLE, TILE, (ACTIVATIONS["relu"],), False),
-    *(row_of("log_loss-softmax-labels"), "adam"),
+    dtype=SINGLE,
+    tile=TILE,
+    activations=(ACTIVATIONS["relu"],),
+    softmax=False,
+    loss=row_of("log_loss-softmax-labels"),
+    optimizer="adam",
 )
 # Registers that a thread can have, and those of a multiprocessor.
 MOST_REGISTERS, ALL_REGISTERS = 255, 65536
@@ -43,55 +46,13 @@ STATIC_SHARED_BYTES = 48 * 1024
 pytestmark = pytest.mark.usefixtures("nvvm")
 
 
-def named(kind, *parts):
-    """Numba's type of a named tuple of the backend's."""
-    return types.NamedTuple(parts, kind)
-
-
-def arguments_of(dtype):
-    """Types of the network, the data, the room and what regularizes, by name."""
-    number = numba.from_dtype(dtype)
-    numbers = number[::1]
-    words = (WHOLE, WHOLES, numbers)
-    return {
-        "net": named(structs.Net, *[WHOLES] * 8, numbers),
-        "data": named(structs.Data, numbers, WHOLES, WHOLES, numbers, numbers, WHOLES),
-        "room": named(structs.Room, WHOLES, *[numbers] * 10, WHOLE, WHOLE),
-        "extras": named(structs.Extras, *words, number, number, number),
-        "step": named(structs.Step, numbers, numbers, numbers, number, number),
-        "numbers": numbers,
-    }
-
-
-def training_signature(dtype):
-    found = arguments_of(dtype)
-    names = ("net", "data", "room", "extras", "numbers", "step")
-    return (
-        *(found[name] for name in names),
-        types.UniTuple(WHOLE, 5),
-        types.Array(numba.from_dtype(dtype), 1, "C"),
-    )
-
-
-def predicting_signature(dtype):
-    found = arguments_of(dtype)
-    names = ("net", "data", "room", "extras", "numbers")
-    return (*(found[name] for name in names), WHOLE, *[found["numbers"]] * 3)
-
-
-def assessing_signature(dtype):
-    found = arguments_of(dtype)
-    names = ("net", "data", "room", "numbers")
-    return (*(found[name] for name in names), WHOLE, found["numbers"])
-
-
 def compiled(make, spec, capability=(9, 0)):
     """PTX of a kernel, by the function that makes it."""
     if make in (train.training, train.differentiating):
         return ptx(make(spec).py_func, training_signature(spec.dtype), capability)
     signature = predicting_signature
     if make is predict.evaluating:
-        signature = assessing_signature
+        signature = evaluating_signature
     row = ACTIVATIONS["softmax"]
     return ptx(make(spec, row).py_func, signature(spec.dtype), capability)
 
@@ -121,34 +82,34 @@ def test_training_in_single_precision(capability):
     # Forward, back, and the gradient: a row of a strip of either factor, and a thread's
     # rows of sums. What is loaded alone are sums over groups and over columns.
     assert found["ld.shared.v4.f32"] >= 3 * 2
-    assert found["st.shared.v4.f32"] >= 3 * TILE.each
-    assert found["fma.rn.f32"] >= 3 * TILE.each**2
+    assert found["st.shared.v4.f32"] >= 3 * TILE.thread_tile
+    assert found["fma.rn.f32"] >= 3 * TILE.thread_tile**2
 
 
 def test_training_in_double_precision():
     spec = BASE._replace(dtype=DOUBLE)
     text = compiled(train.training, spec)
     assert_sound(text, spec)
-    assert instructions(text)["ld.shared.v2.f64"] >= 3 * TILE.each
+    assert instructions(text)["ld.shared.v2.f64"] >= 3 * TILE.thread_tile
 
 
 OTHERS = {
     "all activations": {"activations": SCALAR_RULES},
-    "softmax, dropout": {"softmax": True, "drops": True},
+    "softmax, dropout": {"softmax": True, "has_dropout": True},
     "batch norm": {"normalization": "batch", "softmax": True},
-    "layer norm, limits": {"normalization": "layer", "limits_gradient": True},
+    "layer norm, clipping": {"normalization": "layer", "clips_gradient": True},
     "sparse": {"sparse": True},
-    "sparse, limits": {
+    "sparse, clipping": {
         "sparse": True,
-        "limits_gradient": True,
-        "limits_weights": True,
-        "drops": True,
+        "clips_gradient": True,
+        "clips_weights": True,
+        "has_dropout": True,
     },
-    "max_norm": {"limits_weights": True, "intercepts": False},
-    "batch norm, limits, dropout": {
+    "max_norm": {"clips_weights": True, "intercepts": False},
+    "batch norm, clipping, dropout": {
         "normalization": "batch",
-        "limits_gradient": True,
-        "drops": True,
+        "clips_gradient": True,
+        "has_dropout": True,
         "activations": (ACTIVATIONS["gelu"], ACTIVATIONS["tanh"]),
     },
 }
@@ -156,10 +117,10 @@ OTHERS = {
 
 def other_specs():
     """Specs that between them have each optimizer, each tile and all that differs."""
-    for number, solver in enumerate(OPTIMIZERS):
-        name = list(OTHERS)[number % len(OTHERS)]
+    for i, solver in enumerate(OPTIMIZERS):
+        name = list(OTHERS)[i % len(OTHERS)]
         spec = BASE._replace(optimizer=solver, **OTHERS[name])
-        capability = CAPABILITIES[number % len(CAPABILITIES)]
+        capability = CAPABILITIES[i % len(CAPABILITIES)]
         yield pytest.param(spec, capability, id=f"{solver}, {name}")
 
 
@@ -174,7 +135,7 @@ def test_training(spec, capability):
 
 @pytest.mark.parametrize("dtype", [SINGLE, DOUBLE])
 def test_noise_is_drawn_in_the_precision_of_the_training(dtype):
-    spec = BASE._replace(noisy=True, loaded=True, dtype=dtype)
+    spec = BASE._replace(has_noise=True, copies_x=True, dtype=dtype)
     assert_sound(compiled(train.training, spec), spec)
 
 
@@ -198,7 +159,7 @@ def test_predictions(settings, capability):
 
 
 def fused_tiles(itemsize):
-    """The tiles of the kernel that predicts in one go, by the widest that they take."""
+    """The tiles of the fused prediction kernel, and the widest layer that each fits."""
     found = {}
     for units in range(1, 1000):
         tile = plan.choose_fused_tile((784, units, 10), itemsize)
@@ -209,7 +170,7 @@ def fused_tiles(itemsize):
 
 def assert_fused_sound(spec, tile, capability=(9, 0)):
     spec = spec._replace(tile=tile)
-    text = compiled(predict_fused.predicting_in_one_go, spec, capability)
+    text = compiled(predict.predicting_fused, spec, capability)
     used = assert_sound(text, spec, capability)
     assert used.spilled_bytes == 0
     # No other block is waited for.
@@ -223,14 +184,14 @@ def assert_fused_sound(spec, tile, capability=(9, 0)):
 @pytest.mark.parametrize("capability", CAPABILITIES)
 @pytest.mark.parametrize("settings", OF_LAYERS)
 @pytest.mark.parametrize("tile", fused_tiles(4))
-def test_predictions_in_one_go(tile, settings, capability):
+def test_fused_predictions(tile, settings, capability):
     found = assert_fused_sound(FORWARD._replace(**settings), tile, capability)
-    width = {4: "v4", 2: "v2"}[tile.each]
+    width = {4: "v4", 2: "v2"}[tile.thread_tile]
     assert found[f"ld.shared.{width}.f32"] >= 2
 
 
 @pytest.mark.parametrize("tile", fused_tiles(8))
-def test_predictions_in_one_go_in_double_precision(tile):
+def test_fused_predictions_in_double_precision(tile):
     spec = FORWARD._replace(dtype=DOUBLE, activations=(ACTIVATIONS["relu"],))
     assert assert_fused_sound(spec, tile)["ld.shared.v2.f64"] >= 2
 
@@ -238,8 +199,8 @@ def test_predictions_in_one_go_in_double_precision(tile):
 def test_widths_that_one_block_takes():
     """In single precision up to 128 units in all layers, in double one such layer."""
     single, double = (fused_tiles(itemsize) for itemsize in (4, 8))
-    assert [*single] == [*map(plan.Tile._make, [(16, 4, 32, 0), (16, 2, 16, 0)])]
-    assert TILE._replace(few=0) in single
+    assert [*single] == [*map(Tile._make, [(16, 4, 32, 0), (16, 2, 16, 0)])]
+    assert TILE._replace(split_threshold=0) in single
     assert plan.choose_fused_tile((784, 128, 128, 10), 4) is not None
     assert double[[*double][-1]] >= 128
     assert plan.choose_fused_tile((784, 512, 10), 4) is None
@@ -255,7 +216,7 @@ def test_losses(row):
 def test_activations_of_outputs(name):
     row = ACTIVATIONS.get(name) or OUTPUT_ONLY[name]
     made = predict.evaluating(BASE._replace(optimizer=None), row)
-    text = ptx(made.py_func, assessing_signature(SINGLE))
+    text = ptx(made.py_func, evaluating_signature(SINGLE))
     assert double_precision(text) == []
 
 
@@ -310,7 +271,7 @@ def test_functions_of_numpy_that_a_device_does_not_have_are_named():
     row = Activation("bad", lambda z: np.sinc(z), lambda z: np.sinc(z))
     made = predict.evaluating(BASE._replace(optimizer=None), row)
     with pytest.raises(AttributeError, match=r"A rule on a GPU cannot call np\.sinc"):
-        ptx(made.py_func, assessing_signature(SINGLE))
+        ptx(made.py_func, evaluating_signature(SINGLE))
 
 
 VALUES = [-np.inf, -2.5, -1.0, -0.25, 0.0, 0.25, 1.0, 2.5, np.inf, np.nan]

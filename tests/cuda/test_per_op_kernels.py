@@ -1,7 +1,7 @@
-"""The kernels of the stepwise program as the compiler sees them, without a GPU.
+"""The per-operation kernels as NVIDIA's compiler sees them, without a GPU.
 
 In single precision none may work in double, spill registers or keep a stack. As in
-`test_cuda_compile`, the compiler is that of the extra ``cu13``.
+`test_compile`, the compiler is that of the extra ``cu13``.
 """
 
 import numpy as np
@@ -12,69 +12,55 @@ from cuda_compiler import (
     ptx,
     resources,
 )
-from numba import from_dtype, types
+from kernel_types import INTEGER, INTEGERS, struct, training_signature
+from numba import types
 
 from skmlp.backends.cuda import plan
-from skmlp.backends.cuda.kernels import ops, structs
-from skmlp.backends.cuda.kernels.gemm import Factor
+from skmlp.backends.cuda.kernels import ops
+from skmlp.backends.cuda.kernels.gemm import Operand
 from skmlp.backends.cuda.kernels.spec import Spec
 from skmlp.backends.cuda.programs import matmul
 from skmlp.rules.activations import ACTIVATIONS
 from skmlp.rules.losses import MULTICLASS_LOSSES
 
 SINGLE = np.dtype(np.float32)
-REAL, NUMBER = from_dtype(SINGLE), types.int64
-REALS, NUMBERS = REAL[::1], NUMBER[::1]
-
-
-def named(kind, *members):
-    return types.NamedTuple(members, kind)
-
-
-DATA = named(structs.Data, REALS, NUMBERS, NUMBERS, REALS, REALS, NUMBERS)
-ROOM = named(structs.Room, NUMBERS, *[REALS] * 10, NUMBER, NUMBER)
-STATE = named(
-    structs.State,
-    named(structs.Net, *[NUMBERS] * 8, REALS),
-    DATA,
-    ROOM,
-    named(structs.Extras, NUMBER, NUMBERS, REALS, REAL, REAL, REAL),
-    REALS,
-    named(structs.Step, REALS, REALS, REALS, REAL, REAL),
-    NUMBER,
-    NUMBERS,
-)
-FACTOR = named(Factor, REALS, *[NUMBER] * 4, NUMBERS, NUMBER, NUMBER)
-TILE = plan.choose_tile(plan.few_for(132))
+CONTEXT, UPDATE, RANGE_SIZES, FLOATS = training_signature(SINGLE)
+WORKSPACE = CONTEXT.types[CONTEXT.fields.index("ws")]
+FIELDS = dict.fromkeys(Operand._fields, INTEGER) | {
+    "array": FLOATS,
+    "row_ids": INTEGERS,
+}
+OPERAND = struct(Operand, **FIELDS)
+TILE = plan.choose_tile(plan.split_threshold_for(132))
 
 PLAIN = Spec(
-    SINGLE,
-    TILE,
-    (ACTIVATIONS["relu"],),
+    dtype=SINGLE,
+    tile=TILE,
+    activations=(ACTIVATIONS["relu"],),
     softmax=False,
     loss=MULTICLASS_LOSSES["log_loss", "softmax"],
     optimizer="adam",
-    loaded=True,
+    copies_x=True,
 )
 ALL = PLAIN._replace(
     activations=tuple(row for row in ACTIVATIONS.values() if row.value is not None),
     softmax=True,
     optimizer="amsgrad",
     normalization="batch",
-    drops=True,
-    noisy=True,
-    limits_gradient=True,
-    limits_weights=True,
+    has_dropout=True,
+    has_noise=True,
+    clips_gradient=True,
+    clips_weights=True,
 )
-SPARSE = ALL._replace(normalization=None, sparse=True, loaded=False)
-LAYER = ALL._replace(normalization="layer", limits_gradient=False)
+SPARSE = ALL._replace(normalization=None, sparse=True, copies_x=False)
+LAYER = ALL._replace(normalization="layer", clips_gradient=False)
 CASES = [
-    *((PLAIN, name) for name in ("load", "finish", "loss", "back_through")),
+    *((PLAIN, name) for name in ("copy_rows", "finish", "loss", "back_through")),
     *((PLAIN, name) for name in ("weights", "biases")),
     *((ALL, name) for name in ops.OPERATIONS if "sparse" not in name),
     *((LAYER, name) for name in ("norm", "norm_back", "norm_biases", "weights")),
     *((SPARSE, name) for name in ("sparse_forward", "finish", "sparse_weights")),
-    (SPARSE._replace(limits_gradient=False), "sparse_weights"),
+    (SPARSE._replace(clips_gradient=False), "sparse_weights"),
 ]
 NAMES = {id(PLAIN): "plain", id(ALL): "all", id(LAYER): "layer"}
 
@@ -99,7 +85,8 @@ def assert_good(kernel, signature, capability):
 )
 def test_operations(spec, name, capability):
     made = ops.operation(spec, name)
-    assert_good(made, (STATE, NUMBER, NUMBER), capability)
+    signature = (CONTEXT, UPDATE, INTEGERS, INTEGER, INTEGER)
+    assert_good(made, signature, capability)
 
 
 def test_every_operation_is_compiled():
@@ -110,14 +97,13 @@ def test_every_operation_is_compiled():
 @pytest.mark.parametrize("capability", CAPABILITIES)
 def test_products(capability):
     kernel = matmul.multiplying(TILE, SINGLE)
-    sizes = types.UniTuple(NUMBER, 3)
-    assert_good(kernel, (FACTOR, FACTOR, REALS, NUMBER, sizes), capability)
+    sizes = types.UniTuple(INTEGER, 3)
+    assert_good(kernel, (OPERAND, OPERAND, FLOATS, INTEGER, sizes), capability)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("capability", CAPABILITIES)
-def test_the_end_of_a_span(capability):
-    sizes = types.UniTuple(NUMBER, 5)
+def test_the_end_of_a_batch_range(capability):
     totaling = ops.totaling(PLAIN)
-    assert_good(totaling, (ROOM, sizes, REALS), capability)
-    assert_good(ops.advancing(), (NUMBERS,), capability)
+    assert_good(totaling, (WORKSPACE, RANGE_SIZES, FLOATS), capability)
+    assert_good(ops.advancing(), (INTEGERS,), capability)

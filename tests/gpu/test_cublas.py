@@ -10,7 +10,7 @@ from host_cublas import GEMM, INT, NAMES, POINTER, SIGNATURES, HostLibrary
 from numba import cuda
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skmlp.backends.cuda.kernels.gemm import Tile
+from skmlp.backends.cuda.kernels.tile import Tile
 from skmlp.backends.cuda.programs import matmul
 from skmlp.backends.cuda.programs.matmul import Matrix, TileProducts
 from skmlp.backends.cuda.runtime import cublas, graph
@@ -105,7 +105,9 @@ def test_our_own_products(use):
     factors, result, meant = matrices(sizes, is_transposed, np.float64)
     a, b, out = (m._replace(array=upload(m.array)) for m in (*factors, result))
     order, stream = upload(np.zeros(1, dtype=np.int64)), graph.new_stream()
-    own = TileProducts(Tile(4, 2, 4, few=2), np.dtype(np.float64), order, stream)
+    own = TileProducts(
+        Tile(4, 2, 4, split_threshold=2), np.dtype(np.float64), order, stream
+    )
     own.multiply(sizes, a, b, out)
     stream.synchronize()
     check_result(out.array.copy_to_host(), sizes, meant)
@@ -168,7 +170,7 @@ def test_tf32_without_cublas_says_what_to_install(monkeypatch):
 @pytest.mark.parametrize("installed", [False, True])
 def test_who_multiplies(monkeypatch, tf32, installed):
     class Spec:
-        tile, dtype = Tile(4, 2, 4, few=2), np.dtype(np.float32)
+        tile, dtype = Tile(4, 2, 4, split_threshold=2), np.dtype(np.float32)
 
     library = HostLibrary()
     monkeypatch.setattr(matmul, "SIMULATED", False)

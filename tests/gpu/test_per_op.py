@@ -1,6 +1,7 @@
-"""The program of single operations, against the definition and the kernel of spans.
+"""The per-operation program, against the reference and the persistent kernel.
 
-It is meant for steps that no simulator can bear; here it has to train small networks.
+It is meant for steps that are too large for the simulator; here it trains small
+networks.
 """
 
 import itertools
@@ -32,7 +33,7 @@ from skmlp.backends import reference
 from skmlp.backends.cuda import plan, session, workspace
 from skmlp.backends.cuda.kernels import ops
 from skmlp.backends.cuda.programs import matmul
-from skmlp.backends.cuda.programs.per_op import Stepwise
+from skmlp.backends.cuda.programs.per_op import PerOp
 from skmlp.backends.cuda.runtime import cublas, graph
 from skmlp.rules.optimizers import OPTIMIZERS
 
@@ -43,19 +44,19 @@ TWO_WARPS = (8, 2, 8)
 
 @pytest.fixture(autouse=True)
 def steps(monkeypatch):
-    """Every training is stepwise; a list of the rows of each of its batches."""
-    rows, step = [], Stepwise._step
+    """Every training is per operation; a list of the rows of each of its batches."""
+    rows, step = [], PerOp._step
 
     def counting(self, n):
         rows.append(n)
         return step(self, n)
 
-    monkeypatch.setattr(plan, "STEPWISE_FLOP", 0)
-    monkeypatch.setattr(Stepwise, "_step", counting)
+    monkeypatch.setattr(plan, "PER_OP_FLOP", 0)
+    monkeypatch.setattr(PerOp, "_step", counting)
     return rows
 
 
-def assert_stepwise_equals_reference(steps, problem, **settings):
+def assert_per_op_equals_reference(steps, problem, **settings):
     assert_equals_reference(problem, **settings)
     assert steps
 
@@ -64,7 +65,7 @@ def assert_stepwise_equals_reference(steps, problem, **settings):
 def test_losses(row, steps):
     is_sparse = LOSSES.index(row) % 3 == 1
     problem = problem_of(row, weighted=True, is_sparse=is_sparse)
-    assert_stepwise_equals_reference(steps, problem)
+    assert_per_op_equals_reference(steps, problem)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -72,14 +73,14 @@ def test_losses(row, steps):
 def test_depths(depth, dtype, steps):
     names = ("softmax", "relu", "gelu")[:depth]
     problem = problem_of(SOFTMAX, names)
-    assert_stepwise_equals_reference(steps, problem, dtype=dtype)
+    assert_per_op_equals_reference(steps, problem, dtype=dtype)
 
 
 @pytest.mark.parametrize("solver", OPTIMIZERS)
 @pytest.mark.parametrize("limit", [np.inf, 0.5])
 def test_optimizers(solver, limit, steps):
     problem = problem_of(activations=("relu", "gelu"), max_grad_norm=limit)
-    assert_stepwise_equals_reference(steps, problem, solver=solver)
+    assert_per_op_equals_reference(steps, problem, solver=solver)
 
 
 @pytest.mark.parametrize("n_features", SIZES)
@@ -87,9 +88,9 @@ def test_optimizers(solver, limit, steps):
 def test_sizes_around_a_tile(batch_size, n_features, steps):
     # 19 rows: the last batch is short by another number each time, or of one row.
     problem = problem_of(n_rows=19, n_features=n_features)
-    assert_stepwise_equals_reference(steps, problem, batch_size=batch_size)
-    rest = 19 % batch_size
-    assert steps.count(rest) == (2 if rest else 0)
+    assert_per_op_equals_reference(steps, problem, batch_size=batch_size)
+    remainder = 19 % batch_size
+    assert steps.count(remainder) == (2 if remainder else 0)
 
 
 @pytest.mark.parametrize("normalization", ["batch", "layer"])
@@ -98,7 +99,7 @@ def test_units_around_a_tile(units, normalization, steps):
     problem = problem_of(
         SQUARED, ("tanh", "relu"), units=units, normalization=normalization
     )
-    assert_stepwise_equals_reference(steps, problem)
+    assert_per_op_equals_reference(steps, problem)
 
 
 @pytest.mark.parametrize("normalization", [None, "batch", "layer"])
@@ -111,7 +112,7 @@ def test_without_intercepts(limit, is_sparse, normalization, steps):
         normalization=normalization,
         max_grad_norm=limit,
     )
-    assert_stepwise_equals_reference(steps, problem)
+    assert_per_op_equals_reference(steps, problem)
 
 
 REGULARIZATIONS = {
@@ -139,7 +140,7 @@ def test_regularization(what, normalization, dtype, steps):
         seed=12345,
         **REGULARIZATIONS[what],
     )
-    assert_stepwise_equals_reference(steps, problem, dtype=dtype)
+    assert_per_op_equals_reference(steps, problem, dtype=dtype)
 
 
 @pytest.mark.parametrize("name", ["dropout", "max_norm", "max_grad_norm"])
@@ -147,7 +148,7 @@ def test_regularization_of_sparse_rows(name, steps):
     problem = problem_of(
         SQUARED, ("softmax", "silu"), is_sparse=True, seed=7, **REGULARIZATIONS[name]
     )
-    assert_stepwise_equals_reference(steps, problem)
+    assert_per_op_equals_reference(steps, problem)
 
 
 # Between them they have all that happens in a training.
@@ -179,23 +180,23 @@ def named(what):
 @pytest.mark.usefixtures("any_order")
 @every_problem
 def test_no_races_in_any_order(what, steps):
-    assert_stepwise_equals_reference(steps, named(what), batch_size=6)
+    assert_per_op_equals_reference(steps, named(what), batch_size=6)
 
 
 @pytest.mark.needs_simulator
 @every_problem
 def test_blocks_of_several_warps(monkeypatch, what, steps):
     monkeypatch.setattr(plan, "_SIMULATED", TWO_WARPS)
-    assert_stepwise_equals_reference(steps, named(what))
+    assert_per_op_equals_reference(steps, named(what))
 
 
 @pytest.mark.needs_simulator
 def test_more_partial_sums_than_a_warp_adds_up(monkeypatch, steps):
     monkeypatch.setattr(plan, "_SIMULATED", TWO_WARPS)
-    monkeypatch.setattr(ops, "_WEIGHTS_EACH", 1)
+    monkeypatch.setattr(ops, "_WEIGHTS_PER_THREAD", 1)
     ops.operation.cache_clear()
     problem = problem_of(n_features=40, units=(30,), max_grad_norm=0.4)
-    assert_stepwise_equals_reference(steps, problem)
+    assert_per_op_equals_reference(steps, problem)
     ops.operation.cache_clear()
 
 
@@ -209,12 +210,12 @@ def test_products_as_cublas_is_told_them(monkeypatch, what, dtype, steps):
     def address(array, start=0):
         return array.__array_interface__["data"][0] + int(start) * array.dtype.itemsize
 
-    def choose(spec, order, stream, tf32):
+    def choose(spec, row_ids, stream, tf32):
         return cublas.Products(library, spec.dtype, 0, tf32)
 
     monkeypatch.setattr(cublas, "_address", address)
     monkeypatch.setattr(matmul, "choose", choose)
-    assert_stepwise_equals_reference(steps, named(what), dtype=dtype)
+    assert_per_op_equals_reference(steps, named(what), dtype=dtype)
     gemm = "cublasSgemm_v2" if dtype == np.float32 else "cublasDgemm_v2"
     assert library.calls.count(gemm) >= 2 * len(steps)
     assert library.calls[-1] == "cublasDestroy_v2"
@@ -223,12 +224,12 @@ def test_products_as_cublas_is_told_them(monkeypatch, what, dtype, steps):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @every_problem
 def test_the_same_as_in_one_launch_but_for_rounding(monkeypatch, what, dtype, steps):
-    stepwise = train(on_device(), named(what), dtype=dtype)
+    per_op = train(on_device(), named(what), dtype=dtype)
     n_steps = len(steps)
-    monkeypatch.setattr(plan, "STEPWISE_FLOP", np.inf)
-    spanwise = train(on_device(), named(what), dtype=dtype)
+    monkeypatch.setattr(plan, "PER_OP_FLOP", np.inf)
+    persistent = train(on_device(), named(what), dtype=dtype)
     assert len(steps) == n_steps > 0
-    assert_near(stepwise, spanwise, 1e-9 if dtype == np.float64 else 1e-3)
+    assert_near(per_op, persistent, 1e-9 if dtype == np.float64 else 1e-3)
 
 
 @every_problem
@@ -236,8 +237,8 @@ def test_bits_do_not_depend_on_the_number_of_blocks(monkeypatch, what):
     row, activations, settings = PROBLEMS[what]
     problem = problem_of(row, activations, **WIDE, **settings)
     courses = []
-    for number in BLOCKS:
-        monkeypatch.setattr(plan, "blocks_for", lambda n, _, k=number: min(n, k))
+    for n_blocks in BLOCKS:
+        monkeypatch.setattr(plan, "blocks_for", lambda n, _, k=n_blocks: min(n, k))
         courses.append(train(on_device(), problem, batch_size=WIDE_BATCH))
     assert_near(courses[0], train(reference, problem, batch_size=WIDE_BATCH), 1e-9)
     for other in courses[1:]:
@@ -248,7 +249,7 @@ def test_bits_do_not_depend_on_the_number_of_blocks(monkeypatch, what):
 def test_spans_may_be_cut_anywhere(monkeypatch, what):
     whole = train(on_device(), named(what))
     assert_same_bits(train(on_device(), named(what), cuts=(1, 3)), whole)
-    monkeypatch.setattr(workspace, "_MOST_BATCHES", 2)
+    monkeypatch.setattr(workspace, "_MAX_BATCHES", 2)
     assert_same_bits(train(on_device(), named(what)), whole)
 
 
@@ -337,10 +338,8 @@ def test_another_optimizer_is_recorded_anew(steps):
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_programs_are_closed(monkeypatch, fails):
-    closed, close = [], Stepwise.close
-    monkeypatch.setattr(
-        Stepwise, "close", lambda self: (closed.append(self), close(self))
-    )
+    closed, close = [], PerOp.close
+    monkeypatch.setattr(PerOp, "close", lambda self: (closed.append(self), close(self)))
     problem = problem_of()
     vector = parameters_for(problem.network)
     optimizer = make_optimizer("adam", vector.size)
@@ -361,32 +360,32 @@ def test_programs_are_closed(monkeypatch, fails):
     assert optimizer.slots.any() != fails
 
 
-def work(*sizes, rows=4096, is_sparse=False):
-    return plan.Work(rows, list(itertools.pairwise(sizes)), is_sparse)
+def work(*sizes, batch_size=4096, is_sparse=False):
+    return plan.Work(batch_size, list(itertools.pairwise(sizes)), is_sparse)
 
 
 def test_operations_of_a_step():
     # Forward and gradient of both layers, and the deltas between them.
-    assert work(3, 5, 2, rows=7).flop == 2 * 7 * (2 * 3 * 5 + 3 * 5 * 2)
+    assert work(3, 5, 2, batch_size=7).flop == 2 * 7 * (2 * 3 * 5 + 3 * 5 * 2)
 
 
-def test_who_trains(monkeypatch):
+def test_choice_of_the_program(monkeypatch):
     monkeypatch.undo()
-    assert plan.choose_program(work(784, 1024, 1024, 10), False) == "stepwise"
-    small = work(784, 256, 10, rows=200)
-    assert plan.choose_program(small, False) == "spanwise"
-    assert plan.choose_program(small, True) == "stepwise"
+    assert plan.choose_program(work(784, 1024, 1024, 10), False) == "per_op"
+    small = work(784, 256, 10, batch_size=200)
+    assert plan.choose_program(small, False) == "persistent"
+    assert plan.choose_program(small, True) == "per_op"
 
 
 def test_tf32_is_handed_to_the_products(monkeypatch):
     monkeypatch.undo()
-    seen, choose = [], session.Stepwise.__init__
+    seen, init = [], session.PerOp.__init__
 
     def noting(self, fit, work, spec, tf32):
         seen.append(tf32)
-        choose(self, fit, work, spec, tf32)
+        init(self, fit, work, spec, tf32)
 
-    monkeypatch.setattr(Stepwise, "__init__", noting)
+    monkeypatch.setattr(PerOp, "__init__", noting)
     problem = problem_of()
     train(on_device(), problem._replace(matmul_precision="tf32"), dtype=np.float32)
     train(on_device(), problem, dtype=np.float32)

@@ -1,7 +1,7 @@
-"""The kernel that predicts in one go: outputs as defined, bits as the other kernel's.
+"""The fused prediction kernel: right outputs, and the bits of the other kernel.
 
-Each prediction is made by every tile of that kernel and by the kernel that goes layer
-by layer, as if the planner's limit of shared memory were another one each time.
+Each prediction is made by every tile of the fused kernel and by the kernel that works
+layer by layer, by changing the limit of shared memory in `plan`.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from gpu_fixtures import BLOCKS, cast, on_device, parameters_for, problem_of
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skmlp.backends import reference
-from skmlp.backends.cuda import plan, prediction_plan
+from skmlp.backends.cuda import plan, prediction
 from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
 
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -21,7 +21,7 @@ TWO_WARPS = ((8, 2, 8), (8, 1, 8))
 def bytes_of(tile, sizes, itemsize):
     """Shared memory of a block, of which this is the definition."""
     widest = max(sizes[1::2]) + max([0, *sizes[2::2]])
-    return itemsize * (tile.buffer + tile.width * widest)
+    return itemsize * (tile.smem_size + tile.width * widest)
 
 
 def limits_of(network, dtype):
@@ -38,15 +38,15 @@ def limits_of(network, dtype):
 
 @pytest.fixture
 def chosen(monkeypatch):
-    """What was chosen, launch by launch."""
-    choose, found = prediction_plan.choose, []
+    """The chosen launches."""
+    choose_launch, launches = prediction.choose_launch, []
 
     def noting(*arguments):
-        found.append(choose(*arguments))
-        return found[-1]
+        launches.append(choose_launch(*arguments))
+        return launches[-1]
 
-    monkeypatch.setattr(prediction_plan, "choose", noting)
-    return found
+    monkeypatch.setattr(prediction, "choose_launch", noting)
+    return launches
 
 
 def predicted(problem, activation, dtype):
@@ -142,24 +142,24 @@ def test_no_races(monkeypatch, output, is_sparse, normalization):
     assert_all_the_same(problem, output)
 
 
-def test_who_predicts_is_a_matter_of_width(monkeypatch, chosen):
+def test_widths_choose_the_kernel(monkeypatch, chosen):
     problem = problem_of(activations=("relu", "tanh"))
     whole, narrow, none = limits_of(problem.network, np.float32)
     for limit in (whole, whole - 1, narrow, none):
         monkeypatch.setattr(plan, "_SHARED_BYTES", limit)
         predicted(problem, "softmax", np.float32)
     tiles = [one.spec.tile for one in chosen]
-    assert tiles[0] == tiles[3] == plan.choose_tile(plan.NEVER_FEW)
+    assert tiles[0] == tiles[3] == plan.choose_tile(plan.NEVER_SPLIT)
     assert tiles[1] == tiles[2] != tiles[0]
     for one, limit in zip(chosen, (whole, narrow, narrow), strict=False):
-        assert 4 * one.spec.tile.buffer + one.shared_bytes == limit
-        assert one.room.outputs.size == 0
+        assert 4 * one.spec.tile.smem_size + one.shared_bytes == limit
+        assert one.ws.outputs.size == 0
     assert chosen[3].shared_bytes == 0
     units = sum(problem.network.sizes[1:])
-    assert chosen[3].room.outputs.size >= units * len(problem.row_ids)
+    assert chosen[3].ws.outputs.size >= units * len(problem.row_ids)
 
 
-def test_a_session_predicts_in_one_go(chosen):
+def test_a_session_predicts_fused(chosen):
     problem = problem_of(activations=("relu",), normalization="batch")
     vector, rows = parameters_for(problem.network), np.array([3, 1, 3])
     found = []

@@ -23,9 +23,9 @@ both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 TOLERANCES = {np.float32: 1e-5, np.float64: 1e-10}
 
 
-@pytest.fixture(params=["in one go", "by layers"])
+@pytest.fixture(params=["fused", "by layers"])
 def kernel(request, monkeypatch):
-    """Which of the two kernels predicts; `test_fused` compares them."""
+    """Which of the two kernels predicts; `test_predict_fused` compares them."""
     if request.param == "by layers":
         monkeypatch.setattr(plan, "_SHARED_BYTES", 0)
 

@@ -68,13 +68,13 @@ def named(what):
 
 @pytest.mark.needs_simulator
 def test_wide_problems_have_work_for_eight_blocks():
-    tile = plan.choose_tile(plan.few_for(3))
+    tile = plan.choose_tile(plan.split_threshold_for(3))
     layers = [(WIDE["n_features"], WIDE["units"][0]), WIDE["units"]]
     work = plan.Work(WIDE_BATCH, layers, sparse=False)
     assert plan.choose_blocks(work, tile, max(BLOCKS)) == max(BLOCKS)
-    found = [tile.number_for(rows, columns) for rows, columns, _ in work.products]
+    found = [tile.n_tiles(rows, columns) for rows, columns, _ in work.products]
     # Forward and gradient of the first layer, deltas of the second.
-    assert sum(number > max(BLOCKS) for number in found) == 3
+    assert sum(n_tiles > max(BLOCKS) for n_tiles in found) == 3
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -104,28 +104,28 @@ def test_spans_may_be_cut_anywhere(what):
 def test_long_spans_take_several_launches(monkeypatch, what):
     problem = named(what)
     whole = train(on_device(), problem)
-    monkeypatch.setattr(workspace, "_MOST_BATCHES", 2)
+    monkeypatch.setattr(workspace, "_MAX_BATCHES", 2)
     assert_same_bits(train(on_device(), problem), whole)
 
 
 @pytest.fixture
-def put(monkeypatch):
-    """Rows of every span that has been worked on, and those of its epochs."""
-    put, sizes = workspace.Memory.put, []
+def loaded(monkeypatch):
+    """Rows of every batch range that was loaded, and those of its epochs."""
+    load, sizes = workspace.BatchBuffers.load, []
 
-    def noting(room, span):
-        sizes.append((len(span.rows), span.epoch_rows))
-        return put(room, span)
+    def noting(buffers, fit, state, batches, inv_mean_weight):
+        sizes.append((len(batches.row_ids), batches.epoch_rows))
+        return load(buffers, fit, state, batches, inv_mean_weight)
 
-    monkeypatch.setattr(workspace.Memory, "put", noting)
+    monkeypatch.setattr(workspace.BatchBuffers, "load", noting)
     return sizes
 
 
-@pytest.mark.parametrize("least_flop", [np.inf, 0], ids=["spanwise", "stepwise"])
-def test_a_span_of_resident_rows_is_worked_on_at_once(monkeypatch, put, least_flop):
-    monkeypatch.setattr(plan, "STEPWISE_FLOP", least_flop)
+@pytest.mark.parametrize("least_flop", [np.inf, 0], ids=["persistent", "per_op"])
+def test_a_span_of_resident_rows_is_worked_on_at_once(monkeypatch, loaded, least_flop):
+    monkeypatch.setattr(plan, "PER_OP_FLOP", least_flop)
     train(on_device(), problem_of(n_rows=14), batch_size=4, cuts=(1,))
-    assert [n_rows for n_rows, _ in put] == 2 * [4, 10]
+    assert [n_rows for n_rows, _ in loaded] == 2 * [4, 10]
 
 
 def train_epochs(problem, n_epochs, at_once, batch_size=4):
@@ -148,20 +148,20 @@ def train_epochs(problem, n_epochs, at_once, batch_size=4):
     return losses, parameters, optimizer.slots
 
 
-@pytest.mark.parametrize("least_flop", [np.inf, 0], ids=["spanwise", "stepwise"])
+@pytest.mark.parametrize("least_flop", [np.inf, 0], ids=["persistent", "per_op"])
 @pytest.mark.parametrize("n_rows", [12, 14])
 @every_problem
 def test_epochs_of_one_span_have_the_bits_of_spans_of_their_own(
-    monkeypatch, put, what, n_rows, least_flop
+    monkeypatch, loaded, what, n_rows, least_flop
 ):
-    monkeypatch.setattr(plan, "STEPWISE_FLOP", least_flop)
+    monkeypatch.setattr(plan, "PER_OP_FLOP", least_flop)
     row, activations, settings = PROBLEMS[what]
     problem = problem_of(row, activations, n_rows=n_rows, n_features=9, **settings)
     one_by_one = train_epochs(problem, 3, at_once=1)
-    assert put == 3 * [(n_rows, n_rows)]
-    put.clear()
+    assert loaded == 3 * [(n_rows, n_rows)]
+    loaded.clear()
     at_once = train_epochs(problem, 3, at_once=3)
-    assert put == [(3 * n_rows, n_rows)]
+    assert loaded == [(3 * n_rows, n_rows)]
     for mine, theirs in zip(at_once, one_by_one, strict=True):
         assert_array_equal(mine, theirs)
 
@@ -170,26 +170,26 @@ def test_epochs_of_one_span_have_the_bits_of_spans_of_their_own(
     ("most", "expected"), [(2, [8, 6] * 5), (7, [14] * 5), (8, [28, 28, 14])]
 )
 def test_a_span_has_no_more_epochs_than_there_is_room_for(
-    monkeypatch, put, most, expected
+    monkeypatch, loaded, most, expected
 ):
-    monkeypatch.setattr(workspace, "_MOST_BATCHES", most)
+    monkeypatch.setattr(workspace, "_MAX_BATCHES", most)
     problem = problem_of(n_rows=14)
     found = train_epochs(problem, 5, at_once=5)
-    assert [n_rows for n_rows, _ in put] == expected
+    assert [n_rows for n_rows, _ in loaded] == expected
     monkeypatch.undo()
     for mine, theirs in zip(found, train_epochs(problem, 5, at_once=5), strict=True):
         assert_array_equal(mine, theirs)
 
 
-def test_epochs_of_a_fit_go_to_the_device_together(monkeypatch, put):
+def test_epochs_of_a_fit_go_to_the_device_together(monkeypatch, loaded):
     monkeypatch.setattr(minibatch, "_CALL_SECONDS", 1e9)
     X, y = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 2
     model = MLPClassifier((4,), device="cuda", max_iter=9, tol=0, n_iter_no_change=99)
     model.set_params(batch_size=16, random_state=0)
     with pytest.warns(ConvergenceWarning):
         model.fit(X, y)
-    assert sum(n_rows for n_rows, _ in put) == 9 * 40
-    assert max(n_rows for n_rows, _ in put) > 40
+    assert sum(n_rows for n_rows, _ in loaded) == 9 * 40
+    assert max(n_rows for n_rows, _ in loaded) > 40
 
 
 class NotedStream:
@@ -203,7 +203,7 @@ class NotedStream:
 @pytest.mark.parametrize(
     ("least_flop", "waits"),
     [(np.inf, ["results"]), (0, ["stream", "results"])],
-    ids=["spanwise", "stepwise"],
+    ids=["persistent", "per_op"],
 )
 def test_a_call_ends_when_the_device_has_ended(monkeypatch, least_flop, waits):
     """Training measures its calls, and cuts epochs into them by the time they take."""
@@ -217,7 +217,7 @@ def test_a_call_ends_when_the_device_has_ended(monkeypatch, least_flop, waits):
         notes.append("results")
         return download(vector)
 
-    monkeypatch.setattr(plan, "STEPWISE_FLOP", least_flop)
+    monkeypatch.setattr(plan, "PER_OP_FLOP", least_flop)
     for program in (persistent, per_op):
         monkeypatch.setattr(program, "configured", noting_launch)
     monkeypatch.setattr(workspace, "download", noting_results)
@@ -231,7 +231,7 @@ def test_a_call_ends_when_the_device_has_ended(monkeypatch, least_flop, waits):
 def test_what_an_interrupted_call_has_begun_ends_before_anything_is_read(monkeypatch):
     """Copies go by the default stream, which does not wait for that of the steps."""
     notes, download = [], session.download
-    batch = per_op.Stepwise._batch
+    batch = per_op.PerOp._batch
 
     def interrupted(program, n):
         if notes.count("batch") == 2:
@@ -243,8 +243,8 @@ def test_what_an_interrupted_call_has_begun_ends_before_anything_is_read(monkeyp
         notes.append("read")
         return download(vector)
 
-    monkeypatch.setattr(plan, "STEPWISE_FLOP", 0)
-    monkeypatch.setattr(per_op.Stepwise, "_batch", interrupted)
+    monkeypatch.setattr(plan, "PER_OP_FLOP", 0)
+    monkeypatch.setattr(per_op.PerOp, "_batch", interrupted)
     monkeypatch.setattr(session, "download", noting_read)
     monkeypatch.setattr(graph, "new_stream", lambda: NotedStream(notes))
     problem = problem_of(n_rows=14)
@@ -324,7 +324,7 @@ def test_gradients_over_all_rows_in_sweeps(monkeypatch, intercepts, is_sparse):
         n_rows=19, intercepts=intercepts, is_sparse=is_sparse, dropout=(0.5,)
     )
     monkeypatch.setattr(session, "_SWEEP_ROWS", 4)
-    monkeypatch.setattr(workspace, "_MOST_BATCHES", 2)
+    monkeypatch.setattr(workspace, "_MAX_BATCHES", 2)
     assert_same_gradients(problem._replace(row_ids=np.arange(1, 19)))
 
 
@@ -333,13 +333,13 @@ def test_gradients_over_sparse_rows_without_a_hidden_layer():
 
 
 def test_launches_over_all_rows_are_limited_by_their_operations(monkeypatch):
-    put, sizes = workspace.Memory.put, []
+    load, sizes = workspace.BatchBuffers.load, []
 
-    def noting(room, span):
-        sizes.append(len(span.rows))
-        return put(room, span)
+    def noting(buffers, fit, state, batches, inv_mean_weight):
+        sizes.append(len(batches.row_ids))
+        return load(buffers, fit, state, batches, inv_mean_weight)
 
-    monkeypatch.setattr(workspace.Memory, "put", noting)
+    monkeypatch.setattr(workspace.BatchBuffers, "load", noting)
     monkeypatch.setattr(session, "_SWEEP_ROWS", 4)
     problem = problem_of(n_rows=19)
     work = plan.Work(4, problem.network.shapes, sparse=False)
@@ -350,7 +350,7 @@ def test_launches_over_all_rows_are_limited_by_their_operations(monkeypatch):
         assert sizes == expected
     monkeypatch.undo()
     wide = plan.Work(4096, [(784, 1024), (1024, 1024), (1024, 10)], sparse=False)
-    assert 1 <= plan.sweeps_at_once(wide) <= 5
+    assert 1 <= plan.sweep_batches(wide) <= 5
 
 
 @pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])
@@ -499,10 +499,10 @@ def held(monkeypatch):
 
 @pytest.mark.needs_simulator
 @pytest.mark.parametrize("share", [0.0, 0.7], ids=["by the part", "resident"])
-@pytest.mark.parametrize("least_flop", [np.inf, 0], ids=["spanwise", "stepwise"])
+@pytest.mark.parametrize("least_flop", [np.inf, 0], ids=["persistent", "per_op"])
 @pytest.mark.parametrize("fails", [False, True])
 def test_all_memory_is_free_at_the_end(monkeypatch, held, fails, least_flop, share):
-    monkeypatch.setattr(plan, "STEPWISE_FLOP", least_flop)
+    monkeypatch.setattr(plan, "PER_OP_FLOP", least_flop)
     monkeypatch.setattr(data_loader, "SHARE", share)
     monkeypatch.setattr(session, "keep", lambda key, data: None)
     problem = problem_of(n_rows=30)

@@ -1,8 +1,8 @@
-"""What the tests of the CUDA backend train, and how it is held against the definition.
+"""What the tests of the CUDA backend train, and comparisons with the reference.
 
 Sizes are those at which the simulator's tiles of 8 rows and columns are cut off on all
-sides. Numbers that nobody has written are nan in the simulator, so whatever equals the
-definition has read none of them.
+sides. Memory is nan in the simulator until it is written, so a result that equals the
+reference's has read none of that.
 """
 
 from typing import NamedTuple
@@ -20,7 +20,7 @@ SOFTMAX = row_of("log_loss-softmax-labels")
 SQUARED = row_of("squared_error-identity")
 UNITS = (6, 9, 5)
 # Numbers of blocks that may not change a bit, and the smallest sizes that have three
-# times three tiles, whole and cut off, in the products of a layer: work for all.
+# times three tiles, whole and cut off, in a layer's products: work for all blocks.
 BLOCKS = (1, 4, 8)
 WIDE, WIDE_BATCH = {"n_rows": 19, "n_features": 17, "units": (17, 9)}, 17
 
@@ -39,24 +39,35 @@ def problem_of(
     normalization=None,
     **regularization,
 ):
-    """A problem in double precision, all its numbers from a fixed seed."""
+    """A problem in double precision, its data drawn from a fixed seed."""
     rng = np.random.default_rng(3)
     targets = targets_of(row, n_rows, rng)
     sizes = (n_features, *units[: len(activations)])
     network = Network(
-        *((*sizes, outputs_of(row, targets.shape[1])), tuple(activations), row),
-        *(row.output, parameters or parameters_of(row), intercepts, normalization),
+        sizes=(*sizes, outputs_of(row, targets.shape[1])),
+        activations=tuple(activations),
+        loss=row,
+        output=row.output,
+        loss_parameters=parameters or parameters_of(row),
+        intercepts=intercepts,
+        normalization=normalization,
     )
     x = rng.normal(size=(n_rows, n_features))
     if is_sparse:
         x = sparse.csr_array(x * (rng.random(x.shape) < 0.4))
-    weights = rng.uniform(0.2, 3, n_rows) if weighted else None
-    extras = Regularization(**regularization)
-    return Problem(network, x, targets, weights, np.arange(n_rows), 0.3, extras)
+    return Problem(
+        network=network,
+        x=x,
+        targets=targets,
+        sample_weight=rng.uniform(0.2, 3, n_rows) if weighted else None,
+        row_ids=np.arange(n_rows),
+        alpha=0.3,
+        regularization=Regularization(**regularization),
+    )
 
 
 def parameters_for(network):
-    """Parameters of which none is zero, but the biases where none are trained."""
+    """Parameters other than zero, except biases that are not trained."""
     vector = np.random.default_rng(1).normal(size=layout(network).size) * 0.5
     for part in norm_state(network, vector).means:
         part *= 0.1
@@ -84,7 +95,7 @@ def cast(problem, dtype):
 
 
 class Course(NamedTuple):
-    """What is left of a training."""
+    """The results of a training."""
 
     loss: float
     parameters: np.ndarray
@@ -93,7 +104,7 @@ class Course(NamedTuple):
 
 
 def train(backend, problem, *, solver="adam", batch_size=4, cuts=(), dtype=np.float64):
-    """Two epochs, each in another order; `cuts` are where spans of batches end."""
+    """Two epochs, each in another order; each call ends at one of `cuts`."""
     problem = cast(problem, dtype)
     vector = parameters_for(problem.network).astype(dtype)
     optimizer = make_optimizer(solver, vector.size, dtype)
@@ -117,7 +128,7 @@ def on_device():
 
 
 def assert_near(got, expected, rtol):
-    """Whether two trainings came to the same, relative to each array's largest."""
+    """Compare two trainings, relative to the largest element of each array."""
     for name, mine, theirs in zip(Course._fields, got, expected, strict=True):
         atol = rtol * np.max(np.abs(theirs), initial=0.0)
         assert_allclose(mine, theirs, rtol=rtol, atol=atol, err_msg=name)
@@ -130,7 +141,7 @@ def assert_same_bits(mine, theirs):
 
 
 def assert_equals_reference(problem, *, dtype=np.float64, rtol=1e-9, **settings):
-    """Train on the device and by the definition."""
+    """Train on the device and by the reference, and compare."""
     expected = train(reference, problem, **settings)
     start = parameters_for(problem.network)
     assert np.isfinite(expected.parameters).all()

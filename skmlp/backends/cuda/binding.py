@@ -1,10 +1,10 @@
-"""A network and its rules, in the form that kernels and their makers take."""
+"""Binding: a network and its rules in the form that kernels and their makers take."""
 
 import numpy as np
 from numba import cuda
 
 from skmlp.backends.cuda.kernels.spec import Spec
-from skmlp.backends.cuda.kernels.structs import Extras, Net
+from skmlp.backends.cuda.kernels.structs import NetDesc, RegularizationDesc
 from skmlp.backends.cuda.runtime.jit import SIMULATED
 from skmlp.backends.cuda.runtime.memory import upload
 from skmlp.network import layout
@@ -26,24 +26,31 @@ def distinct_activations(network):
     return tuple(dict.fromkeys(rows))
 
 
-def codes_of(network):
-    """Each hidden layer's number among `distinct_activations`; -1 for softmax."""
-    numbers = {row: i for i, row in enumerate(distinct_activations(network))}
-    return [numbers.get(row, -1) for row in network.activation_rows]
+def activation_ids(network):
+    """Each hidden layer's index in `distinct_activations`; -1 for softmax."""
+    ids = {row: i for i, row in enumerate(distinct_activations(network))}
+    return [ids.get(row, -1) for row in network.activation_rows]
 
 
 def net_of(network, dtype):
-    """The network for kernels."""
+    """The `NetDesc` of a network."""
     offsets = layout(network)
-    by_input = [int(row.by_input) for row in network.activation_rows]
-    numbers = (
-        *(network.sizes, offsets.weight_offsets, offsets.bias_offsets),
-        *(offsets.scale_offsets, offsets.mean_offsets, offsets.variance_offsets),
-        *(codes_of(network), by_input),
+
+    def integers(values):
+        return upload(np.array(values, dtype=np.int64))
+
+    return NetDesc(
+        sizes=integers(network.sizes),
+        weight_offsets=integers(offsets.weight_offsets),
+        bias_offsets=integers(offsets.bias_offsets),
+        scale_offsets=integers(offsets.scale_offsets),
+        mean_offsets=integers(offsets.mean_offsets),
+        variance_offsets=integers(offsets.variance_offsets),
+        activation_ids=integers(activation_ids(network)),
+        needs_preactivation=integers([row.by_input for row in network.activation_rows]),
+        loss_params=upload(np.array(network.loss_parameters, dtype=dtype)),
+        n_trained=offsets.n_trained,
     )
-    parts = [upload(np.array(part, dtype=np.int64)) for part in numbers]
-    parts.append(upload(np.array(network.loss_parameters, dtype=dtype)))
-    return Net._make(parts)
 
 
 def spec_of(network, dtype, tile, **others):
@@ -60,19 +67,25 @@ def spec_of(network, dtype, tile, **others):
     )
 
 
-def extras_of(regularization, dtype):
-    """Regularization for kernels; None for predictions."""
-    kind = np.dtype(dtype).type
-    none = upload(np.zeros(0, dtype=np.int64)), upload(np.zeros(0, dtype=dtype))
+def reg_of(regularization, dtype):
+    """The `RegularizationDesc` of a fit; of None for predictions."""
+    scalar = np.dtype(dtype).type
     if regularization is None:
-        return Extras(0, *none, kind(0), kind(np.inf), kind(np.inf))
+        return RegularizationDesc(
+            seed=0,
+            dropout_thresholds=upload(np.zeros(0, dtype=np.int64)),
+            dropout_scales=upload(np.zeros(0, dtype=dtype)),
+            noise_std=scalar(0),
+            max_grad_norm=scalar(np.inf),
+            max_norm=scalar(np.inf),
+        )
     rates = np.array(regularization.dropout, dtype=np.float64)
     thresholds = np.array([threshold_of(rate) for rate in rates], dtype=np.int64)
-    return Extras(
-        regularization.seed,
-        upload(thresholds),
-        upload((1.0 / (1.0 - rates)).astype(dtype)),
-        kind(regularization.input_noise),
-        kind(regularization.max_grad_norm),
-        kind(regularization.max_norm),
+    return RegularizationDesc(
+        seed=regularization.seed,
+        dropout_thresholds=upload(thresholds),
+        dropout_scales=upload((1.0 / (1.0 - rates)).astype(dtype)),
+        noise_std=scalar(regularization.input_noise),
+        max_grad_norm=scalar(regularization.max_grad_norm),
+        max_norm=scalar(regularization.max_norm),
     )

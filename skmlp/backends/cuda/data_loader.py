@@ -15,7 +15,7 @@ import numpy as np
 from numba import cuda
 from scipy import sparse
 
-from skmlp.backends.cuda.kernels.structs import Data
+from skmlp.backends.cuda.kernels.structs import TrainingData
 from skmlp.backends.cuda.runtime.graph import new_stream
 from skmlp.backends.cuda.runtime.jit import SIMULATED
 from skmlp.backends.cuda.runtime.memory import (
@@ -116,7 +116,7 @@ class Streamed:
         self._found = found
         x, targets, weights = (*found, upload(np.zeros(0, dtype=found[0].dtype)))[:3]
         nothing = upload(np.zeros(0, dtype=np.int64))
-        self.data = Data(x, nothing, nothing, targets, weights, nothing)
+        self.data = TrainingData(x, nothing, nothing, targets, weights, nothing)
 
     def hold(self, n_rows):
         """See that so many rows can be brought at once; whether `data` is another."""

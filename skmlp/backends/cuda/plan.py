@@ -1,56 +1,56 @@
-"""Which program trains, which kernel predicts, how big tiles are, and how many blocks.
+"""The plan of a fit: which program trains, which kernel predicts, tiles and blocks.
 
 The number of blocks does not change a result: sums run in the order of their tile (see
-`tiles`), which depends on the work and the device alone. The constants are estimates
-from the instructions that the compiler makes; `benchmarks/gpu.py` is where they are to
-be measured.
+`kernels.gemm`), which depends on the work and the device alone. The constants are
+estimates from the instructions that the compiler makes; `benchmarks/gpu.py` is where
+they are to be measured.
 """
 
 import os
 from typing import NamedTuple
 
 from skmlp.backends.cuda.kernels.backward import SPARSE_FEATURES
-from skmlp.backends.cuda.kernels.gemm import Tile
 from skmlp.backends.cuda.kernels.reductions import lanes_of
+from skmlp.backends.cuda.kernels.tile import Tile
 
-# Threads of a side, rows and columns of each, and depth: tiles of 64 rows and columns.
+# The first three fields of `Tile`: tiles of 64 rows and columns.
 _TILE = (16, 4, 32)
 # That of the simulator, where every thread is slow.
 _SIMULATED = (4, 2, 4)
-# Those of the kernel that predicts in one go, the better one first: with the threads of
-# the tile above, so that sums over a row's units are the same.
+# Those of the fused prediction kernel, the better one first: with the threads of the
+# tile above, so that sums over a row's units are the same.
 _FUSED_TILES = (_TILE, (16, 2, 16))
 _FUSED_SIMULATED = (_SIMULATED, (4, 1, 4))
-# Shared memory that every device grants a block unasked, but for what newer ones keep
-# of it for themselves.
+# Shared memory of a block that every device grants by default, less what newer ones
+# reserve of it for the system.
 _SHARED_BYTES = 47 * 1024
-# For a row's outputs not to depend on how many rows are beside it.
-NEVER_FEW = 0
-# Floating-point operations of a step from which on cuBLAS, with a launch an operation,
-# is expected to overtake the kernel of whole spans. An estimate, never measured.
-STEPWISE_FLOP = 5e9
+# Predictions are not split: a row's outputs must not depend on how many rows are beside
+# it.
+NEVER_SPLIT = 0
+# Floating-point operations of a step from which on cuBLAS, with a launch for each
+# operation, is expected to overtake the persistent kernel. An estimate, never measured.
+PER_OP_FLOP = 5e9
 # Operations of a launch that goes over all rows, unless one batch has more: less than a
 # third of a second where double precision is slowest (a 64th of single precision), a
 # millisecond elsewhere. An estimate.
 _SWEEP_FLOP = 2e10
-# Blocks a multiprocessor of kernels that wait for memory: as many as can be there.
-_BLOCKS_EACH = 8
+# Blocks per multiprocessor of kernels that wait for memory: as many as can be resident.
+_BLOCKS_PER_PROCESSOR = 8
 
 
 class Work(NamedTuple):
-    """The products of a step.
+    """The matrix products of a step.
 
     Attributes
     ----------
-    rows : int
-        Of a batch.
+    batch_size : int
     shapes : list of tuple of 2 int
         Fan-in and fan-out of each layer.
     sparse : bool
         Whether the first layer's inputs are sparse.
     """
 
-    rows: int
+    batch_size: int
     shapes: list
     sparse: bool
 
@@ -59,10 +59,10 @@ class Work(NamedTuple):
         """Rows, columns and inner dimension of each product of a step."""
         for layer, (fan_in, fan_out) in enumerate(self.shapes):
             if layer > 0:
-                yield self.rows, fan_in, fan_out
+                yield self.batch_size, fan_in, fan_out
             if layer > 0 or not self.sparse:
-                yield self.rows, fan_out, fan_in
-                yield fan_in, fan_out, self.rows
+                yield self.batch_size, fan_out, fan_in
+                yield fan_in, fan_out, self.batch_size
 
     @property
     def flop(self):
@@ -81,23 +81,23 @@ def choose_program(work, tf32):
 
     Returns
     -------
-    {'spanwise', 'stepwise'}
+    {'persistent', 'per_op'}
     """
-    return "stepwise" if tf32 or work.flop >= STEPWISE_FLOP else "spanwise"
+    return "per_op" if tf32 or work.flop >= PER_OP_FLOP else "persistent"
 
 
-def sweeps_at_once(work):
+def sweep_batches(work):
     """Batches of one launch of a sum over all rows, one at least.
 
-    Nothing ends a launch, so Ctrl-C waits for it. Those that train are as long as
-    training wants them, by the time that they take (`skmlp.training.minibatch`). What
-    sparse rows take is little, and not counted.
+    Nothing interrupts a launch, so Ctrl-C waits for it. Launches that train are sized
+    by the time they take (`skmlp.training.minibatch`); these are sized by their
+    operations. The work of sparse rows is little, and not counted.
     """
     return max(1, int(_SWEEP_FLOP // max(1, work.flop)))
 
 
-def few_for(n_processors):
-    """Tiles that are too few for so many multiprocessors."""
+def split_threshold_for(n_processors):
+    """`Tile.split_threshold`: tiles that leave half of the multiprocessors idle."""
     return n_processors // 2
 
 
@@ -105,23 +105,24 @@ def _is_simulated():
     return os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
 
 
-def choose_tile(few):
+def choose_tile(split_threshold):
     """How products are cut into tiles.
 
     Parameters
     ----------
-    few : int
+    split_threshold : int
         See `Tile`.
 
     Returns
     -------
     Tile
     """
-    return Tile(*(_SIMULATED if _is_simulated() else _TILE), few=few)
+    shape = _SIMULATED if _is_simulated() else _TILE
+    return Tile(*shape, split_threshold=split_threshold)
 
 
-def units_by_turns(sizes):
-    """The most units of the layers that share one of two places by turns.
+def fused_buffer_units(sizes):
+    """Units of the widest layer in each of the two buffers that layers use by turns.
 
     Parameters
     ----------
@@ -137,9 +138,9 @@ def units_by_turns(sizes):
 
 
 def choose_fused_tile(sizes, itemsize):
-    """How products are cut where a block keeps its rows' outputs in shared memory.
+    """The tile of the fused prediction kernel, which keeps outputs in shared memory.
 
-    Nothing but the widths counts: where they fit, the kernel has as much to do at once
+    The widths alone decide: where they fit, the fused kernel has as much to do at once
     as the other one, and less to wait for.
 
     Parameters
@@ -147,52 +148,57 @@ def choose_fused_tile(sizes, itemsize):
     sizes : sequence of int
         Units of each layer, features and outputs included.
     itemsize : int
-        Bytes of a number.
+        Bytes of a scalar.
 
     Returns
     -------
     Tile or None
         None if they do not fit.
     """
-    units = sum(units_by_turns(sizes))
+    units = sum(fused_buffer_units(sizes))
     for shape in _FUSED_SIMULATED if _is_simulated() else _FUSED_TILES:
-        tile = Tile(*shape, few=NEVER_FEW)
-        if (tile.buffer + tile.width * units) * itemsize <= _SHARED_BYTES:
+        tile = Tile(*shape, split_threshold=NEVER_SPLIT)
+        if (tile.smem_size + tile.width * units) * itemsize <= _SHARED_BYTES:
             return tile
     return None
 
 
 def gradient_items(work, tile):
-    """Tiles of the gradients of all layers, or what stands for them."""
-    items = [tile.number_for(fan_in, fan_out) for fan_in, fan_out in work.shapes]
-    if work.sparse:
-        items[0] = -(-work.shapes[0][0] // SPARSE_FEATURES)
-    return items
+    """Work items of each layer's weight gradient: tiles, or groups of sparse features.
+
+    An item stores one partial sum of squares per warp.
+    """
+    items = [tile.n_tiles(fan_in, fan_out) for fan_in, fan_out in work.shapes]
+    return _with_sparse_items(items, work)
 
 
 def weight_items(work, size):
-    """Parts of so many weights of all layers, or what stands for them."""
+    """As `gradient_items`, where an item is a run of `size` weights."""
     items = [-(-fan_in * fan_out // size) for fan_in, fan_out in work.shapes]
+    return _with_sparse_items(items, work)
+
+
+def _with_sparse_items(items, work):
     if work.sparse:
         items[0] = -(-work.shapes[0][0] // SPARSE_FEATURES)
     return items
 
 
 def blocks_for(items, n_processors):
-    """Blocks of a kernel whose blocks do not wait for each other."""
-    return max(1, min(items, _BLOCKS_EACH * n_processors))
+    """Blocks of a kernel without a grid barrier."""
+    return max(1, min(items, _BLOCKS_PER_PROCESSOR * n_processors))
 
 
 def choose_blocks(work, tile, n_processors):
-    """Blocks of a cooperative grid: one a multiprocessor, if there is work for all.
+    """Blocks of a cooperative grid: one per multiprocessor, if there is work for all.
 
-    One fits whatever registers the kernel takes; idle blocks would cost time where the
-    grid meets.
+    One block fits whatever registers the kernel uses. Idle blocks would make the grid
+    barrier slower.
     """
     width = lanes_of(tile.threads)
-    phases = [tile.number_for(rows, columns) for rows, columns, _ in work.products]
-    own = zip(gradient_items(work, tile), work.shapes, strict=True)
-    phases += [items + -(-fan_out // width) for items, (_, fan_out) in own]
+    phases = [tile.n_tiles(rows, columns) for rows, columns, _ in work.products]
+    weights = zip(gradient_items(work, tile), work.shapes, strict=True)
+    phases += [items + -(-fan_out // width) for items, (_, fan_out) in weights]
     if work.sparse:
-        phases.append(work.rows)
+        phases.append(work.batch_size)
     return max(1, min(n_processors, max(phases)))

@@ -1,14 +1,21 @@
-"""Predictions on a device: rows by the chunk, through the whole network at once."""
+"""Predictions on a device: chunks of rows through the whole network at once.
+
+One of two kernels predicts (see `kernels.predict`): the fused one for narrow networks,
+the one that works layer by layer for wide ones. Both take the same arguments and
+predict the same bits; they differ in where the layers' outputs are.
+"""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
-from skmlp.backends.cuda import plan, prediction_plan
-from skmlp.backends.cuda.binding import extras_of, n_processors, net_of, spec_of
+from skmlp.backends.cuda import plan
+from skmlp.backends.cuda.binding import n_processors, net_of, reg_of, spec_of
 from skmlp.backends.cuda.kernels import predict
-from skmlp.backends.cuda.kernels.structs import Data, Room
+from skmlp.backends.cuda.kernels.spec import Spec
+from skmlp.backends.cuda.kernels.structs import TrainContext, TrainingData, Workspace
 from skmlp.backends.cuda.runtime.launch import configured
 from skmlp.backends.cuda.runtime.memory import (
     allocate,
@@ -17,25 +24,106 @@ from skmlp.backends.cuda.runtime.memory import (
     upload,
     vector_of,
 )
-from skmlp.backends.cuda.workspace import warps_of
+from skmlp.backends.cuda.workspace import forward_workspace, warps_of
 from skmlp.network import Network, fold_batch_norm
 from skmlp.rules.activations import activation_rule
 
-# Of the outputs of all layers for a chunk of rows, wherever they are kept: that also
-# bounds the time of a launch.
+# Of the outputs of all layers for a chunk of rows, in whichever memory they are; this
+# also bounds the time of a launch.
 _CHUNK_BYTES = 1 << 27
+# Of X on the device at a time.
+_UPLOAD_BYTES = 1 << 29
 
 
 def data_of(x, dtype):
     """X on the device, for kernels that need no targets."""
-    nothing = upload(np.zeros(0, dtype=np.int64))
-    none = upload(np.zeros(0, dtype=dtype))
-    if sparse.issparse(x):
-        indices, indptr = (
-            upload(part.astype(np.int64)) for part in (x.indices, x.indptr)
-        )
-        return Data(upload(x.data), indices, indptr, none, none, nothing)
-    return Data(vector_of(x), nothing, nothing, none, none, nothing)
+    no_integers = upload(np.zeros(0, dtype=np.int64))
+    no_floats = upload(np.zeros(0, dtype=dtype))
+    data = TrainingData(
+        x=no_floats,
+        indices=no_integers,
+        indptr=no_integers,
+        targets=no_floats,
+        sample_weight=no_floats,
+        row_ids=no_integers,
+    )
+    if not sparse.issparse(x):
+        return data._replace(x=vector_of(x))
+    indices, indptr = (upload(part.astype(np.int64)) for part in (x.indices, x.indptr))
+    return data._replace(x=upload(x.data), indices=indices, indptr=indptr)
+
+
+class PredictionLaunch(NamedTuple):
+    """A launch of one of the two kernels, but for the data.
+
+    Attributes
+    ----------
+    kernel : compiled kernel
+    spec : Spec
+    blocks : int
+    shared_bytes : int
+        Dynamic shared memory of a block.
+    ws : Workspace
+    """
+
+    kernel: object
+    spec: Spec
+    blocks: int
+    shared_bytes: int
+    ws: Workspace
+
+
+def choose_launch(network, row, dtype, n_rows, features_are_sparse):
+    """The launch for at most `n_rows` rows.
+
+    Parameters
+    ----------
+    network : Network
+    row : skmlp.rules.activations.Activation
+        Of the outputs.
+    dtype : numpy dtype
+    n_rows : int
+    features_are_sparse : bool
+
+    Returns
+    -------
+    PredictionLaunch
+    """
+    fused_tile = plan.choose_fused_tile(network.sizes, dtype.itemsize)
+    tile = fused_tile or plan.choose_tile(plan.NEVER_SPLIT)
+    spec = spec_of(network, dtype, tile, sparse=features_are_sparse, forward_only=True)
+    make = _by_layers if fused_tile is None else _fused
+    return make(network, spec, row, n_rows)
+
+
+def _by_layers(network, spec, row, n_rows):
+    """All rows through one layer after the other, with outputs in global memory."""
+    work = plan.Work(n_rows, network.shapes, spec.sparse)
+    ends = np.cumsum([0, 0, *(n_rows * units for units in network.sizes[1:])])
+    outputs = allocate(ends[-1], spec.dtype)
+    return PredictionLaunch(
+        kernel=predict.predicting(spec, row),
+        spec=spec,
+        blocks=plan.choose_blocks(work, spec.tile, n_processors()),
+        shared_bytes=0,
+        ws=forward_workspace(ends[:-1], outputs, n_rows),
+    )
+
+
+def _fused(network, spec, row, n_rows):
+    """A tile of rows through all layers, with outputs in shared memory."""
+    tile_rows = spec.tile.width
+    odd, even = plan.fused_buffer_units(network.sizes)
+    offsets = np.zeros(len(network.sizes))
+    offsets[2::2] = tile_rows * odd
+    no_outputs = upload(np.zeros(0, dtype=spec.dtype))
+    return PredictionLaunch(
+        kernel=predict.predicting_fused(spec, row),
+        spec=spec,
+        blocks=plan.blocks_for(-(-n_rows // tile_rows), n_processors()),
+        shared_bytes=tile_rows * (odd + even) * spec.dtype.itemsize,
+        ws=forward_workspace(offsets, no_outputs, tile_rows),
+    )
 
 
 class Predictor:
@@ -45,7 +133,8 @@ class Predictor:
     ----------
     network : Network
     parameters : ndarray or device array
-        The device array of a network without statistics of minibatches to fold.
+        A device array only of a network without batch normalization, which is folded
+        on the host.
     activation : str
         Name of the output activation.
     """
@@ -55,75 +144,78 @@ class Predictor:
             network, parameters = fold_batch_norm(network, parameters)
             parameters = upload(parameters)
         self._network = network
-        self._parameters = parameters
+        self._params = parameters
         self._row = activation_rule(activation)
         self._dtype = np.dtype(parameters.dtype)
         self._net = net_of(network, self._dtype)
-        self._extras = extras_of(None, self._dtype)
+        self._reg = reg_of(None, self._dtype)
 
-    def predict(self, data, order, features_are_sparse):
+    def predict(self, data, row_ids, features_are_sparse):
         """Outputs of some rows of data on the device."""
-        return self._predict(data, order, features_are_sparse, looks=False)[0]
+        return self._predict(data, row_ids, features_are_sparse, checks_x=False)[0]
 
     def predict_all(self, data, n_rows):
         """Outputs of all rows of a dense X on the device, and the sum of that X."""
-        return self._predict(data, np.arange(n_rows), False, looks=True)
+        return self._predict(data, np.arange(n_rows), False, checks_x=True)
 
-    def _predict(self, data, order, features_are_sparse, looks):
-        """Outputs, and the sum of the rows' X if they are looked at, being in order."""
+    def _predict(self, data, row_ids, features_are_sparse, checks_x):
+        """Outputs, and the sum of X if `checks_x`, for which rows must be in order."""
         network, dtype = self._network, self._dtype
-        width = sum(network.sizes[1:]) * dtype.itemsize
-        chunk = max(1, min(len(order), _CHUNK_BYTES // width))
-        way = prediction_plan.choose(
-            network, self._row, dtype, chunk, features_are_sparse
-        )
-        columns, looked_at = network.sizes[-1], network.sizes[0] if looks else 0
+        row_bytes = sum(network.sizes[1:]) * dtype.itemsize
+        chunk = max(1, min(len(row_ids), _CHUNK_BYTES // row_bytes))
+        launch = choose_launch(network, self._row, dtype, chunk, features_are_sparse)
+        columns, checked = network.sizes[-1], network.sizes[0] if checks_x else 0
         out = allocate(chunk * columns, dtype)
-        sums = upload(np.zeros(way.blocks * warps_of(way.spec), dtype=dtype))
-        threads, shared_bytes = way.spec.tile.threads, way.shared_bytes
-        found = np.empty((len(order), columns), dtype=dtype)
-        for first in range(0, len(order), chunk):
-            part = order[first : first + chunk]
-            last = first + len(part)
-            some = data._replace(order=upload(part))
-            configured(way.kernel, way.blocks, threads, shared_bytes=shared_bytes)(
-                *(self._net, some, way.room, self._extras, self._parameters),
-                *(len(part), out),
-                *(data.x[first * looked_at : last * looked_at], sums),
+        sums = upload(np.zeros(launch.blocks * warps_of(launch.spec), dtype=dtype))
+        kernel = configured(
+            launch.kernel,
+            launch.blocks,
+            launch.spec.tile.threads,
+            shared_bytes=launch.shared_bytes,
+        )
+        outputs = np.empty((len(row_ids), columns), dtype=dtype)
+        for first in range(0, len(row_ids), chunk):
+            ids = row_ids[first : first + chunk]
+            last = first + len(ids)
+            ctx = TrainContext(
+                net=self._net,
+                data=data._replace(row_ids=upload(ids)),
+                ws=launch.ws,
+                reg=self._reg,
+                params=self._params,
             )
-            here = found[first:last]
-            here[:] = download(out[: len(part) * columns]).reshape(here.shape)
+            kernel(ctx, len(ids), out, data.x[first * checked : last * checked], sums)
+            part = outputs[first:last]
+            part[:] = download(out[: len(ids) * columns]).reshape(part.shape)
         with np.errstate(invalid="ignore"):  # of infinities of both signs
-            return found, float(download(sums).sum(dtype=np.float64))
+            return outputs, float(download(sums).sum(dtype=np.float64))
 
 
 def outputs(network, parameters, x, activation):
     """Predictions for all rows of X, and whether the sum of a dense X is finite.
 
-    Rows that do not fit the device go through it a part at a time.
+    Of an X that is not on the device, `_UPLOAD_BYTES` go there at a time.
     """
     predictor = Predictor(network, parameters, activation)
     if is_there(x):
-        found, total = predictor.predict_all(data_of(x, parameters.dtype), x.shape[0])
-        return found, math.isfinite(total)
+        data = data_of(x, parameters.dtype)
+        predictions, total = predictor.predict_all(data, x.shape[0])
+        return predictions, math.isfinite(total)
     is_sparse = sparse.issparse(x)
-    found = np.empty((x.shape[0], network.sizes[-1]), dtype=parameters.dtype)
+    predictions = np.empty((x.shape[0], network.sizes[-1]), dtype=parameters.dtype)
     total = 0.0
-    step = max(1, _UPLOAD_BYTES // max(1, _row_bytes(x)))
-    for first in range(0, x.shape[0], step):
-        part = x[first : first + step]
-        here = slice(first, first + part.shape[0])
+    n_rows = max(1, _UPLOAD_BYTES // max(1, _row_bytes(x)))
+    for first in range(0, x.shape[0], n_rows):
+        part = x[first : first + n_rows]
+        rows = slice(first, first + part.shape[0])
         data = data_of(part, parameters.dtype)
         if is_sparse:
-            found[here] = predictor.predict(data, np.arange(part.shape[0]), True)
+            row_ids = np.arange(part.shape[0])
+            predictions[rows] = predictor.predict(data, row_ids, True)
         else:
-            found[here], some = predictor.predict_all(data, part.shape[0])
-            total += some
-    return found, math.isfinite(total)
-
-
-# Of X on the device at a time.
-_UPLOAD_BYTES = 1 << 29
+            predictions[rows], part_sum = predictor.predict_all(data, part.shape[0])
+            total += part_sum
+    return predictions, math.isfinite(total)
 
 
 def _row_bytes(x):
@@ -135,32 +227,43 @@ def _row_bytes(x):
 
 def evaluate(network, raw, targets, weights):
     """Mean loss of raw outputs, and the predictions that they stand for."""
-    n, columns = raw.shape
+    n_rows, columns = raw.shape
     dtype = raw.dtype
+    # A network of one layer, whose product is the raw outputs and whose biases are 0.
     single = Network(
-        (1, columns), (), network.loss, network.output, network.loss_parameters
+        sizes=(1, columns),
+        activations=(),
+        loss=network.loss,
+        output=network.output,
+        loss_parameters=network.loss_parameters,
     )
-    tile = plan.choose_tile(plan.NEVER_FEW)
+    tile = plan.choose_tile(plan.NEVER_SPLIT)
     spec = spec_of(single, dtype, tile)
-    none = upload(np.zeros(0, dtype=dtype))
-    nothing = upload(np.zeros(0, dtype=np.int64))
-    given = none if weights is None else upload(weights)
-    data = Data(
-        *(none, nothing, nothing, upload(targets), given),
-        upload(np.arange(n)),
+    no_x = np.zeros((0, 1), dtype=dtype)
+    sample_weight = np.zeros(0, dtype=dtype) if weights is None else weights
+    losses = allocate(n_rows, dtype)
+    ctx = TrainContext(
+        net=net_of(single, dtype),
+        data=data_of(no_x, dtype)._replace(
+            targets=upload(targets),
+            sample_weight=upload(sample_weight),
+            row_ids=upload(np.arange(n_rows)),
+        ),
+        ws=forward_workspace(
+            np.zeros(2),
+            upload(raw),
+            n_rows,
+            deltas=allocate(n_rows * columns, dtype),
+            losses=losses,
+        ),
+        reg=reg_of(None, dtype),
+        params=upload(np.zeros(2 * columns, dtype=dtype)),
     )
-    losses = allocate(n, dtype)
-    at = upload(np.zeros(2, dtype=np.int64))
-    room = Room(
-        *(at, upload(raw), allocate(n * columns, dtype), none, none, none, none),
-        *(none, losses, none, none, 0, n),
-    )
-    out = allocate(n * columns, dtype)
+    out = allocate(n_rows * columns, dtype)
     kernel = predict.evaluating(spec, activation_rule(network.output))
-    parameters = upload(np.zeros(2 * columns, dtype=dtype))
-    blocks = max(1, min(n_processors(), n // tile.threads + 1))
-    net = net_of(single, dtype)
-    configured(kernel, blocks, tile.threads)(net, data, room, parameters, n, out)
-    total = download(losses)[:n].sum(dtype=np.float64)
-    by = n if weights is None else weights.sum(dtype=np.float64)
-    return float(total / by), download(out)[: n * columns].reshape(raw.shape)
+    blocks = max(1, min(n_processors(), n_rows // tile.threads + 1))
+    configured(kernel, blocks, tile.threads)(ctx, n_rows, out)
+    total = download(losses)[:n_rows].sum(dtype=np.float64)
+    divisor = n_rows if weights is None else weights.sum(dtype=np.float64)
+    predictions = download(out)[: n_rows * columns].reshape(raw.shape)
+    return float(total / divisor), predictions

@@ -1,21 +1,30 @@
-"""What stays on the device for a fit, and the room in which its batches are worked on.
+"""The workspace: device buffers that a fit allocates once and reuses for every batch.
 
-Both programs that train, `spanwise` and `stepwise`, work in the same room; they differ
-in the launches that they need.
+Both training programs, `persistent` and `per_op`, work in the same buffers; they differ
+in their launches.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from skmlp.backends.cuda.kernels.reductions import lanes_of
-from skmlp.backends.cuda.kernels.structs import Data, Extras, Net, Room, Step
-from skmlp.backends.cuda.runtime.memory import Arena, download
+from skmlp.backends.cuda.kernels.structs import (
+    BatchRangeSizes,
+    NetDesc,
+    RegularizationDesc,
+    TrainContext,
+    TrainingData,
+    UpdateParams,
+    Workspace,
+)
+from skmlp.backends.cuda.runtime.memory import Arena, download, upload
 from skmlp.network import Network, layout
+from skmlp.rules.optimizers import N_COEFFICIENTS
 
-# Batches of a span at most, and numbers that it keeps of them: memory for the sums.
-_MOST_BATCHES = 8192
-_MOST_PARTIALS = 1 << 22
+# Limits of a batch range: its batches, and partial sums stored for them.
+_MAX_BATCHES = 8192
+_MAX_PARTIALS = 1 << 22
 
 
 class Fit(NamedTuple):
@@ -24,178 +33,258 @@ class Fit(NamedTuple):
     Attributes
     ----------
     network : Network
-    net : Net
-    data : Data
-    extras : Extras
+    net : NetDesc
+    data : TrainingData
+    reg : RegularizationDesc
     n_rows : int
-        Rows that are trained on.
-    span_rows : int
-        Rows that a span of several epochs may have.
+        Number of training rows.
+    max_range_rows : int
+        Most rows of a batch range of several epochs.
     alpha : float
         L2 penalty.
-    weight : float
-        One over the mean weight of those rows.
+    inv_mean_weight : float
+        One over the mean sample weight of the training rows.
     """
 
     network: Network
-    net: Net
-    data: Data
-    extras: Extras
+    net: NetDesc
+    data: TrainingData
+    reg: RegularizationDesc
     n_rows: int
-    span_rows: int
+    max_range_rows: int
     alpha: float
-    weight: float
+    inv_mean_weight: float
 
 
-class Vectors(NamedTuple):
-    """What is trained, and by what.
+class TrainState(NamedTuple):
+    """What training changes, and the optimizer's hyperparameters.
 
     Attributes
     ----------
-    parameters, slots : device array
-    hyper : ndarray of 3
-        The optimizer's hyperparameters.
+    params, slots : device array
+    hyper : ndarray of N_COEFFICIENTS
     """
 
-    parameters: object
+    params: object
     slots: object
     hyper: np.ndarray
 
 
-class Span(NamedTuple):
-    """Batches one after the other, of a part of an epoch or of several whole ones.
+class BatchRange(NamedTuple):
+    """Consecutive batches: of a part of an epoch, or of several whole epochs.
 
     Attributes
     ----------
-    rows : ndarray of int64
-        Numbers of the rows.
-    rates : ndarray of shape (n_batches, 4)
-        Share by which weights shrink, and the optimizer's coefficients.
-    first_step : int
-        Number of the first batch's step in the training.
+    row_ids : ndarray of int64
+        The rows, one batch after the other.
+    rates : ndarray of shape (n_batches, 1 + N_COEFFICIENTS)
+        The fraction by which weights shrink, and the optimizer's coefficients.
+    first_step_index : int
+        Index of the first batch's step in the training.
     epoch_rows : int
-        Rows of an epoch, of whose batches the last may have fewer than the others.
+        Rows of an epoch, whose last batch may have fewer than the others.
     """
 
-    rows: np.ndarray
+    row_ids: np.ndarray
     rates: np.ndarray
-    first_step: int
+    first_step_index: int
     epoch_rows: int
 
 
+class LoadedRange(NamedTuple):
+    """The arguments of a launch on a batch range, and its results after the launch.
+
+    Attributes
+    ----------
+    ctx : TrainContext
+    update : UpdateParams
+    sizes : BatchRangeSizes
+    result : device array
+        Loss and sum of the squares of the weights, by batch.
+    """
+
+    ctx: TrainContext
+    update: UpdateParams
+    sizes: BatchRangeSizes
+    result: Any
+
+    def download_result(self):
+        """Each batch's loss and sum of the squares of its weights.
+
+        Returns
+        -------
+        list of list of 2 float
+        """
+        result = download(self.result[: 2 * self.sizes.n_batches])
+        return result.astype(np.float64).reshape(-1, 2).tolist()
+
+
 def warps_of(spec):
-    """Warps of a block, each of which keeps sums of its own."""
+    """Warps of a block, each of which stores its own partial sums."""
     return spec.tile.threads // lanes_of(spec.tile.threads)
 
 
-class Memory:
-    """Working memory for batches of one size.
+def forward_workspace(offsets, outputs, batch_size, **others):
+    """A `Workspace` for kernels without a backward pass.
+
+    Parameters
+    ----------
+    offsets : ndarray
+    outputs : device array
+    batch_size : int
+    **others : device array
+        By name; all other buffers are empty.
+    """
+    empty = upload(np.zeros(0, dtype=outputs.dtype))
+    buffers = dict.fromkeys(Workspace._fields, empty)
+    buffers |= {
+        "offsets": upload(np.asarray(offsets, dtype=np.int64)),
+        "outputs": outputs,
+        "n_partials": 0,
+        "batch_size": batch_size,
+    }
+    return Workspace(**(buffers | others))
+
+
+class BatchBuffers:
+    """The workspace for batches of one size, and the arrays of a batch range.
+
+    To work on a batch range, `load` it, launch with what that returns, then call
+    `LoadedRange.download_result`. Loading overwrites the range before, in the same
+    arrays: a captured CUDA graph stays valid as long as `TrainState` has its arrays.
 
     Parameters
     ----------
     fit : Fit
     spec : Spec
-    rows : int
-        Of a batch.
+    batch_size : int
     n_items : int
-        Parts of the weights that a block has to itself.
+        Parts of the weights of which one block stores the partial sums.
 
     Attributes
     ----------
-    room : Room
-    floats, integers : Arena
-    most_batches : int
-        Of a span.
+    ws : Workspace
+    ones : device array
+        As many ones as a batch has rows.
+    cursor : device array
+        See `structs.CURSOR_BATCH`; `load` sets it to the first batch.
+    max_batches : int
+        Most batches of a range.
 
     Raises
     ------
     MemoryError
     """
 
-    def __init__(self, fit, spec, rows, n_items):
+    def __init__(self, fit, spec, batch_size, n_items):
         self._dtype = spec.dtype
         n_partials = (n_items + 1) * warps_of(spec)
-        n_batches = -(-fit.n_rows // rows)
+        n_batches = -(-fit.n_rows // batch_size)
         if spec.optimizer is not None:
-            n_batches = max(n_batches, fit.span_rows // rows)
-        self.most_batches = max(
-            1, min(n_batches, _MOST_BATCHES, _MOST_PARTIALS // n_partials)
+            n_batches = max(n_batches, fit.max_range_rows // batch_size)
+        self.max_batches = max(
+            1, min(n_batches, _MAX_BATCHES, _MAX_PARTIALS // n_partials)
         )
         sizes = list(fit.network.sizes)
-        if not spec.loaded:
-            sizes[0] = 0  # rows of X are read where they lie
-        ends = np.cumsum([0] + [rows * units for units in sizes])
-        numbers = self._numbers(fit, spec, rows, n_partials)
-        room = {"outputs": ends[-1], "deltas": ends[-1]}
-        room["inputs"] = ends[-1] if spec.keeps else 0
-        room["normed"] = ends[-1] if spec.normalization is not None else 0
-        self.floats = Arena(spec.dtype, room | numbers)
-        integers = {"at": len(sizes), "order": self.most_batches * rows, "cursor": 3}
-        self.integers = Arena(np.dtype(np.int64), integers)
-        self._n_batches = 0
-        arrays = {name: self.floats[name] for name in Room._fields[1:-2]}
-        at = self.integers.put("at", ends[:-1].astype(np.int64))
-        self.room = Room(at=at, **arrays, n_partials=n_partials, batch=rows)
-        self.floats.put("norms", np.zeros(n_partials, dtype=spec.dtype))
-        self.floats.put("ones", np.ones(rows, dtype=spec.dtype))
-        self.clear_gradient()
-
-    def _numbers(self, fit, spec, rows, n_partials):
-        """Lengths of what is not a layer's rows."""
-        network, most = fit.network, self.most_batches
-        hidden = sum(network.sizes[1:-1])
-        normalizes = spec.normalization is not None
-        return {
-            "factors": (hidden + rows * len(network.sizes)) if normalizes else 0,
-            "sums": 2 * hidden if normalizes else 0,
-            "gradient": layout(network).size,
-            "losses": most * rows,
-            "squares": most * n_partials,
-            "norms": n_partials,
-            "rates": 4 * most,
-            "hyper": 3,
-            "result": 2 * most,
-            "ones": rows,
+        if not spec.copies_x:
+            sizes[0] = 0  # rows of X are read in place
+        ends = np.cumsum([0] + [batch_size * units for units in sizes])
+        workspace = _workspace_sizes(fit.network, spec, batch_size, ends[-1])
+        workspace["losses"] = self.max_batches * batch_size
+        workspace["weight_sq_sums"] = self.max_batches * n_partials
+        workspace["grad_sq_sums"] = n_partials
+        of_range = {
+            "weight_decays": self.max_batches,
+            "coefficients": N_COEFFICIENTS * self.max_batches,
+            "hyper": N_COEFFICIENTS,
+            "result": 2 * self.max_batches,
+            "ones": batch_size,
         }
+        self._floats = Arena(spec.dtype, workspace | of_range)
+        integers = {
+            "offsets": len(sizes),
+            "row_ids": self.max_batches * batch_size,
+            "cursor": 3,
+        }
+        self._integers = Arena(np.dtype(np.int64), integers)
+        self.ws = Workspace(
+            offsets=self._integers.put("offsets", ends[:-1].astype(np.int64)),
+            **{name: self._floats[name] for name in workspace},
+            n_partials=n_partials,
+            batch_size=batch_size,
+        )
+        self._floats.put("grad_sq_sums", np.zeros(n_partials, dtype=spec.dtype))
+        self.ones = self._floats.put("ones", np.ones(batch_size, dtype=spec.dtype))
+        self.cursor = self._integers["cursor"]
+        self.clear_gradient()
 
     def clear_gradient(self):
         """Set the gradient to zero."""
-        gradient = self.floats["gradient"]
-        gradient.copy_to_device(np.zeros(gradient.shape[0], dtype=self._dtype))
+        zeros = np.zeros(self.ws.gradient.shape[0], dtype=self._dtype)
+        self.ws.gradient.copy_to_device(zeros)
 
-    def put(self, span):
-        """Copy what a span is to the device; returns its rows there."""
-        self._n_batches = len(span.rates)
-        self.floats.put("rates", span.rates.astype(self._dtype))
-        cursor = np.array([0, span.epoch_rows, span.first_step], dtype=np.int64)
-        self.integers.put("cursor", cursor)
-        return self.integers.put("order", span.rows)
+    def load(self, fit, state, batches, inv_mean_weight):
+        """Copy a batch range to the device, for a launch.
 
-    def step(self, fit, vectors, weight):
-        """The optimizer for kernels, rows weighing `weight`."""
-        kind = self._dtype.type
-        self.floats.put("hyper", vectors.hyper)
-        return Step(
-            vectors.slots,
-            self.floats["rates"],
-            self.floats["hyper"],
-            kind(fit.alpha * fit.weight),
-            kind(weight),
-        )
-
-    def sizes(self, fit, span):
-        """A span's numbers for kernels (see `epoch.training`)."""
-        return (
-            *(self.room.batch, len(span.rates), span.first_step),
-            *(layout(fit.network).n_trained, span.epoch_rows),
-        )
-
-    def results(self):
-        """Each batch's loss and sum of the squares of its weights, of the last span.
+        Parameters
+        ----------
+        fit : Fit
+        state : TrainState
+        batches : BatchRange
+            Of at most `max_batches`.
+        inv_mean_weight : float
+            `UpdateParams.inv_mean_weight`.
 
         Returns
         -------
-        list of list of 2 float
+        LoadedRange
+            Good until the next call.
         """
-        found = download(self.floats["result"][: 2 * self._n_batches])
-        return found.astype(np.float64).reshape(-1, 2).tolist()
+        scalar, floats = self._dtype.type, self._floats
+        rates = batches.rates.astype(self._dtype)
+        floats.put("weight_decays", rates[:, 0])
+        floats.put("coefficients", rates[:, 1:])
+        floats.put("hyper", state.hyper)
+        sizes = BatchRangeSizes(
+            n_batches=len(rates),
+            epoch_rows=batches.epoch_rows,
+            first_step_index=batches.first_step_index,
+        )
+        cursor = [0, sizes.epoch_rows, sizes.first_step_index]
+        self._integers.put("cursor", np.array(cursor, dtype=np.int64))
+        self._integers.put("row_ids", batches.row_ids)
+        ctx = TrainContext(
+            net=fit.net,
+            data=fit.data._replace(row_ids=self._integers["row_ids"]),
+            ws=self.ws,
+            reg=fit.reg,
+            params=state.params,
+        )
+        update = UpdateParams(
+            slots=state.slots,
+            weight_decays=floats["weight_decays"],
+            coefficients=floats["coefficients"],
+            hyper=floats["hyper"],
+            l2=scalar(fit.alpha * fit.inv_mean_weight),
+            inv_mean_weight=scalar(inv_mean_weight),
+        )
+        return LoadedRange(ctx=ctx, update=update, sizes=sizes, result=floats["result"])
+
+
+def _workspace_sizes(network, spec, batch_size, layer_size):
+    """Elements of the buffers whose sizes do not depend on the batch range.
+
+    `layer_size` is that of all layers' rows.
+    """
+    hidden = sum(network.sizes[1:-1])
+    normalizes = spec.normalization is not None
+    per_row = batch_size * len(network.sizes)
+    return {
+        "outputs": layer_size,
+        "deltas": layer_size,
+        "preactivations": layer_size if spec.stores_preactivation else 0,
+        "normalized": layer_size if normalizes else 0,
+        "inv_std": hidden + per_row if normalizes else 0,
+        "norm_grad_sums": 2 * hidden if normalizes else 0,
+        "gradient": layout(network).size,
+    }

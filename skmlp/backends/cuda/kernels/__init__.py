@@ -2,13 +2,12 @@
 
 - `structs`: the structs that kernels take
 - `spec`: what a kernel is compiled for
-- `train`: the persistent kernel that trains on many minibatches in one launch
-- `ops`: one kernel per operation, launched from a CUDA graph
-- `predict`, `predict_fused`: prediction layer by layer, and a block's rows through all
-  layers in shared memory
+- `train`: the persistent kernels, which work on many minibatches in one launch
+- `ops`: one kernel per operation, to be captured in a CUDA graph
+- `predict`: predictions, layer by layer or fused in shared memory; losses of outputs
 - `passes`: forward and backward pass of a batch
 - `forward`, `backward`, `losses`, `normalization`, `clipping`: the phases of a step
 - `elementwise`: activations, dropout and optimizer updates by element
-- `gemm`: tiled matrix products in shared memory
-- `reductions`: sums over warps, blocks and the grid, and their barriers
+- `gemm`, `tile`: tiled matrix products in shared memory, and how they are cut
+- `reductions`: sums over warps, blocks and the grid; block groups and their barriers
 """

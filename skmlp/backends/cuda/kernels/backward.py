@@ -1,267 +1,287 @@
-"""The way back: deltas of the hidden layers, gradients, and the optimizer's step.
+"""Phases of the backward pass: deltas, gradients, and the optimizer's update.
 
-A tile of the gradient is followed by the step on its weights at once, unless the whole
-gradient has to be known first. Partial sums of squares, for the penalty in the loss and
-for the gradient's norm, are a number a warp, added up later in an order of their own.
+The epilogue of a gradient's tile updates its weights at once, unless gradient clipping
+has to know the whole gradient first. Partial sums of squares, for the penalty in the
+loss and for the gradient's norm, are stored once a warp and added up later in the order
+of their index.
 """
 
 import numpy as np
 from numba import cuda
 
-from skmlp.backends.cuda.kernels import elementwise, gemm, reductions
+from skmlp.backends.cuda.kernels import elementwise, gemm, reductions, tile
 from skmlp.backends.cuda.runtime.jit import device, scalar_type
+
+# Features of a sparse X whose weights one block works on at a time.
+SPARSE_FEATURES = 32
 
 
 def hidden_deltas(spec):
-    """Deltas of a layer from those of the next, `layer`."""
-    multiply, total = gemm.product(spec.tile, spec.dtype), gemm.sum_of(spec.tile)
-    count, corner_of_item = gemm.count_of(spec.tile), gemm.corner_of(spec.tile)
-    halvings_of, own_of_thread = gemm.halvings_of(spec.tile), gemm.own_of(spec.tile)
+    """Deltas of the layer below `layer`, from those of that layer."""
+    multiply = gemm.matmul_tile(spec.tile, spec.dtype)
+    n_tiles_of_result = tile.n_tiles_of(spec.tile)
+    origin_of_item = tile.tile_origin_of(spec.tile)
+    split_level_of_result = tile.split_level_of(spec.tile)
+    output_slice_of_thread = tile.output_slice_of(spec.tile)
+    sum_k_slices = tile.sum_k_slices_of(spec.tile)
     back = elementwise.back_through(spec)
 
-    def compute(team, net, room, extras, batch, parameters, layer, strips):
+    def compute(group, ctx, batch, layer, smem):
+        net, ws, any_ids = ctx.net, ctx.ws, ctx.ws.offsets
         fan_in, fan_out = net.sizes[layer], net.sizes[layer + 1]
-        sizes = (batch.n, fan_in, fan_out)
-        deltas = gemm.matrix(room.deltas, room.at[layer + 1], fan_out, room.at)
-        weights = gemm.matrix(parameters, net.weights[layer], fan_out, room.at)
-        halvings = halvings_of(batch.n, fan_in)
-        for item in range(team[0], count(batch.n, fan_in, halvings), team[1]):
-            corner = corner_of_item(item, fan_in, halvings)
-            multiply(strips, corner, sizes, (deltas, weights), halvings)
-            own = own_of_thread(corner, batch.n, fan_in, halvings)
-            first, column, last, apart = own
-            for row in range(first, last, apart):
-                delta = total(strips, row - corner[0], halvings)
-                place = room.at[layer] + row * fan_in + column
-                room.deltas[np.uint64(place)] = back(
-                    *(net, room, extras, batch, layer - 1),
-                    *((row, column), delta),
-                )
+        sizes = (batch.n_rows, fan_in, fan_out)
+        deltas = gemm.by_rows(ws.deltas, ws.offsets[layer + 1], fan_out, any_ids)
+        first_weight = net.weight_offsets[layer]
+        weights = gemm.by_rows(ctx.params, first_weight, fan_out, any_ids)
+        split_level = split_level_of_result(batch.n_rows, fan_in)
+        n_tiles = n_tiles_of_result(batch.n_rows, fan_in, split_level)
+        for item in range(group.block_id, n_tiles, group.n_blocks):
+            origin = origin_of_item(item, fan_in, split_level)
+            multiply(smem, origin, sizes, (deltas, weights), split_level)
+            out = output_slice_of_thread(origin, batch.n_rows, fan_in, split_level)
+            for row in range(out.first_row, out.end_row, out.row_stride):
+                delta = sum_k_slices(smem, row - origin.row, split_level)
+                offset = np.uint64(ws.offsets[layer] + row * fan_in + out.column)
+                delta = back(ctx, batch, layer - 1, row, out.column, delta)
+                ws.deltas[offset] = delta
 
     return device(compute)
 
 
-def finish_weight(spec):
-    """What becomes of an element of a gradient: added up, stored, or used up at once.
+def use_weight_gradient(spec):
+    """Accumulate, store or apply one element of a weight gradient.
 
-    Returns what is summed for `record`: the squares of the parameter as it was and of
-    the gradient.
+    It is accumulated without an optimizer, stored for gradient clipping, else applied
+    at once. Returns the squares that `store_sq_sums` adds up: those of the parameter
+    before the update and of the gradient.
     """
     if spec.optimizer is None:
 
-        def add(room, parameters, step, batch, place, gradient, decay):
-            room.gradient[place] += gradient
+        def accumulate(ctx, batch, update, offset, gradient, l2):
+            ctx.ws.gradient[offset] += gradient
             return gradient, gradient
 
-        return device(add)
-    if spec.limits_gradient:
+        return device(accumulate)
+    if spec.clips_gradient:
 
-        def store(room, parameters, step, batch, place, gradient, decay):
-            p = parameters[place]
-            gradient += decay * p
-            room.gradient[place] = gradient
+        def store(ctx, batch, update, offset, gradient, l2):
+            p = ctx.params[offset]
+            gradient += l2 * p
+            ctx.ws.gradient[offset] = gradient
             return p * p, gradient * gradient
 
         return device(store)
 
-    change = elementwise.update(spec)
+    update_one = elementwise.update_one(spec)
 
-    def use(room, parameters, step, batch, place, gradient, decay):
-        p = parameters[place]
-        gradient += decay * p
-        shrink = step.rates[4 * batch.number]
-        change(parameters, step, batch.number, place, gradient, shrink)
+    def apply(ctx, batch, update, offset, gradient, l2):
+        p = ctx.params[offset]
+        gradient += l2 * p
+        weight_decay = update.weight_decays[batch.range_index]
+        update_one(ctx.params, batch, update, offset, gradient, weight_decay)
         return p * p, gradient * gradient
 
-    return device(use)
+    return device(apply)
 
 
-def record(spec):
-    """Keep a warp's partial sums of squares, where there are steps to keep them for."""
+def store_sq_sums(spec):
+    """Store a warp's partial sums of squares, where there is an optimizer."""
     if spec.optimizer is None:
-        return device(lambda room, batch, item, of_parameters, of_gradient: None)
-    threads = spec.tile.threads
-    lanes, total_of = reductions.lanes_of(threads), reductions.warp_sum(threads)
+        return device(lambda ws, batch, item, weight_sq, grad_sq: None)
+    threads, clips = spec.tile.threads, spec.clips_gradient
+    lanes, warp_sum = reductions.lanes_of(threads), reductions.warp_sum(threads)
     warps = threads // lanes
-    limits = spec.limits_gradient
 
-    def keep(room, batch, item, of_parameters, of_gradient):
+    def store(ws, batch, item, weight_sq, grad_sq):
         tid = cuda.threadIdx.x
-        place = item * warps + tid // lanes
-        of_parameters = total_of(of_parameters)
-        if limits:
-            of_gradient = total_of(of_gradient)
+        partial = item * warps + tid // lanes
+        weight_sq = warp_sum(weight_sq)
+        if clips:
+            grad_sq = warp_sum(grad_sq)
         if tid % lanes == 0:
-            room.squares[batch.number * room.n_partials + place] = of_parameters
-            if limits:
-                room.norms[place] = of_gradient
+            ws.weight_sq_sums[batch.range_index * ws.n_partials + partial] = weight_sq
+            if clips:
+                ws.grad_sq_sums[partial] = grad_sq
 
-    return device(keep)
+    return device(store)
 
 
-def weight_tile(spec):
+def weight_gradient_tile(spec):
     """A tile of the gradient of a layer's weights over dense inputs."""
-    multiply, total = gemm.product(spec.tile, spec.dtype), gemm.sum_of(spec.tile)
-    reads_x = not (spec.loaded or spec.sparse)
-    corner_of_item, own_of_thread = gemm.corner_of(spec.tile), gemm.own_of(spec.tile)
-    halvings_of = gemm.halvings_of(spec.tile)
-    finish, keep = finish_weight(spec), record(spec)
+    multiply = gemm.matmul_tile(spec.tile, spec.dtype)
+    reads_x = not (spec.copies_x or spec.sparse)
+    origin_of_item = tile.tile_origin_of(spec.tile)
+    split_level_of_result = tile.split_level_of(spec.tile)
+    output_slice_of_thread = tile.output_slice_of(spec.tile)
+    sum_k_slices = tile.sum_k_slices_of(spec.tile)
+    use_gradient, store_sums = use_weight_gradient(spec), store_sq_sums(spec)
 
-    def compute(item, partial, net, data, room, batch, parameters, step, layer, strips):
+    def compute(item, partial, ctx, batch, update, layer, smem):
+        net, data, ws = ctx.net, ctx.data, ctx.ws
         fan_in, fan_out = net.sizes[layer], net.sizes[layer + 1]
-        sizes = (fan_in, fan_out, batch.n)
-        inputs = gemm.transposed(room.outputs, room.at[layer], fan_in, data.order)
+        sizes = (fan_in, fan_out, batch.n_rows)
+        inputs = gemm.by_columns(ws.outputs, ws.offsets[layer], fan_in, data.row_ids)
         if reads_x and layer == 0:
-            inputs = gemm.gathered_transposed(data.x, fan_in, data.order, batch.first)
-        deltas = gemm.transposed(room.deltas, room.at[layer + 1], fan_out, data.order)
-        halvings = halvings_of(fan_in, fan_out)
-        corner = corner_of_item(item, fan_out, halvings)
-        multiply(strips, corner, sizes, (inputs, deltas), halvings)
-        first, column, last, apart = own_of_thread(corner, fan_in, fan_out, halvings)
-        decay = step.decay / type(step.decay)(batch.n)
-        of_parameters, of_gradient = type(decay)(0), type(decay)(0)
-        for row in range(first, last, apart):
-            gradient = total(strips, row - corner[0], halvings)
-            place = np.uint64(net.weights[layer] + row * fan_out + column)
-            found = finish(room, parameters, step, batch, place, gradient, decay)
-            of_parameters += found[0]
-            of_gradient += found[1]
-        keep(room, batch, partial, of_parameters, of_gradient)
+            inputs = gemm.gathered_by_columns(data.x, fan_in, data.row_ids, batch.first)
+        first_delta = ws.offsets[layer + 1]
+        deltas = gemm.by_columns(ws.deltas, first_delta, fan_out, data.row_ids)
+        split_level = split_level_of_result(fan_in, fan_out)
+        origin = origin_of_item(item, fan_out, split_level)
+        multiply(smem, origin, sizes, (inputs, deltas), split_level)
+        out = output_slice_of_thread(origin, fan_in, fan_out, split_level)
+        l2 = update.l2 / type(update.l2)(batch.n_rows)
+        weight_sq, grad_sq = type(l2)(0), type(l2)(0)
+        for row in range(out.first_row, out.end_row, out.row_stride):
+            gradient = sum_k_slices(smem, row - origin.row, split_level)
+            offset = np.uint64(net.weight_offsets[layer] + row * fan_out + out.column)
+            squares = use_gradient(ctx, batch, update, offset, gradient, l2)
+            weight_sq += squares[0]
+            grad_sq += squares[1]
+        store_sums(ws, batch, partial, weight_sq, grad_sq)
 
     return device(compute)
 
 
-def column_sums(spec):
-    """Sums of the deltas of some columns over a batch, for all threads of a column."""
-    threads, kind = spec.tile.threads, scalar_type(spec.dtype)
+def delta_column_sums(spec):
+    """Sums of some columns of deltas over a batch, for all threads of a column."""
+    threads, scalar = spec.tile.threads, scalar_type(spec.dtype)
     width = reductions.lanes_of(threads)
     height = threads // width
-    total_of = reductions.column_sum(threads)
+    column_sum = reductions.column_sum(threads)
 
-    def compute(item, net, room, batch, layer, buffer):
-        columns = net.sizes[layer + 1]
+    def compute(item, ctx, batch, layer, smem):
+        columns, ws = ctx.net.sizes[layer + 1], ctx.ws
         column = item * width + cuda.threadIdx.x % width
-        total = kind(0)
+        total = scalar(0)
         if column < columns:
-            for i in range(cuda.threadIdx.x // width, batch.n, height):
-                total += room.deltas[room.at[layer + 1] + i * columns + column]
-        return total_of(buffer, total)
+            for i in range(cuda.threadIdx.x // width, batch.n_rows, height):
+                total += ws.deltas[ws.offsets[layer + 1] + i * columns + column]
+        return column_sum(smem, total)
 
     return device(compute)
 
 
-def use_bias(spec):
-    """What becomes of a bias's gradient: added up, stored, or used up at once."""
+def use_bias_gradient(spec):
+    """Accumulate, store or apply the gradient of a bias (see `use_weight_gradient`)."""
     if spec.optimizer is None:
 
-        def add(room, parameters, step, batch, place, gradient):
-            room.gradient[place] += gradient
+        def accumulate(ctx, batch, update, offset, gradient):
+            ctx.ws.gradient[offset] += gradient
 
-        return device(add)
-    if spec.limits_gradient:
+        return device(accumulate)
+    if spec.clips_gradient:
 
-        def store(room, parameters, step, batch, place, gradient):
-            room.gradient[place] = gradient
+        def store(ctx, batch, update, offset, gradient):
+            ctx.ws.gradient[offset] = gradient
 
         return device(store)
-    change = elementwise.update(spec)
+    update_one = elementwise.update_one(spec)
 
-    def use(room, parameters, step, batch, place, gradient):
-        shrink = type(gradient)(0)
-        change(parameters, step, batch.number, place, gradient, shrink)
+    def apply(ctx, batch, update, offset, gradient):
+        update_one(ctx.params, batch, update, offset, gradient, type(gradient)(0))
 
-    return device(use)
+    return device(apply)
 
 
-def biases(spec):
-    """Gradient of some biases of a layer, and what becomes of it.
+def bias_gradients(spec):
+    """Gradients of some biases of a layer, accumulated, stored or applied.
 
-    Those of normalized layers, and the scales, have theirs from the normalization.
+    For normalized layers the normalization has computed them, and those of the scales.
     """
     threads, trains = spec.tile.threads, spec.intercepts
     width = reductions.lanes_of(threads)
-    sums, use = column_sums(spec), use_bias(spec)
+    sums, use_gradient = delta_column_sums(spec), use_bias_gradient(spec)
     normalizes = spec.normalization is not None
 
-    def compute(item, net, room, batch, parameters, step, layer, buffer):
-        units = net.sizes[layer + 1]
+    def compute(item, ctx, batch, update, layer, smem):
+        net, norm_grad_sums = ctx.net, ctx.ws.norm_grad_sums
+        units, last = net.sizes[layer + 1], net.sizes.shape[0] - 2
         column = item * width + cuda.threadIdx.x % width
         is_first = cuda.threadIdx.x < width and column < units
-        if normalizes and layer < net.sizes.shape[0] - 2:
-            last = net.sizes.shape[0] - 2
-            unit = net.biases[layer] - net.biases[0] + column
+        if normalizes and layer < last:
+            unit = net.bias_offsets[layer] - net.bias_offsets[0] + column
+            n_hidden = net.bias_offsets[last] - net.bias_offsets[0]
             if is_first:
-                place = np.uint64(net.scales[layer] + column)
-                products = room.sums[net.biases[last] - net.biases[0] + unit]
-                use(room, parameters, step, batch, place, products)
+                offset = np.uint64(net.scale_offsets[layer] + column)
+                gradient = norm_grad_sums[n_hidden + unit]
+                use_gradient(ctx, batch, update, offset, gradient)
             if is_first and trains:
-                place = np.uint64(net.biases[layer] + column)
-                use(room, parameters, step, batch, place, room.sums[unit])
+                offset = np.uint64(net.bias_offsets[layer] + column)
+                use_gradient(ctx, batch, update, offset, norm_grad_sums[unit])
             return
-        total = sums(item, net, room, batch, layer, buffer)
+        total = sums(item, ctx, batch, layer, smem)
         if is_first and trains:
-            place = np.uint64(net.biases[layer] + column)
-            use(room, parameters, step, batch, place, total)
+            offset = np.uint64(net.bias_offsets[layer] + column)
+            use_gradient(ctx, batch, update, offset, total)
 
     return device(compute)
 
 
-def sparse_weights(spec):
-    """Gradient of the first layer's weights over sparse rows, some features at a time.
+def _add_sparse_products(spec):
+    """Add a batch's products of X and deltas to the weight gradient of some features.
 
-    A thread has a column of the weights to itself, so nothing is added by two at once.
-    Where a row's elements of these features begin is searched for by a thread a row.
+    A thread owns whole columns of the weights, so no two threads add to one element.
+    One thread a row searches for the row's first element of these features.
     """
-    threads, adds = spec.tile.threads, spec.optimizer is None
-    finish, keep = finish_weight(spec), record(spec)
+    threads = spec.tile.threads
 
-    def compute(item, partial, net, data, room, batch, parameters, step, starts):
-        features, units = net.sizes[0], net.sizes[1]
+    def compute(first, last, ctx, batch, row_starts):
+        net, data, ws = ctx.net, ctx.data, ctx.ws
+        units, tid = net.sizes[1], cuda.threadIdx.x
+        for before in range(0, batch.n_rows, threads):
+            cuda.syncthreads()
+            if before + tid < batch.n_rows:
+                row = data.row_ids[batch.first + before + tid]
+                row_starts[tid] = _lower_bound(data, row, first)
+            cuda.syncthreads()
+            for i in range(before, min(before + threads, batch.n_rows)):
+                end = data.indptr[data.row_ids[batch.first + i] + 1]
+                e = row_starts[i - before]
+                while e < end and data.indices[e] < last:
+                    start = net.weight_offsets[0] + data.indices[e] * units
+                    for column in range(tid, units, threads):
+                        delta = ws.deltas[ws.offsets[1] + i * units + column]
+                        ws.gradient[start + column] += data.x[e] * delta
+                    e += 1
+
+    return device(compute)
+
+
+def sparse_weight_gradient(spec):
+    """Gradient of the first layer's weights over sparse rows, some features a block."""
+    threads, accumulates = spec.tile.threads, spec.optimizer is None
+    add_products = _add_sparse_products(spec)
+    use_gradient, store_sums = use_weight_gradient(spec), store_sq_sums(spec)
+
+    def compute(item, partial, ctx, batch, update, row_starts):
+        net, ws = ctx.net, ctx.ws
+        features, units, tid = net.sizes[0], net.sizes[1], cuda.threadIdx.x
         first = item * SPARSE_FEATURES
         last = min(first + SPARSE_FEATURES, features)
-        tid = cuda.threadIdx.x
-        if not adds:
+        if not accumulates:
             for column in range(tid, units, threads):
                 for feature in range(first, last):
-                    room.gradient[net.weights[0] + feature * units + column] = 0
-        for before in range(0, batch.n, threads):
-            cuda.syncthreads()
-            if before + tid < batch.n:
-                row = data.order[batch.first + before + tid]
-                starts[tid] = _first_from(data, row, first)
-            cuda.syncthreads()
-            for i in range(before, min(before + threads, batch.n)):
-                end = data.indptr[data.order[batch.first + i] + 1]
-                e = starts[i - before]
-                while e < end and data.indices[e] < last:
-                    start = net.weights[0] + data.indices[e] * units
-                    for column in range(tid, units, threads):
-                        delta = room.deltas[room.at[1] + i * units + column]
-                        room.gradient[start + column] += data.x[e] * delta
-                    e += 1
-        if adds:
+                    ws.gradient[net.weight_offsets[0] + feature * units + column] = 0
+        add_products(first, last, ctx, batch, row_starts)
+        if accumulates:
             return
-        decay = step.decay / type(step.decay)(batch.n)
-        of_parameters, of_gradient = type(decay)(0), type(decay)(0)
+        l2 = update.l2 / type(update.l2)(batch.n_rows)
+        weight_sq, grad_sq = type(l2)(0), type(l2)(0)
         for column in range(tid, units, threads):
             for feature in range(first, last):
-                place = np.uint64(net.weights[0] + feature * units + column)
-                gradient = room.gradient[place]
-                found = finish(room, parameters, step, batch, place, gradient, decay)
-                of_parameters += found[0]
-                of_gradient += found[1]
-        keep(room, batch, partial, of_parameters, of_gradient)
+                offset = np.uint64(net.weight_offsets[0] + feature * units + column)
+                gradient = ws.gradient[offset]
+                squares = use_gradient(ctx, batch, update, offset, gradient, l2)
+                weight_sq += squares[0]
+                grad_sq += squares[1]
+        store_sums(ws, batch, partial, weight_sq, grad_sq)
 
     return device(compute)
-
-
-# Features of a sparse X whose weights a block has to itself at a time.
-SPARSE_FEATURES = 32
 
 
 @device
-def _first_from(data, row, feature):
-    """First element of a sparse row with that feature or a later one."""
+def _lower_bound(data, row, feature):
+    """Index of a sparse row's first element with that feature or a later one."""
     low, high = data.indptr[row], data.indptr[row + 1]
     while low < high:
         middle = (low + high) // 2
@@ -273,46 +293,37 @@ def _first_from(data, row, feature):
 
 
 def gradient(spec):
-    """Gradients of a layer's weights and biases over a batch, and what becomes of them.
+    """Gradients of a layer's weights and biases, accumulated, stored or applied.
 
-    The layer's partial sums begin at `partial`; their number is returned.
+    The layer's partial sums of squares begin at item `partial`; returns how many items
+    there are.
     """
-    tile_of = weight_tile(spec)
+    dense_part, biases = weight_gradient_tile(spec), bias_gradients(spec)
     sparse = spec.sparse
+    sparse_part = sparse_weight_gradient(spec) if sparse else dense_part
     trains = spec.intercepts or spec.normalization is not None
-    sparse_part = sparse_weights(spec) if sparse else tile_of
-    of_biases, count = biases(spec), gemm.count_of(spec.tile)
-    halvings_of = gemm.halvings_of(spec.tile)
+    n_tiles_of_result = tile.n_tiles_of(spec.tile)
+    split_level_of_result = tile.split_level_of(spec.tile)
     width = reductions.lanes_of(spec.tile.threads)
 
-    def compute(
-        team, partial, net, data, room, batch, parameters, step, layer, strips, starts
-    ):
-        fan_in, fan_out = net.sizes[layer], net.sizes[layer + 1]
+    def compute(group, partial, ctx, batch, update, layer, smem, row_starts):
+        fan_in, fan_out = ctx.net.sizes[layer], ctx.net.sizes[layer + 1]
         is_sparse = sparse and layer == 0
-        n_tiles = count(fan_in, fan_out, halvings_of(fan_in, fan_out))
+        split_level = split_level_of_result(fan_in, fan_out)
+        n_tiles = n_tiles_of_result(fan_in, fan_out, split_level)
         if is_sparse:
             n_tiles = (fan_in + SPARSE_FEATURES - 1) // SPARSE_FEATURES
         n_items = n_tiles
         if trains:
             n_items += (fan_out + width - 1) // width
-        # From the last block on: the first ones are still at the deltas of this phase.
-        for item in range(team[1] - 1 - team[0], n_items, team[1]):
+        # From the last block on: the first ones still compute the deltas of this phase.
+        for item in range(group.n_blocks - 1 - group.block_id, n_items, group.n_blocks):
             if item >= n_tiles:
-                of_biases(
-                    *(item - n_tiles, net, room, batch, parameters, step, layer),
-                    strips,
-                )
+                biases(item - n_tiles, ctx, batch, update, layer, smem)
             elif is_sparse:
-                sparse_part(
-                    *(item, partial + item, net, data, room, batch),
-                    *(parameters, step, starts),
-                )
+                sparse_part(item, partial + item, ctx, batch, update, row_starts)
             else:
-                tile_of(
-                    *(item, partial + item, net, data, room, batch),
-                    *(parameters, step, layer, strips),
-                )
+                dense_part(item, partial + item, ctx, batch, update, layer, smem)
         return n_tiles
 
     return device(compute)

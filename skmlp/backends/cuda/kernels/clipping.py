@@ -1,7 +1,8 @@
-"""The optimizer's step by a whole gradient, and limits of norms.
+"""Gradient clipping by the global norm, and max-norm constraints on weights.
 
-Where the gradient's norm is limited, no parameter may change before all of the gradient
-is known; norms of a unit's weights are limited once all of them have changed.
+Where the gradient is clipped, no parameter may change before the whole gradient is
+known: it is stored first, and `update_all` updates every parameter by it. The max-norm
+constraint scales a unit's incoming weights once all of them have changed.
 """
 
 import math
@@ -13,107 +14,110 @@ from skmlp.backends.cuda.kernels import elementwise, reductions
 from skmlp.backends.cuda.runtime.jit import device, scalar_type
 
 
-def _limited_share(spec):
+def _clip_factor(spec):
     """What the gradient is multiplied by, from the partial sums of its squares."""
-    threads, kind = spec.tile.threads, scalar_type(spec.dtype)
-    lanes, total_of = reductions.lanes_of(threads), reductions.warp_sum(threads)
+    threads, scalar = spec.tile.threads, scalar_type(spec.dtype)
+    lanes, warp_sum = reductions.lanes_of(threads), reductions.warp_sum(threads)
 
-    def share(extras, norms, n):
-        total = kind(0)
+    def factor(reg, grad_sq_sums, n):
+        total = scalar(0)
         for i in range(cuda.threadIdx.x % lanes, n, lanes):
-            total += norms[i]
-        norm = math.sqrt(total_of(total))
-        if norm > extras.max_grad_norm:
-            return extras.max_grad_norm / norm
-        return kind(1)
+            total += grad_sq_sums[i]
+        norm = math.sqrt(warp_sum(total))
+        if norm > reg.max_grad_norm:
+            return reg.max_grad_norm / norm
+        return scalar(1)
 
-    return device(share)
+    return device(factor)
 
 
-def bias_squares(spec):
+def bias_sq_sums(spec):
     """Partial sums of squares of the gradient of all that is not penalized."""
-    threads, kind = spec.tile.threads, scalar_type(spec.dtype)
-    lanes, total_of = reductions.lanes_of(threads), reductions.warp_sum(threads)
+    threads, scalar = spec.tile.threads, scalar_type(spec.dtype)
+    lanes, warp_sum = reductions.lanes_of(threads), reductions.warp_sum(threads)
     warps = threads // lanes
 
-    def compute(team, net, room, trained):
-        tid = cuda.threadIdx.x
-        if team[0] == 0:
-            total = kind(0)
-            for place in range(net.biases[0] + tid, trained, threads):
-                total += room.gradient[place] * room.gradient[place]
-            total = total_of(total)
+    def compute(group, ctx):
+        tid, ws = cuda.threadIdx.x, ctx.ws
+        if group.block_id == 0:
+            total = scalar(0)
+            first = ctx.net.bias_offsets[0]
+            for offset in range(first + tid, ctx.net.n_trained, threads):
+                total += ws.gradient[offset] * ws.gradient[offset]
+            total = warp_sum(total)
             if tid % lanes == 0:
-                room.norms[room.n_partials - warps + tid // lanes] = total
+                ws.grad_sq_sums[ws.n_partials - warps + tid // lanes] = total
 
     return device(compute)
 
 
-def fold_norms(spec):
-    """Adds up the partial sums of squares of the gradient into the first of them.
+def fold_grad_sq_sums(spec):
+    """Add up the partial sums of squares of the gradient into the first of them.
 
-    For one block; `update_all` then finds a single one in the room, where it would
-    otherwise add them up in every thread.
+    For a kernel of one block. `update_all` then reads a single sum from the workspace,
+    where it would otherwise add up all of them in every thread.
     """
     scalar, threads = scalar_type(spec.dtype), spec.tile.threads
-    lanes, total_of = reductions.lanes_of(threads), reductions.warp_sum(threads)
+    lanes, warp_sum = reductions.lanes_of(threads), reductions.warp_sum(threads)
     warps = threads // lanes
 
-    def compute(room):
-        sums = cuda.shared.array(warps, scalar)
+    def compute(ws):
+        warp_totals = cuda.shared.array(warps, scalar)
         tid = cuda.threadIdx.x
         total = scalar(0)
-        for i in range(tid, room.n_partials, threads):
-            total += room.norms[i]
-        total = total_of(total)
+        for i in range(tid, ws.n_partials, threads):
+            total += ws.grad_sq_sums[i]
+        total = warp_sum(total)
         if tid % lanes == 0:
-            sums[tid // lanes] = total
+            warp_totals[tid // lanes] = total
         cuda.syncthreads()
         if tid == 0:
             for warp in range(1, warps):
-                total += sums[warp]
-            room.norms[0] = total
+                total += warp_totals[warp]
+            ws.grad_sq_sums[0] = total
 
     return device(compute)
 
 
 def update_all(spec):
-    """The optimizer's step on every parameter, by the stored gradient."""
-    threads, limits = spec.tile.threads, spec.limits_gradient
-    kind = scalar_type(spec.dtype)
-    change, share_of = elementwise.update(spec), _limited_share(spec)
+    """The optimizer's update of every parameter, by the stored gradient."""
+    threads, clips = spec.tile.threads, spec.clips_gradient
+    scalar = scalar_type(spec.dtype)
+    update_one, clip_factor = elementwise.update_one(spec), _clip_factor(spec)
 
-    def compute(team, net, room, extras, batch, parameters, step, trained):
-        share = kind(1)
-        if limits:
-            share = share_of(extras, room.norms, room.n_partials)
-        shrink = step.rates[4 * batch.number]
-        first = team[0] * threads + cuda.threadIdx.x
-        for place in range(first, trained, team[1] * threads):
-            gradient = share * room.gradient[place]
-            own = shrink if place < net.biases[0] else type(shrink)(0)
-            change(parameters, step, batch.number, np.uint64(place), gradient, own)
+    def compute(group, ctx, batch, update):
+        ws, factor = ctx.ws, scalar(1)
+        if clips:
+            factor = clip_factor(ctx.reg, ws.grad_sq_sums, ws.n_partials)
+        weight_decay = update.weight_decays[batch.range_index]
+        first = group.block_id * threads + cuda.threadIdx.x
+        for offset in range(first, ctx.net.n_trained, group.n_blocks * threads):
+            gradient = factor * ws.gradient[offset]
+            is_weight = offset < ctx.net.bias_offsets[0]
+            decay = weight_decay if is_weight else type(weight_decay)(0)
+            update_one(ctx.params, batch, update, np.uint64(offset), gradient, decay)
 
     return device(compute)
 
 
-def limit_weights(spec):
-    """Shrink the incoming weights of every unit to a norm: a unit a thread."""
-    threads, kind = spec.tile.threads, scalar_type(spec.dtype)
+def clip_weights(spec):
+    """Scale every unit's incoming weights down to the max-norm: a thread a unit."""
+    threads, scalar = spec.tile.threads, scalar_type(spec.dtype)
 
-    def compute(team, net, extras, parameters):
+    def compute(group, ctx):
+        net, params, max_norm = ctx.net, ctx.params, ctx.reg.max_norm
         for layer in range(net.sizes.shape[0] - 1):
             fan_in, units = net.sizes[layer], net.sizes[layer + 1]
-            first = team[0] * threads + cuda.threadIdx.x
-            for column in range(first, units, team[1] * threads):
-                total = kind(0)
-                start = net.weights[layer] + column
+            first = group.block_id * threads + cuda.threadIdx.x
+            for column in range(first, units, group.n_blocks * threads):
+                total = scalar(0)
+                start = net.weight_offsets[layer] + column
                 for i in range(fan_in):
-                    weight = parameters[start + i * units]
+                    weight = params[start + i * units]
                     total += weight * weight
                 norm = math.sqrt(total)
-                if norm > extras.max_norm:
+                if norm > max_norm:
                     for i in range(fan_in):
-                        parameters[start + i * units] *= extras.max_norm / norm
+                        params[start + i * units] *= max_norm / norm
 
     return device(compute)

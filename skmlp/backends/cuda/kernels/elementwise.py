@@ -1,6 +1,6 @@
-"""What is done with one element, wherever it comes from: the rules and what they read.
+"""Elementwise device functions: activations, dropout, derivatives, optimizer updates.
 
-The last lines of a product's tile call these, and so do the passes over elements that a
+The epilogues of matrix products call these, and so do the passes over elements that a
 normalization or a softmax needs after its product.
 """
 
@@ -8,133 +8,130 @@ import numpy as np
 
 from skmlp.backends.cuda.runtime.jit import device, rule, switch
 from skmlp.rules.activations import identity, identity_slope
-from skmlp.rules.optimizers import OPTIMIZERS
+from skmlp.rules.optimizers import N_COEFFICIENTS, OPTIMIZERS
 from skmlp.rules.randomness import is_kept, key_of
 
 
-def _chosen(spec, field, default):
-    """A function of a layer's code and a number."""
+def _switch_of(spec, field, default):
+    """A function of an activation's id and a scalar, over the spec's activations."""
     rules = [getattr(row, field) for row in spec.activations] or [default]
-    return switch([rule(each) for each in rules])
+    return switch([rule(function) for function in rules])
 
 
-def factor_of_dropout():
-    """0 for an element that is dropped, else one over the share that is kept."""
+def dropout_factor():
+    """0 for an element that is dropped, else one over the fraction that is kept."""
     key_of_layer, kept = rule(key_of), rule(is_kept)
     as_word = rule(_as_word)
 
-    def factor(extras, batch, layer, number):
-        key = key_of_layer(extras.seed, batch.step, layer + 1)
-        if kept(key, as_word(number), extras.thresholds[layer]):
-            return extras.factors[layer]
-        return type(extras.factors[layer])(0)
+    def factor(reg, batch, layer, element):
+        key = key_of_layer(reg.seed, batch.step_index, layer + 1)
+        if kept(key, as_word(element), reg.dropout_thresholds[layer]):
+            return reg.dropout_scales[layer]
+        return type(reg.dropout_scales[layer])(0)
 
     return device(factor)
 
 
-def _as_word(number):
-    return np.uint32(number & 0xFFFFFFFF)
+def _as_word(element):
+    return np.uint32(element & 0xFFFFFFFF)
 
 
 def activate(spec):
-    """Outputs of a hidden layer from an input, the bias included.
+    """Store the output of a hidden unit, from its preactivation with the bias.
 
-    Of a softmax the inputs are stored instead: it takes a row at a time.
+    For a softmax it stores the preactivation: `normalization.softmax` works on rows.
     """
-    value = _chosen(spec, "value", identity)
-    dropout = factor_of_dropout()
-    drops, by_input, softmax = spec.drops, spec.by_input, spec.softmax
+    value = _switch_of(spec, "value", identity)
+    dropout = dropout_factor()
+    has_dropout, softmax = spec.has_dropout, spec.softmax
+    needs_preactivation = spec.needs_preactivation
 
-    def store(net, room, extras, batch, layer, at, z):
-        row, column = at
-        number = row * net.sizes[layer + 1] + column
-        place = np.uint64(room.at[layer + 1] + number)
-        if softmax and net.codes[layer] < 0:
-            room.outputs[place] = z
+    def store(ctx, batch, layer, row, column, z):
+        net, ws = ctx.net, ctx.ws
+        element = row * net.sizes[layer + 1] + column
+        offset = np.uint64(ws.offsets[layer + 1] + element)
+        if softmax and net.activation_ids[layer] < 0:
+            ws.outputs[offset] = z
             return
-        a = value(net.codes[layer], z)
-        if by_input and net.by_input[layer] == 1:
-            room.inputs[place] = z
-        elif drops:
-            room.inputs[place] = a
-        if drops:
-            a *= dropout(extras, batch, layer, number)
-        room.outputs[place] = a
+        a = value(net.activation_ids[layer], z)
+        if needs_preactivation and net.needs_preactivation[layer] == 1:
+            ws.preactivations[offset] = z
+        elif has_dropout:
+            ws.preactivations[offset] = a
+        if has_dropout:
+            a *= dropout(ctx.reg, batch, layer, element)
+        ws.outputs[offset] = a
 
     return device(store)
 
 
 def back_through(spec):
-    """Gradient by an input of a hidden layer from that by the output."""
-    slope = _chosen(spec, "slope", identity_slope)
-    dropout = factor_of_dropout()
-    drops, by_input, softmax = spec.drops, spec.by_input, spec.softmax
+    """The loss's gradient by a hidden unit's preactivation, from that by its output."""
+    slope = _switch_of(spec, "slope", identity_slope)
+    dropout = dropout_factor()
+    has_dropout, softmax = spec.has_dropout, spec.softmax
+    needs_preactivation = spec.needs_preactivation
 
-    def back(net, room, extras, batch, layer, at, delta):
-        row, column = at
-        number = row * net.sizes[layer + 1] + column
-        place = np.uint64(room.at[layer + 1] + number)
-        if drops:
-            delta *= dropout(extras, batch, layer, number)
-        code = net.codes[layer]
-        if softmax and code < 0:
+    def back(ctx, batch, layer, row, column, delta):
+        net, ws = ctx.net, ctx.ws
+        element = row * net.sizes[layer + 1] + column
+        offset = np.uint64(ws.offsets[layer + 1] + element)
+        if has_dropout:
+            delta *= dropout(ctx.reg, batch, layer, element)
+        activation = net.activation_ids[layer]
+        if softmax and activation < 0:
             return delta
-        if drops or (by_input and net.by_input[layer] == 1):
-            return delta * slope(code, room.inputs[place])
-        return delta * slope(code, room.outputs[place])
+        if has_dropout or (needs_preactivation and net.needs_preactivation[layer] == 1):
+            return delta * slope(activation, ws.preactivations[offset])
+        return delta * slope(activation, ws.outputs[offset])
 
     return device(back)
 
 
-def update(spec):
-    """The optimizer's step on one parameter, by its number."""
+def _read_slots(n_slots):
+    """A function that reads a parameter's `n_slots` slots, `stride` apart, as a tuple.
+
+    The recursion happens when the function is made: compiled tuples have a fixed
+    length.
+    """
+    if n_slots == 0:
+        return device(lambda slots, offset, stride: ())
+    others = _read_slots(n_slots - 1)
+    return device(
+        lambda slots, offset, stride: (
+            slots[offset],
+            *others(slots, offset + stride, stride),
+        )
+    )
+
+
+def update_one(spec):
+    """The optimizer's update of one parameter."""
     row = OPTIMIZERS[spec.optimizer]
-    change = rule(row.update)
+    rule_of_row, n_slots = rule(row.update), row.slots
+    read_slots = _read_slots(n_slots)
 
-    def one(parameters, step, number, place, gradient, shrink):
-        c, h = coefficients(step, number), hyperparameters(step)
-        p = parameters[place]
-        parameters[place], step.slots[place] = change(
-            p - shrink * p, gradient, step.slots[place], c, h
-        )
+    def apply(params, batch, update, offset, gradient, weight_decay):
+        c, h = coefficients(update, batch.range_index), hyperparameters(update)
+        p, stride = params[offset], np.uint64(params.shape[0])
+        slots = read_slots(update.slots, offset, stride)
+        p_and_slots = rule_of_row(p - weight_decay * p, gradient, *slots, c, h)
+        params[offset] = p_and_slots[0]
+        for i in range(n_slots):
+            update.slots[offset + np.uint64(i) * stride] = p_and_slots[i + 1]
 
-    def two(parameters, step, number, place, gradient, shrink):
-        c, h = coefficients(step, number), hyperparameters(step)
-        p, other = parameters[place], place + np.uint64(parameters.shape[0])
-        parameters[place], step.slots[place], step.slots[other] = change(
-            p - shrink * p, gradient, step.slots[place], step.slots[other], c, h
-        )
-
-    def three(parameters, step, number, place, gradient, shrink):
-        c, h = coefficients(step, number), hyperparameters(step)
-        p, second = parameters[place], place + np.uint64(parameters.shape[0])
-        third = second + np.uint64(parameters.shape[0])
-        (
-            parameters[place],
-            step.slots[place],
-            step.slots[second],
-            step.slots[third],
-        ) = change(
-            p - shrink * p,
-            gradient,
-            step.slots[place],
-            step.slots[second],
-            step.slots[third],
-            c,
-            h,
-        )
-
-    return device((one, two, three)[row.slots - 1])
+    return device(apply)
 
 
 @device
-def coefficients(step, number):
-    """The optimizer's coefficients in a batch of the span."""
-    at = 4 * number
-    return step.rates[at + 1], step.rates[at + 2], step.rates[at + 3]
+def coefficients(update, batch_index):
+    """The optimizer's coefficients in a batch of the range."""
+    first = N_COEFFICIENTS * batch_index
+    c = update.coefficients
+    return c[first], c[first + 1], c[first + 2]
 
 
 @device
-def hyperparameters(step):
+def hyperparameters(update):
     """The optimizer's hyperparameters."""
-    return step.hyper[0], step.hyper[1], step.hyper[2]
+    return update.hyper[0], update.hyper[1], update.hyper[2]

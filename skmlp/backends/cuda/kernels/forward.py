@@ -1,106 +1,111 @@
-"""The way forward: rows of X, the products of the layers, the activations."""
+"""Phases of the forward pass: rows of X, matrix products, activations."""
 
 import numpy as np
 from numba import cuda
 
-from skmlp.backends.cuda.kernels import elementwise, gemm
+from skmlp.backends.cuda.kernels import elementwise, gemm, tile
 from skmlp.backends.cuda.runtime.jit import device, rule, scalar_type
 from skmlp.rules.randomness import key_of, normal_of, word_of
 
 
-def load(spec):
-    """Copy a batch's rows of X to the room, with noise where there is any."""
-    threads, noisy = spec.tile.threads, spec.noisy
+def copy_rows(spec):
+    """Copy a batch's rows of X to the workspace, with noise where there is any."""
+    threads, has_noise = spec.tile.threads, spec.has_noise
     key_of_layer, word, normal = rule(key_of), rule(word_of), rule(normal_of)
 
-    def copy(team, net, data, room, extras, batch):
-        features = net.sizes[0]
-        key = key_of_layer(extras.seed, batch.step, 0)
-        for i in range(team[0], batch.n, team[1]):
-            row = data.order[batch.first + i]
+    def copy(group, ctx, batch):
+        features, data, ws = ctx.net.sizes[0], ctx.data, ctx.ws
+        key = key_of_layer(ctx.reg.seed, batch.step_index, 0)
+        for i in range(group.block_id, batch.n_rows, group.n_blocks):
+            row = data.row_ids[batch.first + i]
             for column in range(cuda.threadIdx.x, features, threads):
                 value = data.x[np.uint64(row * features + column)]
                 e = i * features + column
-                if noisy:
-                    place = np.uint32(e & 0xFFFFFFFF)
-                    value += normal(word(key, place), extras.deviation)
-                room.outputs[np.uint64(room.at[0] + e)] = value
+                if has_noise:
+                    counter = np.uint32(e & 0xFFFFFFFF)
+                    value += normal(word(key, counter), ctx.reg.noise_std)
+                ws.outputs[np.uint64(ws.offsets[0] + e)] = value
 
     return device(copy)
 
 
 def finish(spec):
-    """What becomes of an element of a layer's product, without its bias."""
+    """Epilogue of one element of a layer's product, to which no bias is added yet."""
     activate = elementwise.activate(spec)
     normalizes = spec.normalization is not None
 
-    def store(net, room, extras, batch, parameters, layer, at, z):
-        units = net.sizes[layer + 1]
-        row, column = at
+    def store(ctx, batch, layer, row, column, z):
+        net, ws = ctx.net, ctx.ws
         is_last = layer == net.sizes.shape[0] - 2
         # The loss adds the last layer's biases, a normalization its own.
         if is_last or normalizes:
-            place = room.at[layer + 1] + row * units + column
-            room.outputs[np.uint64(place)] = z
+            units = net.sizes[layer + 1]
+            offset = ws.offsets[layer + 1] + row * units + column
+            ws.outputs[np.uint64(offset)] = z
             return
-        bias = parameters[np.uint64(net.biases[layer] + column)]
-        activate(net, room, extras, batch, layer, at, z + bias)
+        bias = ctx.params[np.uint64(net.bias_offsets[layer] + column)]
+        activate(ctx, batch, layer, row, column, z + bias)
 
     return device(store)
 
 
 def _finish_tile(spec):
-    """What becomes of a thread's elements of a tile."""
-    own_of_thread, total = gemm.own_of(spec.tile), gemm.sum_of(spec.tile)
-    store = finish(spec)
+    """Epilogue of a thread's elements of a tile."""
+    output_slice_of_thread = tile.output_slice_of(spec.tile)
+    sum_k_slices, store = tile.sum_k_slices_of(spec.tile), finish(spec)
 
-    def end(strips, corner, halvings, net, room, extras, batch, parameters, layer):
-        units = net.sizes[layer + 1]
-        first, column, last, apart = own_of_thread(corner, batch.n, units, halvings)
-        for row in range(first, last, apart):
-            z = total(strips, row - corner[0], halvings)
-            store(net, room, extras, batch, parameters, layer, (row, column), z)
+    def finish_tile(smem, origin, split_level, ctx, batch, layer):
+        units = ctx.net.sizes[layer + 1]
+        out = output_slice_of_thread(origin, batch.n_rows, units, split_level)
+        for row in range(out.first_row, out.end_row, out.row_stride):
+            z = sum_k_slices(smem, row - origin.row, split_level)
+            store(ctx, batch, layer, row, out.column, z)
 
-    return device(end)
+    return device(finish_tile)
 
 
 def sparse_first_layer(spec):
-    """The first layer's products for sparse rows: a row a block, a column a thread."""
+    """The first layer over sparse rows: a block a row, a thread a column."""
     threads, store = spec.tile.threads, finish(spec)
-    kind = scalar_type(spec.dtype)
+    scalar = scalar_type(spec.dtype)
 
-    def forward(team, net, data, room, extras, batch, parameters):
-        units = net.sizes[1]
-        for i in range(team[0], batch.n, team[1]):
-            row = data.order[batch.first + i]
+    def forward(group, ctx, batch):
+        units, data = ctx.net.sizes[1], ctx.data
+        for i in range(group.block_id, batch.n_rows, group.n_blocks):
+            row = data.row_ids[batch.first + i]
             for column in range(cuda.threadIdx.x, units, threads):
-                z = kind(0)
+                z = scalar(0)
                 for e in range(data.indptr[row], data.indptr[row + 1]):
-                    place = net.weights[0] + data.indices[e] * units + column
-                    z += data.x[e] * parameters[place]
-                store(net, room, extras, batch, parameters, 0, (i, column), z)
+                    offset = ctx.net.weight_offsets[0] + data.indices[e] * units
+                    z += data.x[e] * ctx.params[offset + column]
+                store(ctx, batch, 0, i, column, z)
 
     return device(forward)
 
 
 def dense_layer(spec):
-    """A layer's products and what becomes of them."""
-    multiply, loaded = gemm.product(spec.tile, spec.dtype), spec.loaded
-    count, corner_of_item = gemm.count_of(spec.tile), gemm.corner_of(spec.tile)
-    halvings_of, end = gemm.halvings_of(spec.tile), _finish_tile(spec)
+    """A layer's matrix product and its epilogue."""
+    multiply, copies_x = gemm.matmul_tile(spec.tile, spec.dtype), spec.copies_x
+    n_tiles_of_result = tile.n_tiles_of(spec.tile)
+    origin_of_item = tile.tile_origin_of(spec.tile)
+    split_level_of_result = tile.split_level_of(spec.tile)
+    finish_tile = _finish_tile(spec)
 
-    def forward(team, net, data, room, extras, batch, parameters, layer, strips):
+    def forward(group, ctx, batch, layer, smem):
+        net, data, ws = ctx.net, ctx.data, ctx.ws
         fan_in, units = net.sizes[layer], net.sizes[layer + 1]
-        sizes = (batch.n, units, fan_in)
-        rows = gemm.matrix(room.outputs, room.at[layer], fan_in, data.order)
-        if layer == 0 and not loaded:
-            rows = gemm.gathered(data.x, fan_in, data.order, batch.first)
-        weights = gemm.transposed(parameters, net.weights[layer], units, data.order)
-        halvings = halvings_of(batch.n, units)
-        for item in range(team[0], count(batch.n, units, halvings), team[1]):
-            corner = corner_of_item(item, units, halvings)
-            multiply(strips, corner, sizes, (rows, weights), halvings)
-            end(strips, corner, halvings, net, room, extras, batch, parameters, layer)
+        sizes = (batch.n_rows, units, fan_in)
+        rows = gemm.by_rows(ws.outputs, ws.offsets[layer], fan_in, data.row_ids)
+        if layer == 0 and not copies_x:
+            rows = gemm.gathered_by_rows(data.x, fan_in, data.row_ids, batch.first)
+        first_weight = net.weight_offsets[layer]
+        weights = gemm.by_columns(ctx.params, first_weight, units, data.row_ids)
+        split_level = split_level_of_result(batch.n_rows, units)
+        n_tiles = n_tiles_of_result(batch.n_rows, units, split_level)
+        for item in range(group.block_id, n_tiles, group.n_blocks):
+            origin = origin_of_item(item, units, split_level)
+            multiply(smem, origin, sizes, (rows, weights), split_level)
+            finish_tile(smem, origin, split_level, ctx, batch, layer)
 
     return device(forward)
 
@@ -112,10 +117,10 @@ def layer(spec):
         return dense
     sparse = sparse_first_layer(spec)
 
-    def forward(team, net, data, room, extras, batch, parameters, layer, strips):
+    def forward(group, ctx, batch, layer, smem):
         if layer == 0:
-            sparse(team, net, data, room, extras, batch, parameters)
+            sparse(group, ctx, batch)
         else:
-            dense(team, net, data, room, extras, batch, parameters, layer, strips)
+            dense(group, ctx, batch, layer, smem)
 
     return device(forward)

@@ -1,27 +1,29 @@
-"""Products of matrices by tiles: the inner loop of all training on a device.
+"""Tiled matrix products (GEMM) in shared memory: the inner loop of all training.
 
-A block of threads computes a tile of the result. Strips of both factors go through
-shared memory, from where each thread reads what its own small tile needs, which stays
-in registers; the next strip is on its way from memory meanwhile.
+The terms are CUTLASS's. A block of threads computes one *threadblock tile* of the
+result. Strips of both operands, `Tile.tile_k` deep, go through shared memory; each
+thread reads what its own *thread tile* needs, which it accumulates in registers. Loads
+of the next strip from global memory are in flight meanwhile (a software pipeline of two
+stages).
 
 Most products of a training are narrow and long: a layer's gradient has few elements,
-each a sum over the whole batch. Wide tiles would leave most of a device without work
-there. But a thread with fewer elements of the result would read more of shared memory
-than it computes. So where a result has few tiles they are halved along both sides,
-once or twice, and four times as many groups of threads share the inner dimension: each
-has the whole tile for its part of every strip. All else stays: what a thread holds,
-brings and multiplies, which is why one kernel does for all of them.
+each a sum over the whole batch. Wide tiles would leave most multiprocessors without
+work. Smaller thread tiles would help, but then a thread reads more of shared memory
+than it computes. So where a result has few tiles, the kernel uses *sliced-K*: it halves
+the tile along both sides, once or twice (the split level), and four times as many
+groups of threads, the k-slices, share the inner dimension; each has the whole tile for
+its part of every strip. How much a thread holds, loads and multiplies stays the same,
+so one compiled loop serves every split level.
 
-At the end the groups' sums lie in shared memory, from where each thread takes elements
-that lie beside its neighbors', so that what follows reads and writes whole lines of
-memory. They are added up in the order of the groups: results do not depend on the
-number of blocks, or on who computes which tile.
+At the end the accumulators of all k-slices lie in shared memory. In the epilogue each
+thread takes elements beside its neighbors', so global memory is read and written in
+whole lines. K-slices are added up in their order: results depend neither on the number
+of blocks nor on which block computes which tile.
 
-Where the factors come from is data, too: rows of X in the order of an epoch, weights
-read along either side. Rows and columns beyond the result's are those of its edge once
-more: nobody looks at the sums, and nothing has to be compared on the way. Indices into
-shared memory are unsigned, by which the compiler sees that loads may be joined to 16
-bytes.
+Where the operands come from is data, too: rows of X gathered in the order of an epoch,
+or weights read along either side. Rows and columns beyond the edge of the result repeat
+the last one inside: nobody reads those sums, and the loop needs no comparison. Indices
+into shared memory are unsigned, which lets the compiler join loads to 16 bytes.
 """
 
 import functools
@@ -30,343 +32,195 @@ from typing import NamedTuple
 import numpy as np
 from numba import cuda
 
+from skmlp.backends.cuda.kernels.tile import SMEM_PADDING, log2
 from skmlp.backends.cuda.runtime.jit import device, scalar_type
 
-# How often a tile may be halved, and elements of shared memory between rows of a strip:
-# a multiple of those that are loaded at once.
-_HALVINGS = 2
-_PADDING = 4
 
-
-class Tile(NamedTuple):
-    """How a tile is shared out; the first three numbers are powers of two.
-
-    A tile halved n times has half the width, twice the depth and four times the groups,
-    n times over.
-
-    Attributes
-    ----------
-    side : int
-        Threads along each side of the tile: 4 at least.
-    each : int
-        Rows, and columns, of the result that a thread adds up.
-    depth : int
-        Elements of the inner dimension in shared memory at a time: half of the tile's
-        width at least.
-    few : int
-        Up to so many tiles of a result are halved.
-    """
-
-    side: int
-    each: int
-    depth: int
-    few: int
-
-    @property
-    def threads(self):
-        """Threads of a block."""
-        return self.side * self.side
-
-    @property
-    def width(self):
-        """Rows, and columns, of a tile that is not halved."""
-        return self.side * self.each
-
-    @property
-    def loads(self):
-        """Elements of a strip that a thread brings."""
-        return self.depth * self.width // self.threads
-
-    @property
-    def strip(self):
-        """Elements of shared memory for a strip of one factor, however halved."""
-        return self.depth * self.width + (_PADDING * self.depth << _HALVINGS)
-
-    @property
-    def buffer(self):
-        """Elements of shared memory in all."""
-        return 2 * self.strip
-
-    def halvings(self, rows, columns):
-        """How often the tiles of a result are halved."""
-        numbers = [_number(rows, columns, self.width >> n) for n in range(_HALVINGS)]
-        return sum(number <= self.few for number in numbers)
-
-    def number_for(self, rows, columns):
-        """Number of tiles of a result."""
-        return _number(rows, columns, self.width >> self.halvings(rows, columns))
-
-
-def _number(rows, columns, width):
-    return -(-rows // width) * -(-columns // width)
-
-
-def _log(power):
-    """The exponent of a power of two."""
-    return power.bit_length() - 1
-
-
-def halvings_of(tile):
-    """How often the tiles of a result are halved, for kernels."""
-    log, few = _log(tile.width), tile.few
-
-    def halvings(rows, columns):
-        found = 0
-        for n in range(_HALVINGS):
-            shift = log - n
-            less = (1 << shift) - 1
-            if ((rows + less) >> shift) * ((columns + less) >> shift) <= few:
-                found += 1
-        return found
-
-    return device(halvings)
-
-
-def count_of(tile):
-    """The number of tiles of a result, for kernels."""
-    log = _log(tile.width)
-
-    def count(rows, columns, halvings):
-        shift = log - halvings
-        less = (1 << shift) - 1
-        return ((rows + less) >> shift) * ((columns + less) >> shift)
-
-    return device(count)
-
-
-def corner_of(tile):
-    """First row and column of a tile of a result, by its number, for kernels."""
-    log = _log(tile.width)
-
-    def corner(item, columns, halvings):
-        shift = log - halvings
-        across = (columns + (1 << shift) - 1) >> shift
-        return (item // across) << shift, (item % across) << shift
-
-    return device(corner)
-
-
-def own_of(tile):
-    """Where in a result the elements of a tile are that a thread has, for kernels.
-
-    ``own(corner, rows, columns, halvings)``: the first element's row and the column of
-    all; the row at which they end; and how many rows they are apart. Beyond the
-    result's last column there are none.
-    """
-    log, threads = _log(tile.width), tile.threads
-
-    def own(corner, rows, columns, halvings):
-        tid, shift = cuda.threadIdx.x, log - halvings
-        row, column = corner[0] + (tid >> shift), corner[1] + (tid & ((1 << shift) - 1))
-        end = min(rows, corner[0] + (1 << shift)) if column < columns else row
-        return row, column, end, threads >> shift
-
-    return device(own)
-
-
-def sum_of(tile):
-    """The sum in one of a thread's elements of a tile, for kernels.
-
-    ``total(strips, row, halvings)``: after a product, with the row within the tile.
-    """
-    log = _log(tile.width)
-
-    def total(strips, row, halvings):
-        shift = log - halvings
-        stride = np.uint64((1 << shift) + _PADDING)
-        place = np.uint64(row) * stride
-        place += np.uint64(cuda.threadIdx.x & ((1 << shift) - 1))
-        found = strips[place]
-        if halvings == 0:
-            return found
-        onward = stride << np.uint64(shift)
-        for other in range(1, 4):
-            found += strips[place + np.uint64(other) * onward]
-        if halvings == 2:
-            for four in range(4, 16, 4):
-                for other in range(4):
-                    found += strips[place + np.uint64(four + other) * onward]
-        return found
-
-    return device(total)
-
-
-class Factor(NamedTuple):
-    """Where the elements of a factor lie; index i of the result, index k inside.
+class Operand(NamedTuple):
+    """Where the elements of an operand lie; index i of the result, k the inner one.
 
     Attributes
     ----------
     array : array
-    offset, step_i, step_k : int
-        Place of the first element, and from one element to the next.
-    along : int
-        1 for a factor whose `step_k` is 1, 0 for one whose `step_i` is. Said apart from
-        the steps, for the compiler to know.
-    order : array of int64
-    first : int
-        Row i, or k, of a matrix whose rows are gathered is that of number
-        ``order[first + i]``.
+    offset, stride_i, stride_k : int
+        Offset of the first element, and from one element to the next.
+    k_is_contiguous : int
+        1 for an operand whose `stride_k` is 1, 0 for one whose `stride_i` is. Not left
+        to the strides: of an operand made in a kernel the compiler knows this field,
+        and drops the other branch.
+    row_ids : array of int64
+    first_row : int
+        Row i, or k, of a matrix whose rows are gathered is
+        ``row_ids[first_row + i]``.
     gathered : int
-        0 for a matrix that lies there, 1 if i counts gathered rows, 2 if k does.
+        0 for a matrix that is not gathered, 1 if i counts gathered rows, 2 if k does.
     """
 
     array: object
     offset: object
-    step_i: object
-    step_k: object
-    along: object
-    order: object
-    first: object
+    stride_i: object
+    stride_k: object
+    k_is_contiguous: object
+    row_ids: object
+    first_row: object
     gathered: object
 
 
-def _beginner(tile):
-    """A function that finds where what a thread reads of a factor begins."""
-    log, log_across = _log(tile.width), _log(tile.threads // tile.width)
+def _first_offset_of(tile):
+    """A function for the offset at which a thread begins to load an operand."""
+    log, log_across = log2(tile.width), log2(tile.threads // tile.width)
 
-    def begin(factor, first, limit, halvings):
+    def first_offset(operand, first, limit, split_level):
         tid = cuda.threadIdx.x
-        if factor.along == 1:
-            shift = log_across + halvings
+        if operand.k_is_contiguous == 1:
+            shift = log_across + split_level
             i = min(first + (tid >> shift), limit - 1)
-            if factor.gathered == 1:
-                i = factor.order[np.uint64(factor.first + i)]
+            if operand.gathered == 1:
+                i = operand.row_ids[np.uint64(operand.first_row + i)]
             lane = tid & ((1 << shift) - 1)
-            return factor.offset + i * factor.step_i + lane
-        shift = log - halvings
+            return operand.offset + i * operand.stride_i + lane
+        shift = log - split_level
         i = min(first + (tid & ((1 << shift) - 1)), limit - 1)
-        place = factor.offset + i
-        if factor.gathered != 2:
-            place += (tid >> shift) * factor.step_k
-        return place
+        offset = operand.offset + i
+        if operand.gathered != 2:
+            offset += (tid >> shift) * operand.stride_k
+        return offset
 
-    return device(begin)
+    return device(first_offset)
 
 
-def _fetcher(tile):
-    """A function that reads a thread's share of a strip into registers.
+def _load_of(tile):
+    """A function that loads a thread's part of a strip into registers.
 
-    It takes the place where the share begins, and returns that in the next strip. What
-    is beyond the inner dimension is zero.
+    It takes the offset of that part, and returns the offset in the next strip. Elements
+    beyond the inner dimension are zero.
     """
-    log, log_across = _log(tile.width), _log(tile.threads // tile.width)
+    log, log_across = log2(tile.width), log2(tile.threads // tile.width)
     loads = tile.loads
 
-    def in_order(registers, factor, place, stride, across, left):
+    def strided(registers, operand, offset, stride, across, left):
         for q in range(loads):
             value = type(registers[0])(0)
             if q * across < left:
-                value = factor.array[np.uint64(place)]
+                value = operand.array[np.uint64(offset)]
             registers[q] = value
-            place += stride
-        return place
+            offset += stride
+        return offset
 
-    def gathered(registers, factor, place, row, across, left):
+    def gathered(registers, operand, offset, row, across, left):
         for q in range(loads):
             value = type(registers[0])(0)
             if q * across < left:
-                number = factor.order[np.uint64(row + q * across)]
-                value = factor.array[np.uint64(place + number * factor.step_k)]
+                row_id = operand.row_ids[np.uint64(row + q * across)]
+                value = operand.array[np.uint64(offset + row_id * operand.stride_k)]
             registers[q] = value
-        return place
+        return offset
 
-    read, read_gathered = device(in_order), device(gathered)
+    load_strided, load_gathered = device(strided), device(gathered)
 
-    def fetch(registers, factor, place, first_k, inner, halvings):
-        tid, across = cuda.threadIdx.x, np.int32(1 << (log_across + halvings))
-        if factor.along == 1:
+    def load(registers, operand, offset, first_k, inner, split_level):
+        tid, across = cuda.threadIdx.x, np.int32(1 << (log_across + split_level))
+        if operand.k_is_contiguous == 1:
             left = np.int32(inner - first_k - (tid & (across - 1)))
-            return read(registers, factor, place, across, across, left)
-        k = first_k + (tid >> (log - halvings))
+            return load_strided(registers, operand, offset, across, across, left)
+        k = first_k + (tid >> (log - split_level))
         left = np.int32(inner - k)
-        if factor.gathered == 2:
-            row = factor.first + k
-            return read_gathered(registers, factor, place, row, across, left)
-        stride = across * factor.step_k
-        return read(registers, factor, place, stride, across, left)
+        if operand.gathered == 2:
+            row = operand.first_row + k
+            return load_gathered(registers, operand, offset, row, across, left)
+        stride = across * operand.stride_k
+        return load_strided(registers, operand, offset, stride, across, left)
 
-    return device(fetch)
+    return device(load)
 
 
-def _storer(tile):
-    """A function that writes a thread's share of a strip to shared memory."""
-    log, log_across = _log(tile.width), _log(tile.threads // tile.width)
+def _store_of(tile):
+    """A function that stores a thread's part of a strip to shared memory."""
+    log, log_across = log2(tile.width), log2(tile.threads // tile.width)
     loads = tile.loads
 
-    def store(registers, factor, strips, start, halvings):
-        tid, shift = cuda.threadIdx.x, log - halvings
-        across = log_across + halvings
+    def store(registers, operand, smem, start, split_level):
+        tid, shift = cuda.threadIdx.x, log - split_level
+        across = log_across + split_level
         i, k = tid & ((1 << shift) - 1), tid >> shift
-        if factor.along == 1:
+        if operand.k_is_contiguous == 1:
             i, k = tid >> across, tid & ((1 << across) - 1)
-        stride = (1 << shift) + _PADDING
-        place, onward = np.uint64(start + k * stride + i), np.uint64(stride << across)
+        k_stride = (1 << shift) + SMEM_PADDING
+        offset = np.uint64(start + k * k_stride + i)
+        stride = np.uint64(k_stride << across)
         for q in range(loads):
-            strips[place] = registers[q]
-            place += onward
+            smem[offset] = registers[q]
+            offset += stride
 
     return device(store)
 
 
-def _multiplier(tile, dtype):
-    """A function that adds a group's part of the product of two strips to its sums.
+def _multiply_accumulate_of(tile, dtype):
+    """A function that adds a k-slice's part of the product of two strips.
 
-    Places are counted in runs of elements that are loaded at once.
+    Offsets count runs of `Tile.thread_tile` elements, which are loaded at once.
     """
-    each, log_side, depth = tile.each, _log(tile.side), tile.depth
-    scalar, run = scalar_type(dtype), np.uint64(tile.each)
-    second, padding = np.uint64(tile.strip // each), np.uint64(_PADDING // each)
+    thread_tile, log_side, tile_k = (
+        tile.thread_tile,
+        log2(tile.threads_per_side),
+        tile.tile_k,
+    )
+    scalar, run = scalar_type(dtype), np.uint64(thread_tile)
+    second = np.uint64(tile.strip_size // thread_tile)
+    padding = np.uint64(SMEM_PADDING // thread_tile)
 
-    def multiply(sums, strips, left, halvings):
-        a = cuda.local.array(each, scalar)
-        b = cuda.local.array(each, scalar)
-        tid, log = cuda.threadIdx.x, log_side - halvings
+    def multiply_accumulate(accumulators, smem, left, split_level):
+        a = cuda.local.array(thread_tile, scalar)
+        b = cuda.local.array(thread_tile, scalar)
+        tid, log = cuda.threadIdx.x, log_side - split_level
         column, row = tid & ((1 << log) - 1), (tid >> log) & ((1 << log) - 1)
-        stride = np.uint64(1 << log) + padding
-        from_a = np.uint64(tid >> 2 * log) * stride
-        from_b = from_a + np.uint64(column) + second
-        from_a += np.uint64(row)
-        groups = 1 << 2 * halvings
-        onward = np.uint64(groups) * stride
-        for _ in range(min(depth >> halvings, (left + groups - 1) >> 2 * halvings)):
-            for i in range(each):
-                a[i] = strips[from_a * run + np.uint64(i)]
-            for j in range(each):
-                b[j] = strips[from_b * run + np.uint64(j)]
-            for i in range(each):
-                for j in range(each):
-                    sums[i, j] += a[i] * b[j]
-            from_a += onward
-            from_b += onward
+        k_stride = np.uint64(1 << log) + padding
+        offset_a = np.uint64(tid >> 2 * log) * k_stride
+        offset_b = offset_a + np.uint64(column) + second
+        offset_a += np.uint64(row)
+        k_slices = 1 << 2 * split_level
+        stride = np.uint64(k_slices) * k_stride
+        steps = (left + k_slices - 1) >> 2 * split_level
+        for _ in range(min(tile_k >> split_level, steps)):
+            for i in range(thread_tile):
+                a[i] = smem[offset_a * run + np.uint64(i)]
+            for j in range(thread_tile):
+                b[j] = smem[offset_b * run + np.uint64(j)]
+            for i in range(thread_tile):
+                for j in range(thread_tile):
+                    accumulators[i, j] += a[i] * b[j]
+            offset_a += stride
+            offset_b += stride
 
-    return device(multiply)
+    return device(multiply_accumulate)
 
 
-def _shower(tile):
-    """A function that writes the sums of all groups to shared memory (see `sum_of`)."""
-    each, log, log_side = tile.each, _log(tile.width), _log(tile.side)
-    run, padding = np.uint64(tile.each), np.uint64(_PADDING // each)
+def _store_accumulators_of(tile):
+    """A function that stores the accumulators of all k-slices to shared memory."""
+    thread_tile, log = tile.thread_tile, log2(tile.width)
+    log_side = log2(tile.threads_per_side)
+    run, padding = np.uint64(thread_tile), np.uint64(SMEM_PADDING // thread_tile)
 
-    def show(sums, strips, halvings):
-        tid, side = cuda.threadIdx.x, log_side - halvings
+    def store_accumulators(accumulators, smem, split_level):
+        tid, side = cuda.threadIdx.x, log_side - split_level
         column, row = tid & ((1 << side) - 1), (tid >> side) & ((1 << side) - 1)
-        first = ((tid >> 2 * side) << (log - halvings)) + row * each
-        stride = np.uint64(1 << side) + padding
-        place = np.uint64(first) * stride + np.uint64(column)
-        for i in range(each):
-            for j in range(each):
-                strips[place * run + np.uint64(j)] = sums[i, j]
-            place += stride
+        first = ((tid >> 2 * side) << (log - split_level)) + row * thread_tile
+        row_stride = np.uint64(1 << side) + padding
+        offset = np.uint64(first) * row_stride + np.uint64(column)
+        for i in range(thread_tile):
+            for j in range(thread_tile):
+                smem[offset * run + np.uint64(j)] = accumulators[i, j]
+            offset += row_stride
 
-    return device(show)
+    return device(store_accumulators)
 
 
 @functools.cache
-def product(tile, dtype):
+def matmul_tile(tile, dtype):
     """A function that computes a tile of a product.
 
-    It is one for all products, by steps and not by functions of their own, since most
-    of a kernel's compilation is what the loops of a tile are unrolled to.
+    All products share it and differ in `Operand` strides, not in functions: the
+    unrolled loops of a tile are most of a kernel's compilation.
 
     Parameters
     ----------
@@ -376,64 +230,101 @@ def product(tile, dtype):
     Returns
     -------
     device function
-        ``multiply(strips, corner, sizes, factors, halvings)``: shared memory of
-        `Tile.buffer` elements, in which the sums are afterwards (see `sum_of`); first
-        row and column of the tile; (rows, columns, inner dimension) of the whole; a
-        pair of `Factor`. All threads of a block must call it.
+        ``multiply(smem, origin, sizes, operands, split_level)``: shared memory of
+        `Tile.smem_size` elements, which afterwards holds the accumulators (see
+        `tile.sum_k_slices_of`); the `TileOrigin`; (rows, columns, inner dimension) of
+        the whole product; a pair of `Operand`. All threads of a block must call it.
     """
-    scalar = scalar_type(dtype)
-    each, depth, loads, strip = tile.each, tile.depth, tile.loads, tile.strip
-    begin, fetch, store = _beginner(tile), _fetcher(tile), _storer(tile)
-    multiply_strips, show = _multiplier(tile, dtype), _shower(tile)
+    scalar, thread_tile, loads = scalar_type(dtype), tile.thread_tile, tile.loads
+    tile_k, strip_size = tile.tile_k, tile.strip_size
+    first_offset, load, store = _first_offset_of(tile), _load_of(tile), _store_of(tile)
+    multiply_accumulate = _multiply_accumulate_of(tile, dtype)
+    store_accumulators = _store_accumulators_of(tile)
 
-    def multiply(strips, corner, sizes, factors, halvings):
-        coming_a = cuda.local.array(loads, scalar)
-        coming_b = cuda.local.array(loads, scalar)
-        sums = cuda.local.array((each, each), scalar)
+    def multiply(smem, origin, sizes, operands, split_level):
+        next_a = cuda.local.array(loads, scalar)
+        next_b = cuda.local.array(loads, scalar)
+        accumulators = cuda.local.array((thread_tile, thread_tile), scalar)
         rows, columns, inner = sizes
-        a, b = factors
-        for i in range(each):
-            for j in range(each):
-                sums[i, j] = 0
-        at_a = begin(a, corner[0], rows, halvings)
-        at_b = begin(b, corner[1], columns, halvings)
-        at_a = fetch(coming_a, a, at_a, 0, inner, halvings)
-        at_b = fetch(coming_b, b, at_b, 0, inner, halvings)
-        step = depth << halvings
-        for k in range(0, inner, step):
+        a, b = operands
+        for i in range(thread_tile):
+            for j in range(thread_tile):
+                accumulators[i, j] = 0
+        offset_a = first_offset(a, origin.row, rows, split_level)
+        offset_b = first_offset(b, origin.column, columns, split_level)
+        offset_a = load(next_a, a, offset_a, 0, inner, split_level)
+        offset_b = load(next_b, b, offset_b, 0, inner, split_level)
+        depth = tile_k << split_level
+        for k in range(0, inner, depth):
             cuda.syncthreads()
-            store(coming_a, a, strips, 0, halvings)
-            store(coming_b, b, strips, strip, halvings)
+            store(next_a, a, smem, 0, split_level)
+            store(next_b, b, smem, strip_size, split_level)
             cuda.syncthreads()
-            at_a = fetch(coming_a, a, at_a, k + step, inner, halvings)
-            at_b = fetch(coming_b, b, at_b, k + step, inner, halvings)
-            multiply_strips(sums, strips, inner - k, halvings)
+            offset_a = load(next_a, a, offset_a, k + depth, inner, split_level)
+            offset_b = load(next_b, b, offset_b, k + depth, inner, split_level)
+            multiply_accumulate(accumulators, smem, inner - k, split_level)
         cuda.syncthreads()
-        show(sums, strips, halvings)
+        store_accumulators(accumulators, smem, split_level)
         cuda.syncthreads()
 
     return device(multiply)
 
 
 @device
-def matrix(array, offset, columns, order):
-    """A row-major matrix whose rows are counted by i; `order` is any array of int64."""
-    return Factor(array, offset, columns, 1, 1, order, 0, 0)
+def by_rows(array, offset, columns, row_ids):
+    """A row-major matrix whose rows i counts; `row_ids` is any array of int64."""
+    return Operand(
+        array=array,
+        offset=offset,
+        stride_i=columns,
+        stride_k=1,
+        k_is_contiguous=1,
+        row_ids=row_ids,
+        first_row=0,
+        gathered=0,
+    )
 
 
 @device
-def transposed(array, offset, columns, order):
-    """A row-major matrix whose rows are counted by k."""
-    return Factor(array, offset, 1, columns, 0, order, 0, 0)
+def by_columns(array, offset, columns, row_ids):
+    """A row-major matrix whose rows k counts; `row_ids` is any array of int64."""
+    return Operand(
+        array=array,
+        offset=offset,
+        stride_i=1,
+        stride_k=columns,
+        k_is_contiguous=0,
+        row_ids=row_ids,
+        first_row=0,
+        gathered=0,
+    )
 
 
 @device
-def gathered(array, columns, order, first):
-    """Rows of a matrix in some order, counted by i."""
-    return Factor(array, 0, columns, 1, 1, order, first, 1)
+def gathered_by_rows(array, columns, row_ids, first_row):
+    """Gathered rows of a matrix, which i counts."""
+    return Operand(
+        array=array,
+        offset=0,
+        stride_i=columns,
+        stride_k=1,
+        k_is_contiguous=1,
+        row_ids=row_ids,
+        first_row=first_row,
+        gathered=1,
+    )
 
 
 @device
-def gathered_transposed(array, columns, order, first):
-    """Rows of a matrix in some order, counted by k."""
-    return Factor(array, 0, 1, columns, 0, order, first, 2)
+def gathered_by_columns(array, columns, row_ids, first_row):
+    """Gathered rows of a matrix, which k counts."""
+    return Operand(
+        array=array,
+        offset=0,
+        stride_i=1,
+        stride_k=columns,
+        k_is_contiguous=0,
+        row_ids=row_ids,
+        first_row=first_row,
+        gathered=2,
+    )

@@ -1,7 +1,7 @@
 """The loss of every row and its gradient by the raw outputs: a warp a row.
 
-The raw outputs come without the last layer's biases, which are added here, so that the
-pass over them is the only one.
+The raw outputs come without the last layer's biases, which are added here, so no other
+pass over them is needed.
 """
 
 import math
@@ -14,144 +14,146 @@ from skmlp.rules.activations import ACTIVATIONS
 
 
 @device
-def _weight(data, row, scale):
-    if data.weights.shape[0] > 0:
-        return scale * data.weights[row]
+def _row_weight(data, row, scale):
+    if data.sample_weight.shape[0] > 0:
+        return scale * data.sample_weight[row]
     return scale
 
 
 @device
-def _number(data, row, j, p, columns):
+def _plain(data, row, j, p, columns):
     return data.targets[row * columns + j]
 
 
 @device
 def _smoothed(data, row, j, p, columns):
-    kind = type(p)
+    T = type(p)
     y = data.targets[row * columns + j]
-    return y + p * (kind(0.5) - y)
+    return y + p * (T(0.5) - y)
 
 
 @device
-def _membership(data, row, j, p, columns):
-    """1 for the output of the class's number, else 0; smoothed."""
-    kind = type(p)
-    share = p / kind(columns)
+def _one_hot(data, row, j, p, columns):
+    """1 for the output of the target's class, else 0; smoothed."""
+    T = type(p)
+    smoothing = p / T(columns)
     if int(data.targets[row]) == j:
-        return kind(1) - p + share
-    return share
+        return T(1) - p + smoothing
+    return smoothing
 
 
 def _target(loss):
     """What a scalar rule compares an output with."""
     if loss.labels:
-        return _membership
-    return _smoothed if loss.parameter is None else _number
+        return _one_hot
+    return _smoothed if loss.parameter is None else _plain
 
 
 def _with_parameter(loss, function):
-    """A scalar rule with the loss's parameter, whether it wants one or not."""
-    found = rule(function)
+    """A scalar rule called with the loss's parameter, whether it takes one or not."""
+    scalar_rule = rule(function)
     if loss.parameter is not None:
-        return found
-    return device(lambda y, z, p: found(y, z))
+        return scalar_rule
+    return device(lambda y, z, p: scalar_rule(y, z))
 
 
 def _by_elements(spec):
     """Losses that are sums over outputs."""
     loss, threads = spec.loss, spec.tile.threads
-    lanes, total_of = reductions.lanes_of(threads), reductions.warp_sum(threads)
+    lanes, warp_sum = reductions.lanes_of(threads), reductions.warp_sum(threads)
     value = _with_parameter(loss, loss.value)
     slope = _with_parameter(loss, loss.slope)
     link_row = loss.link or ACTIVATIONS["identity"]
     link, link_slope = rule(link_row.value), rule(link_row.slope)
     target = _target(loss)
 
-    def of_row(net, data, room, batch, parameters, i, lane):
+    def of_row(ctx, batch, i, lane):
+        net, data, ws = ctx.net, ctx.data, ctx.ws
         last = net.sizes.shape[0] - 2
         columns = net.sizes[last + 1]
-        row = data.order[batch.first + i]
-        weight = _weight(data, row, batch.scale)
-        p = net.loss_parameters[0]
+        row = data.row_ids[batch.first + i]
+        weight = _row_weight(data, row, batch.scale)
+        p = net.loss_params[0]
         total = type(p)(0)
         for j in range(lane, columns, lanes):
-            place = room.at[last + 1] + i * columns + j
-            z = room.outputs[place] + parameters[net.biases[last] + j]
+            offset = ws.offsets[last + 1] + i * columns + j
+            z = ws.outputs[offset] + ctx.params[net.bias_offsets[last] + j]
             y, a = target(data, row, j, p, columns), link(z)
             total += value(y, a, p)
-            room.deltas[place] = weight * (slope(y, a, p) * link_slope(a))
-        return weight * total_of(total)
+            ws.deltas[offset] = weight * (slope(y, a, p) * link_slope(a))
+        return weight * warp_sum(total)
 
     return device(of_row)
 
 
 def _by_rows(spec):
-    """Losses that take all outputs of a row at once, by the first lane."""
-    found = rule(spec.loss.row)
-    threads = spec.tile.threads
-    total_of = reductions.warp_sum(threads)
+    """Losses of all outputs of a row at once, which the first lane computes."""
+    row_rule = rule(spec.loss.row)
+    warp_sum = reductions.warp_sum(spec.tile.threads)
     outputs_per_target, labels = spec.loss.outputs_per_target, spec.loss.labels
     single = labels or outputs_per_target == 0
 
-    def of_row(net, data, room, batch, parameters, i, lane):
+    def of_row(ctx, batch, i, lane):
+        net, data, ws = ctx.net, ctx.data, ctx.ws
         last = net.sizes.shape[0] - 2
         columns = net.sizes[last + 1]
         n_targets = 1 if single else columns // outputs_per_target
-        row = data.order[batch.first + i]
-        start = room.at[last + 1] + i * columns
-        weight = _weight(data, row, batch.scale)
+        row = data.row_ids[batch.first + i]
+        start = ws.offsets[last + 1] + i * columns
+        weight = _row_weight(data, row, batch.scale)
         total = type(weight)(0)
         if lane == 0:
-            z = room.outputs[start : start + columns]
-            delta = room.deltas[start : start + columns]
+            z = ws.outputs[start : start + columns]
+            delta = ws.deltas[start : start + columns]
             for j in range(columns):
-                z[j] += parameters[net.biases[last] + j]
+                z[j] += ctx.params[net.bias_offsets[last] + j]
             y = data.targets[row * n_targets : (row + 1) * n_targets]
-            total = weight * found(y, z, delta, net.loss_parameters)
+            total = weight * row_rule(y, z, delta, net.loss_params)
             for j in range(columns):
                 delta[j] *= weight
-        return total_of(total)
+        return warp_sum(total)
 
     return device(of_row)
 
 
 def _softmax(spec):
-    """The cross-entropy of classes given by number: log(sum_j exp z_j) - z_class."""
+    """Cross-entropy of softmax outputs: log(sum_j exp z_j) - z_class."""
     threads = spec.tile.threads
     lanes = reductions.lanes_of(threads)
-    total_of, largest_of = reductions.warp_sum(threads), reductions.warp_max(threads)
+    warp_sum, warp_max = reductions.warp_sum(threads), reductions.warp_max(threads)
 
-    def of_row(net, data, room, batch, parameters, i, lane):
+    def of_row(ctx, batch, i, lane):
+        net, data, ws, params = ctx.net, ctx.data, ctx.ws, ctx.params
         last = net.sizes.shape[0] - 2
-        columns, biases = net.sizes[last + 1], net.biases[last]
-        row = data.order[batch.first + i]
-        start = room.at[last + 1] + i * columns
-        weight = _weight(data, row, batch.scale)
-        kind = type(weight)
-        smoothing = net.loss_parameters[0]
-        share = smoothing / kind(columns)
-        largest = kind(-math.inf)
+        columns, biases = net.sizes[last + 1], net.bias_offsets[last]
+        row = data.row_ids[batch.first + i]
+        start = ws.offsets[last + 1] + i * columns
+        weight = _row_weight(data, row, batch.scale)
+        T = type(weight)
+        smoothing = net.loss_params[0]
+        by_class = smoothing / T(columns)
+        largest = T(-math.inf)
         for j in range(lane, columns, lanes):
-            largest = max(largest, room.outputs[start + j] + parameters[biases + j])
-        largest = largest_of(largest)
-        chosen, exponentials, others = kind(0), kind(0), kind(0)
-        own = int(data.targets[row])
+            largest = max(largest, ws.outputs[start + j] + params[biases + j])
+        largest = warp_max(largest)
+        true_z, exponentials, all_z = T(0), T(0), T(0)
+        true_class = int(data.targets[row])
         for j in range(lane, columns, lanes):
-            z = room.outputs[start + j] + parameters[biases + j] - largest
+            z = ws.outputs[start + j] + params[biases + j] - largest
             e = math.exp(z)
             exponentials += e
-            others += z
-            if j == own:
-                chosen = z
-            room.deltas[start + j] = e
-        exponentials, others = total_of(exponentials), total_of(others)
-        chosen = total_of(chosen)
+            all_z += z
+            if j == true_class:
+                true_z = z
+            ws.deltas[start + j] = e
+        exponentials, all_z = warp_sum(exponentials), warp_sum(all_z)
+        true_z = warp_sum(true_z)
         for j in range(lane, columns, lanes):
-            truth = share + (kind(1) - smoothing if j == own else kind(0))
-            probability = room.deltas[start + j] / exponentials
-            room.deltas[start + j] = weight * (probability - truth)
-        kept = (kind(1) - smoothing) * chosen + share * others
-        return weight * (math.log(exponentials) - kept)
+            target = by_class + (T(1) - smoothing if j == true_class else T(0))
+            probability = ws.deltas[start + j] / exponentials
+            ws.deltas[start + j] = weight * (probability - target)
+        expected_z = (T(1) - smoothing) * true_z + by_class * all_z
+        return weight * (math.log(exponentials) - expected_z)
 
     return device(of_row)
 
@@ -168,11 +170,12 @@ def loss(spec):
         make = _softmax
     of_row = make(spec)
 
-    def compute(team, net, data, room, batch, parameters):
+    def compute(group, ctx, batch):
         warp, lane = cuda.threadIdx.x // lanes, cuda.threadIdx.x % lanes
-        for i in range(warp * team[1] + team[0], batch.n, warps * team[1]):
-            found = of_row(net, data, room, batch, parameters, i, lane)
+        first = warp * group.n_blocks + group.block_id
+        for i in range(first, batch.n_rows, warps * group.n_blocks):
+            loss_of_row = of_row(ctx, batch, i, lane)
             if lane == 0:
-                room.losses[batch.first + i] = found
+                ctx.ws.losses[batch.first + i] = loss_of_row
 
     return device(compute)

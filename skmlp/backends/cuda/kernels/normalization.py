@@ -1,8 +1,8 @@
-"""What couples the elements of a hidden layer: normalization, and softmax.
+"""Batch and layer normalization, and softmax: what couples a hidden layer's elements.
 
-The product of such a layer is stored as it is; when all of it is there, a warp takes a
-row, or the threads that share a column take that column, and do the rest. So does the
-way back.
+The epilogue of such a layer's product stores the product itself. After a barrier these
+phases normalize it and activate: a warp takes a row, or the threads that share a column
+take that column. The backward pass is cut up in the same manner.
 """
 
 import math
@@ -14,57 +14,61 @@ from skmlp.backends.cuda.runtime.jit import device, scalar_type
 from skmlp.rules.normalization import EPSILON, MOMENTUM
 
 
-def _rows(spec):
-    """Lanes and warps of a block."""
+def _lanes_and_warps(spec):
+    """Lanes of a warp, and warps of a block."""
     lanes = reductions.lanes_of(spec.tile.threads)
     return lanes, spec.tile.threads // lanes
 
 
 @device
 def _unit(net, layer, column):
-    """Number of a unit among all hidden ones."""
-    return net.biases[layer] - net.biases[0] + column
+    """Index of a unit among all hidden ones."""
+    return net.bias_offsets[layer] - net.bias_offsets[0] + column
 
 
 @device
-def _hidden(net):
+def _n_hidden(net):
     """Number of hidden units."""
-    return net.biases[net.sizes.shape[0] - 2] - net.biases[0]
+    return net.bias_offsets[net.sizes.shape[0] - 2] - net.bias_offsets[0]
 
 
-def _statistics(spec):
-    """Mean and factor of a column of a batch; moves the running statistics."""
-    threads, kind = spec.tile.threads, scalar_type(spec.dtype)
+def _batch_statistics(spec):
+    """Mean and inverse deviation of a column of a batch; moves the running statistics.
+
+    A batch of one row has no variance: it is normalized by the running statistics.
+    """
+    threads, scalar = spec.tile.threads, scalar_type(spec.dtype)
     width = reductions.lanes_of(threads)
     height = threads // width
-    total_of = reductions.column_sum(threads)
+    column_sum = reductions.column_sum(threads)
 
-    def compute(net, room, parameters, layer, column, n, buffer):
+    def compute(ctx, layer, column, n, smem):
+        net, ws, params = ctx.net, ctx.ws, ctx.params
         units = net.sizes[layer + 1]
-        start, y = room.at[layer + 1] + column, cuda.threadIdx.x // width
+        start, y = ws.offsets[layer + 1] + column, cuda.threadIdx.x // width
         inside = column < units
-        total = kind(0)
+        total = scalar(0)
         if inside:
             for i in range(y, n, height):
-                total += room.outputs[start + i * units]
-        mean = total_of(buffer, total) / kind(n)
-        total = kind(0)
+                total += ws.outputs[start + i * units]
+        mean = column_sum(smem, total) / scalar(n)
+        total = scalar(0)
         if inside:
             for i in range(y, n, height):
-                off = room.outputs[start + i * units] - mean
-                total += off * off
-        squares = total_of(buffer, total)
-        variance = squares / kind(n)
+                deviation = ws.outputs[start + i * units] - mean
+                total += deviation * deviation
+        squares = column_sum(smem, total)
+        variance = squares / scalar(n)
         if inside:
-            at_mean = net.means[layer] + column
-            at_variance = net.variances[layer] + column
+            mean_offset = net.mean_offsets[layer] + column
+            variance_offset = net.variance_offsets[layer] + column
             if n == 1:
-                mean, variance = parameters[at_mean], parameters[at_variance]
+                mean, variance = params[mean_offset], params[variance_offset]
             elif y == 0:
-                parameters[at_mean] += kind(MOMENTUM) * (mean - parameters[at_mean])
-                difference = squares / kind(n - 1) - parameters[at_variance]
-                parameters[at_variance] += kind(MOMENTUM) * difference
-        return mean, kind(1) / math.sqrt(variance + kind(EPSILON))
+                params[mean_offset] += scalar(MOMENTUM) * (mean - params[mean_offset])
+                difference = squares / scalar(n - 1) - params[variance_offset]
+                params[variance_offset] += scalar(MOMENTUM) * difference
+        return mean, scalar(1) / math.sqrt(variance + scalar(EPSILON))
 
     return device(compute)
 
@@ -74,203 +78,214 @@ def _batch_norm(spec):
     threads = spec.tile.threads
     width = reductions.lanes_of(threads)
     height = threads // width
-    statistics, activate = _statistics(spec), elementwise.activate(spec)
+    statistics, activate = _batch_statistics(spec), elementwise.activate(spec)
 
-    def compute(team, net, room, extras, batch, parameters, layer, buffer):
-        units, start = net.sizes[layer + 1], room.at[layer + 1]
-        y = cuda.threadIdx.x // width
-        for item in range(team[0], (units + width - 1) // width, team[1]):
+    def compute(group, ctx, batch, layer, smem):
+        net, ws, params = ctx.net, ctx.ws, ctx.params
+        units, start = net.sizes[layer + 1], ws.offsets[layer + 1]
+        y, n_items = cuda.threadIdx.x // width, (units + width - 1) // width
+        for item in range(group.block_id, n_items, group.n_blocks):
             column = item * width + cuda.threadIdx.x % width
-            mean, factor = statistics(
-                net, room, parameters, layer, column, batch.n, buffer
-            )
+            mean, inv_std = statistics(ctx, layer, column, batch.n_rows, smem)
             if column < units:
                 if y == 0:
-                    room.factors[_unit(net, layer, column)] = factor
-                scale = parameters[net.scales[layer] + column]
-                bias = parameters[net.biases[layer] + column]
-                for i in range(y, batch.n, height):
-                    place = start + i * units + column
-                    value = (room.outputs[place] - mean) * factor
-                    room.normed[place] = value
-                    z, at = value * scale + bias, (i, column)
-                    activate(net, room, extras, batch, layer, at, z)
+                    ws.inv_std[_unit(net, layer, column)] = inv_std
+                scale = params[net.scale_offsets[layer] + column]
+                bias = params[net.bias_offsets[layer] + column]
+                for i in range(y, batch.n_rows, height):
+                    offset = start + i * units + column
+                    value = (ws.outputs[offset] - mean) * inv_std
+                    ws.normalized[offset] = value
+                    activate(ctx, batch, layer, i, column, value * scale + bias)
 
     return device(compute)
 
 
 def _layer_norm(spec):
     """Normalize the rows of a layer over its units, scale, add the bias, activate."""
-    kind = scalar_type(spec.dtype)
-    lanes, warps = _rows(spec)
-    total_of = reductions.warp_sum(spec.tile.threads)
-    activate, keeps = elementwise.activate(spec), not spec.forward_only
+    scalar = scalar_type(spec.dtype)
+    lanes, warps = _lanes_and_warps(spec)
+    warp_sum = reductions.warp_sum(spec.tile.threads)
+    activate, has_backward = elementwise.activate(spec), not spec.forward_only
 
-    def compute(team, net, room, extras, batch, parameters, layer, buffer):
+    def compute(group, ctx, batch, layer, smem):
+        net, ws, params = ctx.net, ctx.ws, ctx.params
         units = net.sizes[layer + 1]
         warp, lane = cuda.threadIdx.x // lanes, cuda.threadIdx.x % lanes
-        for i in range(warp * team[1] + team[0], batch.n, warps * team[1]):
-            start = room.at[layer + 1] + i * units
-            total = kind(0)
+        first = warp * group.n_blocks + group.block_id
+        for i in range(first, batch.n_rows, warps * group.n_blocks):
+            start = ws.offsets[layer + 1] + i * units
+            total = scalar(0)
             for j in range(lane, units, lanes):
-                total += room.outputs[start + j]
-            mean = total_of(total) / kind(units)
-            total = kind(0)
+                total += ws.outputs[start + j]
+            mean = warp_sum(total) / scalar(units)
+            total = scalar(0)
             for j in range(lane, units, lanes):
-                off = room.outputs[start + j] - mean
-                total += off * off
-            variance = total_of(total) / kind(units)
-            factor = kind(1) / math.sqrt(variance + kind(EPSILON))
-            if keeps and lane == 0:
-                room.factors[layer * room.batch + i] = factor
+                deviation = ws.outputs[start + j] - mean
+                total += deviation * deviation
+            variance = warp_sum(total) / scalar(units)
+            inv_std = scalar(1) / math.sqrt(variance + scalar(EPSILON))
+            if has_backward and lane == 0:
+                ws.inv_std[layer * ws.batch_size + i] = inv_std
             for j in range(lane, units, lanes):
-                value = (room.outputs[start + j] - mean) * factor
-                if keeps:
-                    room.normed[start + j] = value
-                scale = parameters[net.scales[layer] + j]
-                z = value * scale + parameters[net.biases[layer] + j]
-                activate(net, room, extras, batch, layer, (i, j), z)
+                value = (ws.outputs[start + j] - mean) * inv_std
+                if has_backward:
+                    ws.normalized[start + j] = value
+                scale = params[net.scale_offsets[layer] + j]
+                z = value * scale + params[net.bias_offsets[layer] + j]
+                activate(ctx, batch, layer, i, j, z)
 
     return device(compute)
 
 
 def norm(spec):
-    """The normalization of a hidden layer, forward; all threads of the team join."""
+    """The normalization of a hidden layer, forward; the whole group calls it."""
     return {"batch": _batch_norm, "layer": _layer_norm}[spec.normalization](spec)
 
 
 def softmax(spec):
-    """Softmax of the rows of a hidden layer, whose inputs are in the outputs."""
-    lanes, warps = _rows(spec)
-    threads, drops = spec.tile.threads, spec.drops
-    total_of, largest_of = reductions.warp_sum(threads), reductions.warp_max(threads)
-    dropout = elementwise.factor_of_dropout()
+    """Softmax of the rows of a hidden layer, in place of its preactivations."""
+    lanes, warps = _lanes_and_warps(spec)
+    threads, has_dropout = spec.tile.threads, spec.has_dropout
+    warp_sum, warp_max = reductions.warp_sum(threads), reductions.warp_max(threads)
+    dropout = elementwise.dropout_factor()
 
-    def compute(team, net, room, extras, batch, layer):
-        units = net.sizes[layer + 1]
+    def compute(group, ctx, batch, layer):
+        units, ws = ctx.net.sizes[layer + 1], ctx.ws
         warp, lane = cuda.threadIdx.x // lanes, cuda.threadIdx.x % lanes
-        for i in range(warp * team[1] + team[0], batch.n, warps * team[1]):
-            start = room.at[layer + 1] + i * units
-            largest = room.outputs[start]
+        first = warp * group.n_blocks + group.block_id
+        for i in range(first, batch.n_rows, warps * group.n_blocks):
+            start = ws.offsets[layer + 1] + i * units
+            largest = ws.outputs[start]
             for j in range(lane, units, lanes):
-                largest = max(largest, room.outputs[start + j])
-            largest = largest_of(largest)
+                largest = max(largest, ws.outputs[start + j])
+            largest = warp_max(largest)
             total = type(largest)(0)
             for j in range(lane, units, lanes):
-                total += math.exp(room.outputs[start + j] - largest)
-            total = total_of(total)
-            # The first element is read by all lanes, and now overwritten by one.
+                total += math.exp(ws.outputs[start + j] - largest)
+            total = warp_sum(total)
+            # All lanes have read the first element; one lane now overwrites it.
             cuda.syncwarp()
             for j in range(lane, units, lanes):
-                a = math.exp(room.outputs[start + j] - largest) / total
-                if drops:
-                    room.inputs[start + j] = a
-                    a *= dropout(extras, batch, layer, i * units + j)
-                room.outputs[start + j] = a
+                a = math.exp(ws.outputs[start + j] - largest) / total
+                if has_dropout:
+                    ws.preactivations[start + j] = a
+                    a *= dropout(ctx.reg, batch, layer, i * units + j)
+                ws.outputs[start + j] = a
 
     return device(compute)
 
 
 def softmax_back(spec):
-    """Deltas by the inputs of a hidden softmax, in place."""
-    lanes, warps = _rows(spec)
-    total_of, drops = reductions.warp_sum(spec.tile.threads), spec.drops
-    kind = scalar_type(spec.dtype)
+    """Deltas by the preactivations of a hidden softmax, in place."""
+    lanes, warps = _lanes_and_warps(spec)
+    warp_sum, has_dropout = reductions.warp_sum(spec.tile.threads), spec.has_dropout
+    scalar = scalar_type(spec.dtype)
 
-    def compute(team, net, room, batch, layer):
-        units = net.sizes[layer + 1]
+    def compute(group, ctx, batch, layer):
+        units, ws = ctx.net.sizes[layer + 1], ctx.ws
         warp, lane = cuda.threadIdx.x // lanes, cuda.threadIdx.x % lanes
-        outputs = room.inputs if drops else room.outputs
-        for i in range(warp * team[1] + team[0], batch.n, warps * team[1]):
-            start = room.at[layer + 1] + i * units
-            mean = kind(0)
+        outputs = ws.preactivations if has_dropout else ws.outputs
+        first = warp * group.n_blocks + group.block_id
+        for i in range(first, batch.n_rows, warps * group.n_blocks):
+            start = ws.offsets[layer + 1] + i * units
+            mean = scalar(0)
             for j in range(lane, units, lanes):
-                mean += outputs[start + j] * room.deltas[start + j]
-            mean = total_of(mean)
+                mean += outputs[start + j] * ws.deltas[start + j]
+            mean = warp_sum(mean)
             for j in range(lane, units, lanes):
-                difference = room.deltas[start + j] - mean
-                room.deltas[start + j] = outputs[start + j] * difference
+                difference = ws.deltas[start + j] - mean
+                ws.deltas[start + j] = outputs[start + j] * difference
 
     return device(compute)
 
 
-def norm_sums(spec):
-    """Sums of a hidden layer's deltas, and of their products with the inputs."""
-    threads, kind = spec.tile.threads, scalar_type(spec.dtype)
+def norm_grad_sums(spec):
+    """Gradients of a normalized layer's biases and scales.
+
+    They are the column sums of its deltas, and of their products with the normalized
+    preactivations.
+    """
+    threads, scalar = spec.tile.threads, scalar_type(spec.dtype)
     width = reductions.lanes_of(threads)
     height = threads // width
-    total_of = reductions.column_sum(threads)
+    column_sum = reductions.column_sum(threads)
 
-    def compute(team, net, room, batch, layer, buffer):
-        units, start = net.sizes[layer + 1], room.at[layer + 1]
-        y = cuda.threadIdx.x // width
-        for item in range(team[0], (units + width - 1) // width, team[1]):
+    def compute(group, ctx, batch, layer, smem):
+        net, ws = ctx.net, ctx.ws
+        units, start = net.sizes[layer + 1], ws.offsets[layer + 1]
+        y, n_items = cuda.threadIdx.x // width, (units + width - 1) // width
+        for item in range(group.block_id, n_items, group.n_blocks):
             column = item * width + cuda.threadIdx.x % width
-            total = kind(0)
-            products = kind(0)
+            total = scalar(0)
+            products = scalar(0)
             if column < units:
-                for i in range(y, batch.n, height):
-                    place = start + i * units + column
-                    total += room.deltas[place]
-                    products += room.deltas[place] * room.normed[place]
-            total = total_of(buffer, total)
-            products = total_of(buffer, products)
+                for i in range(y, batch.n_rows, height):
+                    offset = start + i * units + column
+                    total += ws.deltas[offset]
+                    products += ws.deltas[offset] * ws.normalized[offset]
+            total = column_sum(smem, total)
+            products = column_sum(smem, products)
             if y == 0 and column < units:
                 unit = _unit(net, layer, column)
-                room.sums[unit] = total
-                room.sums[_hidden(net) + unit] = products
+                ws.norm_grad_sums[unit] = total
+                ws.norm_grad_sums[_n_hidden(net) + unit] = products
 
     return device(compute)
 
 
 def _batch_norm_back(spec):
-    """Deltas by a layer's inputs, in place, from the sums over the batch."""
-    threads, kind = spec.tile.threads, scalar_type(spec.dtype)
+    """Deltas by the product before batch normalization, in place."""
+    threads, scalar = spec.tile.threads, scalar_type(spec.dtype)
 
-    def compute(team, net, room, batch, parameters, layer):
-        units, start, n = net.sizes[layer + 1], room.at[layer + 1], batch.n
-        first = team[0] * threads + cuda.threadIdx.x
-        for e in range(first, n * units, team[1] * threads):
+    def compute(group, ctx, batch, layer):
+        net, ws, n = ctx.net, ctx.ws, batch.n_rows
+        units, start = net.sizes[layer + 1], ws.offsets[layer + 1]
+        first = group.block_id * threads + cuda.threadIdx.x
+        for e in range(first, n * units, group.n_blocks * threads):
             column = e % units
             unit = _unit(net, layer, column)
-            delta = room.deltas[start + e]
+            delta = ws.deltas[start + e]
             if n > 1:
-                share = room.sums[_hidden(net) + unit] / kind(n)
-                delta -= room.sums[unit] / kind(n) + room.normed[start + e] * share
-            scale = parameters[net.scales[layer] + column]
-            room.deltas[start + e] = room.factors[unit] * scale * delta
+                product_mean = ws.norm_grad_sums[_n_hidden(net) + unit] / scalar(n)
+                mean = ws.norm_grad_sums[unit] / scalar(n)
+                delta -= mean + ws.normalized[start + e] * product_mean
+            scale = ctx.params[net.scale_offsets[layer] + column]
+            ws.deltas[start + e] = ws.inv_std[unit] * scale * delta
 
     return device(compute)
 
 
 def _layer_norm_back(spec):
-    """Deltas by a layer's inputs, in place, row by row."""
-    kind = scalar_type(spec.dtype)
-    lanes, warps = _rows(spec)
-    total_of = reductions.warp_sum(spec.tile.threads)
+    """Deltas by the product before layer normalization, in place, row by row."""
+    scalar = scalar_type(spec.dtype)
+    lanes, warps = _lanes_and_warps(spec)
+    warp_sum = reductions.warp_sum(spec.tile.threads)
 
-    def compute(team, net, room, batch, parameters, layer):
-        units = net.sizes[layer + 1]
+    def compute(group, ctx, batch, layer):
+        net, ws, params = ctx.net, ctx.ws, ctx.params
+        units, scales = net.sizes[layer + 1], net.scale_offsets[layer]
         warp, lane = cuda.threadIdx.x // lanes, cuda.threadIdx.x % lanes
-        for i in range(warp * team[1] + team[0], batch.n, warps * team[1]):
-            start = room.at[layer + 1] + i * units
-            mean, share = kind(0), kind(0)
+        first = warp * group.n_blocks + group.block_id
+        for i in range(first, batch.n_rows, warps * group.n_blocks):
+            start = ws.offsets[layer + 1] + i * units
+            mean, product_mean = scalar(0), scalar(0)
             for j in range(lane, units, lanes):
-                delta = room.deltas[start + j] * parameters[net.scales[layer] + j]
+                delta = ws.deltas[start + j] * params[scales + j]
                 mean += delta
-                share += delta * room.normed[start + j]
-            mean = total_of(mean) / kind(units)
-            share = total_of(share) / kind(units)
-            factor = room.factors[layer * room.batch + i]
+                product_mean += delta * ws.normalized[start + j]
+            mean = warp_sum(mean) / scalar(units)
+            product_mean = warp_sum(product_mean) / scalar(units)
+            inv_std = ws.inv_std[layer * ws.batch_size + i]
             for j in range(lane, units, lanes):
-                delta = room.deltas[start + j] * parameters[net.scales[layer] + j]
-                rest = delta - mean - room.normed[start + j] * share
-                room.deltas[start + j] = factor * rest
+                delta = ws.deltas[start + j] * params[scales + j]
+                centered = delta - mean - ws.normalized[start + j] * product_mean
+                ws.deltas[start + j] = inv_std * centered
 
     return device(compute)
 
 
 def norm_back(spec):
-    """The normalization of a hidden layer, on the way back."""
+    """The normalization of a hidden layer, backward."""
     makers = {"batch": _batch_norm_back, "layer": _layer_norm_back}
     return makers[spec.normalization](spec)

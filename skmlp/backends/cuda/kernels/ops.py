@@ -1,9 +1,9 @@
-"""The kernels of a step of single operations: every phase of a minibatch by itself.
+"""Per-operation kernels: every phase of a minibatch in a kernel by itself.
 
-The phases are those that the kernels of whole spans consist of (see `epoch`). Between
-launches of one stream all that was written can be read, so nobody has to wait inside a
-kernel. Which batch is at work is read from the cursor, and the last kernel of a step
-moves it on: that is how one recorded step serves for every batch of a span.
+The phases are those of the persistent kernels (see `train`). Launches on one stream run
+in order, so no barrier is needed inside a kernel. Kernels read which batch is at work
+from the cursor, and the last kernel of a step advances it: so one captured CUDA graph
+serves every batch of a range.
 """
 
 import functools
@@ -21,220 +21,216 @@ from skmlp.backends.cuda.kernels import (
     reductions,
     train,
 )
-from skmlp.backends.cuda.kernels.structs import Batch
+from skmlp.backends.cuda.kernels.structs import (
+    CURSOR_BATCH,
+    CURSOR_EPOCH_ROWS,
+    CURSOR_FIRST_STEP,
+    Batch,
+)
 from skmlp.backends.cuda.runtime.jit import device, kernel, scalar_type
 
-# Weights a thread of a block whose squares are one partial sum.
-_WEIGHTS_EACH = 16
+# Weights of each thread of a block that stores one partial sum of their squares.
+_WEIGHTS_PER_THREAD = 16
 
 
-def weights_a_block(tile):
-    """Weights that a block has to itself, so that sums have an order of their own."""
-    return _WEIGHTS_EACH * tile.threads
+def weights_per_block(tile):
+    """Weights that one block updates; a constant, which fixes the order of sums."""
+    return _WEIGHTS_PER_THREAD * tile.threads
 
 
-def _load(spec):
-    load = forward.load(spec)
-    return lambda team, s, batch, layer, partial: load(
-        team, s.net, s.data, s.room, s.extras, batch
+# Each function below makes ``phase(group, ctx, batch, update, layer, partial)``: all
+# phases take the same arguments, for `operation` to call.
+
+
+def _copy_rows(spec):
+    copy_rows = forward.copy_rows(spec)
+    return lambda group, ctx, batch, update, layer, partial: copy_rows(
+        group, ctx, batch
     )
 
 
 def _sparse_forward(spec):
     first_layer = forward.sparse_first_layer(spec)
-    return lambda team, s, batch, layer, partial: first_layer(
-        team, s.net, s.data, s.room, s.extras, batch, s.parameters
+    return lambda group, ctx, batch, update, layer, partial: first_layer(
+        group, ctx, batch
     )
 
 
 def _finish(spec):
-    """Outputs of a hidden layer in the place of its product: a row a block."""
+    """Turn a hidden layer's product into its outputs, in place: a block a row."""
     threads, store = spec.tile.threads, forward.finish(spec)
 
-    def compute(team, s, batch, layer, partial):
-        units, start = s.net.sizes[layer + 1], s.room.at[layer + 1]
-        for row in range(team[0], batch.n, team[1]):
+    def phase(group, ctx, batch, update, layer, partial):
+        units, ws = ctx.net.sizes[layer + 1], ctx.ws
+        start = ws.offsets[layer + 1]
+        for row in range(group.block_id, batch.n_rows, group.n_blocks):
             for column in range(cuda.threadIdx.x, units, threads):
-                z = s.room.outputs[np.uint64(start + row * units + column)]
-                store(
-                    *(s.net, s.room, s.extras, batch, s.parameters, layer),
-                    *((row, column), z),
-                )
+                z = ws.outputs[np.uint64(start + row * units + column)]
+                store(ctx, batch, layer, row, column, z)
 
-    return compute
+    return phase
 
 
 def _norm(spec):
     scalar, threads = scalar_type(spec.dtype), spec.tile.threads
     norm = normalization.norm(spec)
 
-    def compute(team, s, batch, layer, partial):
-        buffer = cuda.shared.array(threads, scalar)
-        norm(team, s.net, s.room, s.extras, batch, s.parameters, layer, buffer)
+    def phase(group, ctx, batch, update, layer, partial):
+        smem = cuda.shared.array(threads, scalar)
+        norm(group, ctx, batch, layer, smem)
 
-    return compute
+    return phase
 
 
 def _softmax(spec):
     softmax = normalization.softmax(spec)
-    return lambda team, s, batch, layer, partial: softmax(
-        team, s.net, s.room, s.extras, batch, layer
+    return lambda group, ctx, batch, update, layer, partial: softmax(
+        group, ctx, batch, layer
     )
 
 
 def _loss(spec):
     loss = losses.loss(spec)
-    return lambda team, s, batch, layer, partial: loss(
-        team, s.net, s.data, s.room, batch, s.parameters
-    )
+    return lambda group, ctx, batch, update, layer, partial: loss(group, ctx, batch)
 
 
 def _back_through(spec):
-    """Deltas below a layer, in the place of their product: a row a block."""
+    """Turn a product into the deltas below a layer, in place: a block a row."""
     threads, back = spec.tile.threads, elementwise.back_through(spec)
 
-    def compute(team, s, batch, layer, partial):
-        units, start = s.net.sizes[layer], s.room.at[layer]
-        for row in range(team[0], batch.n, team[1]):
+    def phase(group, ctx, batch, update, layer, partial):
+        units, ws = ctx.net.sizes[layer], ctx.ws
+        start = ws.offsets[layer]
+        for row in range(group.block_id, batch.n_rows, group.n_blocks):
             for column in range(cuda.threadIdx.x, units, threads):
-                place = np.uint64(start + row * units + column)
-                s.room.deltas[place] = back(
-                    *(s.net, s.room, s.extras, batch, layer - 1),
-                    *((row, column), s.room.deltas[place]),
-                )
+                offset = np.uint64(start + row * units + column)
+                delta = ws.deltas[offset]
+                ws.deltas[offset] = back(ctx, batch, layer - 1, row, column, delta)
 
-    return compute
+    return phase
 
 
 def _softmax_back(spec):
     softmax_back = normalization.softmax_back(spec)
-    return lambda team, s, batch, layer, partial: softmax_back(
-        team, s.net, s.room, batch, layer
+    return lambda group, ctx, batch, update, layer, partial: softmax_back(
+        group, ctx, batch, layer
     )
 
 
-def _norm_sums(spec):
+def _norm_grad_sums(spec):
     scalar, threads = scalar_type(spec.dtype), spec.tile.threads
-    sums = normalization.norm_sums(spec)
+    norm_grad_sums = normalization.norm_grad_sums(spec)
 
-    def compute(team, s, batch, layer, partial):
-        buffer = cuda.shared.array(threads, scalar)
-        sums(team, s.net, s.room, batch, layer, buffer)
+    def phase(group, ctx, batch, update, layer, partial):
+        smem = cuda.shared.array(threads, scalar)
+        norm_grad_sums(group, ctx, batch, layer, smem)
 
-    return compute
+    return phase
 
 
 def _norm_back(spec):
     norm_back = normalization.norm_back(spec)
-    return lambda team, s, batch, layer, partial: norm_back(
-        team, s.net, s.room, batch, s.parameters, layer
+    return lambda group, ctx, batch, update, layer, partial: norm_back(
+        group, ctx, batch, layer
     )
 
 
 def _weights(spec):
-    """The penalty on a layer's weights, and the step on them by their gradient.
+    """Add the penalty to a layer's weight gradient, and update the weights by it.
 
-    Where the gradient's norm is limited, there is no step yet.
+    Under gradient clipping the update waits for `update_all`.
     """
-    kind, threads = scalar_type(spec.dtype), spec.tile.threads
-    finish, keep = backward.finish_weight(spec), backward.record(spec)
-    size = weights_a_block(spec.tile)
+    scalar, threads = scalar_type(spec.dtype), spec.tile.threads
+    use_gradient = backward.use_weight_gradient(spec)
+    store_sums = backward.store_sq_sums(spec)
+    size = weights_per_block(spec.tile)
 
-    def compute(team, s, batch, layer, partial):
-        n_weights = s.net.sizes[layer] * s.net.sizes[layer + 1]
-        decay = s.step.decay / kind(batch.n)
-        for item in range(team[0], (n_weights + size - 1) // size, team[1]):
-            of_parameters, of_gradient = kind(0), kind(0)
+    def phase(group, ctx, batch, update, layer, partial):
+        net, ws = ctx.net, ctx.ws
+        n_weights = net.sizes[layer] * net.sizes[layer + 1]
+        n_items = (n_weights + size - 1) // size
+        l2 = update.l2 / scalar(batch.n_rows)
+        for item in range(group.block_id, n_items, group.n_blocks):
+            weight_sq, grad_sq = scalar(0), scalar(0)
             end = min((item + 1) * size, n_weights)
             for e in range(item * size + cuda.threadIdx.x, end, threads):
-                place = np.uint64(s.net.weights[layer] + e)
-                found = finish(
-                    *(s.room, s.parameters, s.step, batch),
-                    *(place, s.room.gradient[place], decay),
-                )
-                of_parameters += found[0]
-                of_gradient += found[1]
-            keep(s.room, batch, partial + item, of_parameters, of_gradient)
+                offset = np.uint64(net.weight_offsets[layer] + e)
+                gradient = ws.gradient[offset]
+                squares = use_gradient(ctx, batch, update, offset, gradient, l2)
+                weight_sq += squares[0]
+                grad_sq += squares[1]
+            store_sums(ws, batch, partial + item, weight_sq, grad_sq)
 
-    return compute
+    return phase
 
 
 def _sparse_weights(spec):
-    """The gradient of the first layer's weights over sparse rows, and their step."""
-    index, threads = scalar_type("int64"), spec.tile.threads
-    sparse_weights, size = backward.sparse_weights(spec), backward.SPARSE_FEATURES
+    """The gradient of the first layer's weights over sparse rows, and the update."""
+    index_type, threads = scalar_type("int64"), spec.tile.threads
+    sparse_weights = backward.sparse_weight_gradient(spec)
+    size = backward.SPARSE_FEATURES
 
-    def compute(team, s, batch, layer, partial):
-        starts = cuda.shared.array(threads, index)
-        n_items = (s.net.sizes[0] + size - 1) // size
-        for item in range(team[0], n_items, team[1]):
-            sparse_weights(
-                *(item, partial + item, s.net, s.data, s.room, batch),
-                *(s.parameters, s.step, starts),
-            )
+    def phase(group, ctx, batch, update, layer, partial):
+        row_starts = cuda.shared.array(threads, index_type)
+        n_items = (ctx.net.sizes[0] + size - 1) // size
+        for item in range(group.block_id, n_items, group.n_blocks):
+            sparse_weights(item, partial + item, ctx, batch, update, row_starts)
 
-    return compute
+    return phase
 
 
 def _biases(spec):
-    """The step on a layer's biases, whose gradient is there."""
-    threads, use = spec.tile.threads, backward.use_bias(spec)
+    """The update of a layer's biases, whose gradient is in the workspace."""
+    threads, use_gradient = spec.tile.threads, backward.use_bias_gradient(spec)
 
-    def compute(team, s, batch, layer, partial):
-        first = team[0] * threads + cuda.threadIdx.x
-        for column in range(first, s.net.sizes[layer + 1], team[1] * threads):
-            place = np.uint64(s.net.biases[layer] + column)
-            gradient = s.room.gradient[place]
-            use(s.room, s.parameters, s.step, batch, place, gradient)
+    def phase(group, ctx, batch, update, layer, partial):
+        units = ctx.net.sizes[layer + 1]
+        first = group.block_id * threads + cuda.threadIdx.x
+        for column in range(first, units, group.n_blocks * threads):
+            offset = np.uint64(ctx.net.bias_offsets[layer] + column)
+            use_gradient(ctx, batch, update, offset, ctx.ws.gradient[offset])
 
-    return compute
+    return phase
 
 
 def _norm_biases(spec):
-    """Gradients of a normalized layer's scales and biases, and what becomes of them."""
+    """Gradients of a normalized layer's scales and biases, stored or applied."""
     scalar, threads = scalar_type(spec.dtype), spec.tile.threads
-    biases, width = backward.biases(spec), reductions.lanes_of(threads)
+    biases, width = backward.bias_gradients(spec), reductions.lanes_of(threads)
 
-    def compute(team, s, batch, layer, partial):
-        buffer = cuda.shared.array(threads, scalar)
-        n_items = (s.net.sizes[layer + 1] + width - 1) // width
-        for item in range(team[0], n_items, team[1]):
-            biases(
-                *(item, s.net, s.room, batch, s.parameters, s.step),
-                *(layer, buffer),
-            )
+    def phase(group, ctx, batch, update, layer, partial):
+        smem = cuda.shared.array(threads, scalar)
+        n_items = (ctx.net.sizes[layer + 1] + width - 1) // width
+        for item in range(group.block_id, n_items, group.n_blocks):
+            biases(item, ctx, batch, update, layer, smem)
 
-    return compute
+    return phase
 
 
-def _bias_squares(spec):
-    squares = clipping.bias_squares(spec)
-    return lambda team, s, batch, layer, partial: squares(
-        team, s.net, s.room, s.trained
-    )
+def _bias_sq_sums(spec):
+    bias_sq_sums = clipping.bias_sq_sums(spec)
+    return lambda group, ctx, batch, update, layer, partial: bias_sq_sums(group, ctx)
 
 
-def _fold_norms(spec):
-    fold = clipping.fold_norms(spec)
-    return lambda team, s, batch, layer, partial: fold(s.room)
+def _fold_grad_sq_sums(spec):
+    fold = clipping.fold_grad_sq_sums(spec)
+    return lambda group, ctx, batch, update, layer, partial: fold(ctx.ws)
 
 
 def _update_all(spec):
-    update = clipping.update_all(spec)
-    return lambda team, s, batch, layer, partial: update(
-        *(team, s.net, s.room, s.extras, batch, s.parameters, s.step, s.trained)
+    update_all = clipping.update_all(spec)
+    return lambda group, ctx, batch, update, layer, partial: update_all(
+        group, ctx, batch, update
     )
 
 
-def _limit_weights(spec):
-    limit = clipping.limit_weights(spec)
-    return lambda team, s, batch, layer, partial: limit(
-        team, s.net, s.extras, s.parameters
-    )
+def _clip_weights(spec):
+    clip_weights = clipping.clip_weights(spec)
+    return lambda group, ctx, batch, update, layer, partial: clip_weights(group, ctx)
 
 
 OPERATIONS = {
-    "load": _load,
+    "copy_rows": _copy_rows,
     "sparse_forward": _sparse_forward,
     "finish": _finish,
     "norm": _norm,
@@ -242,16 +238,16 @@ OPERATIONS = {
     "loss": _loss,
     "back_through": _back_through,
     "softmax_back": _softmax_back,
-    "norm_sums": _norm_sums,
+    "norm_grad_sums": _norm_grad_sums,
     "norm_back": _norm_back,
     "weights": _weights,
     "sparse_weights": _sparse_weights,
     "biases": _biases,
     "norm_biases": _norm_biases,
-    "bias_squares": _bias_squares,
-    "fold_norms": _fold_norms,
+    "bias_sq_sums": _bias_sq_sums,
+    "fold_grad_sq_sums": _fold_grad_sq_sums,
     "update_all": _update_all,
-    "limit_weights": _limit_weights,
+    "clip_weights": _clip_weights,
 }
 
 
@@ -259,38 +255,43 @@ OPERATIONS = {
 def operation(spec, name):
     """The kernel of a row of `OPERATIONS`.
 
-    Its arguments: `State`, the number of a layer, and the number of the first of the
-    layer's partial sums of squares.
+    Its arguments: `TrainContext`, `UpdateParams`, the cursor, the index of a layer, and
+    the index of the first of the layer's partial sums of squares.
     """
-    kind, phase = scalar_type(spec.dtype), device(OPERATIONS[name](spec))
-    place = train.place_of_batch()
+    scalar, phase = scalar_type(spec.dtype), device(OPERATIONS[name](spec))
+    bounds = train.batch_bounds()
 
-    def run(state, layer, partial):
-        number = state.cursor[0]
-        first, n = place(number, state.room.batch, state.cursor[1])
-        scale = state.step.weight / kind(n)
-        batch = Batch(number, first, n, state.cursor[2] + number, scale)
-        phase((cuda.blockIdx.x, cuda.gridDim.x), state, batch, layer, partial)
+    def run(ctx, update, cursor, layer, partial):
+        index, epoch_rows = cursor[CURSOR_BATCH], cursor[CURSOR_EPOCH_ROWS]
+        first, n_rows = bounds(index, ctx.ws.batch_size, epoch_rows)
+        batch = Batch(
+            range_index=index,
+            first=first,
+            n_rows=n_rows,
+            step_index=cursor[CURSOR_FIRST_STEP] + index,
+            scale=update.inv_mean_weight / scalar(n_rows),
+        )
+        phase(reductions.grid_group(), ctx, batch, update, layer, partial)
 
     return kernel(run, spec, name)
 
 
 def _advance(cursor):
-    cursor[0] += 1
+    cursor[CURSOR_BATCH] += 1
 
 
 @functools.cache
 def advancing():
-    """The kernel that moves the cursor to the next batch: one thread."""
+    """The kernel that advances the cursor to the next batch: one thread."""
     return kernel(_advance)
 
 
 @functools.lru_cache(maxsize=64)
 def totaling(spec):
-    """The kernel that adds up losses and squares by batch (see `epoch.totals`)."""
+    """The kernel that adds up losses and squares by batch (see `train.totals`)."""
     totals = train.totals(spec)
 
-    def run(room, span, result):
-        totals((cuda.blockIdx.x, cuda.gridDim.x), room, span, result)
+    def run(ws, batches, result):
+        totals(reductions.grid_group(), ws, batches, result)
 
     return kernel(run, spec)

@@ -1,65 +1,69 @@
-"""The phases of a minibatch one after the other, forward and back.
+"""The forward and the backward pass of a batch: the phases one after the other.
 
-`meet` is where all threads of the team wait for each other, between phases that read
-what others have written.
+Between phases that read what other threads have written, all threads of the block group
+wait at `barrier`, a device function.
 """
 
 from skmlp.backends.cuda.kernels import backward, forward, normalization
 from skmlp.backends.cuda.runtime.jit import device
 
 
-def forward_way(spec, meet):
+def forward_pass(spec, barrier):
     """All layers of a batch, forward."""
-    load, layer_of = forward.load(spec), forward.layer(spec)
-    loaded, normalizes = spec.loaded, spec.normalization is not None
-    norm = normalization.norm(spec) if normalizes else load
+    copy_rows, layer_of = forward.copy_rows(spec), forward.layer(spec)
+    copies_x, normalizes = spec.copies_x, spec.normalization is not None
+    norm = normalization.norm(spec) if normalizes else copy_rows
     has_softmax, softmax = spec.softmax, normalization.softmax(spec)
 
-    def compute(team, net, data, room, extras, batch, parameters, strips):
-        if loaded:
-            load(team, net, data, room, extras, batch)
-            meet()
+    def compute(group, ctx, batch, smem):
+        net = ctx.net
+        if copies_x:
+            copy_rows(group, ctx, batch)
+            barrier()
         last = net.sizes.shape[0] - 2
         for layer in range(last + 1):
-            layer_of(team, net, data, room, extras, batch, parameters, layer, strips)
-            meet()
+            layer_of(group, ctx, batch, layer, smem)
+            barrier()
             if normalizes and layer < last:
-                norm(team, net, room, extras, batch, parameters, layer, strips)
-                meet()
-            if has_softmax and layer < last and net.codes[layer] < 0:
-                softmax(team, net, room, extras, batch, layer)
-                meet()
+                norm(group, ctx, batch, layer, smem)
+                barrier()
+            if has_softmax and layer < last and net.activation_ids[layer] < 0:
+                softmax(group, ctx, batch, layer)
+                barrier()
 
     return device(compute)
 
 
-def back_way(spec, meet):
-    """All layers of a batch, from the loss back to the first one's gradient."""
+def backward_pass(spec, barrier):
+    """All layers of a batch, from the loss back to the first one's gradient.
+
+    The gradient of a layer's weights, and the update by it, share a phase with the
+    deltas of the layer below: by then no delta needs these weights any more.
+    """
     hidden, gradient = backward.hidden_deltas(spec), backward.gradient(spec)
     normalizes = spec.normalization is not None
-    sums = normalization.norm_sums(spec) if normalizes else hidden
+    sums = normalization.norm_grad_sums(spec) if normalizes else hidden
     norm_back = normalization.norm_back(spec) if normalizes else hidden
     has_softmax, softmax_back = spec.softmax, normalization.softmax_back(spec)
 
-    def compute(team, net, data, room, extras, batch, parameters, step, strips, starts):
-        last = net.sizes.shape[0] - 2
+    def compute(group, ctx, batch, update, smem, row_starts):
+        last = ctx.net.sizes.shape[0] - 2
         partial = 0
         for back in range(last + 1):
             layer = last - back
             if layer > 0:
-                hidden(team, net, room, extras, batch, parameters, layer, strips)
-                meet()
-                if has_softmax and net.codes[layer - 1] < 0:
-                    softmax_back(team, net, room, batch, layer - 1)
-                    meet()
+                hidden(group, ctx, batch, layer, smem)
+                barrier()
+                if has_softmax and ctx.net.activation_ids[layer - 1] < 0:
+                    softmax_back(group, ctx, batch, layer - 1)
+                    barrier()
                 if normalizes:
-                    sums(team, net, room, batch, layer - 1, strips)
-                    meet()
-                    norm_back(team, net, room, batch, parameters, layer - 1)
-                    meet()
+                    sums(group, ctx, batch, layer - 1, smem)
+                    barrier()
+                    norm_back(group, ctx, batch, layer - 1)
+                    barrier()
             partial += gradient(
-                *(team, partial, net, data, room, batch, parameters, step),
-                *(layer, strips, starts),
+                group, partial, ctx, batch, update, layer, smem, row_starts
             )
 
     return device(compute)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skmlp.backends.cuda.kernels.gemm import Tile
+from skmlp.backends.cuda.kernels.tile import Tile
 from skmlp.rules.activations import Activation
 from skmlp.rules.losses import Loss
 
@@ -25,12 +25,15 @@ class Spec(NamedTuple):
         A row of `skmlp.rules.optimizers.OPTIMIZERS`; None without updates.
     normalization : {'batch', 'layer'} or None
     intercepts : bool
-    sparse, loaded : bool
-        Whether X is sparse; whether the batch's rows of X were copied to the room.
-    drops, noisy, limits_gradient, limits_weights : bool
-        What regularization there is.
+    sparse : bool
+        Whether X is sparse.
+    copies_x : bool
+        Whether the batch's rows of a dense X are copied to the workspace, and not read
+        in place.
+    has_dropout, has_noise, clips_gradient, clips_weights : bool
+        Which regularization there is.
     forward_only : bool
-        Whether there is no way back, for which anything would be kept.
+        Whether there is no backward pass, which would need more than the outputs.
     """
 
     dtype: np.dtype
@@ -42,19 +45,19 @@ class Spec(NamedTuple):
     normalization: str | None = None
     intercepts: bool = True
     sparse: bool = False
-    loaded: bool = False
-    drops: bool = False
-    noisy: bool = False
-    limits_gradient: bool = False
-    limits_weights: bool = False
+    copies_x: bool = False
+    has_dropout: bool = False
+    has_noise: bool = False
+    clips_gradient: bool = False
+    clips_weights: bool = False
     forward_only: bool = False
 
     @property
-    def by_input(self):
-        """Whether any slope that is needed is a function of its layer's inputs."""
+    def needs_preactivation(self):
+        """Whether the backward pass needs any layer's preactivation."""
         return not self.forward_only and any(row.by_input for row in self.activations)
 
     @property
-    def keeps(self):
-        """Whether anything but the outputs is kept for the slopes."""
-        return self.drops or self.by_input
+    def stores_preactivation(self):
+        """Whether the backward pass needs anything beside the outputs."""
+        return self.has_dropout or self.needs_preactivation

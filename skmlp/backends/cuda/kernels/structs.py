@@ -1,37 +1,46 @@
-"""What kernels are told, in a handful of named tuples of flat arrays on the device."""
+"""The structs that kernels take: named tuples of flat device arrays and scalars.
 
-from typing import NamedTuple
+Host and kernels build them by keyword, so a new field cannot shift the others. Integers
+in arrays are int64 throughout; random words (uint32) are compared as such in the rules.
+"""
+
+from typing import Any, NamedTuple
 
 
-class Net(NamedTuple):
+class NetDesc(NamedTuple):
     """The network.
 
     Attributes
     ----------
     sizes : array of int64
         Units of each layer, features and outputs included.
-    weights, biases, scales, means, variances : array of int64
-        Offsets in the parameter vector by layer, and by hidden layer.
-    codes : array of int64
-        Number of each hidden layer's activation among those compiled; -1 for softmax.
-    by_input : array of int64
-        1 for each hidden layer whose slope is a function of its inputs; else 0.
-    loss_parameters : array
+    weight_offsets, bias_offsets : array of int64
+        Offsets in the parameter vector, by layer.
+    scale_offsets, mean_offsets, variance_offsets : array of int64
+        Offsets of normalization's vectors, by hidden layer; empty where there are none.
+    activation_ids : array of int64
+        Index of each hidden layer's activation in `Spec.activations`; -1 for softmax.
+    needs_preactivation : array of int64
+        1 for each hidden layer whose derivative takes the preactivation; else 0.
+    loss_params : array
         At least one.
+    n_trained : int
+        Number of trained parameters, which come first in the vector.
     """
 
     sizes: object
-    weights: object
-    biases: object
-    scales: object
-    means: object
-    variances: object
-    codes: object
-    by_input: object
-    loss_parameters: object
+    weight_offsets: object
+    bias_offsets: object
+    scale_offsets: object
+    mean_offsets: object
+    variance_offsets: object
+    activation_ids: object
+    needs_preactivation: object
+    loss_params: object
+    n_trained: int
 
 
-class Data(NamedTuple):
+class TrainingData(NamedTuple):
     """The training data.
 
     Attributes
@@ -39,160 +48,181 @@ class Data(NamedTuple):
     x : array
         Rows of X one after the other; of sparse X the values.
     indices, indptr : array of int64
-        Of compressed sparse rows, column numbers ascending; empty for dense X.
+        Of compressed sparse rows, column indices ascending; empty for dense X.
     targets : array
         Rows of the targets, one after the other.
-    weights : array
-        One a row, or empty.
-    order : array of int64
-        The rows of the span, one batch after the other, epoch by epoch.
+    sample_weight : array
+        One for each row, or empty.
+    row_ids : array of int64
+        The rows to work on, one batch after the other, epoch by epoch.
     """
 
     x: object
     indices: object
     indptr: object
     targets: object
-    weights: object
-    order: object
+    sample_weight: object
+    row_ids: object
 
 
-class Room(NamedTuple):
-    """Working memory.
+class Workspace(NamedTuple):
+    """Preallocated buffers for batches of one size.
 
     Attributes
     ----------
-    at : array of int64
-        Where each layer's rows of a batch begin in the following four.
-    outputs, deltas, inputs, normed : array
-        `inputs` holds what slopes need beside the outputs, `normed` the normalized
-        inputs; each is empty where nothing needs it.
-    factors : array
-        What the differences from the mean were multiplied by in normalizing: one a
-        hidden unit over minibatches, one a row and layer over units.
-    sums : array
-        Of the normalized layers' deltas, by unit, then of their products with the
-        normalized inputs.
-    gradient : array
-        As the parameters.
+    offsets : array of int64
+        Offset of each layer's rows of a batch in the following four.
+    outputs, deltas : array
+        The layers' outputs, rows of X first, and the loss's gradients by their
+        preactivations.
+    preactivations : array
+        What derivatives need beside the outputs: the preactivation, or the output
+        before dropout. Empty where no layer needs it.
+    normalized : array
+        Normalized preactivations; empty without normalization.
+    inv_std : array
+        One over the standard deviations in normalizing: one for each hidden unit over
+        minibatches, one for each row and layer over units.
+    norm_grad_sums : array
+        Column sums of the normalized layers' deltas, by unit, then of their products
+        with the normalized preactivations: gradients of biases and scales.
+    gradient : array like the parameters
     losses : array
-        One a row of the span.
-    squares : array
-        Partial sums of squares of the weights, `n_partials` a batch of the span.
-    norms : array
+        One for each row of a batch range.
+    weight_sq_sums : array
+        Partial sums of squares of the weights, `n_partials` for each batch of a range.
+    grad_sq_sums : array
         Partial sums of squares of the gradient, `n_partials`.
     n_partials : int
-        The last warps of a block are those of what is not penalized.
-    batch : int
-        Rows that there is room for.
+        The last ones, one for each warp of a block, are those of what is not
+        penalized.
+    batch_size : int
+        Rows that the buffers hold.
     """
 
-    at: object
+    offsets: object
     outputs: object
     deltas: object
-    inputs: object
-    normed: object
-    factors: object
-    sums: object
-    gradient: object
+    preactivations: object
+    normalized: object
+    inv_std: object
+    norm_grad_sums: object
+    gradient: Any
     losses: object
-    squares: object
-    norms: object
+    weight_sq_sums: object
+    grad_sq_sums: object
     n_partials: int
-    batch: int
+    batch_size: int
 
 
-class Extras(NamedTuple):
-    """What is done only in training (see `skmlp.backends.Regularization`).
+class RegularizationDesc(NamedTuple):
+    """Regularization of the training (see `skmlp.backends.Regularization`).
 
     Attributes
     ----------
     seed : int
-    thresholds : array of uint32
-        Of each hidden layer's dropout.
-    factors : array
-        One over the share that each hidden layer keeps.
-    deviation, max_grad_norm, max_norm : float
+    dropout_thresholds : array of int64
+        Each hidden layer's threshold, which uint32 random words are compared with.
+    dropout_scales : array
+        One over the fraction of outputs that each hidden layer keeps.
+    noise_std, max_grad_norm, max_norm : float
     """
 
     seed: object
-    thresholds: object
-    factors: object
-    deviation: object
+    dropout_thresholds: object
+    dropout_scales: object
+    noise_std: object
     max_grad_norm: object
     max_norm: object
 
 
-class Step(NamedTuple):
+class TrainContext(NamedTuple):
+    """What all device functions of a training or prediction read and write.
+
+    Attributes
+    ----------
+    net : NetDesc
+    data : TrainingData
+    ws : Workspace
+    reg : RegularizationDesc
+    params : array
+        The parameter vector.
+    """
+
+    net: object
+    data: object
+    ws: object
+    reg: object
+    params: object
+
+
+class UpdateParams(NamedTuple):
     """The optimizer.
 
     Attributes
     ----------
     slots : array
         Its vectors, one after the other.
-    rates : array
-        Four numbers a batch of the span: the share by which weights shrink, and the
-        rule's coefficients.
-    hyper : array of 3
-    decay : float
+    weight_decays : array
+        For each batch of a range, the fraction by which weights shrink.
+    coefficients : array
+        For each batch of a range, the rule's `N_COEFFICIENTS` coefficients.
+    hyper : array
+        The rule's hyperparameters, as many.
+    l2 : float
         L2 penalty over the mean weight of the training rows.
-    weight : float
+    inv_mean_weight : float
         One over that mean weight.
     """
 
     slots: object
-    rates: object
+    weight_decays: object
+    coefficients: object
     hyper: object
-    decay: object
-    weight: object
+    l2: object
+    inv_mean_weight: object
+
+
+class BatchRangeSizes(NamedTuple):
+    """Sizes of a batch range (see `skmlp.backends.cuda.workspace.BatchRange`).
+
+    Attributes
+    ----------
+    n_batches : int
+    epoch_rows : int
+        Rows of an epoch, whose last batch may have fewer than the others.
+    first_step_index : int
+        Index of the first batch's step in the training.
+    """
+
+    n_batches: int
+    epoch_rows: int
+    first_step_index: int
+
+
+# Elements of the cursor: a device array that says which batch of a range the kernels
+# of a captured CUDA graph work on. The last two are those of `BatchRangeSizes`.
+CURSOR_BATCH, CURSOR_EPOCH_ROWS, CURSOR_FIRST_STEP = range(3)
 
 
 class Batch(NamedTuple):
-    """A minibatch within a span.
+    """A minibatch within a batch range.
 
     Attributes
     ----------
-    number : int
-        Of the batch in the span.
+    range_index : int
+        Index of the batch in its range.
     first : int
-        Number of its first row in the span's order.
-    n : int
-        Rows.
-    step : int
-        Number of the step in the training, for random numbers.
+        Index of its first row in `TrainingData.row_ids`.
+    n_rows : int
+    step_index : int
+        Of the step in the training, for random numbers.
     scale : float
-        What weights of rows are multiplied by.
+        Factor of the rows' sample weights.
     """
 
-    number: object
+    range_index: object
     first: object
-    n: object
-    step: object
+    n_rows: object
+    step_index: object
     scale: object
-
-
-class State(NamedTuple):
-    """All that the kernels of a step of single operations share.
-
-    Attributes
-    ----------
-    net : Net
-    data : Data
-    room : Room
-    extras : Extras
-    parameters : array
-    step : Step
-    trained : int
-        Number of trained parameters.
-    cursor : array of 3 int64
-        Number of the batch in the span, rows of an epoch's part of it, number of its
-        first step.
-    """
-
-    net: object
-    data: object
-    room: object
-    extras: object
-    parameters: object
-    step: object
-    trained: object
-    cursor: object

@@ -1,17 +1,15 @@
-"""The kernels that train: one launch for all the minibatches of a span.
+"""Persistent kernels: one cooperative launch trains on all minibatches of a range.
 
-A launch costs more than the arithmetic of a minibatch at the sizes that tables of
-numbers are learnt with. So the grid stays where it is, as many blocks as run at once,
-and its threads meet after each phase:
+At the sizes of networks for tabular data a launch costs more than the arithmetic of a
+minibatch. So the grid stays resident, as many blocks as run at once, and its threads
+wait at a grid barrier after each phase:
 
-  1. each layer forward, with what a normalization or a softmax adds;
+  1. each layer forward, with its normalization or softmax where there is one;
   2. the loss;
-  3. each layer back. The gradient of a layer's weights, and the optimizer's step on
-     them, share a phase with the deltas of the layer below, since the weights are not
-     read any more.
+  3. each layer backward (see `passes.backward_pass`).
 
-Losses are kept by row and squares by part, and added up at the end in the order of
-their place, so that results do not depend on the number of blocks.
+Losses are stored by row and squares as partial sums, and added up at the end in the
+order of their index, so results do not depend on the number of blocks.
 """
 
 import functools
@@ -19,67 +17,77 @@ import functools
 from numba import cuda
 
 from skmlp.backends.cuda.kernels import clipping, losses, reductions
-from skmlp.backends.cuda.kernels.passes import back_way, forward_way
+from skmlp.backends.cuda.kernels.passes import backward_pass, forward_pass
+from skmlp.backends.cuda.kernels.reductions import grid_barrier, grid_group
 from skmlp.backends.cuda.kernels.structs import Batch
 from skmlp.backends.cuda.runtime.jit import device, kernel, scalar_type
 
 
-def _end_of_step(spec, meet):
-    """What has to wait for the whole gradient, or for all weights."""
-    limits_gradient, limits_weights = spec.limits_gradient, spec.limits_weights
-    bias_squares = clipping.bias_squares(spec)
-    update_all = clipping.update_all(spec)
-    limit_weights = clipping.limit_weights(spec)
+def _end_of_step(spec, barrier):
+    """Gradient clipping and the max-norm constraint.
 
-    def compute(team, net, room, extras, batch, parameters, step, trained):
-        meet()
-        if limits_gradient:
-            bias_squares(team, net, room, trained)
-            meet()
-            update_all(team, net, room, extras, batch, parameters, step, trained)
-            meet()
-        if limits_weights:
-            limit_weights(team, net, extras, parameters)
-            meet()
+    The first has to wait for the whole gradient, the second for all weights.
+    """
+    clips_gradient, clips_weights = spec.clips_gradient, spec.clips_weights
+    bias_sq_sums = clipping.bias_sq_sums(spec)
+    update_all = clipping.update_all(spec)
+    clip_weights = clipping.clip_weights(spec)
+
+    def compute(group, ctx, batch, update):
+        barrier()
+        if clips_gradient:
+            bias_sq_sums(group, ctx)
+            barrier()
+            update_all(group, ctx, batch, update)
+            barrier()
+        if clips_weights:
+            clip_weights(group, ctx)
+            barrier()
 
     return device(compute)
 
 
-def _place_of_batch(number, batch_rows, epoch_rows):
-    each = (epoch_rows + batch_rows - 1) // batch_rows
-    epoch = number // each
-    before = (number - epoch * each) * batch_rows
-    return epoch * epoch_rows + before, min(batch_rows, epoch_rows - before)
+def _batch_bounds(index, batch_size, epoch_rows):
+    per_epoch = (epoch_rows + batch_size - 1) // batch_size
+    epoch = index // per_epoch
+    before = (index - epoch * per_epoch) * batch_size
+    return epoch * epoch_rows + before, min(batch_size, epoch_rows - before)
 
 
 @functools.cache
-def place_of_batch():
-    """First row in a span's order, and rows, of a batch by its number.
+def batch_bounds():
+    """First row in a range's `row_ids`, and number of rows, of a batch by its index.
 
-    ``place(number, batch_rows, epoch_rows)``: of a span of several epochs each ends
-    with a batch of fewer rows, where they cannot be divided.
+    ``bounds(index, batch_size, epoch_rows)``: in a range of several epochs the last
+    batch of each may have fewer rows than the others.
     """
-    return device(_place_of_batch)
+    return device(_batch_bounds)
 
 
 def totals(spec):
-    """Sums by batch of the rows' losses and the squares of the weights, by warps."""
-    threads, kind = spec.tile.threads, scalar_type(spec.dtype)
-    lanes, total_of = reductions.lanes_of(threads), reductions.warp_sum(threads)
-    warps, place = threads // lanes, place_of_batch()
+    """Sums by batch of the rows' losses and the squares of the weights: a warp a batch.
 
-    def compute(team, room, span, result):
+    ``compute(group, ws, batches, result)``: of batch b, ``result[2 * b]`` becomes the
+    loss and ``result[2 * b + 1]`` the sum of squares.
+    """
+    threads, scalar = spec.tile.threads, scalar_type(spec.dtype)
+    lanes, warp_sum = reductions.lanes_of(threads), reductions.warp_sum(threads)
+    warps, bounds = threads // lanes, batch_bounds()
+
+    def compute(group, ws, batches, result):
         warp, lane = cuda.threadIdx.x // lanes, cuda.threadIdx.x % lanes
-        for b in range(warp * team[1] + team[0], span[1], warps * team[1]):
-            loss, squares = kind(0), kind(0)
-            first, n = place(b, span[0], span[4])
-            for i in range(first + lane, first + n, lanes):
-                loss += room.losses[i]
-            start = b * room.n_partials
-            end = start + room.n_partials - warps
+        first_batch = warp * group.n_blocks + group.block_id
+        for b in range(first_batch, batches.n_batches, warps * group.n_blocks):
+            loss, squares = scalar(0), scalar(0)
+            first, n_rows = bounds(b, ws.batch_size, batches.epoch_rows)
+            for i in range(first + lane, first + n_rows, lanes):
+                loss += ws.losses[i]
+            # The last partial sums, a block's warps, are not of weights.
+            start = b * ws.n_partials
+            end = start + ws.n_partials - warps
             for i in range(start + lane, end, lanes):
-                squares += room.squares[i]
-            loss, squares = total_of(loss), total_of(squares)
+                squares += ws.weight_sq_sums[i]
+            loss, squares = warp_sum(loss), warp_sum(squares)
             if lane == 0:
                 result[2 * b] = loss
                 result[2 * b + 1] = squares
@@ -87,84 +95,77 @@ def totals(spec):
     return device(compute)
 
 
-def _batch(spec):
-    """A batch of the span by its number."""
-    kind, place = scalar_type(spec.dtype), place_of_batch()
-
-    def make(step, span, number):
-        first, n = place(number, span[0], span[4])
-        return Batch(number, first, n, span[2] + number, step.weight / kind(n))
-
-    return device(make)
-
-
 @functools.lru_cache(maxsize=64)
 def training(spec):
-    """The kernel that trains on the batches of a span.
+    """The persistent kernel that trains on the batches of a range.
 
-    Its arguments: `Net`, `Data`, `Room`, `Extras`, the parameters, `Step`; rows of a
-    batch, number of batches, number of the first step, number of trained parameters,
-    rows of an epoch's part of the span; and where to put each batch's loss and the sum
-    of the squares of its weights.
+    Its arguments: `TrainContext`, `UpdateParams`, `BatchRangeSizes`, and the array for
+    each batch's loss and sum of the squares of its weights (see `totals`).
     """
-    scalar, tile = scalar_type(spec.dtype), spec.tile
-    buffer, threads = tile.buffer, tile.threads
-    n_starts = threads if spec.sparse else 1
-    meet = reductions.meet_in_grid
-    way_forward, way_back = forward_way(spec, meet), back_way(spec, meet)
-    loss, end_of_step = losses.loss(spec), _end_of_step(spec, meet)
-    total, batch_of = totals(spec), _batch(spec)
-    index = scalar_type("int64")
+    scalar, index_type = scalar_type(spec.dtype), scalar_type("int64")
+    smem_size, threads = spec.tile.smem_size, spec.tile.threads
+    n_row_starts = threads if spec.sparse else 1
+    forward = forward_pass(spec, grid_barrier)
+    backward = backward_pass(spec, grid_barrier)
+    loss, end_of_step = losses.loss(spec), _end_of_step(spec, grid_barrier)
+    sum_up, bounds = totals(spec), batch_bounds()
 
-    def train(net, data, room, extras, parameters, step, span, result):
-        strips = cuda.shared.array(buffer, scalar, alignment=16)
-        starts = cuda.shared.array(n_starts, index)
-        team = (cuda.blockIdx.x, cuda.gridDim.x)
-        for number in range(span[1]):
-            batch = batch_of(step, span, number)
-            way_forward(team, net, data, room, extras, batch, parameters, strips)
-            loss(team, net, data, room, batch, parameters)
-            meet()
-            way_back(
-                *(team, net, data, room, extras, batch, parameters, step),
-                *(strips, starts),
+    def train(ctx, update, batches, result):
+        smem = cuda.shared.array(smem_size, scalar, alignment=16)
+        row_starts = cuda.shared.array(n_row_starts, index_type)
+        group = grid_group()
+        for index in range(batches.n_batches):
+            first, n_rows = bounds(index, ctx.ws.batch_size, batches.epoch_rows)
+            batch = Batch(
+                range_index=index,
+                first=first,
+                n_rows=n_rows,
+                step_index=batches.first_step_index + index,
+                scale=update.inv_mean_weight / scalar(n_rows),
             )
-            end_of_step(team, net, room, extras, batch, parameters, step, span[3])
-        total(team, room, span, result)
+            forward(group, ctx, batch, smem)
+            loss(group, ctx, batch)
+            grid_barrier()
+            backward(group, ctx, batch, update, smem, row_starts)
+            end_of_step(group, ctx, batch, update)
+        sum_up(group, ctx.ws, batches, result)
 
     return kernel(train, spec)
 
 
 @functools.lru_cache(maxsize=64)
 def differentiating(spec):
-    """The kernel that adds up loss and gradient over the batches of a span.
+    """The persistent kernel that sums loss and gradient over the batches of a range.
 
-    Its arguments are those of `training`; the gradient, which the caller has set to
-    zero, is added to, and rows are weighted by ``step.weight`` as it is.
+    Its arguments are those of `training`. It adds to the gradient in the workspace,
+    which the caller sets to zero first, and takes ``update.inv_mean_weight`` as the
+    factor of the sample weights.
     """
-    scalar, tile = scalar_type(spec.dtype), spec.tile
-    buffer, threads = tile.buffer, tile.threads
-    n_starts = threads if spec.sparse else 1
-    meet = reductions.meet_in_grid
-    way_forward, way_back = forward_way(spec, meet), back_way(spec, meet)
-    loss, total, place = losses.loss(spec), totals(spec), place_of_batch()
-    index = scalar_type("int64")
+    scalar, index_type = scalar_type(spec.dtype), scalar_type("int64")
+    smem_size, threads = spec.tile.smem_size, spec.tile.threads
+    n_row_starts = threads if spec.sparse else 1
+    forward = forward_pass(spec, grid_barrier)
+    backward = backward_pass(spec, grid_barrier)
+    loss, sum_up, bounds = losses.loss(spec), totals(spec), batch_bounds()
 
-    def differentiate(net, data, room, extras, parameters, step, span, result):
-        strips = cuda.shared.array(buffer, scalar, alignment=16)
-        starts = cuda.shared.array(n_starts, index)
-        team = (cuda.blockIdx.x, cuda.gridDim.x)
-        for number in range(span[1]):
-            first, n = place(number, span[0], span[4])
-            batch = Batch(number, first, n, 0, step.weight)
-            way_forward(team, net, data, room, extras, batch, parameters, strips)
-            loss(team, net, data, room, batch, parameters)
-            meet()
-            way_back(
-                *(team, net, data, room, extras, batch, parameters, step),
-                *(strips, starts),
+    def differentiate(ctx, update, batches, result):
+        smem = cuda.shared.array(smem_size, scalar, alignment=16)
+        row_starts = cuda.shared.array(n_row_starts, index_type)
+        group = grid_group()
+        for index in range(batches.n_batches):
+            first, n_rows = bounds(index, ctx.ws.batch_size, batches.epoch_rows)
+            batch = Batch(
+                range_index=index,
+                first=first,
+                n_rows=n_rows,
+                step_index=0,
+                scale=update.inv_mean_weight,
             )
-            meet()
-        total(team, room, span, result)
+            forward(group, ctx, batch, smem)
+            loss(group, ctx, batch)
+            grid_barrier()
+            backward(group, ctx, batch, update, smem, row_starts)
+            grid_barrier()
+        sum_up(group, ctx.ws, batches, result)
 
     return kernel(differentiate, spec)

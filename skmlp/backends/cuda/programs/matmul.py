@@ -1,8 +1,9 @@
-"""Products of whole matrices: by NVIDIA's cuBLAS, or by a kernel of our own tiles.
+"""Matrix products (GEMM) of the per-operation program: cuBLAS or our own kernel.
 
 Both have one method, ``multiply(sizes, a, b, out)``, which writes the product of two
 `Matrix` into a third; `sizes` are its rows and columns and the inner dimension. They
-work on one stream and without a word to the host, so that a step can be recorded.
+work on one stream and never synchronize with the host, so a CUDA graph can capture
+them.
 """
 
 import functools
@@ -11,23 +12,24 @@ from typing import NamedTuple
 from numba import cuda
 
 from skmlp.backends.cuda.kernels import gemm
+from skmlp.backends.cuda.kernels import tile as tiles
 from skmlp.backends.cuda.runtime import cublas
 from skmlp.backends.cuda.runtime.jit import SIMULATED, kernel, scalar_type
 from skmlp.backends.cuda.runtime.launch import configured
 
 
 class Matrix(NamedTuple):
-    """A matrix that lies row by row in a vector of the device.
+    """A row-major matrix in a vector of the device.
 
     Attributes
     ----------
     array : device array
     start : int
-        Place of its first element.
+        Offset of its first element.
     columns : int
-        Elements of a row, as it lies there.
+        Elements of a row in memory.
     transposed : bool
-        Whether the factor is the transpose of what lies there.
+        Whether the factor is the transpose of what is in memory.
     """
 
     array: object
@@ -40,27 +42,28 @@ class Matrix(NamedTuple):
 def multiplying(tile, dtype):
     """The kernel of a product.
 
-    Its arguments: two `tiles.Factor`, the vector of the result and where that begins,
+    Its arguments: two `gemm.Operand`, the vector of the result and the offset there,
     and its rows, its columns and the inner dimension.
     """
-    scalar, buffer = scalar_type(dtype), tile.buffer
-    multiply, total = gemm.product(tile, dtype), gemm.sum_of(tile)
-    count, corner_of_item = gemm.count_of(tile), gemm.corner_of(tile)
-    halvings_of, own_of_thread = gemm.halvings_of(tile), gemm.own_of(tile)
+    scalar, smem_size = scalar_type(dtype), tile.smem_size
+    multiply, sum_k_slices = gemm.matmul_tile(tile, dtype), tiles.sum_k_slices_of(tile)
+    n_tiles_of_result = tiles.n_tiles_of(tile)
+    origin_of_item = tiles.tile_origin_of(tile)
+    split_level_of_result = tiles.split_level_of(tile)
+    output_slice_of_thread = tiles.output_slice_of(tile)
 
     def run(a, b, out, start, sizes):
-        strips = cuda.shared.array(buffer, scalar, alignment=16)
-        rows, columns = sizes[0], sizes[1]
-        halvings = halvings_of(rows, columns)
-        n_items = count(rows, columns, halvings)
-        for item in range(cuda.blockIdx.x, n_items, cuda.gridDim.x):
-            corner = corner_of_item(item, columns, halvings)
-            multiply(strips, corner, sizes, (a, b), halvings)
-            own = own_of_thread(corner, rows, columns, halvings)
-            first, column, last, apart = own
-            for row in range(first, last, apart):
-                found = total(strips, row - corner[0], halvings)
-                out[start + row * columns + column] = found
+        smem = cuda.shared.array(smem_size, scalar, alignment=16)
+        rows, columns, _ = sizes
+        split_level = split_level_of_result(rows, columns)
+        n_tiles = n_tiles_of_result(rows, columns, split_level)
+        for item in range(cuda.blockIdx.x, n_tiles, cuda.gridDim.x):
+            origin = origin_of_item(item, columns, split_level)
+            multiply(smem, origin, sizes, (a, b), split_level)
+            mine = output_slice_of_thread(origin, rows, columns, split_level)
+            for row in range(mine.first_row, mine.end_row, mine.row_stride):
+                element = sum_k_slices(smem, row - origin.row, split_level)
+                out[start + row * columns + mine.column] = element
 
     return kernel(run, tile, dtype)
 
@@ -70,46 +73,52 @@ class TileProducts:
 
     Parameters
     ----------
-    tile : tiles.Tile
+    tile : Tile
     dtype : numpy dtype
-    order : device array of int64
+    row_ids : device array of int64
         Any one; it is not read.
     stream : stream of numba.cuda
     """
 
-    def __init__(self, tile, dtype, order, stream):
+    def __init__(self, tile, dtype, row_ids, stream):
         self._tile = tile
         self._kernel = multiplying(tile, dtype)
-        self._order = order
+        self._row_ids = row_ids
         self._stream = stream
 
-    def _factor(self, matrix, counts_rows):
-        """A factor whose rows, as it lies there, the result's index counts, or not."""
-        step_i, step_k = (matrix.columns, 1) if counts_rows else (1, matrix.columns)
-        return gemm.Factor(
-            *(matrix.array, matrix.start, step_i, step_k, int(counts_rows)),
-            *(self._order, 0, 0),
+    def _operand(self, matrix, i_counts_rows):
+        """A matrix as an operand; i, or else k, counts its rows in memory."""
+        strides = (matrix.columns, 1) if i_counts_rows else (1, matrix.columns)
+        return gemm.Operand(
+            array=matrix.array,
+            offset=matrix.start,
+            stride_i=strides[0],
+            stride_k=strides[1],
+            k_is_contiguous=int(i_counts_rows),
+            row_ids=self._row_ids,
+            first_row=0,
+            gathered=0,
         )
 
     def multiply(self, sizes, a, b, out):
         """Write the product of two matrices into a third."""
-        factors = self._factor(a, not a.transposed), self._factor(b, b.transposed)
-        blocks = self._tile.number_for(*sizes[:2])
+        operands = self._operand(a, not a.transposed), self._operand(b, b.transposed)
+        blocks = self._tile.n_tiles(*sizes[:2])
         configured(self._kernel, blocks, self._tile.threads, self._stream)(
-            *factors, out.array, out.start, sizes
+            *operands, out.array, out.start, sizes
         )
 
     def close(self):
-        """Nothing to give back."""
+        """Nothing to do: it holds no handles."""
 
 
-def choose(spec, order, stream, tf32):
-    """What multiplies here.
+def choose(spec, row_ids, stream, tf32):
+    """Our own products or cuBLAS's.
 
     Parameters
     ----------
     spec : Spec
-    order : device array of int64
+    row_ids : device array of int64
     stream : stream of numba.cuda
     tf32 : bool
         Whether factors are rounded to the 19 bits of TensorFloat-32.
@@ -121,8 +130,8 @@ def choose(spec, order, stream, tf32):
     Raises
     ------
     ImportError
-        If there is no cuBLAS and only it can do what is asked.
+        If `tf32` is asked for, and there is no cuBLAS.
     """
     if SIMULATED or not (tf32 or cublas.is_installed()):
-        return TileProducts(spec.tile, spec.dtype, order, stream)
+        return TileProducts(spec.tile, spec.dtype, row_ids, stream)
     return cublas.Products(cublas.load(), spec.dtype, int(stream), tf32)

@@ -1,35 +1,36 @@
-"""The program for large steps: a launch an operation, recorded once.
+"""The per-operation program: a kernel per operation, captured in a CUDA graph.
 
-From some GFLOP a step on, nothing is faster than NVIDIA's own products of matrices, and
-what lies between them hides behind them. A step is here a list of operations on one
-stream: products (see `products`) and the small kernels of `operations`. The list is run
-once as it stands, which compiles it; then it is recorded as a graph, which is launched
-once a batch. A last batch of fewer rows, whose products have other sizes, has a graph
-of its own: launching all its operations from Python takes longer than some batches do.
+From some GFLOP a step on, nothing is faster than NVIDIA's own matrix products, and the
+launches between them hide behind them. A step is here a list of operations on one
+stream: matrix products (see `matmul`) and the small kernels of `kernels.ops`. The first
+batch runs them eagerly, which compiles them; the second captures them in a CUDA graph,
+which is launched once a batch from then on. A last batch of fewer rows, whose products
+have other sizes, has its own graph: launching all its operations from Python takes
+longer than some batches do.
 """
 
 from skmlp.backends.cuda import plan
 from skmlp.backends.cuda.binding import n_processors
 from skmlp.backends.cuda.kernels import ops
 from skmlp.backends.cuda.kernels.reductions import lanes_of
-from skmlp.backends.cuda.kernels.structs import State
+from skmlp.backends.cuda.kernels.structs import TrainContext, UpdateParams
 from skmlp.backends.cuda.programs import matmul
 from skmlp.backends.cuda.programs.matmul import Matrix
 from skmlp.backends.cuda.runtime import graph
 from skmlp.backends.cuda.runtime.launch import configured
-from skmlp.backends.cuda.workspace import Memory
+from skmlp.backends.cuda.workspace import BatchBuffers
 from skmlp.network import layout
 
 
-class Stepwise:
-    """Trains on spans of batches of one size (see `spanwise.Spanwise`).
+class PerOp:
+    """Trains on ranges of batches of one size (see `persistent.Persistent`).
 
     Parameters
     ----------
-    fit : rooms.Fit
-    work : planner.Work
+    fit : workspace.Fit
+    work : plan.Work
     spec : Spec
-        Of a dense X it is `loaded`.
+        Of a dense X it has `copies_x`.
     tf32 : bool
         Whether products round their factors to TensorFloat-32.
 
@@ -43,194 +44,192 @@ class Stepwise:
         self._fit = fit
         self._spec = spec
         self._shapes = work.shapes
-        size = ops.weights_a_block(spec.tile)
+        size = ops.weights_per_block(spec.tile)
         self._items = plan.weight_items(work, size)
-        self._memory = Memory(fit, spec, work.rows, sum(self._items))
+        self._buffers = BatchBuffers(fit, spec, work.batch_size, sum(self._items))
+        self._ws = self._buffers.ws
         self._offsets = layout(fit.network)
         self._is_softmax = [row.value is None for row in fit.network.activation_rows]
         self._stream = graph.new_stream()
-        self._state: State
+        self._ctx: TrainContext
+        self._update: UpdateParams
         # The parameters and the optimizer's vectors.
-        self._bound: tuple = (None, None)
-        # By rows of a batch: what has run as it stands, and what is recorded.
+        self._trained: tuple = (None, None)
+        # By rows of a batch: which have run eagerly, and the captured graphs.
         self._has_run: set[int] = set()
-        self._recorded: dict[int, graph.Graph | graph.Repeated] = {}
-        self._products = matmul.choose(spec, self._memory.room.at, self._stream, tf32)
-        self.most_batches = self._memory.most_batches
+        self._graphs: dict[int, graph.Graph | graph.Repeated] = {}
+        self._products = matmul.choose(spec, self._ws.offsets, self._stream, tf32)
+        self.max_batches = self._buffers.max_batches
 
-    def train(self, vectors, span):
-        """Train on the batches of a span (see `spanwise.Spanwise.train`)."""
-        memory = self._memory
-        memory.put(span)
-        self._bind(vectors)
+    def train(self, state, batches):
+        """Train on the batches of a range (see `persistent.Persistent.train`)."""
+        inv_mean_weight = self._fit.inv_mean_weight
+        loaded = self._buffers.load(self._fit, state, batches, inv_mean_weight)
+        self._bind(loaded)
         graph.settle()
-        sizes = memory.sizes(self._fit, span)
         kernel = ops.totaling(self._spec)
         try:
-            for _ in range(len(span.rows) // span.epoch_rows):
-                self._epoch(*divmod(span.epoch_rows, memory.room.batch))
+            for _ in range(len(batches.row_ids) // batches.epoch_rows):
+                self._epoch(*divmod(batches.epoch_rows, self._ws.batch_size))
             configured(kernel, 1, self._spec.tile.threads, self._stream)(
-                memory.room, sizes, memory.floats["result"]
+                self._ws, loaded.sizes, loaded.result
             )
         finally:
-            # After Ctrl-C, too: what is trained is copied by a stream that does not
-            # wait for this one, and would be of several batches.
+            # After Ctrl-C, too: the copy of the parameters runs on a stream that does
+            # not wait for this one, and would mix several batches.
             self._stream.synchronize()
-        return memory.results()
+        return loaded.download_result()
 
-    def _bind(self, vectors):
-        """Point the operations to what is trained; a recording is for one of these."""
-        memory, fit = self._memory, self._fit
-        step = memory.step(fit, vectors, fit.weight)
-        bound = (vectors.parameters, vectors.slots)
-        if all(one is other for one, other in zip(bound, self._bound, strict=True)):
-            return
-        self._forget_recordings()
-        self._bound = bound
-        data = fit.data._replace(order=memory.integers["order"])
-        self._state = State(
-            *(fit.net, data, memory.room, fit.extras, vectors.parameters, step),
-            *(self._offsets.n_trained, memory.integers["cursor"]),
-        )
+    def _bind(self, loaded):
+        """Set the operations' arguments; graphs captured with other arrays are closed.
 
-    def _epoch(self, n_full, rest):
-        """Some full batches, and one of what is left."""
-        for _ in range(n_full):
-            self._batch(self._memory.room.batch)
-        if rest:
-            self._batch(rest)
-
-    def _batch(self, n):
-        """A batch of n rows: as it stands at first, recorded from then on."""
-        if n not in self._has_run:
-            self._step_or_nothing(n)
-            self._has_run.add(n)
-            return
-        if n not in self._recorded:
-            self._recorded[n] = graph.record(self._stream, lambda: self._step(n))
-        self._recorded[n].launch()
-
-    def _step_or_nothing(self, n):
-        """A batch as it stands, of which nothing is left where it is interrupted.
-
-        Its operations are launched one by one, and a half of a step is no step. What
-        is there before is copied behind the batches that are still at work, and to the
-        host: a fit's memory is all there is of the device's.
+        Loading reuses all arrays but those that are trained.
         """
-        # An optimizer may have no vectors, and nothing cannot be copied.
-        trained = [vector for vector in self._bound if vector.size > 0]
-        before = [vector.copy_to_host(stream=self._stream) for vector in trained]
+        self._ctx, self._update = loaded.ctx, loaded.update
+        trained = (loaded.ctx.params, loaded.update.slots)
+        if any(new is not old for new, old in zip(trained, self._trained, strict=True)):
+            self._close_graphs()
+            self._trained = trained
+
+    def _epoch(self, n_full, remainder):
+        """Some full batches, and one of the remainder."""
+        for _ in range(n_full):
+            self._batch(self._ws.batch_size)
+        if remainder:
+            self._batch(remainder)
+
+    def _batch(self, n_rows):
+        """A batch: eager the first time, by a captured graph from then on."""
+        if n_rows not in self._has_run:
+            self._eager_step(n_rows)
+            self._has_run.add(n_rows)
+            return
+        if n_rows not in self._graphs:
+            self._graphs[n_rows] = graph.record(
+                self._stream, lambda: self._step(n_rows)
+            )
+        self._graphs[n_rows].launch()
+
+    def _eager_step(self, n_rows):
+        """Run one batch eagerly; on an exception restore parameters and slots.
+
+        The backup is enqueued on the same stream, behind the batches in flight. It goes
+        to the host, because the fit may already use all device memory.
+        """
+        # An optimizer may have no slots, and an empty array cannot be copied.
+        trained = [vector for vector in self._trained if vector.size > 0]
+        backup = [vector.copy_to_host(stream=self._stream) for vector in trained]
         try:
-            self._step(n)
+            self._step(n_rows)
         except BaseException:
             self._stream.synchronize()
-            for vector, values in zip(trained, before, strict=True):
+            for vector, values in zip(trained, backup, strict=True):
                 vector.copy_to_device(values)
             graph.settle()
             raise
 
-    def _step(self, n):
-        """All operations of a batch of n rows."""
-        self._forward(n)
-        self._launch("loss", n)
-        self._back(n)
-        self._limit()
-        configured(ops.advancing(), 1, 1, self._stream)(self._state.cursor)
+    def _step(self, n_rows):
+        """All operations of a batch."""
+        self._forward(n_rows)
+        self._launch("loss", n_rows)
+        self._backward(n_rows)
+        self._clip()
+        configured(ops.advancing(), 1, 1, self._stream)(self._buffers.cursor)
 
-    def _launch(self, name, items, layer=0, partial=0, state=None):
-        """An operation that has work for so many blocks."""
+    def _launch(self, name, items, layer=0, partial=0, ctx=None):
+        """Launch an operation that has work for `items` blocks."""
         kernel = ops.operation(self._spec, name)
         blocks = plan.blocks_for(items, n_processors())
         configured(kernel, blocks, self._spec.tile.threads, self._stream)(
-            state or self._state, layer, partial
+            ctx or self._ctx, self._update, self._buffers.cursor, layer, partial
         )
 
     def _launch_by_columns(self, name, layer):
-        """An operation in which a block takes as many units as a warp is wide."""
+        """Launch an operation whose blocks work on a warp's width of units each."""
         width = lanes_of(self._spec.tile.threads)
         self._launch(name, -(-self._shapes[layer][1] // width), layer)
 
     def _rows(self, array, layer, transposed=False):
-        """The batch's rows of what a layer gets, or of what the last one gives."""
+        """The batch's rows of a layer's inputs, or of the last one's outputs."""
         units = self._fit.network.sizes[layer]
         sizes = self._fit.network.sizes[:layer]
-        start = self._memory.room.batch * sum(sizes[not self._spec.loaded :])
+        start = self._ws.batch_size * sum(sizes[not self._spec.copies_x :])
         return Matrix(array, start, units, transposed)
 
     def _weights(self, array, layer, transposed=False):
-        place = self._offsets.weight_offsets[layer]
-        return Matrix(array, place, self._shapes[layer][1], transposed)
+        offset = self._offsets.weight_offsets[layer]
+        return Matrix(array, offset, self._shapes[layer][1], transposed)
 
-    def _forward(self, n):
-        """All layers, with what a normalization or a softmax adds."""
-        room, last = self._memory.room, len(self._shapes) - 1
+    def _forward(self, n_rows):
+        """All layers, with their normalization or softmax where there is one."""
+        ws, last = self._ws, len(self._shapes) - 1
         normalizes = self._spec.normalization is not None
-        self._launch("sparse_forward" if self._spec.sparse else "load", n)
+        self._launch("sparse_forward" if self._spec.sparse else "copy_rows", n_rows)
         for layer, (fan_in, units) in enumerate(self._shapes):
             if layer > 0 or not self._spec.sparse:
                 self._products.multiply(
-                    (n, units, fan_in),
-                    self._rows(room.outputs, layer),
-                    self._weights(self._state.parameters, layer),
-                    self._rows(room.outputs, layer + 1),
+                    (n_rows, units, fan_in),
+                    self._rows(ws.outputs, layer),
+                    self._weights(self._ctx.params, layer),
+                    self._rows(ws.outputs, layer + 1),
                 )
                 if layer < last and not normalizes:
-                    self._launch("finish", n, layer)
+                    self._launch("finish", n_rows, layer)
             if layer < last and normalizes:
-                self._launch_norm("norm", n, layer)
+                self._launch_norm("norm", n_rows, layer)
             if layer < last and self._is_softmax[layer]:
-                self._launch("softmax", n, layer)
+                self._launch("softmax", n_rows, layer)
 
-    def _launch_norm(self, name, n, layer):
+    def _launch_norm(self, name, n_rows, layer):
         if self._spec.normalization == "batch":
             self._launch_by_columns(name, layer)
         else:
-            self._launch(name, n, layer)
+            self._launch(name, n_rows, layer)
 
-    def _back(self, n):
+    def _backward(self, n_rows):
         """All layers from the last one, each with its gradients and their use."""
         partial = 0
         for layer in reversed(range(len(self._shapes))):
             if layer > 0:
-                self._deltas(n, layer)
-            self._gradient(n, layer, partial)
-            self._biases(n, layer)
+                self._deltas(n_rows, layer)
+            self._gradient(n_rows, layer, partial)
+            self._biases(n_rows, layer)
             partial += self._items[layer]
 
-    def _deltas(self, n, layer):
-        """Deltas of the layer below one, the last operation's in place."""
-        room, (fan_in, units) = self._memory.room, self._shapes[layer]
+    def _deltas(self, n_rows, layer):
+        """Deltas of the layer below; all operations but the first work in place."""
+        ws, (fan_in, units) = self._ws, self._shapes[layer]
         self._products.multiply(
-            (n, fan_in, units),
-            self._rows(room.deltas, layer + 1),
-            self._weights(self._state.parameters, layer, transposed=True),
-            self._rows(room.deltas, layer),
+            (n_rows, fan_in, units),
+            self._rows(ws.deltas, layer + 1),
+            self._weights(self._ctx.params, layer, transposed=True),
+            self._rows(ws.deltas, layer),
         )
-        self._launch("back_through", n, layer)
+        self._launch("back_through", n_rows, layer)
         if self._is_softmax[layer - 1]:
-            self._launch("softmax_back", n, layer - 1)
+            self._launch("softmax_back", n_rows, layer - 1)
         if self._spec.normalization is not None:
-            self._launch_by_columns("norm_sums", layer - 1)
-            self._launch("norm_back", n, layer - 1)
+            self._launch_by_columns("norm_grad_sums", layer - 1)
+            self._launch("norm_back", n_rows, layer - 1)
 
-    def _gradient(self, n, layer, partial):
-        """Gradient of a layer's weights, and what is done with it."""
-        room, (fan_in, units) = self._memory.room, self._shapes[layer]
+    def _gradient(self, n_rows, layer, partial):
+        """Gradient of a layer's weights, stored or applied."""
+        ws, (fan_in, units) = self._ws, self._shapes[layer]
         if layer == 0 and self._spec.sparse:
             self._launch("sparse_weights", self._items[0], 0, partial)
             return
         self._products.multiply(
-            (fan_in, units, n),
-            self._rows(room.outputs, layer, transposed=True),
-            self._rows(room.deltas, layer + 1),
-            self._weights(room.gradient, layer),
+            (fan_in, units, n_rows),
+            self._rows(ws.outputs, layer, transposed=True),
+            self._rows(ws.deltas, layer + 1),
+            self._weights(ws.gradient, layer),
         )
         self._launch("weights", self._items[layer], layer, partial)
 
-    def _biases(self, n, layer):
-        """Gradient of a layer's biases, and what is done with it.
+    def _biases(self, n_rows, layer):
+        """Gradient of a layer's biases, stored or applied.
 
-        A sum over the batch is a product, too: one with a row of ones.
+        The sum over the batch is a matrix product, too: with a row of ones.
         """
         is_hidden = layer < len(self._shapes) - 1
         if is_hidden and self._spec.normalization is not None:
@@ -238,37 +237,37 @@ class Stepwise:
             return
         if not self._spec.intercepts:
             return
-        room, units = self._memory.room, self._shapes[layer][1]
+        ws, units = self._ws, self._shapes[layer][1]
         self._products.multiply(
-            (1, units, n),
-            Matrix(self._memory.floats["ones"], 0, self._memory.room.batch),
-            self._rows(room.deltas, layer + 1),
-            Matrix(room.gradient, self._offsets.bias_offsets[layer], units),
+            (1, units, n_rows),
+            Matrix(self._buffers.ones, 0, ws.batch_size),
+            self._rows(ws.deltas, layer + 1),
+            Matrix(ws.gradient, self._offsets.bias_offsets[layer], units),
         )
-        if not self._spec.limits_gradient:
+        if not self._spec.clips_gradient:
             self._launch("biases", -(-units // self._spec.tile.threads), layer)
 
-    def _limit(self):
-        """What has to wait for the whole gradient, or for all weights."""
+    def _clip(self):
+        """Gradient clipping, after the whole gradient; max-norm, after all updates."""
         threads = self._spec.tile.threads
-        if self._spec.limits_gradient:
-            self._launch("bias_squares", 1)
-            self._launch("fold_norms", 1)
-            room = self._memory.room._replace(n_partials=1)
-            state = self._state._replace(room=room)
+        if self._spec.clips_gradient:
+            self._launch("bias_sq_sums", 1)
+            self._launch("fold_grad_sq_sums", 1)
+            # `update_all` reads the folded sum only.
+            ctx = self._ctx._replace(ws=self._ws._replace(n_partials=1))
             items = -(-self._offsets.n_trained // threads)
-            self._launch("update_all", items, state=state)
-        if self._spec.limits_weights:
+            self._launch("update_all", items, ctx=ctx)
+        if self._spec.clips_weights:
             widest = max(units for _, units in self._shapes)
-            self._launch("limit_weights", -(-widest // threads))
+            self._launch("clip_weights", -(-widest // threads))
 
-    def _forget_recordings(self):
-        recorded = list(self._recorded.values())
-        self._recorded.clear()
-        for one in recorded:
-            one.close()
+    def _close_graphs(self):
+        graphs = list(self._graphs.values())
+        self._graphs.clear()
+        for captured in graphs:
+            captured.close()
 
     def close(self):
-        """Give back what is not memory."""
-        self._forget_recordings()
+        """Release graphs and the handle of cuBLAS."""
+        self._close_graphs()
         self._products.close()

@@ -1,8 +1,8 @@
-"""The program for most networks: one launch for all the batches of a span.
+"""The persistent-kernel program: one cooperative launch for all batches of a range.
 
-Two programs train, and have in common ``most_batches``, ``train(vectors, span)`` and
+Two programs train, and both have ``max_batches``, ``train(state, batches)`` and
 ``close()``. This one is fastest where launches would take longer than their work; the
-other, `stepwise`, where products of matrices are all that counts.
+other, `per_op`, where matrix products dominate.
 """
 
 from skmlp.backends.cuda import plan
@@ -10,38 +10,42 @@ from skmlp.backends.cuda.binding import n_processors
 from skmlp.backends.cuda.kernels import train
 from skmlp.backends.cuda.runtime.launch import configured
 from skmlp.backends.cuda.runtime.memory import download
-from skmlp.backends.cuda.workspace import Memory
+from skmlp.backends.cuda.workspace import BatchBuffers
 
 
-class Spanwise:
-    """Trains on spans of batches of one size.
+class Persistent:
+    """Trains on ranges of batches of one size.
 
     Parameters
     ----------
-    fit : rooms.Fit
-    work : planner.Work
+    fit : workspace.Fit
+    work : plan.Work
     spec : Spec
+
+    Attributes
+    ----------
+    max_batches : int
+        Most batches of a range.
     """
 
     def __init__(self, fit, work, spec):
         self._fit = fit
         self._spec = spec
         n_items = sum(plan.gradient_items(work, spec.tile))
-        self._memory = Memory(fit, spec, work.rows, n_items)
+        self._buffers = BatchBuffers(fit, spec, work.batch_size, n_items)
         self._blocks = plan.choose_blocks(work, spec.tile, n_processors())
-        self.most_batches = self._memory.most_batches
+        self.max_batches = self._buffers.max_batches
         if spec.optimizer is None:
-            at_once = plan.sweeps_at_once(work)
-            self.most_batches = min(self.most_batches, at_once)
+            self.max_batches = min(self.max_batches, plan.sweep_batches(work))
 
-    def train(self, vectors, span):
-        """Train on the batches of a span.
+    def train(self, state, batches):
+        """Train on the batches of a range.
 
         Parameters
         ----------
-        vectors : rooms.Vectors
-        span : rooms.Span
-            Of at most `most_batches`.
+        state : workspace.TrainState
+        batches : workspace.BatchRange
+            Of at most `max_batches`.
 
         Returns
         -------
@@ -49,35 +53,31 @@ class Spanwise:
             Each batch's loss before its update, and the sum of the squares of its
             weights.
         """
-        return self._launch(train.training, vectors, span, self._fit.weight)
+        return self._launch(train.training, state, batches, self._fit.inv_mean_weight)
 
-    def differentiate(self, vectors, spans):
-        """Mean loss over the rows of some spans, and its gradient.
+    def differentiate(self, state, ranges):
+        """Mean loss over the rows of some batch ranges, and its gradient.
 
         Returns
         -------
         float
         ndarray
         """
-        self._memory.clear_gradient()
-        weight = self._fit.weight / self._fit.n_rows
+        self._buffers.clear_gradient()
+        row_weight = self._fit.inv_mean_weight / self._fit.n_rows
         loss = 0.0
-        for span in spans:
-            found = self._launch(train.differentiating, vectors, span, weight)
-            loss += sum(part for part, _ in found)
-        return loss, download(self._memory.room.gradient)
+        for batches in ranges:
+            results = self._launch(train.differentiating, state, batches, row_weight)
+            loss += sum(loss_of_batch for loss_of_batch, _ in results)
+        return loss, download(self._buffers.ws.gradient)
 
-    def _launch(self, kernel_of, vectors, span, weight):
-        memory, fit = self._memory, self._fit
-        data = fit.data._replace(order=memory.put(span))
-        step = memory.step(fit, vectors, weight)
-        sizes = memory.sizes(fit, span)
-        kernel = kernel_of(self._spec)
+    def _launch(self, make_kernel, state, batches, inv_mean_weight):
+        loaded = self._buffers.load(self._fit, state, batches, inv_mean_weight)
+        kernel = make_kernel(self._spec)
         configured(kernel, self._blocks, self._spec.tile.threads)(
-            *(fit.net, data, memory.room, fit.extras, vectors.parameters),
-            *(step, sizes, memory.floats["result"]),
+            loaded.ctx, loaded.update, loaded.sizes, loaded.result
         )
-        return memory.results()
+        return loaded.download_result()
 
     def close(self):
-        """Nothing but memory, which goes with the object."""
+        """Nothing to do: its memory goes with the object."""
