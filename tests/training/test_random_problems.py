@@ -64,7 +64,7 @@ class Case(NamedTuple):
         problem = problem._replace(
             x=problem.x.astype(dtype),
             targets=problem.targets.astype(dtype),
-            weights=None if weights is None else weights.astype(dtype),
+            sample_weight=None if weights is None else weights.astype(dtype),
         )
         return self._replace(problem=problem, start=self.start.astype(dtype))
 
