@@ -17,8 +17,8 @@ from skmlp.backends.cpu.kernels.input_layer import SparseRows
 from skmlp.backends.cpu.kernels.layer_norm import layer_loops
 from skmlp.backends.cpu.kernels.regularization import extras_of
 from skmlp.backends.cpu.kernels.structs import Data, Layers, Room, Span, Step
-from skmlp.backends.cpu.threads.autotune import Pace
-from skmlp.backends.cpu.threads.pool import Team
+from skmlp.backends.cpu.threads.autotune import ThreadCountTuner
+from skmlp.backends.cpu.threads.pool import ThreadPool
 from skmlp.backends.cpu.workspace import (
     aligned,
     aligned_copy,
@@ -130,8 +130,8 @@ class _Place(NamedTuple):
     room: Room
     packed: PackedStruct
     norm: PackedStruct | None
-    team: Team
-    pace: Pace
+    pool: ThreadPool
+    tuner: ThreadCountTuner
 
 
 class Session:
@@ -171,7 +171,7 @@ class Session:
         """Working memory and threads for batches of a size, made at first use."""
         if batch_size not in self._places:
             work = batch_size * _row_work(self._problem.network, self._problem.x)
-            team = Team(plan.threads_for(work, self._n_jobs))
+            pool = ThreadPool(plan.threads_for(work, self._n_jobs))
             room = make_room(self._problem, batch_size, self.parameters)
             network = self._problem.network
             norm = None
@@ -180,9 +180,9 @@ class Session:
                 norm = PackedStruct(
                     batch_norm_of(layout(network), room, units, self._dtype)
                 )
-            pace = Pace(team.size)
+            tuner = ThreadCountTuner(pool.n_threads)
             self._places[batch_size] = _Place(
-                room, PackedStruct(room), norm, team, pace
+                room, PackedStruct(room), norm, pool, tuner
             )
         return self._places[batch_size]
 
@@ -227,12 +227,12 @@ class Session:
             kernel = train_batch_norm
             arguments = (*arguments, place.norm)
 
-        def work(post, part):
+        def work(worker, part):
             first = part.first - span.first
             rest = step._replace(
                 shrinks=step.shrinks[first:], coefficients=step.coefficients[first:]
             )
-            return kernel(post, *arguments, self.parameters, rest, part, result)
+            return kernel(worker, *arguments, self.parameters, rest, part, result)
 
         self._run(place, span, work)
         self._last = place.room, span.last_rows
@@ -259,7 +259,7 @@ class Session:
         self._run(
             place,
             span,
-            lambda post, part: train.differentiate(post, *arguments, part, result),
+            lambda worker, part: train.differentiate(worker, *arguments, part, result),
         )
         self._last = room, span.last_rows
         gradient = room.gradient.astype(np.float64)
@@ -284,11 +284,11 @@ class Session:
         """Let as many members work on a span's batches as have proved worth it."""
         first = span.first
         while first < span.last:
-            size, n_batches = place.pace.next(span.last - first)
+            size, n_batches = place.tuner.next(span.last - first)
             part = span._replace(first=first, last=first + n_batches)
             start = time.perf_counter()
-            place.team.run(lambda post, part=part: work(post, part), size)
-            place.pace.record(size, n_batches, time.perf_counter() - start)
+            place.pool.run(lambda worker, part=part: work(worker, part), size)
+            place.tuner.record(size, n_batches, time.perf_counter() - start)
             first += n_batches
 
     def hidden_outputs(self):
@@ -309,7 +309,7 @@ class Session:
     def close(self):
         """End the threads."""
         for place in self._places.values():
-            place.team.close()
+            place.pool.close()
 
 
 @contextmanager
@@ -346,8 +346,8 @@ def _predict(network, parameters, source, activation, n_jobs):
     numbers = _read_only(np.empty(0, dtype=np.int64) if rows is None else rows)
     sums = np.zeros(n_blocks)
     arguments = (layers, _kernel_x(x), numbers, room, parameters, out, sums)
-    with Team(n_threads) as team:
-        team.run(lambda post: predict.predict(post, *arguments))
+    with ThreadPool(n_threads) as pool:
+        pool.run(lambda worker: predict.predict(worker, *arguments))
     return out, math.isfinite(sum(sums.tolist()))
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from skmlp.backends.cpu.intrinsics import least, matrix, vector
+from skmlp.backends.cpu.intrinsics import matrix, min_int, vector
 from skmlp.backends.cpu.kernels.clipping import finish_limited
 from skmlp.backends.cpu.kernels.elementwise import Kinds, address_of
 from skmlp.backends.cpu.kernels.forward_backward import (
@@ -30,7 +30,7 @@ from skmlp.backends.cpu.kernels.forward_backward import (
 )
 from skmlp.backends.cpu.kernels.input_layer import ask_for_targets
 from skmlp.backends.cpu.kernels.train import bounds, finish_batch
-from skmlp.backends.cpu.threads.pool import meet, take
+from skmlp.backends.cpu.threads.pool import barrier, next_item
 from skmlp.compiler import jit
 from skmlp.rules.normalization import EPSILON, MOMENTUM
 
@@ -164,7 +164,7 @@ def _combine(norm, layers, room, parameters, layer, item, n):
         factor[j] = 0
     for block in range(blocks_of(room, n)):
         before = block * room.block
-        rows = least(room.block, n - before)
+        rows = min_int(room.block, n - before)
         own = kind(rows) / kind(before + rows)
         both = own * kind(before)
         other = vector(norm.parts, _place(layers, block, 0, layer), columns)
@@ -264,16 +264,16 @@ def _back_through_norm(norm, layers, room, parameters, layer, item, n_block, n):
 
 @jit.inline
 def _forward_stage(
-    post, layers, data, room, extras, norm, parameters, rows, scale, step, layer
+    worker, layers, data, room, extras, norm, parameters, rows, scale, step, layer
 ):
     """One layer forward for all blocks; from the last one, the way back begins."""
     n = rows.shape[0]
     last = layers.sizes.shape[0] - 2
     n_blocks = blocks_of(room, n)
-    item = take(post, n_blocks)
+    item = next_item(worker, n_blocks)
     while item < n_blocks:
         lo = item * room.block
-        block = rows[lo : least(lo + room.block, n)]
+        block = rows[lo : min_int(lo + room.block, n)]
         n_block = block.shape[0]
         if layer == 0:
             ask_for_targets(data, block)
@@ -292,36 +292,38 @@ def _forward_stage(
             )
             if last > 0:
                 _back_through_slope(norm, layers, room, extras, lo, n_block, last, step)
-        item = take(post, n_blocks)
+        item = next_item(worker, n_blocks)
 
 
 @jit.inline
-def _backward_stage(post, layers, room, extras, norm, parameters, n, step, layer):
+def _backward_stage(worker, layers, room, extras, norm, parameters, n, step, layer):
     """Back through a hidden layer's normalization, and to the one below."""
     n_blocks = blocks_of(room, n)
-    item = take(post, n_blocks)
+    item = next_item(worker, n_blocks)
     while item < n_blocks:
         lo = item * room.block
-        n_block = least(room.block, n - lo)
+        n_block = min_int(room.block, n - lo)
         _back_through_norm(norm, layers, room, parameters, layer, item, n_block, n)
         if layer > 0:
             _back_through_slope(norm, layers, room, extras, lo, n_block, layer, step)
-        item = take(post, n_blocks)
+        item = next_item(worker, n_blocks)
 
 
 @jit.inline
-def _finish(post, layers, data, room, extras, parameters, rows, step, number, loss):
+def _finish(worker, layers, data, room, extras, parameters, rows, step, number, loss):
     """Phase 2 of a minibatch, with the limits of norms that there may be."""
     if extras.penalize != 0:
         return finish_limited(
-            post, layers, data, room, extras, parameters, rows, step, number, loss
+            worker, layers, data, room, extras, parameters, rows, step, number, loss
         )
-    return finish_batch(post, layers, data, room, parameters, rows, step, number, loss)
+    return finish_batch(
+        worker, layers, data, room, parameters, rows, step, number, loss
+    )
 
 
 @jit.kernel
 def train_batch_norm(
-    post, layers, data, room, extras, norm, parameters, step, span, result
+    worker, layers, data, room, extras, norm, parameters, step, span, result
 ):
     """As `kernels.train`, for hidden layers normalized over minibatches."""
     last = layers.sizes.shape[0] - 2
@@ -332,20 +334,20 @@ def train_batch_norm(
         number = span.steps + b
         for layer in range(last + 1):
             _forward_stage(
-                *(post, layers, data, room, extras, norm, parameters),
+                *(worker, layers, data, room, extras, norm, parameters),
                 *(rows, scale, number, layer),
             )
-            if not meet(post):
+            if not barrier(worker):
                 return
         for layer in range(last - 1, -1, -1):
             _backward_stage(
-                *(post, layers, room, extras, norm, parameters),
+                *(worker, layers, room, extras, norm, parameters),
                 *(rows.shape[0], number, layer),
             )
-            if not meet(post):
+            if not barrier(worker):
                 return
         if not _finish(
-            *(post, layers, data, room, extras, parameters),
+            *(worker, layers, data, room, extras, parameters),
             *(rows, step, b - span.first, vector(result, epoch, 1)),
         ):
             return

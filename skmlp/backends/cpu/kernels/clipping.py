@@ -20,17 +20,17 @@ from skmlp.backends.cpu.kernels.update import (
     sum_of,
     update_slab,
 )
-from skmlp.backends.cpu.threads.pool import meet, take
+from skmlp.backends.cpu.threads.pool import barrier, next_item
 from skmlp.compiler import jit
 
 
 @jit.inline
-def _gradient_phase(post, layers, data, room, extras, parameters, rows, step):
+def _gradient_phase(worker, layers, data, room, extras, parameters, rows, step):
     """Gradient of every slab, the penalty's included, and its squares."""
     kind = parameters.dtype.type
     n_rows = rows.shape[0]
     decay = kind(step.decay / n_rows)
-    item = take(post, room.slabs.shape[0])
+    item = next_item(worker, room.slabs.shape[0])
     while item < room.slabs.shape[0]:
         slab = room.slabs[item]
         slab_gradient(slab, layers, data, room, rows, 0)
@@ -45,16 +45,16 @@ def _gradient_phase(post, layers, data, room, extras, parameters, rows, step):
             ),
         )
         room.squares[item] = squares if penalized else 0.0
-        item = take(post, room.slabs.shape[0])
+        item = next_item(worker, room.slabs.shape[0])
 
 
 @jit.inline
-def _update_phase(post, layers, room, extras, parameters, n_rows, step, number):
+def _update_phase(worker, layers, room, extras, parameters, n_rows, step, number):
     """The optimizer's step on every slab, by the gradient made shorter."""
     norm = np.sqrt(sum_of(room.norms, room.slabs.shape[0]))
     too_long = norm > extras.max_grad_norm
     share = parameters.dtype.type(extras.max_grad_norm / norm if too_long else 1.0)
-    item = take(post, room.slabs.shape[0])
+    item = next_item(worker, room.slabs.shape[0])
     while item < room.slabs.shape[0]:
         slab = room.slabs[item]
         start = gradient_at(slab, room, n_rows)
@@ -63,14 +63,14 @@ def _update_phase(post, layers, room, extras, parameters, n_rows, step, number):
             gradient[i] *= share
         none = parameters.dtype.type(0)
         update_slab(slab, layers, room, parameters, start, step, number, none)
-        item = take(post, room.slabs.shape[0])
+        item = next_item(worker, room.slabs.shape[0])
 
 
 @jit.inline
-def _weights_phase(post, layers, room, extras, parameters):
+def _weights_phase(worker, layers, room, extras, parameters):
     """Shrink the weights of every unit to their largest norm, a layer an item."""
     sizes = layers.sizes
-    layer = take(post, sizes.shape[0] - 1)
+    layer = next_item(worker, sizes.shape[0] - 1)
     while layer < sizes.shape[0] - 1:
         fan_in, fan_out = sizes[layer], sizes[layer + 1]
         start = layers.weights[layer]
@@ -81,46 +81,46 @@ def _weights_phase(post, layers, room, extras, parameters):
         call_limit(extras.limit, (weights, scratch, largest))
         if layer > 0:
             renew_transposed(layer, 0, fan_in, layers, room, parameters)
-        layer = take(post, sizes.shape[0] - 1)
+        layer = next_item(worker, sizes.shape[0] - 1)
 
 
 @jit.inline
 def finish_limited(
-    post, layers, data, room, extras, parameters, rows, step, number, loss
+    worker, layers, data, room, extras, parameters, rows, step, number, loss
 ):
     """As `kernels.finish_batch`, with limits of norms."""
     n_blocks = blocks_of(room, rows.shape[0])
-    if post.member == 0:
+    if worker.worker_id == 0:
         loss[0] += rows.shape[0] * sum_of(room.losses, n_blocks)
-    _gradient_phase(post, layers, data, room, extras, parameters, rows, step)
-    if not meet(post):
+    _gradient_phase(worker, layers, data, room, extras, parameters, rows, step)
+    if not barrier(worker):
         return False
     n_rows = rows.shape[0]
-    _update_phase(post, layers, room, extras, parameters, n_rows, step, number)
-    if not meet(post):
+    _update_phase(worker, layers, room, extras, parameters, n_rows, step, number)
+    if not barrier(worker):
         return False
-    if post.member == 0:
+    if worker.worker_id == 0:
         loss[0] += 0.5 * step.decay * sum_of(room.squares, room.slabs.shape[0])
     if extras.limit != 0:
-        _weights_phase(post, layers, room, extras, parameters)
-        return meet(post)
+        _weights_phase(worker, layers, room, extras, parameters)
+        return barrier(worker)
     return True
 
 
 @jit.kernel
-def train_limited(post, layers, data, room, extras, parameters, step, span, result):
+def train_limited(worker, layers, data, room, extras, parameters, step, span, result):
     """As `kernels.train`, with limits of norms."""
     for b in range(span.first, span.last):
         first, end, epoch = bounds(span, b)
         rows = span.order[first:end]
         scale = parameters.dtype.type(span.weight / rows.shape[0])
         rows_phase(
-            post, layers, data, room, extras, parameters, rows, scale, span.steps + b
+            worker, layers, data, room, extras, parameters, rows, scale, span.steps + b
         )
-        if not meet(post):
+        if not barrier(worker):
             return
         if not finish_limited(
-            *(post, layers, data, room, extras, parameters, rows, step),
+            *(worker, layers, data, room, extras, parameters, rows, step),
             *(b - span.first, vector(result, epoch, 1)),
         ):
             return

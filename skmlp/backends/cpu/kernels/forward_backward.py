@@ -6,7 +6,7 @@ share of their gradient is computed on the spot, too.
 
 from skmlp.backends.cpu.gemm.matmul import product, product_of_transposed
 from skmlp.backends.cpu.gemm.vector_ops import sum_columns
-from skmlp.backends.cpu.intrinsics import least, matrix, vector
+from skmlp.backends.cpu.intrinsics import matrix, min_int, vector
 from skmlp.backends.cpu.kernels.elementwise import (
     call_activation,
     call_loss,
@@ -20,7 +20,7 @@ from skmlp.backends.cpu.kernels.input_layer import (
 )
 from skmlp.backends.cpu.kernels.layer_norm import call_back, call_norm
 from skmlp.backends.cpu.kernels.regularization import call_drop, call_noise
-from skmlp.backends.cpu.threads.pool import take
+from skmlp.backends.cpu.threads.pool import next_item
 from skmlp.compiler import jit
 
 
@@ -252,13 +252,13 @@ def _gradient_of_block(layers, room, n, lo):
 
 
 @jit.inline
-def rows_phase(post, layers, data, room, extras, parameters, rows, scale, step):
+def rows_phase(worker, layers, data, room, extras, parameters, rows, scale, step):
     """Phase 1: forward and backward for every block of rows."""
     n_blocks = blocks_of(room, rows.shape[0])
-    item = take(post, n_blocks)
+    item = next_item(worker, n_blocks)
     while item < n_blocks:
         lo = item * room.block
-        block = rows[lo : least(lo + room.block, rows.shape[0])]
+        block = rows[lo : min_int(lo + room.block, rows.shape[0])]
         ask_for_targets(data, block)
         _forward(layers, data, room, extras, parameters, block, lo, step)
         room.losses[item] = _backward(
@@ -266,5 +266,5 @@ def rows_phase(post, layers, data, room, extras, parameters, rows, scale, step):
         )
         if sums_all(room):
             _gradient_of_block(layers, room, block.shape[0], lo)
-        item = take(post, n_blocks)
+        item = next_item(worker, n_blocks)
     return n_blocks

@@ -11,7 +11,7 @@ from numba import types
 
 from skmlp.backends.cpu.gemm.matmul import product, product_of_transposed
 from skmlp.backends.cpu.gemm.vector_ops import copy_row
-from skmlp.backends.cpu.intrinsics import LINE_BYTES, least, pointer, prefetch, vector
+from skmlp.backends.cpu.intrinsics import LINE_BYTES, min_int, pointer, prefetch, vector
 from skmlp.compiler import jit
 
 # How far ahead rows are asked for: about as long as memory takes to answer.
@@ -85,7 +85,7 @@ def _load_rows(x, rows, room, offset):
         per_line = LINE_BYTES // x.itemsize
         ahead = 1 + _BYTES_AHEAD // (x.itemsize * columns)
         for i in range(n):
-            start = rows[least(i + ahead, n - 1)] * columns
+            start = rows[min_int(i + ahead, n - 1)] * columns
             for j in range(0, columns, per_line):
                 prefetch(x, start + j)
             row = pointer(x, rows[i] * columns)

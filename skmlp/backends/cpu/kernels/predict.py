@@ -5,7 +5,7 @@ lie; whoever of a team is free takes the next block.
 """
 
 from skmlp.backends.cpu.gemm.matmul import product
-from skmlp.backends.cpu.intrinsics import flat, least, matrix, vector
+from skmlp.backends.cpu.intrinsics import flat, matrix, min_int, vector
 from skmlp.backends.cpu.kernels.elementwise import call_activation, call_loss
 from skmlp.backends.cpu.kernels.forward_backward import first_row
 from skmlp.backends.cpu.kernels.input_layer import (
@@ -15,12 +15,12 @@ from skmlp.backends.cpu.kernels.input_layer import (
     sum_range,
 )
 from skmlp.backends.cpu.kernels.layer_norm import call_norm
-from skmlp.backends.cpu.threads.pool import take
+from skmlp.backends.cpu.threads.pool import next_item
 from skmlp.compiler import jit
 
 
 @jit.kernel
-def predict(post, layers, x, rows, room, parameters, out, sums):
+def predict(worker, layers, x, rows, room, parameters, out, sums):
     """Outputs of rows, block by block.
 
     Parameters
@@ -35,13 +35,13 @@ def predict(post, layers, x, rows, room, parameters, out, sums):
         Sum of a dense X by block, where all rows are asked for.
     """
     outputs, block, multiply = room
-    scratch = outputs[post.member]
+    scratch = outputs[worker.worker_id]
     n_rows = out.shape[0]
     n_blocks = (n_rows + block - 1) // block
-    item = take(post, n_blocks)
+    item = next_item(worker, n_blocks)
     while item < n_blocks:
         lo = item * block
-        n = least(block, n_rows - lo)
+        n = min_int(block, n_rows - lo)
         half = scratch.shape[0] // 2
         columns = layers.sizes[1]
         first, target = first_row(layers, parameters, 0), (scratch, half)
@@ -61,7 +61,7 @@ def predict(post, layers, x, rows, room, parameters, out, sums):
         for i in range(n):
             for j in range(columns):
                 out[lo + i, j] = result[i, j]
-        item = take(post, n_blocks)
+        item = next_item(worker, n_blocks)
 
 
 @jit.inline
@@ -119,7 +119,7 @@ def evaluate(loops, raw, data, scratch, predictions, parameters, result):
     n_rows, columns = raw.shape
     block = scratch[0].shape[0] // columns
     for lo in range(0, n_rows, block):
-        n = least(block, n_rows - lo)
+        n = min_int(block, n_rows - lo)
         z = matrix(scratch[0], 0, n, columns)
         delta = matrix(scratch[1], 0, n, columns)
         out = matrix(flat(predictions), lo * columns, n, columns)

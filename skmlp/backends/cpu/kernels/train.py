@@ -17,10 +17,10 @@ the results do not depend on the number of threads.
 Kernels neither raise nor allocate: Python has allocated, and checks the results.
 """
 
-from skmlp.backends.cpu.intrinsics import least, vector
+from skmlp.backends.cpu.intrinsics import min_int, vector
 from skmlp.backends.cpu.kernels.forward_backward import blocks_of, rows_phase
 from skmlp.backends.cpu.kernels.update import slab_gradient, slabs_phase, sum_of
-from skmlp.backends.cpu.threads.pool import meet, take
+from skmlp.backends.cpu.threads.pool import barrier, next_item
 from skmlp.compiler import jit
 
 
@@ -30,28 +30,28 @@ def bounds(span, b):
     per_epoch = (span.rows + span.batch - 1) // span.batch
     epoch = b // per_epoch
     first = epoch * span.rows + (b - epoch * per_epoch) * span.batch
-    return first, least(first + span.batch, (epoch + 1) * span.rows), epoch
+    return first, min_int(first + span.batch, (epoch + 1) * span.rows), epoch
 
 
 @jit.inline
-def finish_batch(post, layers, data, room, parameters, rows, step, number, loss):
+def finish_batch(worker, layers, data, room, parameters, rows, step, number, loss):
     """Phase 2 of a minibatch; false when the work was called off.
 
     To loss, an array of one, the batch's is added, times its rows.
     """
     n_blocks = blocks_of(room, rows.shape[0])
-    if post.member == 0:
+    if worker.worker_id == 0:
         loss[0] += rows.shape[0] * sum_of(room.losses, n_blocks)
-    slabs_phase(post, layers, data, room, parameters, rows, step, number)
-    if not meet(post):
+    slabs_phase(worker, layers, data, room, parameters, rows, step, number)
+    if not barrier(worker):
         return False
-    if post.member == 0:
+    if worker.worker_id == 0:
         loss[0] += 0.5 * step.decay * sum_of(room.squares, room.slabs.shape[0])
     return True
 
 
 @jit.kernel
-def train(post, layers, data, room, extras, parameters, step, span, result):
+def train(worker, layers, data, room, extras, parameters, step, span, result):
     """Train on some batches; adds their loss times their rows to their epoch's result.
 
     The loss of a batch is that before its update, the L2 term included. To an epoch's
@@ -63,19 +63,19 @@ def train(post, layers, data, room, extras, parameters, step, span, result):
         rows = span.order[first:end]
         scale = parameters.dtype.type(span.weight / rows.shape[0])
         rows_phase(
-            post, layers, data, room, extras, parameters, rows, scale, span.steps + b
+            worker, layers, data, room, extras, parameters, rows, scale, span.steps + b
         )
-        if not meet(post):
+        if not barrier(worker):
             return
         if not finish_batch(
-            *(post, layers, data, room, parameters, rows, step, b - span.first),
+            *(worker, layers, data, room, parameters, rows, step, b - span.first),
             vector(result, epoch, 1),
         ):
             return
 
 
 @jit.kernel
-def differentiate(post, layers, data, room, extras, parameters, span, result):
+def differentiate(worker, layers, data, room, extras, parameters, span, result):
     """Loss and gradient over batches of an order, without the penalty.
 
     The batches only bound the memory: the sums run over all of them, into
@@ -86,15 +86,15 @@ def differentiate(post, layers, data, room, extras, parameters, span, result):
         first, end, _ = bounds(span, b)
         rows = span.order[first:end]
         n_blocks = rows_phase(
-            post, layers, data, room, extras, parameters, rows, scale, 0
+            worker, layers, data, room, extras, parameters, rows, scale, 0
         )
-        if not meet(post):
+        if not barrier(worker):
             return
-        if post.member == 0:
+        if worker.worker_id == 0:
             result[0] += sum_of(room.losses, n_blocks)
-        item = take(post, room.slabs.shape[0])
+        item = next_item(worker, room.slabs.shape[0])
         while item < room.slabs.shape[0]:
             slab_gradient(room.slabs[item], layers, data, room, rows, 1)
-            item = take(post, room.slabs.shape[0])
-        if not meet(post):
+            item = next_item(worker, room.slabs.shape[0])
+        if not barrier(worker):
             return

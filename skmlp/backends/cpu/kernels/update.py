@@ -5,7 +5,7 @@ by the optimizer's step on it while it is in the cache.
 """
 
 from skmlp.backends.cpu.gemm.matmul import product_of_transposed, transpose
-from skmlp.backends.cpu.intrinsics import least, vector
+from skmlp.backends.cpu.intrinsics import min_int, vector
 from skmlp.backends.cpu.kernels.elementwise import call_update
 from skmlp.backends.cpu.kernels.forward_backward import (
     blocks_of,
@@ -13,7 +13,7 @@ from skmlp.backends.cpu.kernels.forward_backward import (
     sums_of_block,
 )
 from skmlp.backends.cpu.kernels.input_layer import gather_gradient
-from skmlp.backends.cpu.threads.pool import take
+from skmlp.backends.cpu.threads.pool import next_item
 from skmlp.compiler import jit
 
 
@@ -82,11 +82,11 @@ def slab_gradient(slab, layers, data, room, rows, add):
 
 
 @jit.inline
-def slabs_phase(post, layers, data, room, parameters, rows, step, number):
+def slabs_phase(worker, layers, data, room, parameters, rows, step, number):
     """Phase 2: gradient and optimizer step, by its number, of every slab."""
     kind = parameters.dtype.type
     decay = kind(step.decay / rows.shape[0])
-    item = take(post, room.slabs.shape[0])
+    item = next_item(worker, room.slabs.shape[0])
     while item < room.slabs.shape[0]:
         slab = room.slabs[item]
         slab_gradient(slab, layers, data, room, rows, 0)
@@ -94,7 +94,7 @@ def slabs_phase(post, layers, data, room, parameters, rows, step, number):
         room.squares[item] = update_slab(
             slab, layers, room, parameters, gradient, step, number, decay
         )
-        item = take(post, room.slabs.shape[0])
+        item = next_item(worker, room.slabs.shape[0])
 
 
 @jit.inline
@@ -113,7 +113,7 @@ def update_slab(slab, layers, room, parameters, gradient, step, number, decay):
             vector(parameters, start, size),
             vector(room.sums, gradient, size),
             vector(slots[0], start, size),
-            vector(slots[least(1, slots.shape[0] - 1)], start, size),
+            vector(slots[min_int(1, slots.shape[0] - 1)], start, size),
             vector(slots[slots.shape[0] - 1], start, size),
             step.coefficients[number],
             step.shrinks[number] if penalized else kind(0),
