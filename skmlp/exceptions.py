@@ -17,3 +17,17 @@ class DeadUnitsWarning(UserWarning):
     >>> from skmlp.exceptions import DeadUnitsWarning
     >>> warnings.simplefilter("ignore", DeadUnitsWarning)
     """
+
+
+class CompilerFallbackWarning(UserWarning):
+    """The installed Numba lacks an interface that makes compilation fast.
+
+    Given once a process for each part of the compiler that is replaced by a slower one.
+    Results do not change; the first fits of a process take longer.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skmlp.exceptions import CompilerFallbackWarning
+    >>> warnings.simplefilter("ignore", CompilerFallbackWarning)
+    """

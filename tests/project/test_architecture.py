@@ -47,6 +47,7 @@ ORDER = {
         ["jit"],
         ["deferred_linking", "disk_cache"],
         ["pipeline", "struct_pointer", "__init__"],
+        ["fallback"],
     ],
 }
 COMPILED = (
