@@ -99,6 +99,13 @@ def _data(case, size):
     return X, y, weights
 
 
+def precision(name):
+    """An estimator's parameters for one of the precisions that are compared."""
+    if name == "tf32":
+        return {"dtype": "float32", "matmul_precision": "tf32"}
+    return {"dtype": name}
+
+
 def _fitted(case, size, device, dtype):
     """A model, and the data that it was trained on."""
     kind = MLPClassifier if case.classes else MLPRegressor
@@ -110,7 +117,7 @@ def _fitted(case, size, device, dtype):
         n_iter_no_change=np.inf,
         random_state=0,
         device=device,
-        dtype=dtype,
+        **precision(dtype),
     )
     X, y, weights = _data(case, size)
     with warnings.catch_warnings():

@@ -34,7 +34,10 @@ class SkmlpOn(peers.Skmlp):
 
     def __init__(self, workload, data, device, dtype):
         super().__init__(workload, *data, None)
-        self._parameters |= {"device": device, "dtype": dtype}
+        precision = {"dtype": "float32", "matmul_precision": "highest"}
+        if dtype == "tf32":
+            precision["matmul_precision"] = dtype
+        self._parameters |= {"device": device, **precision}
 
     def train(self, epochs):
         """Train a new estimator for so many epochs and return it."""

@@ -209,7 +209,7 @@ class BaseMLP(Fitted, HiddenActivations, BaseEstimator, ABC):
 
     def _precision(self, first):
         """Dtypes that X may have; a training that goes on keeps the model's."""
-        if first or self.dtype is not None:
+        if first or devices.required_dtype(self) is not None:
             return devices.precision(self)
         return np.asarray(self.coefs_[0]).dtype
 

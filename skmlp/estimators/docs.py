@@ -191,7 +191,7 @@ weight_decay : float, default=0.0
 rho : float, default=0.9
     Decay rate of the running mean squares of 'rmsprop' and 'adadelta', in [0, 1).
 
-warmup : float, default=0.0
+warmup_epochs : float, default=0.0
     Epochs, or a fraction of one, in which the learning rate of a stochastic solver
     rises from 0, step by step and linearly. What the schedule does by steps begins
     after it: 'cosine' and 'one_cycle' take the epochs that are left.
@@ -200,7 +200,10 @@ decay_factor : float, default=0.1
     Factor of the schedules 'exponential', 'step' and 'plateau', in (0, 1).
 
 decay_epochs : int, default=10
-    Epochs of the schedules 'exponential', 'step' and 'plateau' to each factor.
+    Epochs of the schedules 'exponential' and 'step' to each factor.
+
+plateau_patience : int, default=10
+    Epochs without improvement after which 'plateau' lowers the learning rate.
 
 scoring : str, callable or None, default=None
     What held-out data are scored by, where there are any: with ``early_stopping`` or
@@ -244,15 +247,21 @@ device : {'cpu', 'cuda', 'cuda:1', ..., 'auto'}, default='cpu'
     it lies; what is predicted for it is there, too, and of its kind, if that reads
     DLPack.
 
-dtype : {'float32', 'float64', 'tf32'}, default=None
+dtype : {'float32', 'float64'} or NumPy dtype, default=None
     Precision of the training and of the parameters.
 
     - None: with ``device='cuda'`` all data are trained in float32, since many GPUs are
       slow in float64. Else float32 data are trained in float32, all others in
       float64, also where 'auto' finds a GPU.
-    - 'tf32': float32, but on a GPU products of matrices round their factors to 10 bits
-      after the point (TensorFloat-32), for its tensor cores. Refused with
-      ``device='cpu'``.
+
+matmul_precision : {'highest', 'tf32'}, default='highest'
+    Precision of matrix products on a GPU.
+
+    - 'highest': that of ``dtype``.
+    - 'tf32': the training is in float32, and products round their factors to 10 bits
+      after the point (TensorFloat-32), for the tensor cores. Refused with
+      ``device='cpu'`` and ``dtype='float64'``; the CPU that 'auto' may choose computes
+      in float32.
 """
 
 _ATTRIBUTES = """

@@ -57,6 +57,22 @@ class Devices(StrOptions):
         return "a str among {'auto', 'cpu', 'cuda', 'cuda:0', 'cuda:1', ...}"
 
 
+class Dtypes(StrOptions):
+    """Single and double precision, by name or as a dtype of NumPy."""
+
+    def __init__(self):
+        super().__init__({"float32", "float64"})
+
+    def is_satisfied_by(self, val):
+        """Whether a value names one of them, as a str, a type or a dtype."""
+        if isinstance(val, type | np.dtype):
+            return np.dtype(val).name in self.options and np.dtype(val).isnative
+        return super().is_satisfied_by(val)
+
+    def __str__(self):
+        return f"{super().__str__()} or a NumPy dtype among them"
+
+
 COMMON = {
     "hidden_layer_sizes": [
         "array-like",
@@ -99,9 +115,10 @@ COMMON = {
     "max_norm": [Interval(Real, 0, None, closed="neither"), None],
     "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
     "rho": [Interval(Real, 0, 1, closed="left")],
-    "warmup": [Interval(Real, 0, None, closed="left")],
+    "warmup_epochs": [Interval(Real, 0, None, closed="left")],
     "decay_factor": [Interval(Real, 0, 1, closed="neither")],
     "decay_epochs": [Interval(Integral, 1, None, closed="left")],
+    "plateau_patience": [Interval(Integral, 1, None, closed="left")],
     "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
     "max_time": [Interval(Real, 0, None, closed="neither"), None],
     "n_jobs": [
@@ -110,5 +127,6 @@ COMMON = {
         None,
     ],
     "device": [Devices()],
-    "dtype": [StrOptions({"float32", "float64", "tf32"}), None],
+    "dtype": [Dtypes(), None],
+    "matmul_precision": [StrOptions({"highest", "tf32"})],
 }

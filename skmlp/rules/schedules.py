@@ -154,11 +154,11 @@ def lower(rate, settings):
     return max(smallest, rate * settings.decay_factor)
 
 
-def decay_epochs_first(n_iter_no_change, rate, settings):
-    """The decay epochs as long as the rate can be lowered."""
+def plateau_patience(n_iter_no_change, rate, settings):
+    """The parameter `plateau_patience` as long as the rate can be lowered."""
     if lower(rate, settings) is None:
         return n_iter_no_change
-    return settings.decay_epochs - 1
+    return settings.plateau_patience - 1
 
 
 SCHEDULES = {
@@ -205,11 +205,11 @@ SCHEDULES = {
         Schedule(
             "plateau",
             "times ``decay_factor`` when neither loss nor validation score, whichever"
-            " decides when to stop, has improved by ``tol`` for ``decay_epochs``"
+            " decides when to stop, has improved by ``tol`` for ``plateau_patience``"
             " epochs, down to 1e-4 of ``learning_rate_init``; only then does"
             " ``n_iter_no_change`` count",
             on_plateau=lower,
-            patience=decay_epochs_first,
+            patience=plateau_patience,
         ),
     )
 }

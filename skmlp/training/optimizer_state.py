@@ -27,8 +27,8 @@ class OptimizerConfig(NamedTuple):
         The rule's hyperparameters.
     schedule : str
         A row of `skmlp.rules.schedules.SCHEDULES`.
-    learning_rate_init, power_t, warmup, decay_factor, weight_decay : float
-    max_iter, decay_epochs : int
+    learning_rate_init, power_t, warmup_epochs, decay_factor, weight_decay : float
+    max_iter, decay_epochs, plateau_patience : int
     """
 
     name: str
@@ -37,9 +37,10 @@ class OptimizerConfig(NamedTuple):
     learning_rate_init: float
     power_t: float
     max_iter: int
-    warmup: float
+    warmup_epochs: float
     decay_factor: float
     decay_epochs: int
+    plateau_patience: int
     weight_decay: float
 
 
@@ -137,13 +138,13 @@ class OptimizerState:
         recipe = self._recipe
         # A step is warm by its end: none is wasted on a rate of zero.
         warm = 1.0
-        if recipe.warmup > 0:
-            warm = np.minimum(1.0, (epochs + 1 / n_batches) / recipe.warmup)
-        end = recipe.max_iter - recipe.warmup
+        if recipe.warmup_epochs > 0:
+            warm = np.minimum(1.0, (epochs + 1 / n_batches) / recipe.warmup_epochs)
+        end = recipe.max_iter - recipe.warmup_epochs
         if end <= 0:
             # The warmup takes the whole training: the schedule does not begin.
             end = recipe.max_iter
-        at = Position(np.maximum(0.0, epochs - recipe.warmup), n_batches, end)
+        at = Position(np.maximum(0.0, epochs - recipe.warmup_epochs), n_batches, end)
         factor = SCHEDULES[recipe.schedule].factor(at, recipe)
         return self.learning_rate * (factor * warm)
 
