@@ -19,7 +19,7 @@ from skmlp import MLPClassifier, MLPRegressor
 from skmlp.backends import Problem, get_backend
 from skmlp.network import Network, init_params
 from skmlp.rules.initializers import INITIALIZERS
-from skmlp.rules.losses import classification_loss
+from skmlp.rules.loss_choice import classification_loss
 
 # Largest relative difference of losses, which grows with the steps, and of gradients.
 CURVES = {"float32": 1e-2, "float64": 1e-7, "tf32": 5e-2}

@@ -4,6 +4,7 @@ Kernels compile at their first use, some seconds a precision, and are then read 
 the cache on disk. `warmup` uses each of them once on a few rows.
 """
 
+import inspect
 from itertools import product
 
 import numpy as np
@@ -17,6 +18,14 @@ from skmlp.rules.losses import BINARY_LOSSES, REGRESSION_LOSSES
 _DTYPES = ("float32", "float64")
 _OF_CLASSES = dict.fromkeys(row.name for row in BINARY_LOSSES.values())
 _OF_NUMBERS = dict.fromkeys(row.name for row in REGRESSION_LOSSES.values())
+# Scikit-learn's.
+_USUAL_OF_CLASSES = [inspect.signature(MLPClassifier).parameters["loss"].default]
+_USUAL_OF_NUMBERS = [
+    inspect.signature(MLPRegressor).parameters["loss"].default,
+    "poisson",
+]
+# A list for the parameter of a loss that allows one.
+_LEVELS = [0.25, 0.75]
 
 _X = np.linspace(-1.0, 1.0, 12).reshape(6, 2)
 _NUMBERS = np.array([1.0, 2.0, 1.0, 2.0, 1.0, 2.0])
@@ -115,14 +124,16 @@ def _names(parameter, given, table):
 def _examples(loss):
     """Estimators, and targets to fit them to, that use a loss in all its forms."""
     if loss is None:
-        classifiers, regressors = ["log_loss"], ["squared_error", "poisson"]
+        classifiers, regressors = _USUAL_OF_CLASSES, _USUAL_OF_NUMBERS
     else:
         names = _names("loss", loss, {**_OF_CLASSES, **_OF_NUMBERS})
         classifiers = [name for name in names if name in _OF_CLASSES]
         regressors = [name for name in names if name in _OF_NUMBERS]
     for name, y in product(classifiers, _CLASSES):
         yield MLPClassifier(loss=name), y
-    for name in regressors:
-        yield MLPRegressor(name), _NUMBERS
-        if name == "quantile":
-            yield MLPRegressor(name, quantile=[0.25, 0.75]), _NUMBERS
+    for row in REGRESSION_LOSSES.values():
+        if row.name in regressors:
+            yield MLPRegressor(row.name), _NUMBERS
+            if row.of_list is not None:
+                several = {parameter.name: _LEVELS for parameter in row.parameters}
+                yield MLPRegressor(row.name, **several), _NUMBERS

@@ -39,11 +39,18 @@ from skmlp.estimators.dead_units import (
 )
 from skmlp.estimators.fitted import Fitted
 from skmlp.estimators.gpu_arrays import on_host
-from skmlp.estimators.parameters import COMMON, STOCHASTIC_SOLVERS
+from skmlp.estimators.parameters import (
+    COMMON,
+    STOCHASTIC_SOLVERS,
+    Constructor,
+    rule_parameters,
+)
 from skmlp.estimators.regularizing import regularization
 from skmlp.estimators.training_config import check_course, rules_of
 from skmlp.estimators.validation import Given, Judge, check_complete, checked
 from skmlp.network import Network, as_flat, views
+from skmlp.rules.optimizers import OPTIMIZERS
+from skmlp.rules.schedules import SCHEDULES
 from skmlp.training import lbfgs, minibatch
 from skmlp.training.finite import check_finite
 from skmlp.training.history import Progress, Validation
@@ -54,18 +61,41 @@ class BaseMLP(Fitted, HiddenActivations, BaseEstimator, ABC):
     """Base of the estimators; `MLPClassifier` documents the parameters."""
 
     _parameter_constraints: dict = COMMON
+    # Tables whose rows declare parameters.
+    _tables: tuple = (OPTIMIZERS, SCHEDULES)
 
     def __init_subclass__(cls, **keywords):
         super().__init_subclass__(**keywords)
-        own: Any = vars(cls)
-        if inspect.isfunction(own.get("__init__")):
-            # scikit-learn asks for it half a dozen times a fit in a search, and that of
-            # so many parameters takes a tenth of a millisecond to make.
-            own["__init__"].__signature__ = inspect.signature(own["__init__"])
+        function = vars(cls).get("__init__")
+        if inspect.isfunction(function):
+            constructor: Any = Constructor(
+                function, cls._tables, cls._parameter_constraints
+            )
+            cls.__init__ = constructor  # type: ignore[method-assign]
 
     @abstractmethod
-    def __init__(self, **parameters):
-        self.__dict__.update(parameters)
+    def __init__(self):
+        """Store the arguments by `_store`."""
+
+    def _store(self, arguments):
+        """Store the constructor's arguments, its ``locals()``, as attributes.
+
+        Raises
+        ------
+        TypeError
+            For an argument that is no parameter.
+        """
+        others = arguments.pop("rule_parameters")
+        del arguments["self"]
+        self.__dict__.update(arguments)
+        for name, parameter in rule_parameters(self._tables).items():
+            if name not in arguments:
+                self.__dict__[name] = others.pop(name, parameter.default)
+        if others:
+            raise TypeError(
+                f"{type(self).__name__}.__init__() got an unexpected keyword argument "
+                f"{next(iter(others))!r}"
+            )
 
     @abstractmethod
     def _validate_y(self, y, first):

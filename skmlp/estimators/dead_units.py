@@ -17,6 +17,7 @@ from skmlp.estimators.data import canonical_x
 from skmlp.estimators.gpu_arrays import answers_in_kind
 from skmlp.exceptions import DeadUnitsWarning
 from skmlp.network import NormState, pack
+from skmlp.rules.activations import IDENTITY
 
 # Below this number of rows a healthy unit may well be silent on all of them.
 _FEWEST_ROWS = 100
@@ -64,7 +65,7 @@ class HiddenActivations:
         depth = _number(layer, len(cut._activations))
         cut.coefs_, cut.intercepts_, kept = _cut(self, depth)
         cut._norms = lambda: kept
-        cut.out_activation_ = "identity"
+        cut.out_activation_ = IDENTITY
         cut._activations = cut._activations[: depth + 1]
         return cut._outputs(X)
 
@@ -170,7 +171,7 @@ def _may_die(rule):
     with np.errstate(all="ignore"):
         inputs = np.array([-1.0, -10.0])
         values = [rule.value(z) for z in inputs]
-        slopes = map(rule.slope, inputs if rule.by_input else values)
+        slopes = map(rule.slope, inputs if rule.needs_preactivation else values)
         return not any(values) and not any(slopes)
 
 
@@ -180,11 +181,11 @@ def _layer_outputs(model, network, layer, outputs, x):
         sizes=(*network.sizes[: layer + 2], network.sizes[layer + 1]),
         activations=network.activations[: layer + 1],
         loss=None,
-        output="identity",
+        output=IDENTITY,
     )
     coefs, intercepts, norms = _cut(model, layer)
     parameters = pack(coefs, intercepts, x.dtype, norms.parts)
-    return outputs(cut, parameters, x, "identity", 1)[0]
+    return outputs(cut, parameters, x, IDENTITY, 1)[0]
 
 
 def _outputs_if_dead(run, sample):

@@ -18,7 +18,11 @@ from skmlp.backends import get_backend
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.data import canonical_x, reject_masked, weigh
 from skmlp.network import Network, pack
-from skmlp.rules.activations import activation_rule
+from skmlp.rules.activations import (
+    IDENTITY,
+    LARGEST_SLOPE_BY_ROWS,
+    activation_rule,
+)
 
 # A slope below this share of the activation's largest one counts as saturated.
 _SATURATED = 0.05
@@ -201,7 +205,7 @@ def diagnose(model, X, y=None, sample_weight=None):
     norms = model._norms().parts
     parameters = pack(model.coefs_, model.intercepts_, np.float64, norms)
     tallies = [_Tally(activation) for activation in network.activations]
-    outputs = _Tally("identity")
+    outputs = _Tally(IDENTITY)
     trace = get_backend("reference").trace
     for start in range(0, len(rows), _BLOCK):
         block = rows[start : start + _BLOCK]
@@ -252,10 +256,11 @@ def _network(model, targets):
 @functools.lru_cache(maxsize=256)
 def _largest_slope(activation):
     """Largest size of an activation's slope; nan if it is not flat at both ends."""
-    if activation == "softmax":
-        return 0.25
+    row = activation_rule(activation)
+    if row.by_rows:
+        return LARGEST_SLOPE_BY_ROWS
     reference = get_backend("reference")
-    value = np.vectorize(activation_rule(activation).value, otypes=[np.float64])
+    value = np.vectorize(row.value, otypes=[np.float64])
     with np.errstate(all="ignore"):
         middle, ends = (
             np.abs(reference.slope(activation, z, value(z))) for z in (_MIDDLE, _ENDS)

@@ -5,54 +5,57 @@ steps at once: backends see only the numbers that each step is taken with.
 """
 
 import copy
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
 
-from skmlp.rules.optimizers import OPTIMIZERS
-from skmlp.rules.schedules import SCHEDULES, Position, unchanged
-
-# Of hyperparameters, and of coefficients a step: compiled rules take this many.
-_PLACES = 3
+from skmlp.rules.optimizers import MAX_COEFFICIENTS, MAX_HYPERPARAMETERS, OPTIMIZERS
+from skmlp.rules.schedules import SCHEDULES, Position, effective_schedule, unchanged
 
 
 class OptimizerConfig(NamedTuple):
-    """What an optimizer is made from; from `learning_rate_init` on as in estimators.
+    """Settings of an optimizer and its schedule.
 
     Attributes
     ----------
     name : str
         A row of `skmlp.rules.optimizers.OPTIMIZERS`.
-    hyper : tuple of 3 floats
-        The rule's hyperparameters.
+    hyper : tuple of float
+        The rule's hyperparameters, padded with zeros.
     schedule : str
         A row of `skmlp.rules.schedules.SCHEDULES`.
-    learning_rate_init, power_t, warmup_epochs, decay_factor, weight_decay : float
-    max_iter, decay_epochs, plateau_patience : int
+    schedule_settings : SimpleNamespace
+        `learning_rate_init`, `max_iter` and the parameters that the schedule declares.
+    warmup_epochs, weight_decay : float
     """
 
     name: str
     hyper: tuple[float, ...]
     schedule: str
-    learning_rate_init: float
-    power_t: float
-    max_iter: int
+    schedule_settings: SimpleNamespace
     warmup_epochs: float
-    decay_factor: float
-    decay_epochs: int
-    plateau_patience: int
     weight_decay: float
 
 
 def make_optimizer_config(settings):
     """The recipe by an object that has the estimators' parameters as attributes."""
     row = OPTIMIZERS[settings.solver]
-    hyper = (*row.hyper(settings), *[0.0] * _PLACES)[:_PLACES]
-    schedule = settings.learning_rate
-    if row.ignores_old_schedules and SCHEDULES[schedule].old:
-        schedule = "constant"
-    others = [getattr(settings, name) for name in OptimizerConfig._fields[3:]]
-    return OptimizerConfig(row.name, hyper, schedule, *others)
+    padding = [0.0] * MAX_HYPERPARAMETERS
+    schedule = effective_schedule(
+        settings.learning_rate, ignores_old=row.ignores_old_schedules
+    )
+    names = ["learning_rate_init", "max_iter", *(p.name for p in schedule.declares)]
+    return OptimizerConfig(
+        name=row.name,
+        hyper=(*row.hyper(settings), *padding)[:MAX_HYPERPARAMETERS],
+        schedule=schedule.name,
+        schedule_settings=SimpleNamespace(
+            **{name: getattr(settings, name) for name in names}
+        ),
+        warmup_epochs=settings.warmup_epochs,
+        weight_decay=settings.weight_decay,
+    )
 
 
 class OptimizerState:
@@ -78,8 +81,8 @@ class OptimizerState:
         row = OPTIMIZERS[recipe.name]
         self.name = recipe.name
         self.hyper = recipe.hyper
-        self.learning_rate = recipe.learning_rate_init
-        self.last_rates = [recipe.learning_rate_init]
+        self.learning_rate = recipe.schedule_settings.learning_rate_init
+        self.last_rates = [self.learning_rate]
         self.t = 0
         self.epoch = 0
         self.slots = np.full((row.slots, size), row.start, dtype=dtype)
@@ -126,7 +129,7 @@ class OptimizerState:
             (self.epoch + epochs) + steps / n_batches, n_batches
         )
         self.last_rates = rates[::-n_batches][::-1].tolist()
-        table = np.zeros((len(t), 1 + _PLACES))
+        table = np.zeros((len(t), 1 + MAX_COEFFICIENTS))
         table[:, 0] = rates * self._recipe.weight_decay
         row = OPTIMIZERS[self.name]
         for i, column in enumerate(row.coefficients(t, rates, self.hyper), start=1):
@@ -140,19 +143,20 @@ class OptimizerState:
         warm = 1.0
         if recipe.warmup_epochs > 0:
             warm = np.minimum(1.0, (epochs + 1 / n_batches) / recipe.warmup_epochs)
-        end = recipe.max_iter - recipe.warmup_epochs
+        max_iter = recipe.schedule_settings.max_iter
+        end = max_iter - recipe.warmup_epochs
         if end <= 0:
             # The warmup takes the whole training: the schedule does not begin.
-            end = recipe.max_iter
+            end = max_iter
         at = Position(np.maximum(0.0, epochs - recipe.warmup_epochs), n_batches, end)
-        factor = SCHEDULES[recipe.schedule].factor(at, recipe)
+        factor = SCHEDULES[recipe.schedule].factor(at, recipe.schedule_settings)
         return self.learning_rate * (factor * warm)
 
     def end_epoch(self, samples_seen):
         """Let the schedule set the next epoch's learning rate."""
         self.epoch += 1
         self.learning_rate = SCHEDULES[self._recipe.schedule].after_epoch(
-            self.learning_rate, self._recipe, samples_seen
+            self.learning_rate, self._recipe.schedule_settings, samples_seen
         )
 
     def patience(self, n_iter_no_change, *, scored):
@@ -167,19 +171,19 @@ class OptimizerState:
         if self.ends and not scored:
             return np.inf
         schedule = SCHEDULES[self._recipe.schedule]
-        return schedule.patience(n_iter_no_change, self.learning_rate, self._recipe)
+        return schedule.patience(
+            n_iter_no_change, self.learning_rate, self._recipe.schedule_settings
+        )
 
     def stops_on_plateau(self, verbose, message):
         """Whether the training ends here; else the learning rate is lowered."""
         schedule = SCHEDULES[self._recipe.schedule]
-        rate = schedule.on_plateau(self.learning_rate, self._recipe)
+        rate = schedule.on_plateau(self.learning_rate, self._recipe.schedule_settings)
         if rate is not None:
             self.learning_rate = rate
             end = f"Setting learning rate to {rate:f}"
-        elif self._recipe.schedule == "adaptive":
-            end = "Learning rate too small. Stopping."
         else:
-            end = "Stopping."
+            end = schedule.end
         if verbose:
             print(f"{message} {end}")
         return rate is None

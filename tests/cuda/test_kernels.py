@@ -22,12 +22,13 @@ from cuda_compiler import (
 from numba import types
 from rule_runners import LOSSES, name_of, row_of
 
-from skmlp import Activation, Loss
+from skmlp import Activation
 from skmlp.backends.cuda import plan
 from skmlp.backends.cuda.kernels import predict, predict_fused, structs, train
 from skmlp.backends.cuda.kernels.spec import Spec
 from skmlp.backends.cuda.runtime import numpy_functions
 from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
+from skmlp.rules.loss_row import LossRow
 from skmlp.rules.optimizers import OPTIMIZERS
 
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
@@ -270,9 +271,9 @@ def test_activations_of_outputs(name):
 
 # As users write them: with NumPy's functions, and Python's numbers.
 OWN = Activation(
-    *("own", lambda z: np.sin(z) + 0.1 * z, lambda z: np.cos(z) + 0.1), by_input=True
+    *("own", lambda z: np.sin(z) + 0.1 * z, lambda z: np.cos(z) + 0.1), slope_of="input"
 )
-COSH = Loss(
+COSH = LossRow(
     *("cosh", "identity"),
     lambda y, z: np.cosh(z - y) - 1,
     lambda y, z: np.sinh(z - y),

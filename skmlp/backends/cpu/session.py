@@ -29,7 +29,7 @@ from skmlp.backends.cpu.workspace import (
 )
 from skmlp.compiler.struct_pointer import PackedStruct
 from skmlp.network import fold_batch_norm, layout
-from skmlp.rules.activations import activation_rule
+from skmlp.rules.activations import IDENTITY, activation_rule
 from skmlp.rules.optimizers import OPTIMIZERS
 
 # Rows that the gradient over all rows works on at a time.
@@ -100,10 +100,11 @@ def _training_layers(network, dtype, drops):
     singles = (
         [elementwise.single_slope(row, dtype) for row in rules] if is_single else []
     )
-    by_input = np.array([row.by_input for row in rules], dtype=np.int64)
+    by_input = np.array([row.needs_preactivation for row in rules], dtype=np.int64)
     return _layers(network, dtype)._replace(
         activations=_addresses(
-            elementwise.activation(row, dtype, keeps=row.by_input) for row in rules
+            elementwise.activation(row, dtype, keeps=row.needs_preactivation)
+            for row in rules
         ),
         slopes=_addresses(elementwise.slope(row, dtype) for row in rules),
         single_slopes=_addresses(singles),
@@ -302,9 +303,7 @@ class Session:
     def outputs(self, x, rows):
         """Raw outputs for some rows, or for all, with the current parameters."""
         network = self._problem.network
-        return _predict(network, self.parameters, (x, rows), "identity", self._n_jobs)[
-            0
-        ]
+        return _predict(network, self.parameters, (x, rows), IDENTITY, self._n_jobs)[0]
 
     def close(self):
         """End the threads."""

@@ -70,7 +70,7 @@ def make_room(problem, batch_size, parameters):
     slabs = plan.slabs(network, batch_size, dtype.itemsize, summed=sums_all)
     sums = aligned(n_blocks * sums_step + offsets.n_trained, dtype)
     keeps = problem.regularization.dropout or any(
-        row.by_input for row in network.activation_rows
+        row.needs_preactivation for row in network.activation_rows
     )
     return Room(
         outputs=aligned(ends[-1], dtype),

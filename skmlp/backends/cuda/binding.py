@@ -35,7 +35,7 @@ def codes_of(network):
 def net_of(network, dtype):
     """The network for kernels."""
     offsets = layout(network)
-    by_input = [int(row.by_input) for row in network.activation_rows]
+    by_input = [int(row.needs_preactivation) for row in network.activation_rows]
     numbers = (
         *(network.sizes, offsets.weight_offsets, offsets.bias_offsets),
         *(offsets.scale_offsets, offsets.mean_offsets, offsets.variance_offsets),

@@ -26,6 +26,7 @@ from skmlp.backends.cuda.runtime.memory import (
 )
 from skmlp.backends.cuda.workspace import Fit, Span, Vectors
 from skmlp.network import layout
+from skmlp.rules.activations import IDENTITY
 
 # Rows that the gradient over all rows works on at a time.
 _SWEEP_ROWS = 4096
@@ -258,10 +259,10 @@ class Session:
         network, parameters = self._problem.network, self._parameters
         if x is self._problem.x and isinstance(self._source, Streamed):
             some = x if rows is None else x[rows]
-            return predict(network, self.parameters, some, "identity")[0]
+            return predict(network, self.parameters, some, IDENTITY)[0]
         if network.normalization == "batch":
             parameters = self.parameters
-        predictor = Predictor(network, parameters, "identity")
+        predictor = Predictor(network, parameters, IDENTITY)
         data = self._on_device(x)
         order = np.arange(x.shape[0]) if rows is None else rows
         return predictor.predict(data, order, self._sparse)

@@ -16,10 +16,12 @@ from skmlp.backends.cpu.intrinsics import (
     reinterpret_as_integer,
 )
 from skmlp.compiler import jit
-from skmlp.rules import activations, coupled, polynomials
-from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
+from skmlp.rules import activations, coupled, losses, polynomials
+from skmlp.rules.activations import ACTIVATIONS, IDENTITY, OUTPUT_ONLY
 from skmlp.rules.elementary import exp, log
-from skmlp.rules.losses import all_losses
+from skmlp.rules.loss_choice import all_losses
+from skmlp.rules.loss_row import first_params, smoothing_param, takes_tuple
+from skmlp.rules.losses import membership, smoothed
 from skmlp.rules.optimizers import OPTIMIZERS
 
 call_activation = jit.caller(types.int64)
@@ -39,6 +41,7 @@ def _rules_of_tables():
         yield row.update
     yield from activations.HELPERS
     yield from coupled.HELPERS
+    yield from losses.HELPERS
 
 
 def _teach_rules():
@@ -150,35 +153,33 @@ def _weight(weights, row, scale):
     return scale * weights[row] if weights.shape[0] > 0 else scale
 
 
-def _two_arguments(rule):
-    """A loss's rule without a parameter, called with one."""
-    return jit.inline_always(lambda y, z, p: rule(y, z))
-
-
-def _number(targets, row, j, p, columns):
+def _column(targets, row, j, smoothing, columns):
     return targets[row, j]
 
 
-def _smoothed(targets, row, j, p, columns):
-    y = targets[row, j]
-    return y + p * (type(p)(0.5) - y)
+def _smoothed_column(targets, row, j, smoothing, columns):
+    return smoothed(targets[row, j], smoothing)
 
 
-def _membership(targets, row, j, p, columns):
-    """1 for the output of the class's number, else 0; smoothed."""
-    T = type(p)
-    share = p / T(columns)
-    return T(1) - p + share if int(targets[row, 0]) == j else share
+def _class(targets, row, j, smoothing, columns):
+    return membership(int(targets[row, 0]) == j, smoothing, columns)
 
 
-def _loss_loop(value, slope, link, link_slope, target):
+def _target(row):
+    """The function that reads the target of an output."""
+    if row.labels:
+        return _class
+    return _smoothed_column if row.smoothing else _column
+
+
+def _loss_loop(value, slope, link, link_slope, target, unpack, smoothing_of):
     def loop(z, delta, targets, weights, rows, scale, parameters):
         n, columns = z.shape
-        p = parameters[0]
+        p, smoothing = unpack(parameters), smoothing_of(parameters)
         for i in range(n):
             row = rows[i]
             for j in range(columns):
-                delta[i, j] = target(targets, row, j, p, columns)
+                delta[i, j] = target(targets, row, j, smoothing, columns)
         # One flat pass: with a single output the inner loop above has one turn.
         all_z = flat(z)
         all_delta = flat(delta)
@@ -245,8 +246,7 @@ def _softmax_loss(z, delta, targets, weights, rows, scale, parameters):
 @jit.inline
 def _smooth(chosen, z, delta, w, smoothing):
     """Share out a part of the target among all classes (Szegedy et al., 2016)."""
-    T = type(w)
-    share = smoothing / T(z.shape[0])
+    T, share = type(w), smoothing / type(w)(z.shape[0])
     total = T(0)
     for j in range(z.shape[0]):
         total += z[j]
@@ -426,17 +426,19 @@ def loss(row, dtype):
         return _from_rules(_loss_by_rows, row, (row.row,), signature)
     if row.value is None:
         return address_of(_softmax_loss, f"{__name__}._softmax_loss", signature)
-    link = row.link or ACTIVATIONS["identity"]
-    target = _number if row.parameter else _smoothed
-    target = _membership if row.labels else target
-    rules = (row.value, row.slope, link.value, link.slope, target)
+    link = row.link or ACTIVATIONS[IDENTITY]
+    rules = (row.value, row.slope, link.value, link.slope, _target(row))
+    n_params = len(row.parameters)
 
-    def make(value, slope, *others):
-        if row.parameter is None:
-            value, slope = _two_arguments(value), _two_arguments(slope)
-        return _loss_loop(value, slope, *others)
+    def make(value, slope, link, link_slope, target):
+        plain = (
+            *(takes_tuple(value, n_params), takes_tuple(slope, n_params)),
+            *(first_params(n_params), smoothing_param(row)),
+        )
+        value, slope, *readers = map(jit.inline_always, plain)
+        return _loss_loop(value, slope, link, link_slope, target, *readers)
 
-    make.__name__ = _loss_loop.__name__
+    make.__name__ = f"{_loss_loop.__name__}_{'smoothed' if row.smoothing else 'plain'}"
     return _from_rules(make, row, rules, signature)
 
 

@@ -10,7 +10,9 @@ from numba import cuda
 
 from skmlp.backends.cuda.kernels import reductions
 from skmlp.backends.cuda.runtime.jit import device, rule
-from skmlp.rules.activations import ACTIVATIONS
+from skmlp.rules.activations import ACTIVATIONS, IDENTITY
+from skmlp.rules.loss_row import first_params, smoothing_param, takes_tuple
+from skmlp.rules.losses import membership, smoothed
 
 
 @device
@@ -20,64 +22,48 @@ def _weight(data, row, scale):
     return scale
 
 
-@device
-def _number(data, row, j, p, columns):
-    return data.targets[row * columns + j]
-
-
-@device
-def _smoothed(data, row, j, p, columns):
-    kind = type(p)
-    y = data.targets[row * columns + j]
-    return y + p * (kind(0.5) - y)
-
-
-@device
-def _membership(data, row, j, p, columns):
-    """1 for the output of the class's number, else 0; smoothed."""
-    kind = type(p)
-    share = p / kind(columns)
-    if int(data.targets[row]) == j:
-        return kind(1) - p + share
-    return share
-
-
 def _target(loss):
-    """What a scalar rule compares an output with."""
+    """The function that reads the target of an output."""
+    smooth, is_member = rule(smoothed), rule(membership)
+
+    def column(data, row, j, smoothing, columns):
+        return data.targets[row * columns + j]
+
+    def smoothed_column(data, row, j, smoothing, columns):
+        return smooth(data.targets[row * columns + j], smoothing)
+
+    def of_class(data, row, j, smoothing, columns):
+        return is_member(int(data.targets[row]) == j, smoothing, columns)
+
     if loss.labels:
-        return _membership
-    return _smoothed if loss.parameter is None else _number
-
-
-def _with_parameter(loss, function):
-    """A scalar rule with the loss's parameter, whether it wants one or not."""
-    found = rule(function)
-    if loss.parameter is not None:
-        return found
-    return device(lambda y, z, p: found(y, z))
+        return device(of_class)
+    return device(smoothed_column if loss.smoothing else column)
 
 
 def _by_elements(spec):
     """Losses that are sums over outputs."""
     loss, threads = spec.loss, spec.tile.threads
     lanes, total_of = reductions.lanes_of(threads), reductions.warp_sum(threads)
-    value = _with_parameter(loss, loss.value)
-    slope = _with_parameter(loss, loss.slope)
-    link_row = loss.link or ACTIVATIONS["identity"]
+    n_params = len(loss.parameters)
+    value = device(takes_tuple(rule(loss.value), n_params))
+    slope = device(takes_tuple(rule(loss.slope), n_params))
+    unpack = device(first_params(n_params))
+    link_row = loss.link or ACTIVATIONS[IDENTITY]
     link, link_slope = rule(link_row.value), rule(link_row.slope)
-    target = _target(loss)
+    target, smoothing_of = _target(loss), device(smoothing_param(loss))
 
     def of_row(net, data, room, batch, parameters, i, lane):
         last = net.sizes.shape[0] - 2
         columns = net.sizes[last + 1]
         row = data.order[batch.first + i]
         weight = _weight(data, row, batch.scale)
-        p = net.loss_parameters[0]
-        total = type(p)(0)
+        p = unpack(net.loss_parameters)
+        smoothing = smoothing_of(net.loss_parameters)
+        total = type(smoothing)(0)
         for j in range(lane, columns, lanes):
             place = room.at[last + 1] + i * columns + j
             z = room.outputs[place] + parameters[net.biases[last] + j]
-            y, a = target(data, row, j, p, columns), link(z)
+            y, a = target(data, row, j, smoothing, columns), link(z)
             total += value(y, a, p)
             room.deltas[place] = weight * (slope(y, a, p) * link_slope(a))
         return weight * total_of(total)
@@ -120,6 +106,7 @@ def _softmax(spec):
     threads = spec.tile.threads
     lanes = reductions.lanes_of(threads)
     total_of, largest_of = reductions.warp_sum(threads), reductions.warp_max(threads)
+    is_member = rule(membership)
 
     def of_row(net, data, room, batch, parameters, i, lane):
         last = net.sizes.shape[0] - 2
@@ -147,7 +134,7 @@ def _softmax(spec):
         exponentials, others = total_of(exponentials), total_of(others)
         chosen = total_of(chosen)
         for j in range(lane, columns, lanes):
-            truth = share + (kind(1) - smoothing if j == own else kind(0))
+            truth = is_member(j == own, smoothing, columns)
             probability = room.deltas[start + j] / exponentials
             room.deltas[start + j] = weight * (probability - truth)
         kept = (kind(1) - smoothing) * chosen + share * others
