@@ -19,7 +19,7 @@ from skmlp._precompile import precompile
 from skmlp.estimators import MLPClassifier, MLPRegressor
 from skmlp.estimators.diagnosis import LayerReport, LayerTable, diagnose
 from skmlp.rules.activations import Activation
-from skmlp.rules.losses import Loss
+from skmlp.rules.loss_row import Loss
 
 __version__ = "0.1.0"
 

@@ -5,6 +5,7 @@ processes load them from the disk cache. `precompile` uses each kernel once on a
 rows.
 """
 
+import inspect
 from itertools import product
 
 import numpy as np
@@ -18,6 +19,14 @@ from skmlp.rules.losses import BINARY_LOSSES, REGRESSION_LOSSES
 _DTYPES = ("float32", "float64")
 _CLASSIFICATION = dict.fromkeys(row.name for row in BINARY_LOSSES.values())
 _REGRESSION = dict.fromkeys(row.name for row in REGRESSION_LOSSES.values())
+# The losses that scikit-learn has.
+_DEFAULT_CLASSIFICATION = [inspect.signature(MLPClassifier).parameters["loss"].default]
+_DEFAULT_REGRESSION = [
+    inspect.signature(MLPRegressor).parameters["loss"].default,
+    "poisson",
+]
+# A list for the parameter of a loss that allows one.
+_LEVELS = [0.25, 0.75]
 
 _X = np.linspace(-1.0, 1.0, 12).reshape(6, 2)
 _NUMBERS = np.array([1.0, 2.0, 1.0, 2.0, 1.0, 2.0])
@@ -116,14 +125,16 @@ def _names(parameter, value, table):
 def _examples(loss):
     """Estimators and targets that use every form of a loss."""
     if loss is None:
-        classifiers, regressors = ["log_loss"], ["squared_error", "poisson"]
+        classifiers, regressors = _DEFAULT_CLASSIFICATION, _DEFAULT_REGRESSION
     else:
         names = _names("loss", loss, {**_CLASSIFICATION, **_REGRESSION})
         classifiers = [name for name in names if name in _CLASSIFICATION]
         regressors = [name for name in names if name in _REGRESSION]
     for name, y in product(classifiers, _CLASSES):
         yield MLPClassifier(loss=name), y
-    for name in regressors:
-        yield MLPRegressor(name), _NUMBERS
-        if name == "quantile":
-            yield MLPRegressor(name, quantile=[0.25, 0.75]), _NUMBERS
+    for row in REGRESSION_LOSSES.values():
+        if row.name in regressors:
+            yield MLPRegressor(row.name), _NUMBERS
+            if row.of_list is not None:
+                several = {parameter.name: _LEVELS for parameter in row.parameters}
+                yield MLPRegressor(row.name, **several), _NUMBERS

@@ -8,7 +8,7 @@ from numbers import Integral
 import numpy as np
 
 from skmlp.network import init_norm_state, init_params, initializers_of, layout, views
-from skmlp.rules.activations import ACTIVATIONS, Activation
+from skmlp.rules.activations import ACTIVATIONS, IDENTITY, Activation
 from skmlp.rules.checks import check_activation
 from skmlp.rules.initializers import INITIALIZERS
 
@@ -95,7 +95,7 @@ def initial_params(network, weight_init, activation, generator, dtype):
     if not isinstance(weight_init, str):
         return _from_arrays(network, weight_init, dtype)
     one = isinstance(activation, str | Activation)
-    last = activation if one else ("identity", *network.activations)[-1]
+    last = activation if one else (IDENTITY, *network.activations)[-1]
     initializers = initializers_of(network, weight_init, last)
     return init_params(network, initializers, generator, dtype)
 

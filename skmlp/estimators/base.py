@@ -29,7 +29,12 @@ from skmlp.estimators.data import (
 )
 from skmlp.estimators.dead_units import candidate_layers, warn_of_dead_units
 from skmlp.estimators.fitted import FitResult
-from skmlp.estimators.parameters import COMMON, STOCHASTIC_SOLVERS
+from skmlp.estimators.parameters import (
+    COMMON,
+    STOCHASTIC_SOLVERS,
+    Constructor,
+    rule_parameters,
+)
 from skmlp.estimators.prediction import Prediction
 from skmlp.estimators.training_config import TrainingConfig, check_combinations
 from skmlp.estimators.validation import (
@@ -38,6 +43,8 @@ from skmlp.estimators.validation import (
     check_complete,
 )
 from skmlp.network import Network, views
+from skmlp.rules.optimizers import OPTIMIZERS
+from skmlp.rules.schedules import SCHEDULES
 from skmlp.training import lbfgs, minibatch
 from skmlp.training.history import History, ValidationHistory
 from skmlp.training.optimizer_state import OptimizerState
@@ -81,19 +88,41 @@ class BaseMLP(Prediction, ABC):
     """Base of the estimators; `MLPClassifier` documents the parameters."""
 
     _parameter_constraints: dict = COMMON
+    # Tables whose rows declare parameters.
+    _tables: tuple = (OPTIMIZERS, SCHEDULES)
 
     def __init_subclass__(cls, **keywords):
         super().__init_subclass__(**keywords)
-        namespace: Any = vars(cls)
-        init = namespace.get("__init__")
-        if inspect.isfunction(init):
-            # A search asks for the signature half a dozen times per fit, and inspecting
-            # that many parameters takes a tenth of a millisecond.
-            namespace["__init__"].__signature__ = inspect.signature(init)
+        function = vars(cls).get("__init__")
+        if inspect.isfunction(function):
+            constructor: Any = Constructor(
+                function, cls._tables, cls._parameter_constraints
+            )
+            cls.__init__ = constructor  # type: ignore[method-assign]
 
     @abstractmethod
-    def __init__(self, **parameters):
-        self.__dict__.update(parameters)
+    def __init__(self):
+        """Store the arguments by `_store`."""
+
+    def _store(self, arguments):
+        """Store the constructor's arguments, its ``locals()``, as attributes.
+
+        Raises
+        ------
+        TypeError
+            For an argument that is no parameter.
+        """
+        others = arguments.pop("rule_parameters")
+        del arguments["self"]
+        self.__dict__.update(arguments)
+        for name, parameter in rule_parameters(self._tables).items():
+            if name not in arguments:
+                self.__dict__[name] = others.pop(name, parameter.default)
+        if others:
+            raise TypeError(
+                f"{type(self).__name__}.__init__() got an unexpected keyword argument "
+                f"{next(iter(others))!r}"
+            )
 
     @abstractmethod
     def _validate_y(self, y, first):
@@ -220,7 +249,7 @@ class BaseMLP(Prediction, ABC):
 
     def _precision(self, first):
         """Allowed dtypes of X; a resumed training keeps the model's."""
-        if first or self.dtype is not None:
+        if first or devices.required_dtype(self) is not None:
             return devices.precision(self)
         return np.asarray(self.coefs_[0]).dtype
 

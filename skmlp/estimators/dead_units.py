@@ -14,6 +14,7 @@ import numpy as np
 from skmlp.estimators.data import canonical_x
 from skmlp.estimators.prediction import cut_after
 from skmlp.exceptions import DeadUnitsWarning
+from skmlp.rules.activations import IDENTITY
 
 # With fewer rows a healthy unit may well be 0 on all of them.
 _MIN_ROWS = 100
@@ -115,7 +116,7 @@ def _can_die(rule):
     with np.errstate(all="ignore"):
         inputs = np.array([-1.0, -10.0])
         values = [rule.value(z) for z in inputs]
-        slopes = map(rule.slope, inputs if rule.by_input else values)
+        slopes = map(rule.slope, inputs if rule.needs_preactivation else values)
         return not any(values) and not any(slopes)
 
 
@@ -130,7 +131,7 @@ def _outputs_if_dead(network_and_params, sample, outputs):
         n_rows = min(len(row_ids), max_rows)
         chosen = np.linspace(0, len(row_ids) - 1, n_rows).astype(np.int64)
         x = canonical_x(sample.x[row_ids[chosen]], sample.x.dtype)
-        values = outputs(network, params, x, "identity", 1)[0]
+        values = outputs(network, params, x, IDENTITY, 1)[0]
         if not _is_largely_dead(values):
             return None
     return values

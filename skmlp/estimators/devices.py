@@ -47,11 +47,30 @@ def check_dtype(estimator):
     ------
     ValueError
     """
-    if estimator.dtype == "tf32" and estimator.device == "cpu":
+    if estimator.matmul_precision != "tf32":
+        return
+    if estimator.device == "cpu":
         raise ValueError(
-            "dtype='tf32' needs a GPU, by device='cuda' or device='auto', got "
-            "device='cpu': no CPU multiplies in that format. Use dtype='float32'."
+            "matmul_precision='tf32' needs a GPU, by device='cuda' or device='auto', "
+            "got device='cpu': no CPU multiplies in that format. Use "
+            "matmul_precision='highest'."
         )
+    if required_dtype(estimator) != np.float32:
+        raise ValueError(
+            "matmul_precision='tf32' needs dtype='float32' or dtype=None, got "
+            f"dtype={estimator.dtype!r}: its products have float32 factors. Use "
+            "matmul_precision='highest'."
+        )
+
+
+def required_dtype(estimator):
+    """The dtype that the parameters ask for; None where it follows the data.
+
+    TensorFloat-32 products have float32 factors.
+    """
+    if estimator.dtype is not None:
+        return np.dtype(estimator.dtype)
+    return np.dtype(np.float32) if estimator.matmul_precision == "tf32" else None
 
 
 def precision(estimator):
@@ -59,8 +78,9 @@ def precision(estimator):
 
     They do not depend on the machine: 'auto' uses those of the CPU.
     """
-    if estimator.dtype is not None:
-        return "float32" if estimator.dtype == "tf32" else estimator.dtype
+    required = required_dtype(estimator)
+    if required is not None:
+        return required
     if estimator.device.startswith("cuda"):
         return np.float32
     return np.float64, np.float32
@@ -92,8 +112,8 @@ def training_target(estimator, network, sample):
         else:
             device, reason = _chosen(_work(estimator, network, sample), sample.x)
         _LOG.info("device='auto': training on device=%r (%s)", device, reason)
-    tf32 = estimator.dtype == "tf32" and device != "cpu"
-    return Target(device, get_backend(device), "tf32" if tf32 else "highest")
+    precision = "highest" if device == "cpu" else estimator.matmul_precision
+    return Target(device, get_backend(device), precision)
 
 
 def prediction_backend(estimator, x):

@@ -25,7 +25,11 @@ from skmlp.estimators.data import (
     reject_masked,
 )
 from skmlp.estimators.dead_units import dead_units
-from skmlp.rules.activations import activation_rule
+from skmlp.rules.activations import (
+    IDENTITY,
+    LARGEST_SLOPE_BY_ROWS,
+    activation_rule,
+)
 
 # A slope below this fraction of the activation's largest one counts as saturated.
 _SATURATED = 0.05
@@ -209,7 +213,7 @@ def diagnose(model, X, y=None, sample_weight=None):
     )
     network, params = _network(model, sample.targets)
     tallies = [_Tally(activation) for activation in network.activations]
-    outputs = _Tally("identity")
+    outputs = _Tally(IDENTITY)
     row_ids = sample.row_ids
     for start in range(0, len(row_ids), _CHUNK):
         chunk = row_ids[start : start + _CHUNK]
@@ -260,9 +264,10 @@ def _network(model, targets):
 @functools.lru_cache(maxsize=256)
 def _largest_slope(activation):
     """Largest absolute slope of an activation; nan if it is not flat at both ends."""
-    if activation == "softmax":
-        return 0.25
-    value = np.vectorize(activation_rule(activation).value, otypes=[np.float64])
+    row = activation_rule(activation)
+    if row.by_rows:
+        return LARGEST_SLOPE_BY_ROWS
+    value = np.vectorize(row.value, otypes=[np.float64])
     with np.errstate(all="ignore"):
         middle, ends = (
             np.abs(reference.slope(activation, z, value(z))) for z in (_MIDDLE, _ENDS)

@@ -14,6 +14,7 @@ from skmlp.estimators.data import canonical_x, is_canonical, reject_masked, vali
 from skmlp.estimators.fitted import Fitted
 from skmlp.estimators.gpu_arrays import returns_like_input
 from skmlp.network import NormState, norm_state, pack, views
+from skmlp.rules.activations import IDENTITY
 
 
 class Prediction(Fitted):
@@ -87,7 +88,7 @@ class Prediction(Fitted):
         network, params = self._fitted_network()
         index = _layer_index(layer, len(network.activations))
         network, params = cut_after(network, params, index)
-        return self._network_outputs(X, network, params, "identity")
+        return self._network_outputs(X, network, params, IDENTITY)
 
 
 def cut_after(network, params, layer):
@@ -115,7 +116,7 @@ def cut_after(network, params, layer):
         sizes=(*network.sizes[: layer + 2], units),
         activations=network.activations[:end],
         loss=None,
-        output="identity",
+        output=IDENTITY,
     )
     identity = np.eye(units, dtype=params.dtype)
     no_bias = np.zeros(units, dtype=params.dtype)

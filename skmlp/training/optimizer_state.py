@@ -5,52 +5,57 @@ steps at once: backends only see a table of numbers, one row per step.
 """
 
 import copy
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
 
-from skmlp.rules.optimizers import N_COEFFICIENTS, OPTIMIZERS
-from skmlp.rules.schedules import SCHEDULES, Position, unchanged
+from skmlp.rules.optimizers import MAX_COEFFICIENTS, MAX_HYPERPARAMETERS, OPTIMIZERS
+from skmlp.rules.schedules import SCHEDULES, Position, effective_schedule, unchanged
 
 
 class OptimizerConfig(NamedTuple):
     """Settings of an optimizer and its schedule.
 
-    From `learning_rate_init` on the fields are parameters of the estimators.
-
     Attributes
     ----------
     name : str
         A row of `skmlp.rules.optimizers.OPTIMIZERS`.
-    hyper : tuple of 3 floats
-        The rule's hyperparameters.
+    hyper : tuple of float
+        The rule's hyperparameters, padded with zeros.
     schedule : str
         A row of `skmlp.rules.schedules.SCHEDULES`.
-    learning_rate_init, power_t, warmup, decay_factor, weight_decay : float
-    max_iter, decay_epochs : int
+    schedule_settings : SimpleNamespace
+        `learning_rate_init`, `max_iter` and the parameters that the schedule declares.
+    warmup_epochs, weight_decay : float
     """
 
     name: str
     hyper: tuple[float, ...]
     schedule: str
-    learning_rate_init: float
-    power_t: float
-    max_iter: int
-    warmup: float
-    decay_factor: float
-    decay_epochs: int
+    schedule_settings: SimpleNamespace
+    warmup_epochs: float
     weight_decay: float
 
 
 def make_optimizer_config(settings):
     """The config of an object that has the estimators' parameters as attributes."""
     row = OPTIMIZERS[settings.solver]
-    hyper = (*row.hyper(settings), *[0.0] * N_COEFFICIENTS)[:N_COEFFICIENTS]
-    schedule = settings.learning_rate
-    if row.ignores_old_schedules and SCHEDULES[schedule].old:
-        schedule = "constant"
-    others = [getattr(settings, name) for name in OptimizerConfig._fields[3:]]
-    return OptimizerConfig(row.name, hyper, schedule, *others)
+    padding = [0.0] * MAX_HYPERPARAMETERS
+    schedule = effective_schedule(
+        settings.learning_rate, ignores_old=row.ignores_old_schedules
+    )
+    names = ["learning_rate_init", "max_iter", *(p.name for p in schedule.declares)]
+    return OptimizerConfig(
+        name=row.name,
+        hyper=(*row.hyper(settings), *padding)[:MAX_HYPERPARAMETERS],
+        schedule=schedule.name,
+        schedule_settings=SimpleNamespace(
+            **{name: getattr(settings, name) for name in names}
+        ),
+        warmup_epochs=settings.warmup_epochs,
+        weight_decay=settings.weight_decay,
+    )
 
 
 class StepRates(NamedTuple):
@@ -99,7 +104,7 @@ class OptimizerState:
         row = OPTIMIZERS[config.name]
         self.name = config.name
         self.hyper = config.hyper
-        self.learning_rate = config.learning_rate_init
+        self.learning_rate = config.schedule_settings.learning_rate_init
         self.t = 0
         self.epoch = 0
         self.slots = np.full((row.slots, size), row.start, dtype=dtype)
@@ -140,7 +145,7 @@ class OptimizerState:
         rates = self._learning_rates(
             (self.epoch + epochs) + steps / n_batches, n_batches
         )
-        table = np.zeros((len(t), 1 + N_COEFFICIENTS))
+        table = np.zeros((len(t), 1 + MAX_COEFFICIENTS))
         table[:, 0] = rates * self._config.weight_decay
         row = OPTIMIZERS[self.name]
         for i, column in enumerate(row.coefficients(t, rates, self.hyper), start=1):
@@ -149,24 +154,25 @@ class OptimizerState:
 
     def _learning_rates(self, epochs, n_batches):
         """Scheduled learning rates of steps at some epochs, counted with fractions."""
-        recipe = self._config
+        config = self._config
         # The warmup counts a step at its end, so that no step has a rate of zero.
         warm = 1.0
-        if recipe.warmup > 0:
-            warm = np.minimum(1.0, (epochs + 1 / n_batches) / recipe.warmup)
-        end = recipe.max_iter - recipe.warmup
+        if config.warmup_epochs > 0:
+            warm = np.minimum(1.0, (epochs + 1 / n_batches) / config.warmup_epochs)
+        max_iter = config.schedule_settings.max_iter
+        end = max_iter - config.warmup_epochs
         if end <= 0:
             # The warmup lasts the whole training: the schedule never begins.
-            end = recipe.max_iter
-        at = Position(np.maximum(0.0, epochs - recipe.warmup), n_batches, end)
-        factor = SCHEDULES[recipe.schedule].factor(at, recipe)
+            end = max_iter
+        at = Position(np.maximum(0.0, epochs - config.warmup_epochs), n_batches, end)
+        factor = SCHEDULES[config.schedule].factor(at, config.schedule_settings)
         return self.learning_rate * (factor * warm)
 
     def end_epoch(self, samples_seen):
         """Let the schedule set the next epoch's learning rate."""
         self.epoch += 1
         self.learning_rate = SCHEDULES[self._config.schedule].after_epoch(
-            self.learning_rate, self._config, samples_seen
+            self.learning_rate, self._config.schedule_settings, samples_seen
         )
 
     def patience(self, n_iter_no_change, *, scored):
@@ -181,19 +187,19 @@ class OptimizerState:
         if self.ends and not scored:
             return np.inf
         schedule = SCHEDULES[self._config.schedule]
-        return schedule.patience(n_iter_no_change, self.learning_rate, self._config)
+        return schedule.patience(
+            n_iter_no_change, self.learning_rate, self._config.schedule_settings
+        )
 
     def stops_on_plateau(self, verbose, message):
         """Whether the training stops; else the schedule lowers the learning rate."""
         schedule = SCHEDULES[self._config.schedule]
-        rate = schedule.on_plateau(self.learning_rate, self._config)
+        rate = schedule.on_plateau(self.learning_rate, self._config.schedule_settings)
         if rate is not None:
             self.learning_rate = rate
             action = f"Setting learning rate to {rate:f}"
-        elif self._config.schedule == "adaptive":
-            action = "Learning rate too small. Stopping."
         else:
-            action = "Stopping."
+            action = schedule.end
         if verbose:
             print(f"{message} {action}")
         return rate is None
@@ -201,7 +207,10 @@ class OptimizerState:
     def to_state(self):
         """The state as a plain dict, for a pickle."""
         state = dict(vars(self))
-        state["config"] = state.pop("_config")._asdict()
+        config = state.pop("_config")._asdict()
+        state["config"] = config | {
+            "schedule_settings": vars(config["schedule_settings"])
+        }
         return state
 
     @classmethod
@@ -209,5 +218,7 @@ class OptimizerState:
         """The optimizer of a `to_state`."""
         optimizer = cls.__new__(cls)
         vars(optimizer).update(state)
-        optimizer._config = OptimizerConfig(**vars(optimizer).pop("config"))
+        config = OptimizerConfig(**vars(optimizer).pop("config"))
+        settings = SimpleNamespace(**config.schedule_settings)
+        optimizer._config = config._replace(schedule_settings=settings)
         return optimizer

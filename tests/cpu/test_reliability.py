@@ -28,7 +28,7 @@ from skmlp.backends import Problem, cpu, threads
 from skmlp.backends.cpu import plan
 from skmlp.compiler import disk_cache, jit
 from skmlp.network import Network, layout
-from skmlp.rules.losses import classification_loss
+from skmlp.rules.loss_choice import classification_loss
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

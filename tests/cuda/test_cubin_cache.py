@@ -152,7 +152,7 @@ def test_a_real_kernel_in_two_processes(folder, device):
 
 def test_a_rule_of_ones_own_stays_in_memory(folder, device):
     device()
-    own = Activation("own", lambda z: z * z, lambda z: z + z, by_input=True)
+    own = Activation("own", lambda z: z * z, lambda z: z + z, slope_of="input")
     assert not compiled(SPEC, own)
     assert not compiled(SPEC, own)
     assert list(folder.iterdir()) == []

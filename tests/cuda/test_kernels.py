@@ -18,13 +18,14 @@ from cuda_compiler import (
 from kernel_types import evaluating_signature, predicting_signature, training_signature
 from rule_runners import LOSSES, name_of, row_of
 
-from skmlp import Activation, Loss
+from skmlp import Activation
 from skmlp.backends.cuda import plan
 from skmlp.backends.cuda.kernels import predict, train
 from skmlp.backends.cuda.kernels.spec import Spec
 from skmlp.backends.cuda.kernels.tile import Tile
 from skmlp.backends.cuda.runtime import numpy_functions
 from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
+from skmlp.rules.loss_row import LossRow
 from skmlp.rules.optimizers import OPTIMIZERS
 
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
@@ -222,9 +223,9 @@ def test_activations_of_outputs(name):
 
 # As users write them: with NumPy's functions, and Python's numbers.
 OWN = Activation(
-    *("own", lambda z: np.sin(z) + 0.1 * z, lambda z: np.cos(z) + 0.1), by_input=True
+    *("own", lambda z: np.sin(z) + 0.1 * z, lambda z: np.cos(z) + 0.1), slope_of="input"
 )
-COSH = Loss(
+COSH = LossRow(
     *("cosh", "identity"),
     lambda y, z: np.cosh(z - y) - 1,
     lambda y, z: np.sinh(z - y),

@@ -22,7 +22,7 @@ X, Y = make_classification(
     n_samples=120, n_features=6, n_informative=4, n_classes=3, random_state=0
 )
 YR = X[:, 0] - X[:, 1] ** 2
-SQUARE = Activation("square", lambda z: z * z, lambda z: 2 * z, by_input=True)
+SQUARE = Activation("square", lambda z: z * z, lambda z: 2 * z, slope_of="input")
 FLAT_AT_BOTH_ENDS = {
     "logistic",
     "tanh",

@@ -12,13 +12,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, d2_pinball_score, r2_score
 
 from skmlp import MLPClassifier, MLPRegressor
-from skmlp.rules.losses import (
-    BINARY_LOSSES,
-    LINKED_RANGES,
-    LINKS,
-    MULTICLASS_LOSSES,
-    REGRESSION_LOSSES,
-)
+from skmlp.rules.loss_choice import LINKED_RANGES, LINKS
+from skmlp.rules.losses import BINARY_LOSSES, MULTICLASS_LOSSES, REGRESSION_LOSSES
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(120, 4))

@@ -19,7 +19,7 @@ from skmlp.backends import _MODULES, Problem, cpu
 from skmlp.network import Network, init_params, views
 from skmlp.rules import optimizers
 from skmlp.rules.initializers import INITIALIZERS
-from skmlp.rules.losses import regression_loss
+from skmlp.rules.loss_choice import regression_loss
 from skmlp.rules.optimizers import OPTIMIZERS
 from skmlp.training.optimizer_state import OptimizerState, make_optimizer_config
 

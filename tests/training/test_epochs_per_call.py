@@ -111,7 +111,7 @@ def test_fits_of_epochs_at_once(train, schedule, shuffle):
         "learning_rate": schedule,
         "shuffle": shuffle,
         "max_iter": 40,
-        "warmup": 2.5,
+        "warmup_epochs": 2.5,
         "tol": 1e-3,
         "n_iter_no_change": 4,
         "random_state": 0,
@@ -189,7 +189,7 @@ def test_rates_of_several_epochs(schedule):
         "solver": "sgd",
         "learning_rate": schedule,
         "max_iter": EPOCHS,
-        "warmup": 0.7,
+        "warmup_epochs": 0.7,
         "weight_decay": 0.1,
     }
     at_once, by_epoch = (optimizer_of(1, **settings) for _ in range(2))

@@ -33,7 +33,8 @@ from skmlp import MLPClassifier, MLPRegressor
 from skmlp.backends import _MODULES, cpu, reference
 from skmlp.estimators import validation
 from skmlp.network import Network
-from skmlp.rules.losses import MULTICLASS_LOSSES, all_losses
+from skmlp.rules.loss_choice import all_losses
+from skmlp.rules.losses import MULTICLASS_LOSSES
 from skmlp.training import minibatch
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

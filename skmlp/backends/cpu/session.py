@@ -40,7 +40,7 @@ from skmlp.backends.cpu.workspace import (
 )
 from skmlp.compiler.struct_pointer import PackedStruct
 from skmlp.network import fold_batch_norm, layout
-from skmlp.rules.activations import activation_rule
+from skmlp.rules.activations import IDENTITY, activation_rule
 from skmlp.rules.optimizers import OPTIMIZERS
 
 # Rows per batch of the gradient over all rows.
@@ -118,10 +118,10 @@ def _training_net(network, dtype, *, has_dropout):
         if has_single_output
         else []
     )
-    needs_preactivation = _int_array(row.by_input for row in rows)
+    needs_preactivation = _int_array(row.needs_preactivation for row in rows)
     return _net_desc(network, dtype)._replace(
         activation_fns=_int_array(
-            elementwise.activation(row, dtype, in_place=not row.by_input)
+            elementwise.activation(row, dtype, in_place=not row.needs_preactivation)
             for row in rows
         ),
         slope_fns=_int_array(elementwise.slope(row, dtype) for row in rows),
@@ -360,7 +360,7 @@ class Session:
         """Raw outputs for some rows, or for all, with the current parameters."""
         network = self._problem.network
         source = (x, rows)
-        out, _ = _predict(network, self.parameters, source, "identity", self._n_jobs)
+        out, _ = _predict(network, self.parameters, source, IDENTITY, self._n_jobs)
         return out
 
     def close(self):

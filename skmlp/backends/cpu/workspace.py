@@ -70,7 +70,7 @@ def make_workspace(problem, batch_size, params):
     ranges = plan.param_ranges(network, batch_size, dtype.itemsize, in_blocks=in_blocks)
     partial_grads = aligned(n_blocks * stride + offsets.n_trained, dtype)
     stores_preactivations = problem.regularization.dropout or any(
-        row.by_input for row in network.activation_rows
+        row.needs_preactivation for row in network.activation_rows
     )
     return Workspace(
         outputs=aligned(ends[-1], dtype),

@@ -17,10 +17,10 @@ from skmlp.backends.cpu.intrinsics import (
     reinterpret_as_integer,
 )
 from skmlp.compiler import jit
-from skmlp.rules import activations, coupled, polynomials
+from skmlp.rules import activations, coupled, losses, polynomials
 from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
 from skmlp.rules.elementary import exp
-from skmlp.rules.losses import all_losses
+from skmlp.rules.loss_choice import all_losses
 from skmlp.rules.optimizers import OPTIMIZERS
 
 call_activation = jit.caller(types.int64)
@@ -39,6 +39,7 @@ def _rules_of_tables():
         yield row.update
     yield from activations.HELPERS
     yield from coupled.HELPERS
+    yield from losses.HELPERS
 
 
 def _register_rules():

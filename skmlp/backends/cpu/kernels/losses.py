@@ -16,8 +16,10 @@ from skmlp.backends.cpu.kernels.elementwise import (
     subtract_maximum,
 )
 from skmlp.compiler import jit
-from skmlp.rules.activations import ACTIVATIONS
+from skmlp.rules.activations import ACTIVATIONS, IDENTITY
 from skmlp.rules.elementary import exp, log
+from skmlp.rules.loss_row import first_params, smoothing_param, takes_tuple
+from skmlp.rules.losses import membership, smoothed
 
 call_loss = jit.caller(types.float64)
 
@@ -27,35 +29,35 @@ def _weight(sample_weight, row, scale):
     return scale * sample_weight[row] if sample_weight.shape[0] > 0 else scale
 
 
-def _ignoring_parameter(rule):
-    """A loss's rule that takes no parameter, callable with one."""
-    return jit.inline_always(lambda y, z, p: rule(y, z))
-
-
-def _target(targets, row, j, p, columns):
+def _column(targets, row, j, smoothing, columns):
     return targets[row, j]
 
 
-def _smoothed_target(targets, row, j, p, columns):
-    y = targets[row, j]
-    return y + p * (type(p)(0.5) - y)
+def _smoothed_column(targets, row, j, smoothing, columns):
+    return smoothed(targets[row, j], smoothing)
 
 
-def _one_hot_target(targets, row, j, p, columns):
-    """1 for the output of the row's class, else 0; smoothed."""
-    T = type(p)
-    uniform = p / T(columns)
-    return T(1) - p + uniform if int(targets[row, 0]) == j else uniform
+def _class(targets, row, j, smoothing, columns):
+    return membership(int(targets[row, 0]) == j, smoothing, columns)
 
 
-def _loss_loop(value, slope, link, link_slope, target):
+def _target(row):
+    """The function that reads the target of an output."""
+    if row.labels:
+        return _class
+    return _smoothed_column if row.smoothing else _column
+
+
+def _loss_loop(value, slope, link, link_slope, target, readers):
+    unpack, smoothing_of = readers
+
     def loop(z, delta, targets, sample_weight, row_ids, scale, loss_params):
         n, columns = z.shape
-        p = loss_params[0]
+        p, smoothing = unpack(loss_params), smoothing_of(loss_params)
         for i in range(n):
             row = row_ids[i]
             for j in range(columns):
-                delta[i, j] = target(targets, row, j, p, columns)
+                delta[i, j] = target(targets, row, j, smoothing, columns)
         # One flat pass: with a single output the inner loop above has one iteration.
         all_z = flat(z)
         all_delta = flat(delta)
@@ -142,15 +144,20 @@ def loss(row, dtype):
         return from_rules(_row_loss_loop, row, (row.row,), signature)
     if row.value is None:
         return address_of(_softmax_loss, f"{__name__}._softmax_loss", signature)
-    link = row.link or ACTIVATIONS["identity"]
-    target = _target if row.parameter else _smoothed_target
-    target = _one_hot_target if row.labels else target
-    rules = (row.value, row.slope, link.value, link.slope, target)
+    link = row.link or ACTIVATIONS[IDENTITY]
+    rules = (row.value, row.slope, link.value, link.slope, _target(row))
+    n_params = len(row.parameters)
 
-    def factory(value, slope, *others):
-        if row.parameter is None:
-            value, slope = _ignoring_parameter(value), _ignoring_parameter(slope)
-        return _loss_loop(value, slope, *others)
+    def factory(value, slope, link, link_slope, target):
+        value = jit.inline_always(takes_tuple(value, n_params))
+        slope = jit.inline_always(takes_tuple(slope, n_params))
+        readers = (
+            jit.inline_always(first_params(n_params)),
+            jit.inline_always(smoothing_param(row)),
+        )
+        return _loss_loop(value, slope, link, link_slope, target, readers)
 
-    factory.__name__ = _loss_loop.__name__
+    # The name is part of the key in the disk cache.
+    smoothing = "smoothed" if row.smoothing else "plain"
+    factory.__name__ = f"{_loss_loop.__name__}_{smoothing}"
     return from_rules(factory, row, rules, signature)
