@@ -17,7 +17,7 @@ from skmlp.exceptions import CompilerFallbackWarning
 
 _LOGGER = logging.getLogger("skmlp")
 # Frames of these packages lie between the user's line and the fallback.
-_NOT_THE_USER = {"skmlp", "numba", "sklearn", "joblib"}
+_NOT_THE_USER = {"skmlp", "numba", "sklearn", "joblib", "contextlib"}
 _WARNED: dict = {}
 
 

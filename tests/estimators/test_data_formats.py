@@ -477,7 +477,7 @@ THREAD_CASES = {
 
 
 def results_with_threads(monkeypatch, n_threads, x, settings):
-    """Bits of the network and of predictions, of a team of really that many."""
+    """Bits of the network and of predictions, from exactly `n_threads` threads."""
     seen = []
 
     def threads_for(work, n_jobs):

@@ -8,7 +8,7 @@ import functools
 import numpy as np
 from numba import njit
 
-from skmlp.backends.cpu.kernels import elementwise
+from skmlp.backends.cpu.kernels import losses as loss_loops
 from skmlp.backends.reference import _loss as loss_by_definition
 from skmlp.compiler import jit
 from skmlp.network import Network
@@ -66,7 +66,7 @@ RUNNERS = {"python": in_python, "compiled": compiled}
 
 @njit
 def _call_loss(address, arguments):
-    return elementwise.call_loss(address, arguments)
+    return loss_loops.call_loss(address, arguments)
 
 
 def losses_and_gradients(row, targets, z, parameters=(0.0,), *, backend="cpu"):
@@ -77,7 +77,7 @@ def losses_and_gradients(row, targets, z, parameters=(0.0,), *, backend="cpu"):
         network = Network((1, z.shape[1]), (), row, row.output, parameters)
         with np.errstate(all="ignore"):
             return loss_by_definition(network, targets, z.astype(np.float64))
-    address = elementwise.loss(row, z.dtype)
+    address = loss_loops.loss(row, z.dtype)
     delta, losses = np.empty_like(z), np.empty(len(z))
     targets.flags.writeable = False
     weights = np.empty(0, z.dtype)

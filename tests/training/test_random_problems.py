@@ -223,7 +223,7 @@ def assert_same(got, expected, rtol):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    """Blocks so small that all members of a team have something to do."""
+    """Row blocks so small that every worker of a pool has some."""
     monkeypatch.setattr(plan, "block_rows", lambda *arguments: 3)
     monkeypatch.setattr(plan, "predict_rows", lambda *arguments: 3)
 
