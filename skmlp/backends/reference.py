@@ -414,6 +414,6 @@ def trace(network, parameters, x, targets=None):
 if TYPE_CHECKING:
     from skmlp import backends
 
-    # mypy compares the signatures here.
+    # mypy checks functions and arity here, tests/training/test_contract.py the names.
     _BACKEND: backends.Backend = backends.reference
     _SESSION: type[backends.Session] = Session

@@ -12,7 +12,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
 from skmlp.backends import Problem
-from skmlp.estimators import devices, validation
+from skmlp.estimators import devices
 from skmlp.estimators.architecture import (
     hidden_sizes,
     initial_params,
@@ -41,6 +41,7 @@ from skmlp.estimators.validation import (
     ValidationData,
     ValidationScorer,
     check_complete,
+    validate_held_out,
 )
 from skmlp.network import Network, views
 from skmlp.rules.optimizers import OPTIMIZERS
@@ -215,7 +216,7 @@ class BaseMLP(Prediction, ABC):
         sample = self._validate(
             as_supported(self.device, user_input), first=not resumes
         )
-        held_out = validation.validate(
+        held_out = validate_held_out(
             self, as_supported(self.device, validation_data), sample
         )
         generator = self._generator(incremental)

@@ -1,10 +1,10 @@
 """The door for users' data: arrays of any library in, one canonical form out.
 
-`as_supported` comes first, once per call of the user: X may stay on a GPU, y and sample
-weights are on the host from then on. Validation and `canonical_x` follow. Kernels are
-compiled by type, so read-only, Fortran-ordered, strided or big-endian arrays would each
-need their own compilation. An X that is C-contiguous and of the right dtype is never
-copied.
+`as_supported` comes first, for X, y and sample weights together: X may stay on a GPU,
+the others are on the host from then on. Validation and `canonical_x` follow. Kernels
+are compiled by type, so read-only, Fortran-ordered, strided or big-endian arrays would
+each need their own compilation. An X that is C-contiguous and of the right dtype is
+never copied.
 """
 
 from typing import Any, NamedTuple

@@ -54,7 +54,7 @@ def _naming(names):
         raise cls(f"In {names}: {error}") from error
 
 
-def validate(estimator, data, sample):
+def validate_held_out(estimator, data, sample):
     """Validation data as a `Sample`, checked like the training data.
 
     Parameters

@@ -1,4 +1,4 @@
-"""X, y and weights that are on a GPU: used there, and answered in kind.
+"""X, y and weights that are on a GPU: used there, with results of the same library.
 
 A module in the place of CuPy keeps its "device memory" where NumPy would, and the CPU's
 backend stands for the GPU's; what it gets is read through ``__cuda_array_interface__``
@@ -186,7 +186,7 @@ def test_other_arrays_are_converted_on_the_device(cupy, seen, x):
         "hidden_activations",
     ],
 )
-def test_answers_are_in_kind(cupy, seen, method):
+def test_results_are_like_the_input(cupy, seen, method):
     model = MLPClassifier(device="cuda", **SETTINGS).fit(X, Y)
     expected = getattr(model, method)(X)
     seen.clear()
@@ -202,7 +202,7 @@ def test_names_are_left_on_the_host(cupy, seen):
     assert set(model.predict(DeviceArray(X))) <= {"a", "b", "c"}
 
 
-def test_standard_deviations_come_in_kind(cupy, seen):
+def test_standard_deviations_are_like_the_input(cupy, seen):
     model = MLPRegressor("gaussian_nll", device="cuda", **SETTINGS).fit(X, Y)
     mean, deviation = model.predict(DeviceArray(X), return_std=True)
     assert type(mean) is type(deviation) is DeviceArray
@@ -328,7 +328,7 @@ def numba_cuda(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", OTHERS)
-def test_arrays_of_other_libraries_are_lent(cupy, seen, numba_cuda, kind):
+def test_arrays_of_other_libraries_are_wrapped(cupy, seen, numba_cuda, kind):
     expected = MLPClassifier(**SETTINGS).fit(X, Y, WEIGHTS)
     model = MLPClassifier(device="cuda", **SETTINGS)
     model.fit(kind(X), kind(Y), kind(WEIGHTS))
@@ -343,7 +343,7 @@ def test_arrays_of_other_libraries_are_lent(cupy, seen, numba_cuda, kind):
 
 
 @pytest.mark.parametrize("kind", OTHERS)
-def test_with_nobody_to_lend_to_it_is_said_who(monkeypatch, kind):
+def test_the_error_names_the_libraries_that_could_wrap(monkeypatch, kind):
     monkeypatch.setattr(dlpack, "_consumer", lambda: None)
     model = MLPClassifier(device="cuda", **SETTINGS)
     with pytest.raises(TypeError, match=r"X is an array.*needs CuPy or PyTorch"):
@@ -353,9 +353,7 @@ def test_with_nobody_to_lend_to_it_is_said_who(monkeypatch, kind):
 @pytest.mark.parametrize("imported", [("cupy",), ("torch",), ("cupy", "torch"), ()])
 @pytest.mark.parametrize("installed", [("cupy",), ("torch",), ("cupy", "torch"), ()])
 @pytest.mark.parametrize("for_gpus", [True, False])
-def test_arrays_are_lent_to_what_the_user_works_with(
-    monkeypatch, imported, installed, for_gpus
-):
+def test_the_imported_library_wraps_first(monkeypatch, imported, installed, for_gpus):
     modules = {name: ModuleType(name) for name in ("cupy", "torch")}
     modules["torch"].cuda = SimpleNamespace(is_available=lambda: for_gpus)
     there = {name: modules[name] for name in imported}
@@ -377,7 +375,7 @@ class ManagedArray(np.ndarray):
         return self.__array_interface__
 
 
-def test_what_dlpack_does_not_know_is_lent_by_the_interface(cupy):
+def test_arrays_unknown_to_dlpack_are_wrapped_by_the_interface(cupy):
     there = X.view(ManagedArray)
     assert is_on_gpu(there)
     cupy.from_dlpack = None

@@ -1,7 +1,7 @@
 """The three backends against the contract of `skmlp.backends`: the same signatures.
 
-Training calls by position, so a name may differ without any failure but this one.
-mypy checks the same, where it is installed.
+Training calls by position, so another name would not show anywhere else. mypy checks
+that the functions exist and how many arguments they take.
 """
 
 import inspect

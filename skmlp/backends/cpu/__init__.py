@@ -14,7 +14,7 @@ from skmlp.backends.cpu.session import Session, evaluate, open_session, outputs
 if TYPE_CHECKING:
     from skmlp import backends
 
-    # mypy compares the signatures here.
+    # mypy checks functions and arity here, tests/training/test_contract.py the names.
     _BACKEND: backends.Backend = backends.cpu
     _SESSION: type[backends.Session] = Session
 

@@ -68,6 +68,6 @@ class Backend:
 if TYPE_CHECKING:
     from skmlp import backends
 
-    # mypy compares the signatures here.
+    # mypy checks functions and arity here, tests/training/test_contract.py the names.
     _BACKEND: type[backends.DeviceBackend] = Backend
     _SESSION: type[backends.Session] = session.Session
