@@ -1,4 +1,4 @@
-"""The number of threads that a fit may use, whatever it uses them for.
+"""The number of threads that a fit may use.
 
 Backends ask here, so that ``n_jobs``, joblib's workers and the cores that joblib
 allots to each of them mean the same to all backends.

@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from skmlp import MLPClassifier
-from skmlp.backends.cpu import session
+from skmlp.backends.cpu import binding
 from skmlp.compiler import fallback, jit, struct_pointer
 from skmlp.compiler.struct_pointer import PackedStruct
 from skmlp.exceptions import CompilerFallbackWarning
@@ -80,9 +80,9 @@ def no_packing(monkeypatch):
     monkeypatch.setattr(struct_pointer, "_ARRAY_FIELDS", fields)
     monkeypatch.setattr(struct_pointer, "_POINTER_TYPES", {})
     monkeypatch.setattr(fallback, "_WARNED", {})
-    session._prediction_net.cache_clear()
+    binding.prediction_net.cache_clear()
     yield
-    session._prediction_net.cache_clear()
+    binding.prediction_net.cache_clear()
 
 
 def test_kernels_read_every_type_of_field():

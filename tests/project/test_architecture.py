@@ -48,7 +48,7 @@ ORDER = {
     "skmlp.backends.cpu": [
         ["__init__"],
         ["session"],
-        ["workspace"],
+        ["workspace", "binding"],
         ["kernels"],
         ["plan", "gemm", "threads"],
         ["intrinsics"],

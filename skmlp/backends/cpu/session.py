@@ -1,10 +1,9 @@
 """A session on the CPU: one fit, its arrays bound to kernels and its threads.
 
-A session keeps a `BatchContext` for each batch size that it has met: a workspace, a
-thread pool and its tuner.
+A session keeps one `BatchContext` per batch size: a workspace, a thread pool and its
+tuner.
 """
 
-import functools
 import math
 import time
 from contextlib import contextmanager
@@ -14,15 +13,18 @@ import numpy as np
 from scipy import sparse
 
 from skmlp.backends.cpu import plan
+from skmlp.backends.cpu.binding import (
+    kernel_x,
+    prediction_net,
+    read_only,
+    training_net,
+)
 from skmlp.backends.cpu.gemm import matmul
 from skmlp.backends.cpu.kernels import clipping, elementwise, losses, predict, train
 from skmlp.backends.cpu.kernels.batch_norm import batch_norm_desc, train_batch_norm
-from skmlp.backends.cpu.kernels.input_layer import SparseRows
-from skmlp.backends.cpu.kernels.layer_norm import layer_norm_loops
 from skmlp.backends.cpu.kernels.regularization import regularization_desc
 from skmlp.backends.cpu.kernels.structs import (
     BatchRange,
-    NetDesc,
     TrainContext,
     TrainingData,
     UpdateParams,
@@ -49,23 +51,6 @@ _FULL_GRADIENT_ROWS = 1024
 _MOST_HIDDEN_ROWS = 1024
 
 
-def _read_only(array):
-    """A read-only view: kernels see one type, whether the caller's array is writable.
-
-    Numba would otherwise compile a kernel for each.
-    """
-    view = np.asarray(array).view()
-    view.flags.writeable = False
-    return view
-
-
-def _kernel_x(x):
-    """X in the form of `input_layer`."""
-    if sparse.issparse(x):
-        return SparseRows(*map(_read_only, (x.data, x.indices, x.indptr)))
-    return _read_only(x)
-
-
 def _row_work(network, x):
     """Multiplications and additions of a row's forward pass."""
     shapes = network.shapes
@@ -76,77 +61,8 @@ def _row_work(network, x):
     return work
 
 
-def _net_desc(network, dtype):
-    """The network for the kernels, without the loops that only training calls."""
-    offsets = layout(network)
-    has_layer_norm = network.normalization == "layer"
-    forward, in_predictions, backward = (
-        layer_norm_loops(dtype) if has_layer_norm else (0, 0, 0)
-    )
-    return NetDesc(
-        sizes=_int_array(network.sizes),
-        weight_offsets=_int_array(offsets.weight_offsets),
-        bias_offsets=_int_array(offsets.bias_offsets),
-        activation_fns=_int_array(
-            elementwise.activation(row, dtype, in_place=True)
-            for row in network.activation_rows
-        ),
-        slope_fns=_int_array(()),
-        single_output_slope_fns=_int_array(()),
-        needs_preactivation=np.zeros(len(network.activation_rows), dtype=np.int64),
-        stores_preactivation=np.zeros(len(network.activation_rows), dtype=np.int64),
-        loss_fn=0,
-        loss_params=np.zeros(1, dtype=dtype),
-        scale_offsets=_int_array(offsets.scale_offsets),
-        layer_norm_fn=forward,
-        layer_norm_predict_fn=in_predictions,
-        layer_norm_backward_fn=backward,
-    )
-
-
-def _int_array(values):
-    return np.array([*values], dtype=np.int64)
-
-
-def _training_net(network, dtype, *, has_dropout):
-    """The network with all loops of a minibatch."""
-    rows = network.activation_rows
-    # Dropout comes between the product and the slope, which this loop combines.
-    has_single_output = network.sizes[-1] == 1 and not has_dropout
-    single_output_slopes = (
-        [elementwise.single_output_slope(row, dtype) for row in rows]
-        if has_single_output
-        else []
-    )
-    needs_preactivation = _int_array(row.needs_preactivation for row in rows)
-    return _net_desc(network, dtype)._replace(
-        activation_fns=_int_array(
-            elementwise.activation(row, dtype, in_place=not row.needs_preactivation)
-            for row in rows
-        ),
-        slope_fns=_int_array(elementwise.slope(row, dtype) for row in rows),
-        single_output_slope_fns=_int_array(single_output_slopes),
-        needs_preactivation=needs_preactivation,
-        stores_preactivation=(
-            np.ones_like(needs_preactivation) if has_dropout else needs_preactivation
-        ),
-        loss_fn=losses.loss(network.loss, dtype),
-        loss_params=np.array(network.loss_parameters, dtype=dtype),
-    )
-
-
-@functools.lru_cache(maxsize=256)
-def _prediction_net(network, output, dtype):
-    """The network with an output activation, for `predict`."""
-    net = _net_desc(network, dtype)
-    last = elementwise.activation(activation_rule(output), dtype, in_place=True)
-    return PackedStruct(
-        net._replace(activation_fns=np.append(net.activation_fns, last))
-    )
-
-
 class BatchContext(NamedTuple):
-    """What a session has for batches of one size.
+    """The state of a session for batches of one size.
 
     Attributes
     ----------
@@ -187,9 +103,9 @@ class Session:
             sample_weight = np.zeros(0, dtype=self._dtype)
         self._data = PackedStruct(
             TrainingData(
-                x=_kernel_x(problem.x),
-                targets=_read_only(problem.targets),
-                sample_weight=_read_only(sample_weight),
+                x=kernel_x(problem.x),
+                targets=read_only(problem.targets),
+                sample_weight=read_only(sample_weight),
             )
         )
         self._inv_mean_weight = 1.0 / problem.mean_sample_weight
@@ -197,7 +113,7 @@ class Session:
         self._is_clipped = reg.add_l2_fn != 0
         self._reg = PackedStruct(reg)
         self._net = PackedStruct(
-            _training_net(problem.network, self._dtype, has_dropout=reg.dropout_fn != 0)
+            training_net(problem.network, self._dtype, has_dropout=reg.dropout_fn != 0)
         )
         self._n_steps = 0
         self._contexts: dict[int, BatchContext] = {}
@@ -254,7 +170,7 @@ class Session:
         """Batches of epochs of `n_rows` rows, the next ones to train on."""
         first_batch, last_batch = span
         return BatchRange(
-            order=_read_only(order),
+            order=read_only(order),
             n_rows=n_rows,
             batch_size=batch_size,
             first_batch=first_batch,
@@ -399,10 +315,10 @@ def _predict(network, parameters, source, activation, n_jobs):
     workspace = (scratch, row_block, matmul.multiplier(dtype))
     # By rows, not names: a user may have replaced the row of a name.
     by_rows = network._replace(activations=tuple(network.activation_rows), loss=None)
-    net = _prediction_net(by_rows, activation, dtype)
-    row_ids = _read_only(np.empty(0, dtype=np.int64) if rows is None else rows)
+    net = prediction_net(by_rows, activation, dtype)
+    row_ids = read_only(np.empty(0, dtype=np.int64) if rows is None else rows)
     sums = np.zeros(n_blocks)
-    arguments = (net, _kernel_x(x), row_ids, workspace, params, out, sums)
+    arguments = (net, kernel_x(x), row_ids, workspace, params, out, sums)
     with ThreadPool(n_threads) as pool:
         pool.run(lambda worker: predict.predict(worker, *arguments))
     return out, math.isfinite(sum(sums.tolist()))
@@ -435,8 +351,8 @@ def evaluate(network, raw, targets, weights):
             elementwise.activation(output, dtype, in_place=True),
             losses.loss(network.loss, dtype),
         ),
-        _read_only(raw),
-        (_read_only(targets), _read_only(weights), _read_only(np.arange(n_rows))),
+        read_only(raw),
+        (read_only(targets), read_only(weights), read_only(np.arange(n_rows))),
         (np.empty(size, dtype=dtype), np.empty(size, dtype=dtype)),
         predictions,
         np.array(network.loss_parameters, dtype=dtype),

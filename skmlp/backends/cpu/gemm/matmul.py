@@ -16,9 +16,9 @@ B, and of a transposed A the part that all panels share, are first copied to the
 Rows of B must be contiguous, while A may have any strides: a transposed first factor
 costs nothing, a transposed second factor has to be laid out anew (`transpose`).
 
-Every element of the result is summed over the inner dimension in one fixed order,
-whatever rows and columns are computed beside it. Hence a row has the same bits when it
-is computed alone and within any block.
+Every element of the result is summed over the inner dimension in one fixed order, which
+does not depend on the rows and columns computed beside it. Hence a row has the same
+bits when it is computed alone and within any block.
 """
 
 import functools

@@ -2,8 +2,8 @@
 
 Each layer's statistics need all rows of a batch, so row blocks cannot go through all
 layers independently as in `train`: there is a barrier after every layer, in the forward
-and in the backward pass. That is a kernel of its own, compiled when it is first used,
-so that other networks pay nothing for it.
+and in the backward pass. It is a separate kernel, compiled when it is first used, so
+that other networks pay nothing for it.
 
 Statistics of row blocks are combined in the order of the blocks (Chan et al., 1983), by
 every worker that needs them: that takes less time than to wait for one that does it.
@@ -35,10 +35,10 @@ from skmlp.compiler import jit
 from skmlp.rules.normalization import EPSILON, MOMENTUM
 
 _call = jit.caller(types.int64)
-# Vectors of a row block in `BatchNormDesc.statistics`: its own means and sums of
-# squares; then of the whole batch the means, the factors (one over the standard
-# deviations), the means of the deltas, and the means of their products with the
-# normalized values.
+# Vectors of a row block in `BatchNormDesc.statistics`. The first two are means and sums
+# of squares of the block. The others belong to the whole batch: means, factors (one
+# over the standard deviation), means of the deltas, and means of their products with
+# the normalized values.
 _BLOCK_MEANS, _BLOCK_SQUARES, _MEANS, _FACTORS, _DELTA_MEANS, _PRODUCT_MEANS = range(6)
 _N_VECTORS = 6
 

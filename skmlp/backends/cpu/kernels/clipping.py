@@ -2,8 +2,8 @@
 
 Both need all parameter ranges of a step before they can go on: the gradient's norm
 before any weight is changed, a unit's norm after all of its weights were. So phase 2 of
-`train` becomes up to three phases, with a barrier after each. They have a kernel of
-their own, because most fits need neither and should not wait for its compilation.
+`train` becomes up to three phases, with a barrier after each. They are in a separate
+kernel, because most fits need neither and should not wait for its compilation.
 """
 
 import numpy as np
