@@ -40,6 +40,7 @@ def roundings(dispatcher):
     return sum(text.count("fptrunc") for text in dispatcher.inspect_llvm().values())
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("row", [*ACTIVATIONS.values(), *OUTPUT_ONLY.values()])
 def test_activations_of_single_precision_have_no_double(compiled, row):
     for keeps in (False, True):
@@ -50,6 +51,7 @@ def test_activations_of_single_precision_have_no_double(compiled, row):
     assert len(compiled) == (3 if row.slope is None else 4)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("row", LOSSES, ids=name_of)
 def test_losses_of_single_precision_have_no_double_but_the_sum(compiled, row):
     elementwise.loss.__wrapped__(row, SINGLE)
