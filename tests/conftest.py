@@ -25,6 +25,24 @@ elif "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["SKMLP_CACHE_DIR"] = _temporary.name
 
 
+# Cases of a test marked `sampled` that the quick tier runs.
+_SAMPLES = 12
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects by markers
+def pytest_collection_modifyitems(items):
+    groups = {}
+    for item in items:
+        if item.get_closest_marker("sampled"):
+            groups.setdefault((item.path, item.originalname), []).append(item)
+    for group in groups.values():
+        n_samples = min(_SAMPLES, len(group))
+        chosen = {i * len(group) // n_samples for i in range(n_samples)}
+        for i, item in enumerate(group):
+            if i not in chosen:
+                item.add_marker(pytest.mark.slow)
+
+
 def pytest_unconfigure(config):
     if _temporary is not None:
         _temporary.cleanup()

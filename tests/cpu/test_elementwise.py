@@ -40,6 +40,7 @@ def roundings(dispatcher):
     return sum(text.count("fptrunc") for text in dispatcher.inspect_llvm().values())
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("row", [*ACTIVATIONS.values(), *OUTPUT_ONLY.values()])
 def test_activations_in_float32_have_no_float64(compiled, row):
     for in_place in (False, True):
@@ -50,6 +51,7 @@ def test_activations_in_float32_have_no_float64(compiled, row):
     assert len(compiled) == (3 if row.slope is None else 4)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("row", LOSSES, ids=name_of)
 def test_losses_in_float32_have_no_float64_but_the_sum(compiled, row):
     losses.loss.__wrapped__(row, SINGLE)

@@ -293,6 +293,7 @@ USES = (
 )
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("use", USES)
 def test_same_numbers_as_with_scikit_learn(use):
     found, expected = use(ours), use(theirs)

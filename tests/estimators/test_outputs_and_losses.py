@@ -80,6 +80,7 @@ def test_classifiers_have_what_goes_together(loss, output, task, dtype):
         assert_allclose(probabilities.sum(axis=1), 1, rtol=10 * eps)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("task", TARGETS)
 @pytest.mark.parametrize("output", CLASSIFIER_OUTPUTS)
 @pytest.mark.parametrize("loss", CLASSIFIER_LOSSES)
@@ -227,6 +228,7 @@ def test_regressors_have_what_goes_together(loss, output, n_columns):
     assert np.isfinite(model.loss_)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("output", REGRESSION_OUTPUTS)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_regressors_learn(loss, output):

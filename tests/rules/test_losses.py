@@ -196,6 +196,7 @@ def test_loss_values(row, dtype, backend):
     assert_exact(losses, expected, size, precision)
 
 
+@pytest.mark.sampled
 @both_backends
 @pytest.mark.parametrize("dtype", DTYPES)
 @every_row
@@ -208,6 +209,7 @@ def test_loss_slopes_are_derivatives(row, dtype, backend):
         assert_exact(delta[:, j], expected, 1 + np.abs(expected), precision)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
     "row", [row for row in LOSSES if row.value is not None], ids=name_of

@@ -66,6 +66,7 @@ def test_every_activation_has_an_independent_definition():
     assert set(EXPECTED_ACTIVATIONS) == {row.name for row in ROWS}
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("dtype", DTYPES)
 @every_row
 def test_activation_values(row, dtype, runner):
@@ -81,6 +82,7 @@ def test_activation_values(row, dtype, runner):
     assert_allclose(value, expected, rtol=4 * eps, atol=atol)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("dtype", DTYPES)
 @every_row
 def test_activation_slopes_are_derivatives(row, dtype, runner):
