@@ -50,7 +50,7 @@ def _forget_all():
     from skmlp.backends.cuda.runtime import device_cache
 
     with cuda.gpus[0]:
-        device_cache.of_device().give_back()
+        device_cache.current().evict()
 
 
 class SkmlpProgram(SkmlpOn):

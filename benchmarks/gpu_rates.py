@@ -14,7 +14,7 @@ import numpy as np
 from numba import cuda, float32
 
 from skmlp.backends.cuda.runtime import device as gpu
-from skmlp.backends.cuda.runtime.content_hash import fingerprint
+from skmlp.backends.cuda.runtime.content_hash import content_hash
 from skmlp.backends.cuda.runtime.launch import configured
 
 _SECONDS = 0.5
@@ -113,7 +113,7 @@ def _of_the_host():
     array = np.random.default_rng(0).random(_COPIED_FLOATS, dtype=np.float32)
     target = cuda.device_array(_COPIED_FLOATS, np.float32)
     sent = seconds_of(lambda: target.copy_to_device(array), cuda.synchronize)
-    looked_at = seconds_of(lambda: fingerprint(array), cuda.synchronize)
+    looked_at = seconds_of(lambda: content_hash(array), cuda.synchronize)
     return {
         "upload_gbs": array.nbytes / sent / 1e9,
         "fingerprint_gbs": array.nbytes / looked_at / 1e9,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from skmlp.backends.cuda.runtime import content_hash
-from skmlp.backends.cuda.runtime.content_hash import fingerprint, key_of
+from skmlp.backends.cuda.runtime import content_hash as module
+from skmlp.backends.cuda.runtime.content_hash import cache_key, content_hash
 
 _64_BITS = (1 << 64) - 1
 
@@ -16,7 +16,7 @@ _64_BITS = (1 << 64) - 1
 def by_definition(content):
     """The three sums over some bytes, in Python's integers."""
     step, factor, turned = map(
-        int, (content_hash._STEP, content_hash._FACTOR, content_hash._TURNED)
+        int, (module._STEP, module._FACTOR, module._FLIPPED_BITS)
     )
     one = another = plain = 0
     for i in range(len(content) // 8 + 1):
@@ -38,15 +38,15 @@ def matrix(shape, dtype):
 def test_the_definition(shape, dtype):
     x = 9 * matrix(shape, np.float64)
     x = x.astype(dtype)
-    assert fingerprint(x) == by_definition(x.tobytes())
+    assert content_hash(x) == by_definition(x.tobytes())
 
 
 @pytest.mark.parametrize("n_jobs", [1, 3])
 @pytest.mark.parametrize("words", [1, 7, 256])
 def test_it_depends_neither_on_parts_nor_on_threads(monkeypatch, words, n_jobs):
     x = matrix((77, 13), np.float32)
-    monkeypatch.setattr(content_hash, "_PART_WORDS", words)
-    assert fingerprint(x, n_jobs) == by_definition(x.tobytes())
+    monkeypatch.setattr(module, "_TASK_WORDS", words)
+    assert content_hash(x, n_jobs) == by_definition(x.tobytes())
 
 
 def test_it_depends_neither_on_the_address_nor_on_who_may_write():
@@ -55,24 +55,24 @@ def test_it_depends_neither_on_the_address_nor_on_who_may_write():
     moved[:] = x
     moved.flags.writeable = False
     assert x.ctypes.data % 8 != moved.ctypes.data % 8
-    assert fingerprint(moved) == fingerprint(x)
+    assert content_hash(moved) == content_hash(x)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_every_changed_bit_shows_in_all_sums(dtype):
     x = matrix((5, 3), dtype)
-    before, content = fingerprint(x), x.reshape(-1).view(np.uint8)
+    before, content = content_hash(x), x.reshape(-1).view(np.uint8)
     for place, bit in itertools.product(range(content.size), range(8)):
         content[place] ^= 1 << bit
-        for one, other in zip(fingerprint(x), before, strict=True):
+        for one, other in zip(content_hash(x), before, strict=True):
             assert one != other
         content[place] ^= 1 << bit
-    assert fingerprint(x) == before
+    assert content_hash(x) == before
 
 
 def assert_all_differ(arrays):
     """By each of the two sums that are to tell all changes."""
-    found = [fingerprint(x)[:2] for x in arrays]
+    found = [content_hash(x)[:2] for x in arrays]
     for sums in zip(*found, strict=True):
         assert len(set(sums)) == len(found)
 
@@ -142,13 +142,13 @@ def test_keys_tell_shapes_and_dtypes_apart():
     zeros = np.zeros(24)
     arrays = [zeros[:n].reshape(-1, k) for n in (12, 24) for k in (1, 2, 3)]
     arrays += [x.astype(np.float32) for x in arrays]
-    assert len({key_of(x) for x in arrays}) == len(arrays)
-    assert key_of(arrays[3].copy()) == key_of(arrays[3])
+    assert len({cache_key(x) for x in arrays}) == len(arrays)
+    assert cache_key(arrays[3].copy()) == cache_key(arrays[3])
 
 
 def test_keys_of_sparse_rows_are_of_all_their_parts():
     x = sparse.csr_array(np.diag([1.0, 2.0, 3.0]))
-    keys = {key_of(x), key_of(x.toarray())}
+    keys = {cache_key(x), cache_key(x.toarray())}
     for name, changed in [
         ("data", [1.0, 2.0, 4.0]),
         ("indices", [0, 2, 2]),
@@ -156,6 +156,6 @@ def test_keys_of_sparse_rows_are_of_all_their_parts():
     ]:
         other = x.copy()
         setattr(other, name, np.array(changed, dtype=getattr(x, name).dtype))
-        keys.add(key_of(other))
+        keys.add(cache_key(other))
     assert len(keys) == 5
-    assert key_of(x.copy()) == key_of(x)
+    assert cache_key(x.copy()) == cache_key(x)

@@ -204,7 +204,7 @@ def test_code_that_the_device_does_not_take_is_compiled_anew(
 ):
     one = device()
     compiled()
-    unpacked = cubin_cache.DeviceCache._unpacked
+    unpacked = cubin_cache.CubinCache._unpacked
 
     def failing(*arguments):
         one.fails = True
@@ -213,7 +213,7 @@ def test_code_that_the_device_does_not_take_is_compiled_anew(
         finally:
             one.fails = False
 
-    monkeypatch.setattr(cubin_cache.DeviceCache, "_unpacked", failing)
+    monkeypatch.setattr(cubin_cache.CubinCache, "_unpacked", failing)
     assert not compiled()
     assert len(one.images) == 2
 
@@ -262,7 +262,7 @@ def test_keys_tell_all_that_differs_apart():
 
 def test_kernels_have_keys_unless_they_are_simulated(monkeypatch):
     train.training.cache_clear()
-    assert isinstance(train.training(BASE)._cache, cubin_cache.DeviceCache)
+    assert isinstance(train.training(BASE)._cache, cubin_cache.CubinCache)
     monkeypatch.setattr(jit, "SIMULATED", True)
     train.training.cache_clear()
     assert not isinstance(train.training(BASE)._cache, disk_cache.KernelCache)

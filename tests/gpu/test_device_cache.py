@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 @pytest.fixture(autouse=True)
 def nothing_kept():
-    device_cache.of_device().give_back()
+    device_cache.current().evict()
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_rows_that_have_changed_in_place_are_sent_anew(sent, place):
     changing, fresh = model(), model()
     for _ in range(3):
         changing.partial_fit(x, y)
-        device_cache.of_device().give_back()
+        device_cache.current().evict()
         fresh.partial_fit(x.copy(), y)
         assert_same_bits(changing, fresh)
         x[place] = np.nextafter(x[place], 9)
@@ -122,16 +122,16 @@ def test_targets_and_weights_are_those_of_the_fit():
     weights = np.linspace(1, 2, len(y))
     model().fit(x, y)
     again = model().fit(x, -y, sample_weight=weights)
-    device_cache.of_device().give_back()
+    device_cache.current().evict()
     assert_same_bits(again, model().fit(x, -y, sample_weight=weights))
 
 
 def test_a_fit_has_what_it_uses_to_itself(sent):
     problem = problem_of()
     train(on_device(), problem)
-    assert device_cache.of_device().n_bytes
+    assert device_cache.current().n_bytes
     with on_device().open_session(problem, parameters_for(problem.network)):
-        assert device_cache.of_device().n_bytes == 0
+        assert device_cache.current().n_bytes == 0
         train(on_device(), problem)
     assert len(sent) == 2
     train(on_device(), problem)
@@ -151,14 +151,14 @@ def test_a_fit_that_fails_keeps_nothing(sent):
             on_device().open_session(problem, parameters_for(problem.network)),
         ):
             raise StopError
-        assert device_cache.of_device().n_bytes == 0
+        assert device_cache.current().n_bytes == 0
     assert len(sent) == 2
 
 
 def test_rows_that_come_by_the_part_are_not_kept(monkeypatch):
-    monkeypatch.setattr(data_loader, "SHARE", 0.0)
+    monkeypatch.setattr(data_loader, "RESIDENT_FRACTION", 0.0)
     train(on_device(), problem_of())
-    assert device_cache.of_device().n_bytes == 0
+    assert device_cache.current().n_bytes == 0
 
 
 def test_rows_that_were_on_the_device_are_not_kept():
@@ -168,7 +168,7 @@ def test_rows_that_were_on_the_device_are_not_kept():
         interface = problem.x.__array_interface__
         x = SimpleNamespace(__cuda_array_interface__=interface, shape=problem.x.shape)
     found = train_on(problem._replace(x=x))
-    assert device_cache.of_device().n_bytes == 0
+    assert device_cache.current().n_bytes == 0
     assert_array_equal(train_on(problem), found)
 
 
@@ -179,17 +179,17 @@ def train_on(problem):
 
 
 def test_what_is_longest_unused_goes_first(monkeypatch):
-    monkeypatch.setattr(device_cache, "MOST", 3)
-    store = device_cache.of_device()
+    monkeypatch.setattr(device_cache, "MAX_ENTRIES", 3)
+    store = device_cache.current()
     for key in "abc":
         store.put(key, small()[0])
-    store.put("a", store.take("a"))
+    store.put("a", store.pop("a"))
     store.put("d", small()[0])
-    assert store.take("b") is None
-    assert store.take("c") is not None
-    assert store.take("a") is not None
-    assert store.take("d") is not None
-    assert store.take("d") is None
+    assert store.pop("b") is None
+    assert store.pop("c") is not None
+    assert store.pop("a") is not None
+    assert store.pop("d") is not None
+    assert store.pop("d") is None
 
 
 @pytest.fixture
@@ -198,7 +198,7 @@ def device_of(monkeypatch):
 
     def device_of(total):
         def information(context):
-            return total - device_cache.of_device().n_bytes, total
+            return total - device_cache.current().n_bytes, total
 
         context = type(cuda.current_context())
         monkeypatch.setattr(context, "get_memory_info", information)
@@ -207,49 +207,49 @@ def device_of(monkeypatch):
 
 
 def test_what_is_kept_leaves_half_of_the_device_free(device_of):
-    store = device_cache.of_device()
+    store = device_cache.current()
     entries = {key: small() for key in "abc"}
     size = entries["a"][1]
     device_of(4 * size)
     for key, (data, _) in entries.items():
-        memory.keep(key, data)
+        memory.cache(key, data)
     assert store.n_bytes == 2 * size
-    assert store.take("a") is None
+    assert store.pop("a") is None
     memory.allocate(1, np.float64)
     assert store.n_bytes == 2 * size - size
-    assert store.take("c") is not None
+    assert store.pop("c") is not None
 
 
 def test_what_could_never_stay_drives_nothing_out(device_of):
-    store = device_cache.of_device()
+    store = device_cache.current()
     (data, size), (large, _) = small(), small(16)
     device_of(4 * size)
-    memory.keep("a", data)
+    memory.cache("a", data)
     assert device_cache.n_bytes(large) > 2 * size
-    memory.keep("b", large)
-    assert store.take("b") is None
-    assert store.take("a") is not None
+    memory.cache("b", large)
+    assert store.pop("b") is None
+    assert store.pop("a") is not None
 
 
 def test_what_is_kept_goes_before_memory_is_short(device_of):
-    store = device_cache.of_device()
+    store = device_cache.current()
     data, size = small()
-    memory.keep("a", data)
+    memory.cache("a", data)
     device_of(2 * size)
     with pytest.raises(MemoryError, match="are needed at once"):
         memory.allocate(3 * size, np.uint8)
     assert store.n_bytes == 0
-    memory.keep("a", data)
+    memory.cache("a", data)
     assert memory.allocate(2 * size, np.uint8).size == 2 * size
 
 
 def test_what_is_kept_counts_as_free(device_of):
     x = np.zeros(4)
-    memory.keep("a", small()[0])
+    memory.cache("a", small()[0])
     device_of(2 * x.nbytes)
     assert memory.available() == 2 * x.nbytes
     assert data_loader.fits(x)
-    assert device_cache.of_device().n_bytes == x.nbytes
+    assert device_cache.current().n_bytes == x.nbytes
 
 
 def test_what_is_kept_goes_where_memory_is_in_pieces(monkeypatch):
@@ -257,11 +257,11 @@ def test_what_is_kept_goes_where_memory_is_in_pieces(monkeypatch):
 
     def failing(size, dtype):
         tried.append(size)
-        if device_cache.of_device().n_bytes or size > 100:
+        if device_cache.current().n_bytes or size > 100:
             raise RuntimeError("Call to cuMemAlloc: CUDA_ERROR_OUT_OF_MEMORY")
         return array(size, dtype=dtype)
 
-    memory.keep("a", small()[0])
+    memory.cache("a", small()[0])
     monkeypatch.setattr(cuda, "device_array", failing)
     assert memory.allocate(10, np.float64).size == 10
     assert tried == [10, 10]
@@ -273,13 +273,13 @@ def test_what_is_kept_goes_where_memory_is_in_pieces(monkeypatch):
 def test_a_fit_that_needs_all_memory_has_it(monkeypatch):
     """What is kept of others goes; the bits are those of a fit with memory to spare."""
     expected = train(on_device(), problem_of(seed=1))
-    memory.keep("a", small(1000)[0])
+    memory.cache("a", small(1000)[0])
     context = type(cuda.current_context())
     monkeypatch.setattr(context, "get_memory_info", lambda self: (2**16, 2**17))
     got = train(on_device(), problem_of(seed=1))
     for one, other in zip(got, expected, strict=True):
         assert_array_equal(one, other)
-    assert device_cache.of_device().take("a") is None
+    assert device_cache.current().pop("a") is None
 
 
 def test_a_context_that_is_reset_keeps_nothing(monkeypatch):
@@ -289,13 +289,13 @@ def test_a_context_that_is_reset_keeps_nothing(monkeypatch):
     monkeypatch.setattr(cuda, "current_context", lambda: context)
     # With what the context has, as on a device.
     monkeypatch.setattr(device_cache, "SIMULATED", False)
-    store = device_cache.of_device()
-    assert device_cache.of_device() is store
+    store = device_cache.current()
+    assert device_cache.current() is store
     store.put("a", (array,))
     context.reset()
     assert reset == [0]
     context.extras = {}
-    assert device_cache.of_device() is not store
+    assert device_cache.current() is not store
 
 
 class PendingFrees:

@@ -197,7 +197,7 @@ def test_auto_leaves_sparse_rows_that_have_no_room_to_the_cpu(
     monkeypatch, caplog, free, expected
 ):
     x, y = iris()
-    device_cache.of_device().give_back()  # which counts as room
+    device_cache.current().evict()  # which counts as available
     context = type(cuda.current_context())
     monkeypatch.setattr(context, "get_memory_info", lambda self: (free, 2**31))
     monkeypatch.setattr(gpu, "worth_it", lambda *_: (True, "much work"))

@@ -13,7 +13,7 @@ from skmlp.backends.cuda.runtime.launch import configured
 from skmlp.backends.cuda.runtime.memory import (
     allocate,
     download,
-    is_there,
+    is_on_device,
     upload,
     vector_of,
 )
@@ -103,7 +103,7 @@ def outputs(network, parameters, x, activation):
     Rows that do not fit the device go through it a part at a time.
     """
     predictor = Predictor(network, parameters, activation)
-    if is_there(x):
+    if is_on_device(x):
         found, total = predictor.predict_all(data_of(x, parameters.dtype), x.shape[0])
         return found, math.isfinite(total)
     is_sparse = sparse.issparse(x)

@@ -16,12 +16,12 @@ from skmlp.backends.cuda.prediction import outputs as predict
 from skmlp.backends.cuda.programs.per_op import Stepwise
 from skmlp.backends.cuda.programs.persistent import Spanwise
 from skmlp.backends.cuda.runtime import device_cache
-from skmlp.backends.cuda.runtime.content_hash import key_of
+from skmlp.backends.cuda.runtime.content_hash import cache_key
 from skmlp.backends.cuda.runtime.memory import (
     available,
+    cache,
     download,
-    is_there,
-    keep,
+    is_on_device,
     upload,
 )
 from skmlp.backends.cuda.workspace import Fit, Span, Vectors
@@ -107,10 +107,10 @@ class Session:
 
     def _lent(self, x):
         """X on the device, where an earlier fit may have left the same."""
-        if is_there(x):
+        if is_on_device(x):
             return Lent(x, None, data_of(x, self._dtype))
-        key = key_of(x, self._n_jobs)
-        found = device_cache.of_device().take(key)
+        key = cache_key(x, self._n_jobs)
+        found = device_cache.current().pop(key)
         return Lent(x, key, data_of(x, self._dtype) if found is None else found)
 
     def _spec(self, tile, optimizer):
@@ -136,7 +136,7 @@ class Session:
         return self._programs[key]
 
     def _make_program(self, batch_size, optimizer):
-        if self._source.hold(batch_size):
+        if self._source.reserve(batch_size):
             self._close_programs()
         self._fit = fit = self._fit._replace(data=self._source.data)
         shapes = self._fit.network.shapes
@@ -186,7 +186,7 @@ class Session:
         for first in range(0, n_epochs, at_once):
             some = orders[first : first + at_once]
             last = (first + len(some)) * n_batches
-            rows = self._source.bring(some.reshape(-1), None)
+            rows = self._source.fetch(some.reshape(-1), None)
             span = Span(rows, rates[first * n_batches : last], self._steps, n_rows)
             found = self._train(program, optimizer, span)
             for epoch in range(0, len(found), n_batches):
@@ -223,7 +223,7 @@ class Session:
         following = [*parts[1:], None]
         for number, (part, after) in enumerate(zip(parts, following, strict=True)):
             some = rates[number * n_batches :][: -(-len(part) // batch_size)]
-            there = self._source.bring(part, after)
+            there = self._source.fetch(part, after)
             yield Span(there, some, self._steps, len(part))
 
     def set_parameters(self, parameters):
@@ -309,4 +309,4 @@ def open_session(problem, parameters, n_jobs):
         session.close()
     # Only now, when the memory of this fit is free again.
     for one in lent:
-        keep(one.key, one.data)
+        cache(one.key, one.data)

@@ -54,7 +54,7 @@ class Stepwise:
         self._bound: tuple = (None, None)
         # By rows of a batch: what has run as it stands, and what is recorded.
         self._has_run: set[int] = set()
-        self._recorded: dict[int, graph.Graph | graph.Repeated] = {}
+        self._recorded: dict[int, graph.Graph | graph.SimulatedGraph] = {}
         self._products = matmul.choose(spec, self._memory.room.at, self._stream, tf32)
         self.most_batches = self._memory.most_batches
 
@@ -63,7 +63,7 @@ class Stepwise:
         memory = self._memory
         memory.put(span)
         self._bind(vectors)
-        graph.settle()
+        graph.sync_default_stream()
         sizes = memory.sizes(self._fit, span)
         kernel = ops.totaling(self._spec)
         try:
@@ -107,7 +107,7 @@ class Stepwise:
             self._has_run.add(n)
             return
         if n not in self._recorded:
-            self._recorded[n] = graph.record(self._stream, lambda: self._step(n))
+            self._recorded[n] = graph.capture(self._stream, lambda: self._step(n))
         self._recorded[n].launch()
 
     def _step_or_nothing(self, n):
@@ -126,7 +126,7 @@ class Stepwise:
             self._stream.synchronize()
             for vector, values in zip(trained, before, strict=True):
                 vector.copy_to_device(values)
-            graph.settle()
+            graph.sync_default_stream()
             raise
 
     def _step(self, n):
