@@ -119,9 +119,9 @@ def test_setting_up(tf32):
         *("cublasCreate_v2", "cublasSetStream_v2"),
         *("cublasSetWorkspace_v2", "cublasSetMathMode"),
     ]
-    assert library.told["cublasSetStream_v2"][1] == 77
-    assert library.told["cublasSetWorkspace_v2"][2] == 32 * 2**20
-    assert library.told["cublasSetMathMode"][1] == (3 if tf32 else 0)
+    assert library.arguments["cublasSetStream_v2"][1] == 77
+    assert library.arguments["cublasSetWorkspace_v2"][2] == 32 * 2**20
+    assert library.arguments["cublasSetMathMode"][1] == (3 if tf32 else 0)
     made.close()
     made.close()
     assert library.calls.count("cublasDestroy_v2") == 1
