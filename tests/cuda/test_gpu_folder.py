@@ -1,10 +1,10 @@
-"""Runs the tests of the folder `gpu` and reports them, a file in a process of its own.
+"""Runs the tests of the folder `gpu` and reports them, each file in another process.
 
-The simulator has one core to a process, so a process runs on every core; on a GPU one
-after the other, since some tests measure its free memory.
+The simulator uses one core, so one process runs on every core. On a GPU they run one
+after the other, because some tests measure its free memory.
 
-Whether kernels run on a GPU or in the simulator is settled for a whole process before
-Numba is imported, and the other tests need a Numba without the simulator.
+A process decides between GPU and simulator before it imports Numba, and the other tests
+need a Numba without the simulator.
 """
 
 import os
@@ -39,13 +39,13 @@ def run_pytest(path, report):
 
 
 def outcomes_of(report):
-    """Name of every test of a report, what became of it, and why."""
+    """Name, outcome and message of every test of a report."""
     for case in ElementTree.parse(report).iter("testcase"):
-        outcome, why = "passed", ""
+        outcome, message = "passed", ""
         for child in case:
             if child.tag in ("skipped", "failure", "error"):
-                outcome, why = child.tag, child.get("message", "")
-        yield case.get("name"), outcome, why
+                outcome, message = child.tag, child.get("message", "")
+        yield case.get("name"), outcome, message
 
 
 def report_of(folder, path):
@@ -59,14 +59,14 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runs(request, folder):
-    """What becomes of each file that is asked for, as soon as its process has ended."""
+    """A future for the process of each file that is selected."""
     calls = [getattr(item, "callspec", None) for item in request.session.items]
-    asked_for = [call.params.get("path") for call in calls if call is not None]
-    wanted = [path for path in FILES if path in asked_for]
-    # The largest first, so that none is left over at the end.
+    selected = [call.params.get("path") for call in calls if call is not None]
+    wanted = [path for path in FILES if path in selected]
+    # The largest first, so that no long one runs alone at the end.
     wanted.sort(key=lambda path: -path.stat().st_size)
-    at_once = (os.cpu_count() or 1) if driver() is None else 1
-    with ThreadPoolExecutor(at_once) as pool:
+    n_processes = (os.cpu_count() or 1) if driver() is None else 1
+    with ThreadPoolExecutor(n_processes) as pool:
         yield {
             path: pool.submit(run_pytest, path, report_of(folder, path))
             for path in wanted
@@ -79,13 +79,13 @@ def test_in_its_own_process(path, runs, folder, subtests):
     assert done.returncode in (0, 1), done.stdout + done.stderr
     outcomes = list(outcomes_of(report_of(folder, path)))
     assert any(outcome != "skipped" for _, outcome, _ in outcomes)
-    for name, outcome, why in outcomes:
+    for name, outcome, message in outcomes:
         if outcome == "passed":
             continue
         with subtests.test(name):
             if outcome == "skipped":
-                pytest.skip(why)
-            pytest.fail(why)
+                pytest.skip(message)
+            pytest.fail(message)
     assert done.returncode == 0, done.stdout
 
 
@@ -101,7 +101,7 @@ def test_skipped(): pytest.skip("no NVIDIA GPU")
 """
 
 
-def test_failures_are_seen(tmp_path):
+def test_failures_are_reported(tmp_path):
     path = tmp_path / "test_three.py"
     path.write_text(THREE_TESTS)
     assert run_pytest(path, tmp_path / "report.xml").returncode == 1

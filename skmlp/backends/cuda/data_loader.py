@@ -199,7 +199,7 @@ def missing_memory(x):
     n_bytes = x.data.nbytes + 8 * (x.indices.size + x.indptr.size)
     if _fits(n_bytes):
         return None
-    return f"sparse X takes {mebibytes(n_bytes)} there, for which there is no room"
+    return f"sparse X takes {mebibytes(n_bytes)} there, more than the device has free"
 
 
 def _fits(n_bytes):
