@@ -29,7 +29,7 @@ def test_a_memory_manager_of_another_library_need_not_have_a_queue():
 
 @pytest.mark.parametrize(
     "context",
-    [SimpleNamespace(), SimpleNamespace(deallocations=object())],
+    [SimpleNamespace(), SimpleNamespace(deallocations=[])],
     ids=["no queue", "another queue"],
 )
 def test_without_queues_the_error_names_the_version(monkeypatch, context):

@@ -119,8 +119,8 @@ class Streamed:
         ]
         x, targets, *weights = self._on_device
         weights = weights[0] if weights else upload(np.zeros(0, dtype=x.dtype))
-        no_indices = upload(np.zeros(0, dtype=np.int64))
-        self.data = Data(x, no_indices, no_indices, targets, weights, no_indices)
+        unused = upload(np.zeros(0, dtype=np.int64))
+        self.data = Data(x, unused, unused, targets, weights, unused)
 
     def reserve(self, n_rows):
         """Make `n_rows` fit into a buffer; whether `data` has been replaced."""

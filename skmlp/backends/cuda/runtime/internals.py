@@ -36,8 +36,8 @@ def deallocation_queues(context):
     Returns
     -------
     list
-        Objects with a method ``clear``. A memory manager that is a plug-in, as RMM's,
-        need not have one.
+        Objects whose method ``clear`` can be replaced. A memory manager that is a
+        plug-in, as RMM's, need not have a queue.
 
     Raises
     ------
@@ -47,13 +47,18 @@ def deallocation_queues(context):
     owners = (context, getattr(context, "memory_manager", None))
     queues = [getattr(owner, "deallocations", None) for owner in owners]
     queues = [queue for queue in queues if queue is not None]
-    if not queues or not all(callable(getattr(q, "clear", None)) for q in queues):
+    if not queues or not all(map(_can_replace_clear, queues)):
         raise RuntimeError(
             f"numba-cuda {numba_cuda_version()} queues no deallocations where skmlp "
             "looks for them, so device memory would never be freed. Install a version "
             'that skmlp supports: pip install "numba-cuda>=0.30.2,<0.31".'
         )
     return queues
+
+
+def _can_replace_clear(queue):
+    """Whether `memory.free_in_context` can wrap the method ``clear`` of a queue."""
+    return callable(getattr(queue, "clear", None)) and hasattr(queue, "__dict__")
 
 
 def context_extras(context):
