@@ -17,16 +17,20 @@ from skmlp.backends.cuda.runtime.memory import (
     memory_errors,
 )
 
-# One session or prediction at a time in a process. Kernels of two sessions share no
-# memory, and without this lock concurrent fits have the same bits as sequential ones
-# (tests/gpu/test_concurrency.py). What threads would share, none of it thread-safe:
+# One session or prediction at a time in a process, because threads would share, none of
+# it thread-safe:
 # - Free memory. A session plans by what is free (X resident or streamed, batches of a
-#   launch) and allocates later. Two fits that run one after the other would both plan
-#   with the same bytes, and one of them would fail with a MemoryError.
+#   launch) and allocates later. Two sessions that fit one after the other would plan
+#   with the same bytes, and one would fail (tests/gpu/test_concurrency.py).
 # - The cache of X on the device (`device_cache`).
 # - numba-cuda's queue of deallocations, which a graph capture suspends for all threads,
-#   and its list of devices: of two threads that build it at once, one fails.
+#   and its list of devices: of two threads that build it at once, one fails
+#   (tests/cuda/test_shared_state.py).
 # Concurrency would gain little: a persistent kernel occupies the whole device.
+# Results are not the reason. Concurrent fits without the lock have the bits of
+# sequential ones: in the simulator, and with numba-cuda's host code on a stand-in
+# driver. One early trial of compiled kernels had others, on an emulated driver that was
+# not kept; nothing reproduces them. Not yet tried on a GPU.
 _DEVICE_LOCK = threading.RLock()
 
 
