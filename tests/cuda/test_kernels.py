@@ -245,7 +245,7 @@ OF_TWO = ("arctan2", "heaviside", "hypot", "logaddexp", "maximum", "minimum", "p
 def calls_of_numpy():
     """A rule for each function of NumPy's, as a user would write it."""
     others = {"clip": "np.clip(z, -1, 1)", "where": "np.where(z > 0, z, 0)"}
-    for name in (*numpy_functions.SAME, *numpy_functions.OWN):
+    for name in (*numpy_functions.BUILT_IN, *numpy_functions.DEVICE_FUNCTIONS):
         if not isinstance(getattr(np, name), np.ufunc) and name not in others:
             continue
         arguments = "z, 0.5" if name in OF_TWO else "z"
@@ -279,7 +279,7 @@ VALUES = [-np.inf, -2.5, -1.0, -0.25, 0.0, 0.25, 1.0, 2.5, np.inf, np.nan]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", numpy_functions.OWN)
+@pytest.mark.parametrize("name", numpy_functions.DEVICE_FUNCTIONS)
 def test_functions_of_numpy_are_as_in_numpy(name, dtype):
     values = [dtype(value) for value in VALUES]
     rest = {"clip": (dtype(-1), dtype(1))}.get(name, ())
@@ -290,5 +290,5 @@ def test_functions_of_numpy_are_as_in_numpy(name, dtype):
         pairs = [(x > 0, x, -x) for x in values]
     with np.errstate(all="ignore"):
         for pair in pairs:
-            found = numpy_functions.OWN[name](*pair)
+            found = numpy_functions.DEVICE_FUNCTIONS[name](*pair)
             np.testing.assert_allclose(found, getattr(np, name)(*pair), rtol=1e-6)

@@ -271,7 +271,7 @@ def test_recorded_once_a_size_and_launched_for_all_batches_but_the_first(
         def close(self):
             self.closed = True
 
-    monkeypatch.setattr(graph, "record", Recorded)
+    monkeypatch.setattr(graph, "capture", Recorded)
     train(on_device(), problem_of(n_rows=n_rows), batch_size=4)
     assert all(one.closed for one in recorded)
     # Two epochs of three batches of 4 rows, and one of the 2 that are left.
@@ -301,7 +301,7 @@ def test_nothing_is_left_of_a_batch_that_is_interrupted(monkeypatch, calls, batc
         expected = opened.parameters
     optimizer = make_optimizer("adam", vector.size)
     rates = optimizer.next_rates((0, 3), 3).table
-    monkeypatch.setattr(graph, "record", WholeOrNothing)
+    monkeypatch.setattr(graph, "capture", WholeOrNothing)
     monkeypatch.setattr(ops, "advancing", interrupted)
     with on_device().open_session(problem, vector) as opened:
         with pytest.raises(KeyboardInterrupt):
@@ -310,7 +310,7 @@ def test_nothing_is_left_of_a_batch_that_is_interrupted(monkeypatch, calls, batc
     assert_array_equal(optimizer.slots, whole.slots)
 
 
-class WholeOrNothing(graph.Repeated):
+class WholeOrNothing(graph.SimulatedGraph):
     """As a recording is: interrupted before it is launched, if at all.
 
     So a batch that is launched asks for the end of a step twice.
@@ -501,7 +501,7 @@ def test_giving_back_hides_no_other_error(driver):
 def test_a_recorded_step_is_the_step(monkeypatch, what):
     recorded = train(on_device(), named(what), batch_size=2)
     monkeypatch.setattr(
-        graph, "record", lambda stream, operations: graph.Repeated(operations)
+        graph, "capture", lambda stream, operations: graph.SimulatedGraph(operations)
     )
     assert_same_bits(train(on_device(), named(what), batch_size=2), recorded)
 

@@ -493,7 +493,7 @@ def held(monkeypatch):
     for name in ("device_array", "pinned_array"):
         monkeypatch.setattr(cuda, name, noting(getattr(cuda, name)))
     monkeypatch.setattr(memory, "_free_waiting", free_waiting)
-    device_cache.of_device().give_back()
+    device_cache.current().evict()
     return held
 
 
@@ -503,7 +503,7 @@ def held(monkeypatch):
 @pytest.mark.parametrize("fails", [False, True])
 def test_all_memory_is_free_at_the_end(monkeypatch, held, fails, least_flop, share):
     monkeypatch.setattr(plan, "PER_OP_FLOP", least_flop)
-    monkeypatch.setattr(data_loader, "SHARE", share)
+    monkeypatch.setattr(data_loader, "RESIDENT_FRACTION", share)
     monkeypatch.setattr(session, "keep", lambda key, data: None)
     problem = problem_of(n_rows=30)
     vector = parameters_for(problem.network)
@@ -660,7 +660,7 @@ def test_no_memory_for_anything_else_is_a_memory_error(monkeypatch, kind):
     def failing(shape, dtype):
         raise kind("Call to cuMemHostAlloc results in CUDA_ERROR_OUT_OF_MEMORY")
 
-    monkeypatch.setattr(data_loader, "SHARE", 0.0)
+    monkeypatch.setattr(data_loader, "RESIDENT_FRACTION", 0.0)
     monkeypatch.setattr(cuda, "pinned_array", failing)
     with pytest.raises(MemoryError, match="cuMemHostAlloc results in"):
         train(on_device(), problem_of())
