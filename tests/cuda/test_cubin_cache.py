@@ -125,7 +125,7 @@ from test_cubin_cache import SPEC, TANH, Device, is_read, pretend
 from test_kernels import assessing_signature
 from skmlp.backends.cuda.kernels import predict
 device = pretend(Device((9, 0)), setattr)
-kernel = predict.assessing(SPEC, TANH)
+kernel = predict.evaluating(SPEC, TANH)
 from_disk = is_read(kernel, assessing_signature(np.dtype(np.float32)))
 print(from_disk, hashlib.sha256(device.images[0]).hexdigest())
 """

@@ -492,7 +492,7 @@ def held(monkeypatch):
 
     for name in ("device_array", "pinned_array"):
         monkeypatch.setattr(cuda, name, noting(getattr(cuda, name)))
-    monkeypatch.setattr(memory, "_free_waiting", free_waiting)
+    monkeypatch.setattr(memory, "_clear_deallocations", free_waiting)
     device_cache.current().evict()
     return held
 
@@ -549,7 +549,7 @@ def test_a_device_that_cannot_free_hides_no_error(monkeypatch):
 
     def stopped(problem):
         with on_device().open_session(problem, parameters_for(problem.network)):
-            monkeypatch.setattr(memory, "_free_waiting", failing)
+            monkeypatch.setattr(memory, "_clear_deallocations", failing)
             raise StopError
 
     with pytest.raises(StopError):
