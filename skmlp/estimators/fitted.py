@@ -9,22 +9,25 @@ Pickles store the training's state as plain dicts and arrays. So they refer to n
 of skmlp but the public one, and files may move without breaking saved models.
 """
 
+from collections.abc import Callable
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
 from skmlp.estimators.labels import Labels
 from skmlp.network import Network, NormState, as_flat, norm_state, pack, views
+from skmlp.rules.loss_choice import decoder_from_state, decoder_to_state
 from skmlp.training.history import History, Outcome
 from skmlp.training.optimizer_state import OptimizerState
 
-# Attributes that a pickle has as plain dicts, by `to_state` and `from_state`.
-_STATES: dict[str, Any] = {
-    "_history": History,
-    "_optimizer": OptimizerState,
-    "_labels": Labels,
+# Attributes that pickles store as plain dicts, and the conversions to and from them.
+_STATES: dict[str, tuple[Callable, Callable]] = {
+    "_history": (History.to_state, History.from_state),
+    "_optimizer": (OptimizerState.to_state, OptimizerState.from_state),
+    "_labels": (Labels.to_state, Labels.from_state),
+    "_decoder": (decoder_to_state, decoder_from_state),
 }
 
 
@@ -162,14 +165,14 @@ class Fitted(BaseEstimator):
 
     def __getstate__(self):
         state = dict(super().__getstate__())
-        for name in _STATES:
+        for name, (to_state, _) in _STATES.items():
             if state.get(name) is not None:
-                state[name] = state[name].to_state()
+                state[name] = to_state(state[name])
         return state
 
     def __setstate__(self, state):
         state = dict(state)
-        for name, cls in _STATES.items():
+        for name, (_, from_state) in _STATES.items():
             if state.get(name) is not None:
-                state[name] = cls.from_state(state[name])
+                state[name] = from_state(state[name])
         super().__setstate__(state)

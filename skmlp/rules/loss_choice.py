@@ -7,7 +7,7 @@ activation: its scalar rules then take that activation's value.
 import numpy as np
 
 from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY, activation_rule
-from skmlp.rules.loss_row import Loss, row_of
+from skmlp.rules.loss_row import Decoder, Loss, row_of, unchanged
 from skmlp.rules.losses import (
     BINARY_LOSSES,
     LABEL_SMOOTHING,
@@ -153,3 +153,24 @@ def all_losses():
         *BINARY_LOSSES.values(),
         *MULTICLASS_LOSSES.values(),
     ]
+
+
+def decoder_to_state(decoder):
+    """A `Decoder` as a plain dict, for a pickle: the name of its loss, no functions."""
+    name = None
+    if decoder.decode is not unchanged or decoder.std is not None:
+        name = next(
+            row.name
+            for row in all_losses()
+            if row.decode is decoder.decode and row.std is decoder.std
+        )
+    return {"loss": name, "levels": decoder.levels, "params": decoder.params}
+
+
+def decoder_from_state(state):
+    """The `Decoder` of a `decoder_to_state`."""
+    name, levels, params = state["loss"], state["levels"], state["params"]
+    if name is None:
+        return Decoder(decode=unchanged, std=None, levels=levels, params=params)
+    decoders = [row.decoder(params) for row in all_losses() if row.name == name]
+    return next(decoder for decoder in decoders if decoder.levels == levels)

@@ -109,6 +109,7 @@ def partially_fitted(case):
 def results(estimator):
     """All that a training leaves behind."""
     arrays = [*estimator.coefs_, *estimator.intercepts_, estimator._optimizer.slots]
+    arrays.append(estimator.predict(X))
     return (
         [array.tobytes() for array in arrays],
         [estimator.loss_curve_, estimator.history_["learning_rate"]],
