@@ -80,7 +80,7 @@ def cast(problem, dtype):
     return problem._replace(
         x=problem.x.astype(dtype),
         targets=problem.targets.astype(dtype),
-        weights=weights,
+        sample_weight=weights,
     )
 
 

@@ -1,7 +1,7 @@
-"""Numbers to all digits, by mpmath: what the formulas of the tests are worked out in.
+"""Formulas in sixty digits, by mpmath: the expected values of the tests of rules.
 
-In sixty digits a formula may stand as it is in a textbook, whatever it subtracts and
-however large its exponentials are; a derivative is a quotient of tiny differences.
+With sixty digits a formula can be that of a textbook: neither cancellation nor large
+exponentials matter, and a derivative is a quotient of tiny differences.
 """
 
 import numpy as np
