@@ -190,6 +190,7 @@ def test_blocks_of_several_warps(monkeypatch, what, steps):
     assert_per_op_equals_reference(steps, named(what))
 
 
+@pytest.mark.slow
 @pytest.mark.needs_simulator
 def test_more_partial_sums_than_a_warp_adds_up(monkeypatch, steps):
     monkeypatch.setattr(plan, "_SIMULATED", TWO_WARPS)
