@@ -74,10 +74,10 @@ def assert_sound(text, spec, capability=(9, 0), *, has_double=False):
     assert 16 <= used.registers <= MOST_REGISTERS
     assert used.registers * spec.tile.threads <= ALL_REGISTERS
     assert used.shared_bytes <= STATIC_SHARED_BYTES
-    # What a thread has no register for is what it needs before and after a tile, not
-    # within the loop over strips: so says the disassembler.
+    # Spilled values are needed before and after a tile, not within the loop over
+    # strips, as the disassembly shows.
     assert used.spilled_bytes <= 128
-    # A sine of the device's takes a few words.
+    # CUDA's sine uses some words of stack.
     assert used.stack_bytes <= used.spilled_bytes + 32
     return used
 
@@ -229,7 +229,7 @@ def test_activations_of_outputs(name):
     assert double_precision(text) == []
 
 
-# As users write them: with NumPy's functions, and Python's numbers.
+# As users write them: with NumPy's functions and Python's floats.
 OWN = Activation(
     *("own", lambda z: np.sin(z) + 0.1 * z, lambda z: np.cos(z) + 0.1), by_input=True
 )
@@ -240,10 +240,10 @@ COSH = Loss(
 )
 
 
-def test_rules_of_ones_own():
+def test_custom_rules():
     spec = BASE._replace(activations=(OWN,), loss=COSH)
     text = compiled(train.training, spec)
-    # A number of Python's is one of double precision.
+    # Python's floats are double precision.
     assert_sound(text, spec, has_double=True)
 
 
@@ -269,7 +269,7 @@ def test_there_are_rules_that_call_numpy():
 
 
 @pytest.mark.parametrize("first", range(0, len(NUMPY_RULES), 10))
-def test_functions_of_numpy_in_rules_of_ones_own(first):
+def test_functions_of_numpy_in_custom_rules(first):
     rules = tuple(NUMPY_RULES[first : first + 10])
     spec = BASE._replace(optimizer=None, activations=rules)
     text = compiled(predict.predicting, spec)

@@ -19,7 +19,7 @@ TWO_WARPS = ((8, 2, 8), (8, 1, 8))
 
 
 def bytes_of(tile, sizes, itemsize):
-    """Shared memory of a block, of which this is the definition."""
+    """Shared memory of a block, computed independently of `plan`."""
     widest = max(sizes[1::2]) + max([0, *sizes[2::2]])
     return itemsize * (tile.smem_size + tile.width * widest)
 
@@ -108,7 +108,7 @@ def test_units_around_a_tile(units):
 @both_dtypes
 @pytest.mark.parametrize("depth", range(5))
 def test_depths(depth, dtype):
-    """Layers of all widths take turns: the narrow ones after wide ones, too."""
+    """Layers of all widths alternate between the two buffers."""
     units = (9, 3, 12, 5)[:depth]
     names = ("softmax", "relu", "gelu", "tanh")[:depth]
     assert_all_the_same(problem_of(activations=names, units=units), dtype=dtype)
@@ -129,7 +129,7 @@ def test_numbers_of_blocks(monkeypatch, blocks):
     ("output", "normalization"), [("softmax", None), ("identity", "layer")]
 )
 def test_no_races(monkeypatch, output, is_sparse, normalization):
-    """A block of several warps, all rows its own: a tile waits for the one before."""
+    """One block of several warps has all rows: each tile waits for the one before."""
     monkeypatch.setattr(plan, "blocks_for", lambda *_: 1)
     monkeypatch.setattr(plan, "_SIMULATED", TWO_WARPS[0])
     monkeypatch.setattr(plan, "_FUSED_SIMULATED", TWO_WARPS)

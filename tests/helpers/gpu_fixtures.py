@@ -108,7 +108,7 @@ def optimizer_for(name, size, dtype=np.float64):
     return OptimizerState(make_optimizer_config(settings), size, dtype)
 
 
-class Course(NamedTuple):
+class TrainResult(NamedTuple):
     """The results of a training."""
 
     loss: float
@@ -133,7 +133,7 @@ def train(backend, problem, *, solver="adam", batch_size=4, cuts=(), dtype=np.fl
                 loss = session.train(optimizer, order, batch_size, span, rates, loss)
         parameters = np.array(session.parameters)
         raw = session.outputs(problem.x, np.array([2, 0, 4]))
-    return Course(loss, parameters, optimizer.slots, raw)
+    return TrainResult(loss, parameters, optimizer.slots, raw)
 
 
 def on_device():
@@ -143,7 +143,7 @@ def on_device():
 
 def assert_near(got, expected, rtol):
     """Compare two trainings, relative to the largest element of each array."""
-    for name, mine, theirs in zip(Course._fields, got, expected, strict=True):
+    for name, mine, theirs in zip(TrainResult._fields, got, expected, strict=True):
         atol = rtol * np.max(np.abs(theirs), initial=0.0)
         assert_allclose(mine, theirs, rtol=rtol, atol=atol, err_msg=name)
 
