@@ -87,12 +87,12 @@ def test_training_in_single_precision(capability):
     text = compiled(train.training, BASE, capability)
     used = assert_sound(text, BASE, capability)
     assert used.stack_bytes == used.spilled_bytes == 0
-    found = instructions(text)
+    counts = instructions(text)
     # Forward, back, and the gradient: a row of a strip of either factor, and a thread's
     # rows of sums. What is loaded alone are sums over groups and over columns.
-    assert found["ld.shared.v4.f32"] >= 3 * 2
-    assert found["st.shared.v4.f32"] >= 3 * TILE.thread_tile
-    assert found["fma.rn.f32"] >= 3 * TILE.thread_tile**2
+    assert counts["ld.shared.v4.f32"] >= 3 * 2
+    assert counts["st.shared.v4.f32"] >= 3 * TILE.thread_tile
+    assert counts["fma.rn.f32"] >= 3 * TILE.thread_tile**2
 
 
 def test_training_in_double_precision():
@@ -169,12 +169,12 @@ def test_predictions(settings, capability):
 
 def fused_tiles(itemsize):
     """The tiles of the fused prediction kernel, and the widest layer that each fits."""
-    found = {}
+    widest = {}
     for units in range(1, 1000):
         tile = plan.choose_fused_tile((784, units, 10), itemsize)
         if tile is not None:
-            found[tile] = units
-    return found
+            widest[tile] = units
+    return widest
 
 
 def assert_fused_sound(spec, tile, capability=(9, 0)):
@@ -194,9 +194,9 @@ def assert_fused_sound(spec, tile, capability=(9, 0)):
 @pytest.mark.parametrize("settings", OF_LAYERS)
 @pytest.mark.parametrize("tile", fused_tiles(4))
 def test_fused_predictions(tile, settings, capability):
-    found = assert_fused_sound(FORWARD._replace(**settings), tile, capability)
+    counts = assert_fused_sound(FORWARD._replace(**settings), tile, capability)
     width = {4: "v4", 2: "v2"}[tile.thread_tile]
-    assert found[f"ld.shared.{width}.f32"] >= 2
+    assert counts[f"ld.shared.{width}.f32"] >= 2
 
 
 @pytest.mark.parametrize("tile", fused_tiles(8))
@@ -205,7 +205,7 @@ def test_fused_predictions_in_double_precision(tile):
     assert assert_fused_sound(spec, tile)["ld.shared.v2.f64"] >= 2
 
 
-def test_widths_that_one_block_takes():
+def test_widths_that_fit_the_fused_kernel():
     """In single precision up to 128 units in all layers, in double one such layer."""
     single, double = (fused_tiles(itemsize) for itemsize in (4, 8))
     assert [*single] == [*map(Tile._make, [(16, 4, 32, 0), (16, 2, 16, 0)])]
@@ -231,7 +231,8 @@ def test_activations_of_outputs(name):
 
 # As users write them: with NumPy's functions and Python's floats.
 OWN = Activation(
-    *("own", lambda z: np.sin(z) + 0.1 * z, lambda z: np.cos(z) + 0.1), by_input=True
+    *("shifted sine", lambda z: np.sin(z) + 0.1 * z, lambda z: np.cos(z) + 0.1),
+    by_input=True,
 )
 COSH = Loss(
     *("cosh", "identity"),

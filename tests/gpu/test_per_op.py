@@ -326,7 +326,7 @@ class WholeOrNothing(graph.Repeated):
 
 
 def test_another_optimizer_is_captured_anew(steps):
-    problem, found = problem_of(), []
+    problem, results = problem_of(), []
     for backend in (reference, on_device()):
         vector = parameters_for(problem.network)
         optimizers = [optimizer_for("adam", vector.size) for _ in range(2)]
@@ -335,9 +335,9 @@ def test_another_optimizer_is_captured_anew(steps):
                 rates = optimizer.rates((0, 3), 3)
                 opened.train(optimizer, problem.row_ids, 4, (0, 3), rates, 0.0)
             parameters = np.array(opened.parameters)
-        found.append((parameters, *(one.slots for one in optimizers)))
+        results.append((parameters, *(one.slots for one in optimizers)))
     assert steps
-    for expected, got in zip(*found, strict=True):
+    for expected, got in zip(*results, strict=True):
         assert_allclose(got, expected, rtol=1e-9, atol=1e-12)
 
 

@@ -58,16 +58,16 @@ def predicted(problem, activation, dtype):
 def assert_all_the_same(problem, activation="identity", dtype=np.float64):
     vector = parameters_for(problem.network)
     expected, _ = reference.outputs(problem.network, vector, problem.x, activation)
-    found = []
+    results = []
     for limit in limits_of(problem.network, dtype):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(plan, "_SHARED_BYTES", limit)
-            found.append(predicted(problem, activation, dtype))
+            results.append(predicted(problem, activation, dtype))
     rtol = TOLERANCES[dtype]
-    assert_allclose(found[0], expected, rtol=rtol, atol=rtol * np.abs(expected).max())
-    for other in found[1:]:
-        assert_array_equal(other, found[0])
-    return found[0]
+    assert_allclose(results[0], expected, rtol=rtol, atol=rtol * np.abs(expected).max())
+    for other in results[1:]:
+        assert_array_equal(other, results[0])
+    return results[0]
 
 
 @both_dtypes
@@ -162,9 +162,9 @@ def test_widths_choose_the_kernel(monkeypatch, chosen):
 def test_a_session_predicts_fused(chosen):
     problem = problem_of(activations=("relu",), normalization="batch")
     vector, rows = parameters_for(problem.network), np.array([3, 1, 3])
-    found = []
+    results = []
     for backend in (reference, on_device()):
         with backend.open_session(problem, vector) as opened:
-            found.append(opened.outputs(problem.x, rows))
-    assert_allclose(found[1], found[0], rtol=1e-9, atol=1e-12)
+            results.append(opened.outputs(problem.x, rows))
+    assert_allclose(results[1], results[0], rtol=1e-9, atol=1e-12)
     assert chosen[0].shared_bytes > 0

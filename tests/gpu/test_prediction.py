@@ -90,16 +90,16 @@ def test_neither_blocks_nor_chunks_change_a_bit(monkeypatch):
 @pytest.mark.usefixtures("kernel")
 @pytest.mark.parametrize("upload_bytes", [100, 2**20])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("place", [(0, 0), (12, 3), (28, 4)])
-def test_x_that_is_not_finite_is_detected(monkeypatch, place, bad, upload_bytes):
+@pytest.mark.parametrize("position", [(0, 0), (12, 3), (28, 4)])
+def test_x_that_is_not_finite_is_detected(monkeypatch, position, bad, upload_bytes):
     monkeypatch.setattr(prediction, "_UPLOAD_BYTES", upload_bytes)
     problem = problem_of(n_rows=29)
     vector = parameters_for(problem.network)
     x = problem.x.copy()
-    x[place] = bad
-    found, finite = on_device().outputs(problem.network, vector, x, "softmax")
+    x[position] = bad
+    predictions, finite = on_device().outputs(problem.network, vector, x, "softmax")
     assert not finite
-    others = np.delete(found, place[0], axis=0)
+    others = np.delete(predictions, position[0], axis=0)
     assert np.isfinite(others).all()
 
 
@@ -132,7 +132,7 @@ def test_every_element_of_x_is_checked_once(monkeypatch, checked):
 
 @pytest.mark.usefixtures("kernel")
 @pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])
-def test_x_that_nobody_asks_about_is_not_checked(checked, is_sparse):
+def test_sessions_do_not_check_x(checked, is_sparse):
     problem = problem_of(is_sparse=is_sparse)
     vector = parameters_for(problem.network)
     with on_device().open_session(problem, vector) as opened:
@@ -145,13 +145,13 @@ def test_x_that_nobody_asks_about_is_not_checked(checked, is_sparse):
 
 
 @pytest.mark.usefixtures("kernel")
-@pytest.mark.parametrize("place", [(0, 0), (6, 4), (7, 0), (28, 4)])
-def test_what_is_not_finite_in_any_chunk_is_found(monkeypatch, place):
+@pytest.mark.parametrize("position", [(0, 0), (6, 4), (7, 0), (28, 4)])
+def test_nan_in_any_chunk_is_detected(monkeypatch, position):
     problem = problem_of(n_rows=29)
     row_bytes = 8 * sum(problem.network.sizes[1:])
     monkeypatch.setattr(prediction, "_CHUNK_BYTES", 7 * row_bytes)
     x = problem.x.copy()
-    x[place] = np.nan
+    x[position] = np.nan
     vector = parameters_for(problem.network)
     _, finite = on_device().outputs(problem.network, vector, x, "softmax")
     assert not finite
@@ -165,8 +165,8 @@ def test_nan_stays_nan(activation, output):
     vector = parameters_for(problem.network)
     x = problem.x.copy()
     x[4, 2] = np.nan
-    found, _ = on_device().outputs(problem.network, vector, x, output)
-    assert_array_equal(np.isnan(found).all(axis=1), np.arange(len(x)) == 4)
+    predictions, _ = on_device().outputs(problem.network, vector, x, output)
+    assert_array_equal(np.isnan(predictions).all(axis=1), np.arange(len(x)) == 4)
 
 
 @both_dtypes
@@ -175,9 +175,9 @@ def test_large_outputs_overflow_nowhere(size, dtype):
     problem = problem_of(SQUARED, ())
     vector = parameters_for(problem.network).astype(dtype)
     x = cast(problem, dtype).x * dtype(size)
-    found, finite = on_device().outputs(problem.network, vector, x, "softmax")
+    predictions, finite = on_device().outputs(problem.network, vector, x, "softmax")
     assert finite
-    assert_allclose(found.sum(axis=1), 1, rtol=1e-6)
+    assert_allclose(predictions.sum(axis=1), 1, rtol=1e-6)
 
 
 def evaluated(backend, row, weighted, dtype, scale=1.0, n_rows=21):
@@ -205,16 +205,16 @@ def test_losses(row, weighted, dtype):
 
 @pytest.mark.parametrize("row", [SOFTMAX, SQUARED], ids=name_of)
 def test_losses_do_not_depend_on_the_number_of_blocks(monkeypatch, row):
-    found = []
+    results = []
     for blocks in BLOCKS:
         monkeypatch.setattr(prediction, "n_processors", lambda n=blocks: n)
-        found.append(evaluated(on_device(), row, True, np.float64, n_rows=129))
+        results.append(evaluated(on_device(), row, True, np.float64, n_rows=129))
     loss, predictions = evaluated(reference, row, True, np.float64, n_rows=129)
-    assert_allclose(found[0][0], loss, rtol=1e-10)
-    assert_allclose(found[0][1], predictions, rtol=1e-10)
-    for other in found[1:]:
-        assert other[0] == found[0][0]
-        assert_array_equal(other[1], found[0][1])
+    assert_allclose(results[0][0], loss, rtol=1e-10)
+    assert_allclose(results[0][1], predictions, rtol=1e-10)
+    for other in results[1:]:
+        assert other[0] == results[0][0]
+        assert_array_equal(other[1], results[0][1])
 
 
 @pytest.mark.parametrize("scale", [50.0, 300.0])

@@ -77,9 +77,9 @@ def test_wide_problems_have_work_for_eight_blocks():
     layers = [(WIDE["n_features"], WIDE["units"][0]), WIDE["units"]]
     work = plan.Work(WIDE_BATCH, layers, sparse=False)
     assert plan.choose_blocks(work, tile, max(BLOCKS)) == max(BLOCKS)
-    found = [tile.n_tiles(rows, columns) for rows, columns, _ in work.products]
+    counts = [tile.n_tiles(rows, columns) for rows, columns, _ in work.products]
     # Forward and gradient of the first layer, deltas of the second.
-    assert sum(n_tiles > max(BLOCKS) for n_tiles in found) == 3
+    assert sum(n_tiles > max(BLOCKS) for n_tiles in counts) == 3
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -177,10 +177,10 @@ def test_a_batch_range_has_no_more_epochs_than_its_limit(
 ):
     monkeypatch.setattr(workspace, "_MAX_BATCHES", most)
     problem = problem_of(n_rows=14)
-    found = train_epochs(problem, 5, at_once=5)
+    results = train_epochs(problem, 5, at_once=5)
     assert [n_rows for n_rows, _ in loaded] == expected
     monkeypatch.undo()
-    for mine, theirs in zip(found, train_epochs(problem, 5, at_once=5), strict=True):
+    for mine, theirs in zip(results, train_epochs(problem, 5, at_once=5), strict=True):
         assert_array_equal(mine, theirs)
 
 
@@ -291,9 +291,9 @@ def loss_and_gradient(backend, problem, dtype=np.float64):
     vector = parameters_for(problem.network)
     with backend.open_session(cast(problem, dtype), vector.astype(dtype)) as opened:
         # Not at the parameters that the session began with.
-        found = opened.loss_and_gradient(vector + 0.1)
+        results = opened.loss_and_gradient(vector + 0.1)
         assert_array_equal(opened.parameters, vector.astype(dtype))
-    return found
+    return results
 
 
 def assert_same_gradients(problem, dtype=np.float64):
@@ -359,15 +359,15 @@ def test_launches_over_all_rows_are_limited_by_their_operations(monkeypatch):
 @pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])
 def test_gradients_do_not_depend_on_the_number_of_blocks(monkeypatch, is_sparse):
     problem = problem_of(activations=("gelu", "tanh"), is_sparse=is_sparse, **WIDE)
-    found = []
+    results = []
     for blocks in BLOCKS:
         monkeypatch.setattr(plan, "choose_blocks", lambda *_, n=blocks: n)
-        found.append(loss_and_gradient(on_device(), problem))
+        results.append(loss_and_gradient(on_device(), problem))
     expected = loss_and_gradient(reference, problem)
-    assert_allclose(found[0][1], expected[1], rtol=1e-9, atol=1e-9)
-    for loss, gradient in found[1:]:
-        assert loss == found[0][0]
-        assert_array_equal(gradient, found[0][1])
+    assert_allclose(results[0][1], expected[1], rtol=1e-9, atol=1e-9)
+    for loss, gradient in results[1:]:
+        assert loss == results[0][0]
+        assert_array_equal(gradient, results[0][1])
 
 
 def test_gradients_over_all_rows_have_no_statistics_of_minibatches():
@@ -381,13 +381,15 @@ def test_outputs_of_a_session(is_sparse, normalization):
     problem = problem_of(is_sparse=is_sparse, normalization=normalization)
     vector = parameters_for(problem.network)
     other = problem.x * 2
-    found = []
+    results = []
     for backend in (reference, on_device()):
         with backend.open_session(problem, vector) as opened:
             rows = np.array([3, 1, 3])
-            found.append([opened.outputs(problem.x, rows), opened.outputs(other, None)])
-            found[-1].append(opened.outputs(other, rows))
-    for expected, got in zip(*found, strict=True):
+            results.append(
+                [opened.outputs(problem.x, rows), opened.outputs(other, None)]
+            )
+            results[-1].append(opened.outputs(other, rows))
+    for expected, got in zip(*results, strict=True):
         assert_allclose(got, expected, rtol=1e-9, atol=1e-12)
 
 
@@ -399,19 +401,19 @@ def two_batches(backend, problem, optimizer, vector):
 
 
 def test_an_optimizer_goes_on_in_another_session():
-    problem, found = problem_of(), []
+    problem, results = problem_of(), []
     for backend in (reference, on_device()):
         vector = parameters_for(problem.network)
         optimizer = optimizer_for("adam", vector.size)
         for _ in range(2):
             vector = np.array(two_batches(backend, problem, optimizer, vector))
-        found.append((vector, optimizer.slots))
-    for expected, got in zip(*found, strict=True):
+        results.append((vector, optimizer.slots))
+    for expected, got in zip(*results, strict=True):
         assert_allclose(got, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_batches_of_several_sizes_in_a_session():
-    problem, found = problem_of(), []
+    problem, results = problem_of(), []
     for backend in (reference, on_device()):
         vector = parameters_for(problem.network)
         optimizer = optimizer_for("adam", vector.size)
@@ -421,8 +423,8 @@ def test_batches_of_several_sizes_in_a_session():
                 rates = optimizer.rates((0, n_batches), n_batches)
                 span = (0, n_batches)
                 opened.train(optimizer, problem.row_ids, size, span, rates, 0.0)
-            found.append(np.array(opened.parameters))
-    assert_allclose(found[1], found[0], rtol=1e-9, atol=1e-12)
+            results.append(np.array(opened.parameters))
+    assert_allclose(results[1], results[0], rtol=1e-9, atol=1e-12)
 
 
 def test_given_arrays_are_left_alone():
