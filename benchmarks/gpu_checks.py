@@ -175,7 +175,7 @@ def stepwise(size, device, case, dtype):
     from skmlp.backends.cuda import plan
 
     cpu, _ = _fitted(case, size, "cpu", dtype)
-    with mock.patch.object(plan, "PER_OP_FLOP", 0):
+    with mock.patch.object(plan, "STEPWISE_FLOP", 0):
         gpu, _ = _fitted(case, size, device, dtype)
     both = _losses(cpu, gpu)
     name = f"loss, stepwise: {case.name}, {dtype}"

@@ -71,7 +71,7 @@ class SkmlpProgram(SkmlpOn):
         """Train a new estimator for so many epochs and return it."""
         from skmlp.backends.cuda import plan
 
-        with mock.patch.object(plan, "PER_OP_FLOP", self._least):
+        with mock.patch.object(plan, "STEPWISE_FLOP", self._least):
             return super().train(epochs)
 
 
