@@ -1,21 +1,21 @@
 """Time of an epoch by every choice of the catalog, beside the default's.
 
-"As fast as the default" is a promise for whatever is chosen: an activation, a loss,
-dropout, an optimizer is a loop over numbers that are in the cache anyway. Every row of
-the tables is timed in turns with relu, adam and no regularization on the same network,
-data and threads. The networks are of a size that scikit-learn's users train; on larger
-ones the products of matrices hide the rest, on smaller ones the rest is all there is.
+"As fast as the default" is a promise for every choice: an activation, a loss, dropout,
+an optimizer is a loop over numbers that are in the cache anyway. Every row of the
+tables is timed in turns with relu, Adam and no regularization on the same network, data
+and threads. The networks are of a size that scikit-learn's users train; in larger ones
+matrix products hide the rest, in smaller ones the rest dominates.
 
 A ratio is the median over rounds of a choice's time over that of the default right
-before it, so that what the machine does meanwhile meets both. There is no pause between
-them: nobody else's threads have to come to rest.
+before it, so that a slow moment of the machine hits both. There is no pause between
+them: no other library's threads have to stop spinning.
 """
 
 import statistics
 import time
 
 import numpy as np
-import reporting
+import scenario
 import workloads
 
 from skmlp import MLPClassifier, MLPRegressor
@@ -49,17 +49,17 @@ _LIMITS = {
 
 
 class Fitter:
-    """One choice on one workload, as `timing` wants its contestants."""
+    """Trains one choice on one workload."""
 
     def __init__(self, choice, workload, data, threads):
-        kind = MLPRegressor if workload.task == "regression" else MLPClassifier
-        self._model = kind(
+        cls = MLPRegressor if workload.task == "regression" else MLPClassifier
+        self._model = cls(
             hidden_layer_sizes=workload.hidden,
             batch_size=workload.batch_size,
-            # Small, so that none diverges: what is timed does not depend on it.
+            # Small, so that none diverges; the time does not depend on it.
             learning_rate_init=1e-4,
             tol=0.0,
-            # With an end, so that there is no warning of too few epochs.
+            # A schedule with an end raises no warning of too few epochs.
             learning_rate="cosine",
             n_iter_no_change=np.inf,
             random_state=0,
@@ -69,12 +69,12 @@ class Fitter:
         self._data = data
 
     def fit(self, epochs):
-        """Train for so many epochs; returns the last loss."""
+        """Train for some epochs; returns the last loss."""
         return self._model.set_params(max_iter=epochs).fit(*self._data).loss_
 
 
 def choices(task):
-    """All that is to be timed for a task, by kind and name.
+    """All choices for a task, by category and name.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def choices(task):
 
 
 def data_of(workload, dtype):
-    """Synthetic data; positive targets, which every regression's loss can take."""
+    """Synthetic data; positive targets, which every regression loss accepts."""
     X, y = workloads.data(workload, dtype)
     return X, y + 2 if workload.task == "regression" else y
 
@@ -111,95 +111,93 @@ def epoch(fitter, epochs):
     return ((end - between) - (between - start)) / (epochs - 1)
 
 
-def measure(workload, of_kind, wanted):
+def times_of(workload, choices_of_category, options):
     """Milliseconds an epoch of each choice, and times the default's.
 
     Returns
     -------
     dict of (float, float)
     """
-    data = data_of(workload, wanted.dtype)
-    default = Fitter(_DEFAULT, workload, data, wanted.threads)
+    data = data_of(workload, options.dtype)
+    default = Fitter(_DEFAULT, workload, data, options.threads)
     fitters = {
-        name: Fitter(choice, workload, data, wanted.threads)
-        for name, choice in of_kind.items()
+        name: Fitter(choice, workload, data, options.threads)
+        for name, choice in choices_of_category.items()
     }
     for fitter in (default, *fitters.values()):
         fitter.fit(1)  # compiles
-    found = {name: [] for name in fitters}
-    for _ in range(wanted.rounds):
+    times = {name: [] for name in fitters}
+    for _ in range(options.rounds):
         for name, fitter in fitters.items():
             before = epoch(default, workload.epochs)
-            own = epoch(fitter, workload.epochs)
-            found[name].append((own, own / before))
+            seconds = epoch(fitter, workload.epochs)
+            times[name].append((seconds, seconds / before))
     return {
         name: (
-            1e3 * statistics.median(own for own, _ in rounds),
+            1e3 * statistics.median(seconds for seconds, _ in rounds),
             statistics.median(ratio for _, ratio in rounds),
         )
-        for name, rounds in found.items()
+        for name, rounds in times.items()
     }
 
 
-def lines(kind, times):
-    """Yield the lines of one table."""
-    yield f"  {kind}"
-    for name, (milliseconds, ratio) in times.items():
-        limit = _LIMITS.get(name, _LIMITS.get(kind))
+def line(entry):
+    """One category's table."""
+    lines = [f"  {entry['category']}"]
+    for name, (milliseconds, ratio) in entry["choices"].items():
+        limit = _LIMITS.get(name, _LIMITS.get(entry["category"]))
         verdict = "" if limit is None else "met" if ratio <= limit else "MISSED"
         goal = "" if limit is None else f"{limit:>7.2f}x  "
-        yield f"    {name:<28}{milliseconds:>10.2f}{ratio:>7.2f}x{goal}{verdict}"
+        lines.append(
+            f"    {name:<28}{milliseconds:>10.2f}{ratio:>7.2f}x{goal}{verdict}"
+        )
+    return "\n".join(lines)
 
 
-def networks(wanted):
+def networks(options):
     """The networks that were asked for."""
-    if wanted.network:
-        return [workload for workload in _NETWORKS if workload.name == wanted.network]
-    return _NETWORKS[:1] if wanted.quick else _NETWORKS
+    if options.network:
+        return [workload for workload in _NETWORKS if workload.name == options.network]
+    return _NETWORKS[:1] if options.quick else _NETWORKS
 
 
-def run(wanted):
-    """Measure all, printing as they come.
-
-    Returns
-    -------
-    dict
-        All that was found, fit for JSON.
-    """
-    report = reporting.start() | {"options": vars(wanted), "limits": _LIMITS}
-    print(f"{wanted.dtype}, threads: {wanted.threads}, rounds: {wanted.rounds}")
+def setup(options):
+    """Print the heading; the networks."""
+    print(f"{options.dtype}, threads: {options.threads}, rounds: {options.rounds}")
     print("milliseconds an epoch, and times the default's")
-    report["results"] = []
-    for workload in networks(wanted):
-        print(f"\n{workload.name}")
-        for kind, of_kind in choices(workload.task).items():
-            times = measure(workload, of_kind, wanted)
-            report["results"].append(
-                {"workload": workload.name, "kind": kind, "choices": times}
-            )
-            print(*lines(kind, times), sep="\n", flush=True)
-    return report
+    return networks(options)
 
 
-def main():
-    reporting.main(
-        __doc__,
-        run,
-        quick="the first network alone",
-        rounds={
-            "type": int,
-            "help": "default 15, with --quick 3",
-            "full": 15,
-            "brief": 3,
-        },
-        threads={"type": int, "default": 1, "help": "default 1"},
-        network={
+def measure(grid, options):
+    """Yield the times of every category of choices on every network."""
+    for workload in grid:
+        yield f"\n{workload.name}"
+        for category, choices_of_category in choices(workload.task).items():
+            yield {
+                "workload": workload.name,
+                "category": category,
+                "choices": times_of(workload, choices_of_category, options),
+            }
+
+
+SCENARIO = scenario.Scenario(
+    doc=__doc__,
+    quick="the first network alone",
+    setup=setup,
+    measure=measure,
+    line=line,
+    options={
+        "rounds": scenario.rounds(15, 3),
+        "threads": scenario.threads(1),
+        "network": {
             "choices": [workload.name for workload in _NETWORKS],
             "help": "that one alone; default all",
         },
-        dtype={"choices": ("float32", "float64"), "default": "float32"},
-    )
+        "dtype": {"choices": scenario.BOTH_DTYPES, "default": "float32"},
+    },
+    goal=_LIMITS,
+)
 
 
 if __name__ == "__main__":
-    main()
+    SCENARIO.main()

@@ -1,17 +1,17 @@
 """Time of an epoch and of a whole fit on the CPU, beside scikit-learn and PyTorch.
 
-Run ``python benchmarks/cpu.py``; ``README.md`` beside this file says how to read what
-it prints. The choices that decide whether the figures are honest:
+Run ``python benchmarks/cpu.py``; ``README.md`` beside this file says how to read the
+output. The choices that decide whether the figures are honest:
 
-- An epoch is the difference of a long fit and a fit of one epoch, divided by the
-  epochs between them. Validation of the input, initialization and the start of threads
-  cancel; the whole fit, which has them, is reported as well.
+- The time of an epoch is that of a long fit less that of a fit of one epoch, divided by
+  the epochs between them. Validation of the input, initialization and thread start-up
+  cancel; the whole fit, which includes them, is reported as well.
 - The peers take turns (A B C A B C ...), so that a slow minute of the machine hits all
   of them. Ratios are ratios of medians over the rounds.
-- A matrix product is timed in every round, too; the best so far is the machine's rate,
-  of which the share is taken.
-- Every peer's first fit is its own figure and goes into no other. skmlp starts with an
-  empty cache of kernels, so that its first fits compile.
+- A matrix product is timed in every round, too. The best rate so far stands for what
+  the machine can do; the column ``of gemm`` is skmlp's rate over it.
+- Every peer's first fit is reported separately. skmlp starts with an empty kernel
+  cache, so that its first fits compile.
 """
 
 import math
@@ -19,33 +19,19 @@ import os
 import statistics
 import sys
 import tempfile
-from typing import NamedTuple
 
-import joblib
 import machine
 import peers
-import reporting
+import scenario
 import timing
 import workloads
 
-# Losses after the same epochs from the same random numbers: more apart than this, and
-# skmlp and scikit-learn have not done the same work.
+# Largest relative difference of losses after the same epochs from the same random
+# numbers. Beyond it, skmlp and scikit-learn have not done the same work.
 _SAME_LOSS = {"float32": 1e-2, "float64": 1e-6}
 
-_ALL_PEERS = ("skmlp", "sklearn", "torch")
 
-
-class Options(NamedTuple):
-    """What the command line asks for."""
-
-    threads: int
-    dtypes: tuple
-    rounds: int
-    grid: tuple
-    peers: tuple
-
-
-def measure(workload, gemm, dtype, options, classes):
+def measure_workload(workload, gemm, dtype, options, classes):
     """Times of some peers on one workload.
 
     Returns
@@ -53,18 +39,15 @@ def measure(workload, gemm, dtype, options, classes):
     dict
     """
     X, y = workloads.data(workload, dtype)
-    contestants = {
-        peer.name: timing.Contestant(
-            peer(workload, X, y, options.threads), workload.epochs
-        )
-        for peer in classes
-    }
-    for _ in range(options.rounds):
+    contestants = {peer.name: peer(workload, X, y, options.threads) for peer in classes}
+
+    def before_round():
         timing.settle()
         gemm.measure()
-        for contestant in contestants.values():
-            contestant.play()
-    times = {name: contestant.result() for name, contestant in contestants.items()}
+
+    times = timing.results_in_turns(
+        contestants, workload.epochs, options.rounds, before_round
+    )
     return summarize(workload, dtype, times, gemm.best_rate)
 
 
@@ -99,7 +82,9 @@ def header(others):
 
 
 def line(entry):
-    """One workload's line of the table; times in milliseconds an epoch."""
+    """One workload's line of the table, in milliseconds an epoch; or a conclusion."""
+    if "first_fits" in entry:
+        return in_words(entry)
     ours = entry["times"]["skmlp"]
     columns = [f"{entry['name']:<39}{1e3 * ours['epoch']:>9.2f}"]
     for name, ratio in entry["epoch_ratio"].items():
@@ -120,96 +105,84 @@ def conclusion(entries):
     -------
     dict
     """
-    found = {"gemm_gflops": entries[-1]["gemm_gflops"]}
+    summary = {"dtype": entries[0]["dtype"], "ratios": {}}
     for name in entries[0]["epoch_ratio"]:
         worst = min(entries, key=lambda entry, name=name: entry["epoch_ratio"][name])
-        found[name] = {
+        summary["ratios"][name] = {
             "epoch": statistics.geometric_mean(e["epoch_ratio"][name] for e in entries),
             "fit": statistics.geometric_mean(e["fit_ratio"][name] for e in entries),
             "worst_epoch": worst["epoch_ratio"][name],
             "worst_workload": worst["name"],
             "worst_at_most": worst["epoch_ratio_at_most"][name],
         }
-    found["first_fits"] = {
+    summary["gemm_gflops"] = entries[-1]["gemm_gflops"]
+    summary["first_fits"] = {
         name: sum(entry["times"][name]["first_fit_over_steady"] for entry in entries)
         for name in entries[0]["times"]
     }
-    return found
+    return summary
 
 
-def in_words(found):
+def in_words(summary):
     lines = []
-    for name in (key for key in found if key not in ("gemm_gflops", "first_fits")):
-        ratio = found[name]
+    for name, ratio in summary["ratios"].items():
         lines.append(
             f"against {name}: epoch {ratio['epoch']:.2f}x, fit {ratio['fit']:.2f}x "
             f"(geometric means); worst epoch {ratio['worst_epoch']:.2f}x "
             f"on {ratio['worst_workload']}, where the products alone, at SciPy's rate, "
             f"would be {ratio['worst_at_most']:.2f}x"
         )
-    first = ", ".join(f"{name} {s:.2f} s" for name, s in found["first_fits"].items())
-    lines.append(f"matrix products: {found['gemm_gflops']:.0f} GFLOP/s")
+    first = ", ".join(f"{name} {s:.2f} s" for name, s in summary["first_fits"].items())
+    lines.append(f"matrix products: {summary['gemm_gflops']:.0f} GFLOP/s")
     lines.append(f"all first fits over the steady state: {first}")
     return "\n".join(lines)
 
 
-def run(options):
-    """Measure the grid, printing as it goes.
-
-    Returns
-    -------
-    dict
-        All that was found, fit for JSON.
-    """
-    report = reporting.start()
-    classes = [peer for peer in peers.installed() if peer.name in options.peers]
+def setup(options):
+    """The workloads and the peers that were asked for."""
+    grid = workloads.QUICK if options.quick else workloads.GRID
+    grid = tuple(workload for workload in grid if options.filter in workload.name)
+    if not grid:
+        sys.exit(f"no workload's name contains {options.filter!r}")
+    classes = peers.installed()
+    if options.without_torch:
+        classes = [peer for peer in classes if peer is not peers.Torch]
     print(
         f"threads: {options.threads}, rounds: {options.rounds}; milliseconds an epoch"
     )
-    report |= {"options": options._asdict(), "results": {}}
-    del report["options"]["grid"]
-    for dtype in options.dtypes:
-        print(f"\n{dtype}\n{header([peer.name for peer in classes[1:]])}")
+    return grid, classes
+
+
+def measure(state, options):
+    """Yield the entries of all workloads in each precision, then a conclusion."""
+    grid, classes = state
+    for dtype in options.dtype:
+        yield f"\n{dtype}\n{header([peer.name for peer in classes[1:]])}"
         gemm = machine.Gemm(dtype, options.threads)
         entries = []
-        for workload in options.grid:
-            entries.append(measure(workload, gemm, dtype, options, classes))
-            print(line(entries[-1]), flush=True)
-        found = conclusion(entries)
-        report["results"][dtype] = {"workloads": entries, "summary": found}
-        print(in_words(found))
-    return report
+        for workload in grid:
+            entries.append(measure_workload(workload, gemm, dtype, options, classes))
+            yield entries[-1]
+        yield conclusion(entries)
 
 
-def arguments():
-    parser = reporting.parser(__doc__, quick="3 workloads, 3 rounds")
-    parser.add_argument("--threads", type=int, default=joblib.cpu_count())
-    parser.add_argument(
-        "--dtype", choices=("float32", "float64", "both"), default="both"
-    )
-    parser.add_argument("--rounds", type=int, help="default 7, with --quick 3")
-    parser.add_argument("--filter", default="", help="only names that contain this")
-    parser.add_argument(
-        "--without-torch", action="store_true", help="also when it is installed"
-    )
-    return parser.parse_args()
-
-
-def main():
-    wanted = arguments()
-    grid = workloads.QUICK if wanted.quick else workloads.GRID
-    grid = tuple(workload for workload in grid if wanted.filter in workload.name)
-    if not grid:
-        sys.exit(f"no workload's name contains {wanted.filter!r}")
-    both = ("float32", "float64")
-    dtypes = both if wanted.dtype == "both" else (wanted.dtype,)
-    rounds = wanted.rounds or (3 if wanted.quick else 7)
-    names = ("skmlp", "sklearn") if wanted.without_torch else _ALL_PEERS
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["SKMLP_CACHE_DIR"] = folder
-        report = run(Options(wanted.threads, dtypes, rounds, grid, names))
-    reporting.save(report, wanted.json)
+SCENARIO = scenario.Scenario(
+    doc=__doc__,
+    quick="3 workloads",
+    setup=setup,
+    measure=measure,
+    line=line,
+    options={
+        "threads": scenario.threads(),
+        "dtype": scenario.dtypes(),
+        "rounds": scenario.rounds(7, 3),
+        "filter": {"default": "", "help": "only names that contain this"},
+        "without-torch": {"action": "store_true", "help": "even if it is installed"},
+    },
+)
 
 
 if __name__ == "__main__":
-    main()
+    with tempfile.TemporaryDirectory() as cache_folder:
+        os.environ["SKMLP_CACHE_DIR"] = cache_folder
+        SCENARIO.main()

@@ -1,17 +1,13 @@
-"""How skmlp and PyTorch train a workload on a GPU, in the way of `peers`.
+"""How skmlp and PyTorch train a workload on a GPU, with the interface of `peers`.
 
-Each peer has its data on the device before it is timed, waits for nothing within an
-epoch, and gathers shuffled rows there. PyTorch trains in three ways: eager, as in every
-tutorial; the step captured once as a CUDA graph and replayed, the best that is done by
-hand; and compiled by `torch.compile`, which captures graphs of its own. Its network is
-made once and begins anew with every fit, so that no figure holds the time of capturing
-or compiling.
+PyTorch trains in two ways: eager, as in every tutorial; and with the step captured once
+as a CUDA graph and replayed, the best that is done by hand. Its data are on the device
+before it is timed, its loss stays there, and its network is created once and reset by
+every fit, so that no figure includes the capture. Nothing is synchronized within an
+epoch.
 
 With ``device="cpu"`` the peers run on the CPU, to try them out; there are no graphs.
 """
-
-import math
-from unittest import mock
 
 import peers
 
@@ -25,58 +21,39 @@ class SkmlpOn(peers.Skmlp):
     ----------
     workload : workloads.Workload
     data : (X, y)
-        NumPy arrays: the device gets them in every fit, as in the first of a program.
+        NumPy arrays. Every fit uploads them, as the first fit of a program does.
     device : str
-    dtype : {'float32', 'tf32'}
+    precision : {'highest', 'tf32'}
+        Of matrix products.
     """
 
     name = "skmlp"
 
-    def __init__(self, workload, data, device, dtype):
+    def __init__(self, workload, data, device, precision="highest"):
         super().__init__(workload, *data, None)
-        self._parameters |= {"device": device, "dtype": dtype}
+        self._parameters |= {"device": device, "dtype": "float32"}
+        if precision != "highest":
+            self._parameters["matmul_precision"] = precision
 
     def train(self, epochs):
-        """Train a new estimator for so many epochs and return it."""
+        """Train a new estimator for some epochs and return it."""
         if self._parameters["device"] != "cpu":
-            _forget_all()
+            _empty_device_cache()
         return super().train(epochs)
 
 
-def _forget_all():
-    """Give back what earlier fits left on the device, and the next may have again."""
+def _empty_device_cache():
+    """Remove what earlier fits left on the device for later fits to reuse."""
     from numba import cuda
 
     from skmlp.backends.cuda.runtime import device_cache
 
     with cuda.gpus[0]:
-        device_cache.of_device().give_back()
-
-
-class SkmlpProgram(SkmlpOn):
-    """skmlp on a GPU by one of its two programs, whichever the planner would choose.
-
-    Parameters
-    ----------
-    workload : workloads.Workload
-    data : (X, y)
-    program : {'spanwise', 'stepwise'}
-    """
-
-    def __init__(self, workload, data, program):
-        super().__init__(workload, data, "cuda", "float32")
-        self._least = math.inf if program == "spanwise" else 0
-
-    def train(self, epochs):
-        """Train a new estimator for so many epochs and return it."""
-        from skmlp.backends.cuda import plan
-
-        with mock.patch.object(plan, "STEPWISE_FLOP", self._least):
-            return super().train(epochs)
+        device_cache.of_device().evict()
 
 
 class TorchEager(peers.Torch):
-    """PyTorch, an operation after the other.
+    """PyTorch, one operation after the other.
 
     Parameters
     ----------
@@ -84,17 +61,17 @@ class TorchEager(peers.Torch):
         Its rows are whole batches.
     data : (X, y)
     device : {'cuda', 'cpu'}
-    dtype : {'float32', 'tf32'}
+    precision : {'highest', 'tf32'}
     """
 
     name = "torch eager"
     capturable = False
 
-    def __init__(self, workload, data, device, dtype):
+    def __init__(self, workload, data, device, precision="highest"):
         import torch
 
         super().__init__(workload, *data, torch.get_num_threads())
-        torch.set_float32_matmul_precision("high" if dtype == "tf32" else "highest")
+        torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
         self._device = torch.device(device)
         self._X, self._y = self._X.to(device), self._y.to(device)
         torch.manual_seed(0)
@@ -110,10 +87,10 @@ class TorchEager(peers.Torch):
             capturable=self.capturable,
         )
         self._total = torch.zeros((), device=device)
-        self._step = self._made_step()
+        self._step = self._make_step()
 
-    def _begin_anew(self):
-        """Put the first weights back, in place, where captured steps find them."""
+    def _reset(self):
+        """Restore the first weights in place, where captured steps read them."""
         with self._torch.no_grad():
             for parameter, first in zip(
                 self._net.parameters(), self._first, strict=True
@@ -123,24 +100,22 @@ class TorchEager(peers.Torch):
                 for moment in state.values():
                     moment.zero_()
 
-    def _loss_on(self, rows):
-        return self._loss_of(self._net(self._X[rows]), self._y[rows])
-
-    def _descend(self, loss):
-        """The rest of a step; the loss stays on the device."""
+    def _train_on(self, rows):
+        """One step; the loss stays on the device."""
+        loss = self._loss_of(self._net(self._X[rows]), self._y[rows])
         self._optimizer.zero_grad()
         loss.backward()
         self._optimizer.step()
         self._total += loss.detach()
 
-    def _made_step(self):
-        """What is called with the row numbers of each batch."""
-        return lambda rows: self._descend(self._loss_on(rows))
+    def _make_step(self):
+        """The function that is called with the row ids of each batch."""
+        return self._train_on
 
     def fit(self, epochs):
-        """Train from the first weights; the end of it waits for the device."""
+        """Train from the first weights; reading the loss waits for the device."""
         torch, n, batch = self._torch, len(self._X), self._workload.batch_size
-        self._begin_anew()
+        self._reset()
         torch.manual_seed(1)
         for _ in range(epochs):
             self._total.zero_()
@@ -149,11 +124,11 @@ class TorchEager(peers.Torch):
         return self._total.item() * batch / n
 
     def accuracy(self, X, y):
-        """Share of some rows, NumPy arrays, whose label the network predicts."""
+        """Fraction of rows, NumPy arrays, whose label the network predicts."""
         torch = self._torch
         with torch.no_grad():
-            found = self._net(torch.from_numpy(X).to(self._device)).argmax(1)
-        return float((found.cpu().numpy() == y).mean())
+            labels = self._net(torch.from_numpy(X).to(self._device)).argmax(1)
+        return float((labels.cpu().numpy() == y).mean())
 
 
 class TorchGraph(TorchEager):
@@ -162,51 +137,24 @@ class TorchGraph(TorchEager):
     name = "torch graph"
     capturable = True
 
-    def _made_step(self):
+    def _make_step(self):
         torch = self._torch
         batch = torch.arange(self._workload.batch_size, device=self._device)
-
-        def step():
-            self._descend(self._loss_on(batch))
-
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
+        side_stream = torch.cuda.Stream()
+        side_stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side_stream):
             for _ in range(_WARM_UP_STEPS):
-                step()
-        torch.cuda.current_stream().wait_stream(aside)
+                self._train_on(batch)
+        torch.cuda.current_stream().wait_stream(side_stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            step()
+            self._train_on(batch)
 
         def replay(rows):
             batch.copy_(rows)
             graph.replay()
 
         return replay
-
-
-class TorchCompiled(TorchEager):
-    """PyTorch, gather, network and loss by `torch.compile`, with graphs of its own."""
-
-    name = "torch compiled"
-
-    def _made_step(self):
-        torch = self._torch
-        options = {} if self._device.type == "cpu" else {"mode": "reduce-overhead"}
-        # Else each step would copy all of the data to where its graphs have them.
-        for data in (self._X, self._y):
-            torch._dynamo.mark_static_address(data)
-        # Else a second network of other sizes is compiled for sizes of any kind.
-        compiled = torch.compile(self._loss_on, dynamic=False, **options)
-
-        def step(rows):
-            self._descend(compiled(rows))
-
-        rows = torch.arange(self._workload.batch_size, device=self._device)
-        for _ in range(_WARM_UP_STEPS):
-            step(rows)
-        return step
 
 
 def torch_peers(device):
@@ -225,7 +173,5 @@ def torch_peers(device):
     except ImportError:
         return []
     if device == "cpu":
-        return [TorchEager, TorchCompiled]
-    if not torch.cuda.is_available():
-        return []
-    return [TorchEager, TorchGraph, TorchCompiled]
+        return [TorchEager]
+    return [TorchEager, TorchGraph] if torch.cuda.is_available() else []

@@ -2,27 +2,26 @@
 
 `GridSearchCV(n_jobs=-1)` runs one fit on each core, in processes (joblib's backend
 loky) or in threads (threading). Two things can go wrong in a library that uses
-threads itself: every fit starts as many threads as there are cores, so that they all
-stand in each other's way; and every new process compiles the kernels anew. Neither
-shows in the time of a single fit.
+threads itself: every fit starts as many threads as there are cores
+(oversubscription), and every new process compiles the kernels anew. Neither shows in
+the time of a single fit.
 
-"loky, new" starts without worker processes, as in a script of one's own: the time has
-their start in it, imports included, which is the same few seconds for any library, and
-their first fits. "loky, again" is a search by workers that are there and have fitted
-before. Kernels were compiled before (`skmlp.warmup()`), as in every program but the
+"loky, new" starts without worker processes, as in a user's script: its time includes
+their start, imports included, which takes the same few seconds for any library, and
+their first fits. "loky, again" is a search by workers that are running and have fitted
+before. Kernels were compiled before (`skmlp.precompile()`), as in every program but the
 first after an installation.
 
 `work` is the processor time of all threads and processes, from the start of the workers
-to their end, and `cores` is it over the wall clock of that. Threads that stand in each
-other's way show in it: more work under one backend than under another, for the same
-fits. With workers that were there before, it cannot be told.
+to their end, and `cores` is that time over its wall clock. Oversubscription shows in
+it: more work under one backend than under another, for the same fits. It is unknown for
+workers that were running before.
 
-`at most` is the ratio that there would be if skmlp's fits were nothing but their
-products of matrices, at the rate of SciPy's BLAS on one core, on all cores at once:
-scikit-learn's time over that.
+`at most` is the ratio that skmlp would reach if its fits were nothing but their matrix
+products, at the rate of SciPy's BLAS on one core, on all cores at once.
 
-Searches of 20 epochs a fit show what is done once a fit and once a process; one of 200,
-the estimators' default, what the fits of a usual search cost.
+Searches of 20 epochs a fit show the costs per fit and per process; searches of 200, the
+estimators' default, show what a usual search costs.
 
 Both libraries train the same numbers, hence must find the same best parameters.
 """
@@ -35,7 +34,7 @@ import warnings
 import joblib
 import machine
 import numpy as np
-import reporting
+import scenario
 import workloads
 from joblib.externals.loky import get_reusable_executor
 from sklearn import neural_network
@@ -53,9 +52,9 @@ _GRID = {
     "alpha": [1e-4, 1e-2],
     "learning_rate_init": [1e-3, 1e-2],
 }
-_CANDIDATES = math.prod(len(values) for values in _GRID.values())
-# Joblib's backend, and whether its workers are there before.
-_WAYS = {
+_N_CANDIDATES = math.prod(len(values) for values in _GRID.values())
+# Joblib's backend, and whether its workers are running before the search.
+_BACKENDS = {
     "loky, new": ("loky", False),
     "loky, again": ("loky", True),
     "threading": ("threading", False),
@@ -83,17 +82,17 @@ _PROBLEMS = (
 
 
 def processor_seconds():
-    """Processor time of this process and of all that it started and that have ended."""
+    """Processor time of this process and of its children that have ended."""
     return sum(os.times()[:4])
 
 
 def stop_workers():
-    """End loky's processes: their times are then known, and the next start anew."""
+    """End loky's processes, so that their times are known and the next ones are new."""
     get_reusable_executor().shutdown(wait=True)
 
 
-def judged(model, X, y):
-    """Accuracy of a fitted model, and how many epochs it was trained for."""
+def scores_of(model, X, y):
+    """Accuracy of a fitted model, and for how many epochs it was trained."""
     return {"score": model.score(X, y), "epochs": model.n_iter_}
 
 
@@ -101,36 +100,36 @@ def searched(library, grid, data, epochs, backend):
     """A finished GridSearchCV."""
     estimator = library.MLPClassifier(max_iter=epochs, random_state=0)
     search = GridSearchCV(
-        estimator, grid, cv=_FOLDS, n_jobs=-1, scoring=judged, refit=False
+        estimator, grid, cv=_FOLDS, n_jobs=-1, scoring=scores_of, refit=False
     )
     with warnings.catch_warnings(), joblib.parallel_config(backend):
-        # Fits end by max_iter, on purpose. Workers get these filters, too.
+        # Fits end by max_iter on purpose. Workers get these filters, too.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return search.fit(*data)
 
 
-def measured(library, data, epochs, way):
-    """One search, its time and what it has found.
+def timed_search(library, data, epochs, backend):
+    """One search: its time and its results.
 
     Returns
     -------
     dict
     """
-    backend, workers_there = _WAYS[way]
+    joblib_backend, workers_run = _BACKENDS[backend]
     stop_workers()
-    if workers_there:
-        few = {"activation": _GRID["activation"]}
-        searched(library, few, data, 1, backend)
+    if workers_run:
+        small_grid = {"activation": _GRID["activation"]}
+        searched(library, small_grid, data, 1, joblib_backend)
     processor, start = processor_seconds(), time.perf_counter()
-    search = searched(library, _GRID, data, epochs, backend)
+    search = searched(library, _GRID, data, epochs, joblib_backend)
     seconds = time.perf_counter() - start
     stop_workers()
     until_the_end = time.perf_counter() - start
-    work = None if workers_there else processor_seconds() - processor
+    work = None if workers_run else processor_seconds() - processor
     return {
         "seconds": seconds,
         "processor_seconds": work,
-        "cores": None if workers_there else work / until_the_end,
+        "cores": None if workers_run else work / until_the_end,
         "results": search.cv_results_,
     }
 
@@ -150,22 +149,22 @@ def operations(data, results):
 
 
 def median_search(searches):
-    """The search of median duration, of those of one library."""
-    return sorted(searches, key=lambda found: found["seconds"])[len(searches) // 2]
+    """One library's search of median duration."""
+    return sorted(searches, key=lambda search: search["seconds"])[len(searches) // 2]
 
 
-def measure(problem, way, wanted, rate):
+def compare(problem, backend, options, rate):
     """Searches of both libraries, in turns.
 
     Parameters
     ----------
     problem : tuple
         One of those above.
-    way : str
-        One of the ways above.
-    wanted : argparse.Namespace
+    backend : str
+        A key of `_BACKENDS`.
+    options : argparse.Namespace
     rate : float
-        Operations a second of SciPy's products on all cores, each by itself.
+        Operations a second of SciPy's products, one thread on each core.
 
     Returns
     -------
@@ -173,26 +172,26 @@ def measure(problem, way, wanted, rate):
     """
     name, make_data, epochs, quick_epochs = problem
     data = make_data()
-    epochs = quick_epochs if wanted.quick else epochs
+    epochs = quick_epochs if options.quick else epochs
     rounds = [
         {
-            library: measured(module, data, epochs, way)
+            library: timed_search(module, data, epochs, backend)
             for library, module in _LIBRARIES.items()
         }
-        for _ in range(wanted.rounds)
+        for _ in range(options.rounds)
     ]
-    found = {
-        library: median_search([searches[library] for searches in rounds])
+    searches = {
+        library: median_search([by_library[library] for by_library in rounds])
         for library in _LIBRARIES
     }
-    ours, theirs = found["skmlp"], found["sklearn"]
-    results = [found[library].pop("results") for library in found]
+    ours, theirs = searches["skmlp"], searches["sklearn"]
+    results = [search.pop("results") for search in searches.values()]
     scores = [each["mean_test_score"] for each in results]
     return {
         "problem": name,
-        "way": way,
+        "backend": backend,
         "epochs": epochs,
-        "searches": found,
+        "searches": searches,
         "ratio": theirs["seconds"] / ours["seconds"],
         "ratio_at_most": theirs["seconds"] * rate / operations(data, results[0]),
         "best_params": results[0]["params"][scores[0].argmax()],
@@ -204,16 +203,16 @@ def measure(problem, way, wanted, rate):
 def line(entry):
     """One line of the table, in seconds."""
     name = f"{entry['problem']}, {entry['epochs']} epochs"
-    columns = [f"{name:<23}{entry['way']:<12}"]
-    for found in entry["searches"].values():
-        columns.append(f"{found['seconds']:>9.2f}")
-        known = found["processor_seconds"] is not None
+    columns = [f"{name:<23}{entry['backend']:<12}"]
+    for search in entry["searches"].values():
+        columns.append(f"{search['seconds']:>9.2f}")
+        known = search["processor_seconds"] is not None
         columns.append(
-            f"{found['processor_seconds']:>8.2f}{found['cores']:>7.2f}"
+            f"{search['processor_seconds']:>8.2f}{search['cores']:>7.2f}"
             if known
             else f"{'-':>8}{'-':>7}"
         )
-    columns.append(reporting.against(entry["ratio"], _GOAL))
+    columns.append(scenario.against(entry["ratio"], _GOAL))
     columns.append(f"{entry['ratio_at_most']:>8.2f}x")
     columns.append(f"   scores differ by {entry['largest_difference_of_scores']:.0e}")
     if not entry["same_best"]:
@@ -221,39 +220,35 @@ def line(entry):
     return "".join(columns)
 
 
-def run(wanted):
-    """Measure everything, printing as it goes.
-
-    Returns
-    -------
-    dict
-        All that was found, fit for JSON.
-    """
-    report = reporting.start() | {"options": vars(wanted), "goal": _GOAL}
+def setup(options):
+    """Print the heading and compile; the rate of SciPy's products."""
     print(
-        f"{_CANDIDATES} candidates x {_FOLDS} folds on {joblib.cpu_count()} cores; "
-        f"seconds of clock (median of {wanted.rounds}) and processors\n"
+        f"{_N_CANDIDATES} candidates x {_FOLDS} folds on {joblib.cpu_count()} cores; "
+        f"seconds of clock (median of {options.rounds}) and processors\n"
     )
     columns = "".join(f"{name:>9}{'work':>8}{'cores':>7}" for name in _LIBRARIES)
     print(f"{'':<35}{columns}{'ratio':>8}{'goal':>8}{'at most':>17}")
-    skmlp.warmup()
-    rate = machine.Gemm("float64", threads=1).best_rate * joblib.cpu_count()
-    report["results"] = []
+    skmlp.precompile()
+    return machine.Gemm("float64", threads=1).best_rate * joblib.cpu_count()
+
+
+def measure(rate, options):
+    """Yield the comparisons of all problems by all backends."""
     for problem in _PROBLEMS:
-        for way in _WAYS:
-            report["results"].append(measure(problem, way, wanted, rate))
-            print(line(report["results"][-1]), flush=True)
-    return report
+        for backend in _BACKENDS:
+            yield compare(problem, backend, options, rate)
 
 
-def main():
-    reporting.main(
-        __doc__,
-        run,
-        quick="a quarter of the epochs",
-        rounds={"type": int, "default": 1, "help": "default 1"},
-    )
+SCENARIO = scenario.Scenario(
+    doc=__doc__,
+    quick="a quarter of the epochs",
+    setup=setup,
+    measure=measure,
+    line=line,
+    options={"rounds": scenario.rounds(1, 1)},
+    goal=_GOAL,
+)
 
 
 if __name__ == "__main__":
-    main()
+    SCENARIO.main()

@@ -1,8 +1,8 @@
-"""What a benchmark ran on: description, versions and the rate of matrix products.
+"""The machine that a benchmark runs on: processor, versions, load, rate of BLAS.
 
-A ratio means little without the machine, and a time means nothing. The rate of BLAS is
-measured and not computed from a data sheet: it is what the machine gives to anybody
-who multiplies matrices, on the day and with the neighbors it has.
+A ratio means little without the machine, and a time means nothing. Two figures are
+measured at the start instead of being looked up: how busy other processes keep the
+cores, and how fast BLAS multiplies matrices on this machine, on this day.
 """
 
 import importlib.metadata
@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import joblib
+import llvmlite.binding
 import numpy as np
 import scipy.linalg.blas
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -24,8 +25,11 @@ _PACKAGES = (
 )
 _GEMM_SIZE = 1500
 _GEMM_WARM_UPS = 5
-# More processes than this waiting for each core, and times are not to be trusted.
-_QUIET_LOAD = 0.25
+# Above this fraction of the cores kept busy by others, the times are not to be trusted.
+_QUIET_FRACTION = 0.1
+_WATCHED_SECONDS = 1.0
+# Columns of the line "cpu" in /proc/stat: idle, iowait.
+_IDLE_COLUMNS = slice(3, 5)
 
 
 def _processor():
@@ -57,30 +61,67 @@ def _version(package):
         return None
 
 
-def _load():
-    """Processes that waited for a core in the last minute: near 0 when quiet."""
-    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+def _vector_extension():
+    """The widest vector instructions of the processor, as LLVM detects them."""
+    features = llvmlite.binding.get_host_cpu_features()
+    if features.get("avx512f"):
+        return "with AVX-512"
+    return "AVX2 without AVX-512" if features.get("avx2") else "without AVX-512"
+
+
+def _ticks():
+    """Clock ticks of all cores since boot, and those of them that were idle."""
+    line = Path("/proc/stat").read_text().splitlines()[0]
+    ticks = [int(word) for word in line.split()[1:9]]
+    return sum(ticks), sum(ticks[_IDLE_COLUMNS])
+
+
+def busy_cores():
+    """How many cores other processes keep busy, while this one sleeps for a second.
+
+    Includes the time that the host gives to other virtual machines (steal). The load
+    average would count this machine's last benchmark, too: it decays over a minute.
+
+    Returns
+    -------
+    float or None
+        None where the system does not tell (no ``/proc/stat``).
+    """
+    try:
+        total, idle = _ticks()
+        time.sleep(_WATCHED_SECONDS)
+        total_after, idle_after = _ticks()
+    except OSError:
+        return None
+    if total_after == total:
+        return None
+    busy = 1 - (idle_after - idle) / (total_after - total)
+    return round(busy * (os.cpu_count() or 1), 2)
 
 
 def describe():
-    """Machine, versions and date as a dict that goes into JSON.
+    """Machine, versions, load and date as a dict that goes into JSON.
 
     Returns
     -------
     dict
     """
+    busy = busy_cores()
     blas = [
         f"{library['internal_api']} {library['version']} ({library['architecture']})"
         for library in threadpool_info()
         if library["user_api"] == "blas"
     ]
     versions = {package: _version(package) for package in _PACKAGES}
+    cores = joblib.cpu_count()
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "processor": _processor(),
-        "cores": joblib.cpu_count(),
+        "vector_extension": _vector_extension(),
+        "cores": cores,
         "memory_gib": _memory_gib(),
-        "load_before": _load(),
+        "busy_cores_before": busy,
+        "quiet": None if busy is None else busy <= _QUIET_FRACTION * cores,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": {name: version for name, version in versions.items() if version},
@@ -88,8 +129,17 @@ def describe():
     }
 
 
+def _load_in_words(description):
+    if description["quiet"] is None:
+        return "load unknown: make sure that nothing else runs"
+    busy = f"{description['busy_cores_before']} of {description['cores']} cores busy"
+    if description["quiet"]:
+        return f"quiet ({busy} before the run)"
+    return f"NOT QUIET ({busy} before the run): do not trust the times"
+
+
 def in_words(description):
-    """The description in two lines of text.
+    """The description in three lines of text: machine, load, versions.
 
     Parameters
     ----------
@@ -101,14 +151,12 @@ def in_words(description):
     str
     """
     versions = description["versions"].items()
-    load = description["load_before"]
-    busy = load is not None and load > _QUIET_LOAD * description["cores"]
     return (
         f"{description['date']}, {description['processor']}, "
-        f"{description['cores']} cores, {description['memory_gib']} GiB, "
-        f"{description['system']}, load {load}"
-        + (" (NOT QUIET: do not trust the times)\n" if busy else "\n")
-        + f"Python {description['python']}, "
+        f"{description['vector_extension']}, {description['cores']} cores, "
+        f"{description['memory_gib']} GiB, {description['system']}\n"
+        f"{_load_in_words(description)}\n"
+        f"Python {description['python']}, "
         + ", ".join(f"{name} {version}" for name, version in versions)
         + f"; {', '.join(description['blas'])}"
     )
@@ -117,8 +165,8 @@ def in_words(description):
 class Gemm:
     """Times products of square matrices with the BLAS that SciPy brings.
 
-    The best product counts: what the machine can do is not changed by a neighbor who
-    disturbed one of them.
+    The best rate counts: a neighbor that disturbs one product does not change what the
+    machine can do.
 
     Parameters
     ----------

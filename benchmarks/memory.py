@@ -1,18 +1,18 @@
 """Memory that a fit needs beyond its input: 2 million rows from a file. Linux only.
 
 X lies in a file and is mapped (`numpy.memmap`), so that its pages belong to the file
-and the system may drop them at any time. What counts is the rest: the *anonymous*
-memory of the process, `RssAnon` in `/proc/PID/status`. The peak that the system itself
-keeps (`VmHWM`) would count the file's pages as well, and there is no such record of
-anonymous memory alone; hence it is sampled, by this process while another one fits.
-From outside, because a thread of the fitting process would have to wait for Python's
-lock. A sample every two milliseconds misses no peak that matters: merely to touch 64 MB
-of new memory takes a multiple of that.
+and the system may drop them at any time. The figure is therefore the *anonymous* memory
+of the process, `RssAnon` in `/proc/PID/status`. The peak that the system keeps
+(`VmHWM`) would count the file's pages as well, and it keeps no peak of anonymous memory
+alone; hence this process samples it while another one fits. It samples from outside
+because a thread of the fitting process would have to wait for the GIL. A sample every
+two milliseconds misses no peak that matters: merely to touch 64 MB of new memory takes
+a multiple of that.
 
 The figure is the peak during the fit less what the process held just before. Every
-process fits twice: first a few rows, so that Numba and the kernels are loaded, as
-they are once in a process whatever is fitted; then the file. ``--cold`` leaves the
-first fit out and shows what those add.
+process fits twice: first a few rows, so that Numba and the kernels are loaded, as they
+are once in a process for any data; then the file. ``--cold`` leaves the first fit out
+and shows what loading adds.
 """
 
 import os
@@ -24,7 +24,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import reporting
+import scenario
 
 _FEATURES, _UNITS, _BATCH = 50, 100, 200
 _ROWS_AT_ONCE = 100_000
@@ -52,7 +52,7 @@ sys.stdin.readline()
 
 
 def anonymous_bytes(process_id):
-    """Resident memory of a process that no file stands behind."""
+    """Resident memory of a process that is not backed by a file."""
     for line in Path(f"/proc/{process_id}/status").read_text().splitlines():
         if line.startswith("RssAnon:"):
             return 1024 * int(line.split()[1])
@@ -135,7 +135,7 @@ def line(entry):
     )
 
 
-def measure(library, file, dtype, wanted):
+def measure_library(library, file, dtype, cold):
     """The figures of one library and precision.
 
     Returns
@@ -143,7 +143,7 @@ def measure(library, file, dtype, wanted):
     dict
     """
     module = {"skmlp": "skmlp", "sklearn": "sklearn.neural_network"}[library]
-    peak, seconds = peak_over_before(module, file, dtype, wanted.cold)
+    peak, seconds = peak_over_before(module, file, dtype, cold)
     return {
         "library": library,
         "dtype": dtype,
@@ -154,47 +154,39 @@ def measure(library, file, dtype, wanted):
     }
 
 
-def run(wanted):
-    """Measure both libraries and precisions, printing as they go.
-
-    Returns
-    -------
-    dict
-        All that was found, fit for JSON.
-    """
-    report = reporting.start() | {"options": vars(wanted), "results": []}
-    print(
-        f"{wanted.rows:,} x {_FEATURES}, one epoch of {_UNITS} units; MB over those "
-        f"before the fit{', with the first use of the library' * wanted.cold}\n"
-    )
-    print(f"{'':<20}{'input':>10}{'peak':>10}{'fit':>11}{'bound':>9}")
-    for dtype in ("float32", "float64"):
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "rows"
-            write_rows(file, wanted.rows, dtype)
-            for library in ("skmlp", "sklearn"):
-                entry = measure(library, file, dtype, wanted)
-                report["results"].append(entry)
-                print(line(entry), flush=True)
-    return report
-
-
-def main():
+def setup(options):
+    """Print the heading."""
     if not sys.platform.startswith("linux"):
         sys.exit("memory.py reads /proc/PID/status, which only Linux has")
-    reporting.main(
-        __doc__,
-        run,
-        quick="200,000 rows",
-        rows={
-            "type": int,
-            "help": "default 2,000,000",
-            "full": 2_000_000,
-            "brief": 200_000,
-        },
-        cold={"action": "store_true", "help": "with what a process loads only once"},
+    print(
+        f"{options.rows:,} x {_FEATURES}, one epoch of {_UNITS} units; MB over those "
+        f"before the fit{', with the first use of the library' * options.cold}\n"
     )
+    print(f"{'':<20}{'input':>10}{'peak':>10}{'fit':>11}{'bound':>9}")
+
+
+def measure(_, options):
+    """Yield the figures of both libraries in both precisions."""
+    for dtype in scenario.BOTH_DTYPES:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "rows"
+            write_rows(file, options.rows, dtype)
+            for library in ("skmlp", "sklearn"):
+                yield measure_library(library, file, dtype, options.cold)
+
+
+SCENARIO = scenario.Scenario(
+    doc=__doc__,
+    quick="200,000 rows",
+    setup=setup,
+    measure=measure,
+    line=line,
+    options={
+        "rows": {"type": int, "full": 2_000_000, "brief": 200_000},
+        "cold": {"action": "store_true", "help": "include what a process loads once"},
+    },
+)
 
 
 if __name__ == "__main__":
-    main()
+    SCENARIO.main()

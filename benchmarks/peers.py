@@ -1,10 +1,10 @@
 """How each library trains a workload for a number of epochs.
 
-All train the same network by Adam with the same batch size, penalty and precision from
-the same arrays, and shuffle in every epoch. A peer is a class with a name, made once a
-workload with its data; its method ``fit(epochs)`` trains a new network and returns the
-mean loss of the last epoch. Those with scikit-learn's interface have ``train(epochs)``
-as well, which returns the estimator.
+All train the same network by Adam with the same batch size, L2 penalty and precision
+from the same arrays, and shuffle in every epoch. A peer is a class with a name, whose
+instances hold one workload's data. ``fit(epochs)`` trains a new network and returns the
+mean loss of the last epoch; peers with scikit-learn's interface also have
+``train(epochs)``, which returns the estimator.
 """
 
 import itertools
@@ -25,11 +25,10 @@ class _Estimator:
     """What skmlp and scikit-learn have in common: the interface."""
 
     library = None
-    own_parameters = {}
 
     def __init__(self, workload, X, y, threads):
-        kind = "Regressor" if workload.task == "regression" else "Classifier"
-        self._class = getattr(self.library, f"MLP{kind}")
+        suffix = "Regressor" if workload.task == "regression" else "Classifier"
+        self._class = getattr(self.library, f"MLP{suffix}")
         self._data = (X, y)
         self._threads = threads
         # tol=0 with endless patience: exactly max_iter epochs.
@@ -45,7 +44,7 @@ class _Estimator:
         }
 
     def train(self, epochs):
-        """Train a new estimator for so many epochs and return it."""
+        """Train a new estimator for some epochs and return it."""
         estimator = self._class(max_iter=epochs, **self._parameters)
         with warnings.catch_warnings():
             # Every fit ends by max_iter, on purpose.
@@ -113,12 +112,12 @@ class Torch:
 
     def _loss(self):
         nn = self._torch.nn
-        kind = {
+        losses = {
             "binary": nn.BCEWithLogitsLoss,
             "multiclass": nn.CrossEntropyLoss,
             "regression": nn.MSELoss,
         }
-        return kind[self._workload.task]()
+        return losses[self._workload.task]()
 
     def fit(self, epochs):
         """Train a new network by the loop that every tutorial shows."""
@@ -142,6 +141,22 @@ class Torch:
                 optimizer.step()
                 total += loss.item() * len(rows)
         return total / len(self._X)
+
+
+def with_sklearn(workload, data, threads):
+    """The two libraries with scikit-learn's interface on one workload.
+
+    Parameters
+    ----------
+    workload : workloads.Workload
+    data : (X, y)
+    threads : int
+
+    Returns
+    -------
+    dict of peers by name, skmlp first
+    """
+    return {peer.name: peer(workload, *data, threads) for peer in (Skmlp, ScikitLearn)}
 
 
 def installed():

@@ -1,16 +1,17 @@
 """Time of predictions on the CPU, of one row and of a million, beside scikit-learn.
 
 A service that answers requests predicts one row at a time, and there everything but
-arithmetic counts: validation, the call of a kernel, the start of threads that are not
-worth it. Scoring a table is the other end: a million rows of 50 features through 100
-units, which scikit-learn computes in one piece, with a hidden layer of a million rows.
+arithmetic counts: validation, the call of a kernel, the start of threads that do not
+pay. Scoring a table is the other end: a million rows of 50 features through 100 units,
+which scikit-learn computes in one piece, with a hidden layer of a million rows.
 
-One row is the median of many calls, taken in small series in turns. A million rows is
-the median of some rounds. Both estimators are fitted for one epoch on a few rows; what
-they have learnt does not matter here. Both must predict the same.
+The figure for one row is the median of many calls, taken in short series in turns; that
+for a million rows is the median of some rounds. Both estimators are fitted for one
+epoch on a few rows, since the time does not depend on what they have learned. Both must
+predict the same.
 
-`at most` is what the ratio would be for skmlp's products of matrices alone, at the rate
-of SciPy's BLAS.
+`at most` is the ratio that skmlp would reach if it did nothing but the matrix products,
+at the rate of SciPy's BLAS.
 """
 
 import statistics
@@ -21,14 +22,14 @@ import joblib
 import machine
 import numpy as np
 import peers
-import reporting
+import scenario
 import timing
 import workloads
 
 _GOALS = {"one row": 1.0, "many rows": 3.0}
 _FEATURES, _UNITS = 50, 100
 _TASKS = {"binary": 1, "multiclass": 10, "regression": 1}
-# Calls of one estimator in a series; the other one's turn is next.
+# Calls of one estimator before the other's turn.
 _SERIES = 50
 _SAME = {"float32": 1e-4, "float64": 1e-9}
 
@@ -43,11 +44,8 @@ def estimators(task, dtype):
     shape = (_FEATURES, (_UNITS,), _TASKS[task])
     workload = workloads.Workload(task, *shape, "relu", 200, 1_000, 1)
     data = workloads.data(workload, dtype)
-    threads = joblib.cpu_count()
-    return {
-        peer.name: peer(workload, *data, threads).train(1)
-        for peer in (peers.Skmlp, peers.ScikitLearn)
-    }
+    both = peers.with_sklearn(workload, data, joblib.cpu_count())
+    return {name: peer.train(1) for name, peer in both.items()}
 
 
 def methods(task):
@@ -55,7 +53,7 @@ def methods(task):
 
 
 def seconds_of_one_row(calls, n_calls):
-    """Median seconds of a call, over many that are taken in series in turns."""
+    """Median seconds of a call, over short series of calls in turns."""
     times = {name: [] for name in calls}
     for _ in range(max(1, n_calls // _SERIES)):
         for name, call in calls.items():
@@ -76,7 +74,7 @@ def same(calls, dtype):
     return bool(np.allclose(ours, theirs, rtol=_SAME[dtype], atol=_SAME[dtype]))
 
 
-def entry(what, task, dtype, method, seconds, agree):
+def make_entry(what, task, dtype, method, seconds, agree):
     """One line's figures, fit for JSON."""
     ratio = seconds["sklearn"] / seconds["skmlp"]
     return {
@@ -91,29 +89,30 @@ def entry(what, task, dtype, method, seconds, agree):
     }
 
 
-def with_limit(found, n_rows, rate):
-    """An entry of many rows with the ratio that their products alone would have."""
-    operations = 2 * n_rows * _UNITS * (_FEATURES + _TASKS[found["task"]])
-    return found | {"ratio_at_most": found["seconds"]["sklearn"] * rate / operations}
+def with_limit(entry_so_far, n_rows, rate):
+    """An entry of many rows with the ratio that matrix products alone would have."""
+    operations = 2 * n_rows * _UNITS * (_FEATURES + _TASKS[entry_so_far["task"]])
+    at_most = entry_so_far["seconds"]["sklearn"] * rate / operations
+    return entry_so_far | {"ratio_at_most": at_most}
 
 
-def line(found):
+def line(entry):
     """One line of the table, in microseconds or milliseconds."""
-    unit, factor = ("us", 1e6) if found["what"] == "one row" else ("ms", 1e3)
-    ours, theirs = (factor * found["seconds"][name] for name in ("skmlp", "sklearn"))
-    name = f"{found['what']}, {found['task']}, {found['method']}"
+    unit, factor = ("us", 1e6) if entry["what"] == "one row" else ("ms", 1e3)
+    ours, theirs = (factor * entry["seconds"][name] for name in ("skmlp", "sklearn"))
+    name = f"{entry['what']}, {entry['task']}, {entry['method']}"
     return (
-        f"{name:<42}{found['dtype']:<9}{ours:>9.1f} {unit}{theirs:>9.1f} {unit}"
-        f"{reporting.against(found['ratio'], found['goal']):<25}"
-        + (f"{found['ratio_at_most']:>6.2f}x" if "ratio_at_most" in found else "")
-        + ("" if found["same_predictions"] else "  PREDICTIONS DIFFER")
+        f"{name:<42}{entry['dtype']:<9}{ours:>9.1f} {unit}{theirs:>9.1f} {unit}"
+        f"{scenario.against(entry['ratio'], entry['goal']):<25}"
+        + (f"{entry['ratio_at_most']:>6.2f}x" if "ratio_at_most" in entry else "")
+        + ("" if entry["same_predictions"] else "  PREDICTIONS DIFFER")
     )
 
 
-def measure(task, dtype, wanted):
+def compare(task, dtype, options):
     """Yield the entries of one task and precision."""
     generator = np.random.default_rng(1)
-    many = generator.standard_normal((wanted.rows, _FEATURES), dtype=dtype)
+    many = generator.standard_normal((options.rows, _FEATURES), dtype=dtype)
     fitted = estimators(task, dtype)
     rate = machine.Gemm(dtype, joblib.cpu_count()).best_rate
     for what, X in (("one row", many[:1].copy()), ("many rows", many)):
@@ -124,61 +123,44 @@ def measure(task, dtype, wanted):
             }
             agree = same(calls, dtype)
             if what == "one row":
-                seconds = seconds_of_one_row(calls, wanted.calls)
-                yield entry(what, task, dtype, method, seconds, agree)
+                seconds = seconds_of_one_row(calls, options.calls)
+                yield make_entry(what, task, dtype, method, seconds, agree)
             else:
-                seconds = timing.medians_in_turns(calls, wanted.rounds)
-                found = entry(what, task, dtype, method, seconds, agree)
-                yield with_limit(found, wanted.rows, rate)
+                seconds = timing.medians_in_turns(calls, options.rounds)
+                entry = make_entry(what, task, dtype, method, seconds, agree)
+                yield with_limit(entry, options.rows, rate)
 
 
-def run(wanted):
-    """Measure everything, printing as it goes.
-
-    Returns
-    -------
-    dict
-        All that was found, fit for JSON.
-    """
-    report = reporting.start() | {"options": vars(wanted), "results": []}
+def setup(options):
+    """Print the heading."""
     print(
-        f"one row: median of {wanted.calls} calls; many rows: {wanted.rows:,} x "
-        f"{_FEATURES} through {_UNITS} units, median of {wanted.rounds}\n"
+        f"one row: median of {options.calls} calls; many rows: {options.rows:,} x "
+        f"{_FEATURES} through {_UNITS} units, median of {options.rounds}\n"
     )
     print(f"{'':<51}{'skmlp':>12}{'sklearn':>12}{'ratio':>8}{'goal':>8}{'at most':>16}")
+
+
+def measure(_, options):
+    """Yield the comparisons of all tasks in both precisions."""
     for task in _TASKS:
-        for dtype in ("float32", "float64"):
-            for found in measure(task, dtype, wanted):
-                report["results"].append(found)
-                print(line(found), flush=True)
-    return report
+        for dtype in scenario.BOTH_DTYPES:
+            yield from compare(task, dtype, options)
 
 
-def main():
-    reporting.main(
-        __doc__,
-        run,
-        quick="100,000 rows, fewer calls and rounds",
-        rows={
-            "type": int,
-            "help": "default 1,000,000",
-            "full": 1_000_000,
-            "brief": 100_000,
-        },
-        calls={
-            "type": int,
-            "help": "of one row; default 2,000",
-            "full": 2_000,
-            "brief": 500,
-        },
-        rounds={
-            "type": int,
-            "help": "of many rows; default 5",
-            "full": 5,
-            "brief": 3,
-        },
-    )
+SCENARIO = scenario.Scenario(
+    doc=__doc__,
+    quick="100,000 rows, fewer calls and rounds",
+    setup=setup,
+    measure=measure,
+    line=line,
+    options={
+        "rows": {"type": int, "full": 1_000_000, "brief": 100_000},
+        "calls": {"type": int, "help": "of one row", "full": 2_000, "brief": 500},
+        "rounds": scenario.rounds(5, 3),
+    },
+    goal=_GOALS,
+)
 
 
 if __name__ == "__main__":
-    main()
+    SCENARIO.main()

@@ -1,8 +1,8 @@
-"""The products of matrices beside OpenBLAS: why skmlp multiplies by itself.
+"""Matrix products beside OpenBLAS: why skmlp has a GEMM kernel of its own.
 
 Single-threaded, on the shapes of training: forward (rows × features × units) and the
 gradient of the weights (features × units over the rows). SciPy's BLAS is called with
-arrays in the order that it wants, so that nothing is copied.
+arrays in the memory order that it wants, so that nothing is copied.
 """
 
 import argparse
@@ -28,7 +28,7 @@ SHAPES = [
     (1024, 512, 512),
 ]
 REPEATS = 7
-# Calls are made inside one compiled loop: entering it from Python takes as long as a
+# The calls run inside one compiled loop: entering it from Python takes as long as a
 # small product.
 WORK = 4e7
 
@@ -56,17 +56,17 @@ def median_seconds(call, calls):
     return statistics.median(times)
 
 
-def of_skmlp(kind, a, b, sizes):
+def of_skmlp(product, a, b, sizes):
     """Seconds of one product by skmlp."""
     multiply = matmul.multiplier(a.dtype)
     out = np.empty(sizes[0] * sizes[1], a.dtype)
     calls = max(3, int(WORK / np.prod(sizes)))
     arguments = (multiply, a.ravel(), b.ravel(), out, sizes)
-    return median_seconds(lambda n: kind(*arguments, n), calls)
+    return median_seconds(lambda n: product(*arguments, n), calls)
 
 
 def of_blas(a, b, transposed):
-    """Seconds of one product by SciPy's BLAS, in its own, column-major order."""
+    """Seconds of one product by SciPy's BLAS, in column-major order."""
     gemm = blas.sgemm if a.dtype == np.float32 else blas.dgemm
     out = np.empty((a.shape[1] if transposed else a.shape[0], b.shape[1]), a.dtype)
     calls = max(3, int(WORK / (out.size * b.shape[0])))

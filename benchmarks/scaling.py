@@ -1,16 +1,16 @@
 """How the cost of an epoch grows with rows, features, units and threads: a plot.
 
 One network in the middle (10,000 rows of 50 features, 100 units, 10 classes, batches of
-200), of which one number changes at a time. On logarithmic axes a cost in proportion
-to the work is a line of slope 1, and the distance of two lines is their ratio. A line
-that starts flat shows what a step costs apart from arithmetic.
+200), of which one number changes at a time. On logarithmic axes a cost proportional to
+the work is a line of slope 1, and the distance of two lines is their ratio. A line that
+starts flat shows what a step costs apart from arithmetic.
 """
 
 from pathlib import Path
 
 import joblib
 import peers
-import reporting
+import scenario
 import timing
 import workloads
 
@@ -21,7 +21,7 @@ _FEATURES = (8, 25, 80, 250, 800)
 _UNITS = (8, 25, 80, 250, 800)
 # The long fit sees about so many rows, so that it is long enough to be timed.
 _ROWS_SEEN = 60_000
-_COLOURS = {"skmlp": "tab:blue", "sklearn": "tab:orange"}
+_COLORS = {"skmlp": "tab:blue", "sklearn": "tab:orange"}
 
 
 def powers_of_two(largest):
@@ -54,38 +54,37 @@ def panels(quick):
     }
 
 
-def measure(workload, threads, wanted):
+def seconds_of(workload, threads, options):
     """Seconds an epoch of both libraries.
 
     Returns
     -------
     dict
     """
-    data = workloads.data(workload, wanted.dtype)
-    both = {
-        peer.name: peer(workload, *data, threads)
-        for peer in (peers.Skmlp, peers.ScikitLearn)
-    }
+    data = workloads.data(workload, options.dtype)
+    both = peers.with_sklearn(workload, data, threads)
     epochs = min(30, max(3, _ROWS_SEEN // workload.rows))
-    times = timing.results_in_turns(both, epochs, wanted.rounds)
-    return {name: found["epoch"] for name, found in times.items()}
+    times = timing.results_in_turns(both, epochs, options.rounds)
+    return {name: result["epoch"] for name, result in times.items()}
 
 
-def line(what, number, seconds):
+def line(entry):
     """One line of the table; times in milliseconds an epoch."""
-    ours, theirs = (1e3 * seconds[name] for name in ("skmlp", "sklearn"))
-    return f"{what:<10}{number:>9,}{ours:>10.2f}{theirs:>10.2f}{theirs / ours:>7.1f}x"
+    ours, theirs = (1e3 * entry["seconds"][name] for name in ("skmlp", "sklearn"))
+    return (
+        f"{entry['panel']:<10}{entry['value']:>9,}{ours:>10.2f}{theirs:>10.2f}"
+        f"{theirs / ours:>7.1f}x"
+    )
 
 
-def plot(found, wanted, file):
+def plot(points_by_panel, options):
     """Draw all panels into a PNG file.
 
     Parameters
     ----------
-    found : dict of list
-        By panel, the points with the number and the seconds of each library.
-    wanted : argparse.Namespace
-    file : Path
+    points_by_panel : dict of list
+        Entries as `measure` yields them.
+    options : argparse.Namespace
     """
     import matplotlib
 
@@ -93,12 +92,12 @@ def plot(found, wanted, file):
     from matplotlib import pyplot, ticker
 
     figure, axes = pyplot.subplots(2, 2, figsize=(10, 8), layout="constrained")
-    for panel, (what, points) in zip(axes.flat, found.items(), strict=True):
-        numbers = [point["number"] for point in points]
-        for name, color in _COLOURS.items():
+    for panel, (what, points) in zip(axes.flat, points_by_panel.items(), strict=True):
+        values = [point["value"] for point in points]
+        for name, color in _COLORS.items():
             times = [1e3 * point["seconds"][name] for point in points]
-            panel.loglog(numbers, times, "o-", color=color, label=name)
-        panel.set_xticks(numbers, [f"{number:,}" for number in numbers])
+            panel.loglog(values, times, "o-", color=color, label=name)
+        panel.set_xticks(values, [f"{value:,}" for value in values])
         panel.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
         panel.yaxis.set_major_formatter(ticker.FuncFormatter(lambda t, _: f"{t:g}"))
         panel.minorticks_off()
@@ -108,51 +107,44 @@ def plot(found, wanted, file):
     axes[0, 0].legend()
     figure.suptitle(
         f"An epoch of {_MIDDLE.rows:,} x {_MIDDLE.features} through "
-        f"{_MIDDLE.hidden[0]} units, {wanted.dtype}, one number changed at a time"
+        f"{_MIDDLE.hidden[0]} units, {options.dtype}, one number changed at a time"
     )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=120)
-    print(f"\nplot: {file}")
+    options.image.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(options.image, dpi=120)
 
 
-def run(wanted):
-    """Measure all points, printing as they go.
-
-    Returns
-    -------
-    dict
-        All that was found, fit for JSON.
-    """
-    report = reporting.start() | {"options": {**vars(wanted), "image": None}}
-    print(f"{wanted.dtype}, milliseconds an epoch, median of {wanted.rounds}\n")
+def setup(options):
+    """Print the heading; the panels."""
+    print(f"{options.dtype}, milliseconds an epoch, median of {options.rounds}\n")
     print(f"{'':<19}{'skmlp':>10}{'sklearn':>10}{'ratio':>8}")
-    report["results"] = {}
-    for what, points in panels(wanted.quick).items():
-        found = report["results"][what] = []
-        for number, workload, threads in points:
-            seconds = measure(workload, threads, wanted)
-            found.append({"number": number, "seconds": seconds})
-            print(line(what, number, seconds), flush=True)
-    return report
+    return panels(options.quick)
 
 
-def run_and_plot(wanted):
-    """As `run`, with the curves drawn into the file that was asked for."""
-    report = run(wanted)
-    plot(report["results"], wanted, wanted.image)
-    return report
+def measure(points_by_panel, options):
+    """Yield every point of every panel, and draw them at the end."""
+    entries = {panel: [] for panel in points_by_panel}
+    for panel, points in points_by_panel.items():
+        for value, workload, threads in points:
+            seconds = seconds_of(workload, threads, options)
+            entries[panel].append({"panel": panel, "value": value, "seconds": seconds})
+            yield entries[panel][-1]
+    plot(entries, options)
+    yield f"\nplot: {options.image}"
 
 
-def main():
-    reporting.main(
-        __doc__,
-        run_and_plot,
-        quick="every other point, one round",
-        dtype={"choices": ("float32", "float64"), "default": "float32"},
-        rounds={"type": int, "help": "default 5", "full": 5, "brief": 1},
-        image={"type": Path, "default": _IMAGE, "help": "PNG file"},
-    )
+SCENARIO = scenario.Scenario(
+    doc=__doc__,
+    quick="every other point, one round",
+    setup=setup,
+    measure=measure,
+    line=line,
+    options={
+        "dtype": {"choices": scenario.BOTH_DTYPES, "default": "float32"},
+        "rounds": scenario.rounds(5, 1),
+        "image": {"type": Path, "default": _IMAGE, "help": "PNG file"},
+    },
+)
 
 
 if __name__ == "__main__":
-    main()
+    SCENARIO.main()

@@ -1,13 +1,13 @@
 """Time of an epoch on sparse text, beside scikit-learn.
 
 Bags of words are what people give to scikit-learn's networks as sparse matrices: some
-80 words of 20,000 in a text, and a first layer of two million weights. The product of
-a batch is then the smaller part of a step. The larger is what is done to all weights,
-most of which have no gradient: adam's moments change all the same.
+80 words out of 20,000 in a text, and a first layer of two million weights. The product
+of a batch is then the smaller part of a step. The larger part is the update of all
+weights, most of which have no gradient: Adam's moments change all the same.
 
 With ``--data`` the texts are the training set of 20 newsgroups, as TF-IDF; without, a
-matrix of the same shape is made, whose columns follow Zipf's law as words do. scikit-
-learn and skmlp get the same CSR matrix and must come to the same loss.
+matrix of the same shape is generated, whose columns follow Zipf's law as words do.
+scikit-learn and skmlp get the same CSR matrix and must come to the same loss.
 """
 
 import math
@@ -16,7 +16,7 @@ import joblib
 import numpy as np
 import peers
 import real_data
-import reporting
+import scenario
 import timing
 import workloads
 from scipy.sparse import csr_matrix
@@ -29,7 +29,7 @@ _SAME_LOSS = {"float32": 1e-3, "float64": 1e-9}
 
 
 def generated():
-    """Texts of random words, those of low rank more often, and labels from them.
+    """Texts of random words, low ranks more often than high ones, and their labels.
 
     Returns
     -------
@@ -38,11 +38,11 @@ def generated():
     y : ndarray
     """
     generator = np.random.default_rng(0)
-    shares = 1 / np.arange(10, _FEATURES + 10)
-    shares /= shares.sum()
+    frequencies = 1 / np.arange(10, _FEATURES + 10)
+    frequencies /= frequencies.sum()
     # Columns of a vocabulary are in no order of frequency.
     column_of_rank = generator.permutation(_FEATURES)
-    words = generator.choice(_FEATURES, size=(_ROWS, _WORDS), p=shares)
+    words = generator.choice(_FEATURES, size=(_ROWS, _WORDS), p=frequencies)
     rows = np.repeat(np.arange(_ROWS), _WORDS)
     ones = np.ones(words.size)
     X = csr_matrix((ones, (rows, column_of_rank[words.ravel()])), (_ROWS, _FEATURES))
@@ -71,7 +71,7 @@ def texts(folder):
     return loader.tfidf(bunch.X_train, max_features=_FEATURES)[0], bunch.y_train
 
 
-def measure(X, y, dtype, rounds):
+def compare(X, y, dtype, rounds):
     """Times of both libraries in one precision.
 
     Returns
@@ -81,11 +81,8 @@ def measure(X, y, dtype, rounds):
     workload = workloads.Workload(
         "multiclass", X.shape[1], (100,), _CLASSES, "relu", 200, X.shape[0], _EPOCHS
     )
-    X = X.astype(dtype)
-    both = {
-        peer.name: peer(workload, X, y, joblib.cpu_count())
-        for peer in (peers.Skmlp, peers.ScikitLearn)
-    }
+    data = X.astype(dtype), y
+    both = peers.with_sklearn(workload, data, joblib.cpu_count())
     times = timing.results_in_turns(both, _EPOCHS, rounds)
     ours, theirs = times["skmlp"], times["sklearn"]
     return {
@@ -104,53 +101,44 @@ def line(entry):
     ours, theirs = (1e3 * entry["times"][name]["epoch"] for name in entry["times"])
     return (
         f"{entry['dtype']:<10}{ours:>10.0f}{theirs:>10.0f}"
-        f"{reporting.against(entry['epoch_ratio'], _GOAL)}"
+        f"{scenario.against(entry['epoch_ratio'], _GOAL)}"
         f"   fit of {_EPOCHS} epochs {entry['fit_ratio']:.2f}x"
         + ("" if entry["same_loss"] else "  LOSSES DIFFER")
     )
 
 
-def run(wanted):
-    """Measure both precisions, printing as they go.
-
-    Returns
-    -------
-    dict
-        All that was found, fit for JSON.
-    """
-    report = reporting.start() | {"options": vars(wanted), "goal": _GOAL}
-    X, y = texts(wanted.data)
-    report["matrix"] = {"shape": X.shape, "non_zeros_a_row": X.nnz / X.shape[0]}
-    source = "20 newsgroups" if wanted.data else "generated"
+def setup(options):
+    """Print the heading; the matrix and the labels."""
+    X, y = texts(options.data)
+    source = "20 newsgroups" if options.data else "generated"
     print(
         f"{source}, {X.shape[0]:,} x {X.shape[1]:,}, {X.nnz / X.shape[0]:.0f} "
         f"non-zeros a row; 100 units, batches of 200; milliseconds an epoch\n"
     )
     print(f"{'':<10}{'skmlp':>10}{'sklearn':>10}{'ratio':>8}{'goal':>8}")
-    report["results"] = []
-    for dtype in wanted.dtype:
-        report["results"].append(measure(X, y, dtype, wanted.rounds))
-        print(line(report["results"][-1]), flush=True)
-    return report
+    return X, y
 
 
-def main():
-    both = ("float32", "float64")
-    reporting.main(
-        __doc__,
-        run,
-        quick="float32 alone, one round",
-        data={"metavar": "FOLDER", "help": "with load.py and the texts"},
-        rounds={"type": int, "help": "default 5", "full": 5, "brief": 1},
-        dtype={
-            "nargs": "+",
-            "choices": both,
-            "help": "default both",
-            "full": both,
-            "brief": both[:1],
-        },
-    )
+def measure(data, options):
+    """Yield the comparison in each precision."""
+    for dtype in options.dtype:
+        yield compare(*data, dtype, options.rounds)
+
+
+SCENARIO = scenario.Scenario(
+    doc=__doc__,
+    quick="float32 alone, one round",
+    setup=setup,
+    measure=measure,
+    line=line,
+    options={
+        "data": scenario.folder("the texts"),
+        "rounds": scenario.rounds(5, 1),
+        "dtype": scenario.dtypes(brief=("float32",)),
+    },
+    goal=_GOAL,
+)
 
 
 if __name__ == "__main__":
-    main()
+    SCENARIO.main()

@@ -1,8 +1,8 @@
 """What the first use of skmlp in a process costs: the import and the first fit.
 
-Every figure is taken in new processes, several of them, and is the median. The fit is
-timed inside the process; a second fit of the same kind is the steady state, which is
-taken off. Numba itself is imported by the first fit, so its import counts here.
+Every figure is the median over several new processes. The fit is timed inside the
+process; the time of a second fit of the same kind, the steady state, is subtracted. The
+first fit imports Numba, so that import counts here.
 
 An empty cache is a new folder for every repetition. The warm cache is the folder that
 one of those repetitions left behind.
@@ -14,17 +14,17 @@ import subprocess
 import sys
 import tempfile
 
-import reporting
+import scenario
 
 GOALS = {"import": 0.1, "empty": 5.0, "warm": 0.5}
-KINDS = (
+CASES = (
     ("MLPClassifier", "float64"),
     ("MLPClassifier", "float32"),
     ("MLPRegressor", "float64"),
 )
 
-# In one process: the difference of two takes the noise of both imports, whole seconds
-# each, for the tenth of a second that is asked about.
+# Both imports in one process: the difference of two processes would have the noise of
+# two imports of whole seconds, and the figure is a tenth of a second.
 _IMPORT = """
 import time
 import sklearn.neural_network
@@ -80,52 +80,49 @@ def first_fit_times(program, repetitions):
     return empty, warm
 
 
-def line(what, cache, times):
+def line(entry):
     """One line of the table."""
-    goal = GOALS[cache]
+    goal, times = GOALS[entry["cache"]], entry["seconds"]
     median = statistics.median(times)
     verdict = "met" if median <= goal else "MISSED"
     spread = f"{min(times):.2f} to {max(times):.2f}"
-    return f"{what:<48}{median:>8.2f} s{spread:>16}{goal:>8.1f} s  {verdict}"
+    return f"{entry['what']:<48}{median:>8.2f} s{spread:>16}{goal:>8.1f} s  {verdict}"
 
 
-def run(wanted):
-    """Measure everything, printing as it goes.
-
-    Returns
-    -------
-    dict
-        All that was found, fit for JSON.
-    """
-    repetitions = wanted.repetitions
-    report = reporting.start()
-    print(f"{repetitions} repetitions\n")
+def setup(options):
+    """Print the heading."""
+    print(f"{options.repetitions} repetitions\n")
     print(f"{'':<48}{'median':>10}{'range':>16}{'goal':>10}")
-    times = {"import": import_times(2 * repetitions + 1)}
-    print(line("import, over sklearn.neural_network", "import", times["import"]))
-    for estimator, dtype in KINDS:
+
+
+def measure(_, options):
+    """Yield the times of the import, and of first fits by cache and case."""
+    repetitions = options.repetitions
+    yield {
+        "what": "import, over sklearn.neural_network",
+        "cache": "import",
+        "seconds": import_times(2 * repetitions + 1),
+    }
+    for estimator, dtype in CASES:
         program = _FIT.format(estimator=estimator, dtype=dtype)
-        empty, warm = first_fit_times(program, repetitions)
-        name = f"{estimator}, {dtype}"
-        times[name] = {"empty": empty, "warm": warm}
-        print(line(f"first fit, empty cache, {name}", "empty", empty))
-        print(line(f"first fit, warm cache, {name}", "warm", warm), flush=True)
-    return {**report, "goals": GOALS, "seconds": times}
+        by_cache = zip(
+            ("empty", "warm"), first_fit_times(program, repetitions), strict=True
+        )
+        for cache, times in by_cache:
+            what = f"first fit, {cache} cache, {estimator}, {dtype}"
+            yield {"what": what, "cache": cache, "seconds": times}
 
 
-def main():
-    reporting.main(
-        __doc__,
-        run,
-        quick="2 repetitions",
-        repetitions={
-            "type": int,
-            "help": "default 5, with --quick 2",
-            "full": 5,
-            "brief": 2,
-        },
-    )
+SCENARIO = scenario.Scenario(
+    doc=__doc__,
+    quick="2 repetitions",
+    setup=setup,
+    measure=measure,
+    line=line,
+    options={"repetitions": {"type": int, "full": 5, "brief": 2}},
+    goal=GOALS,
+)
 
 
 if __name__ == "__main__":
-    main()
+    SCENARIO.main()

@@ -1,37 +1,35 @@
-"""One thread against all, on a quiet machine and beside a neighbor.
+"""One thread against all, on a quiet machine and beside a busy neighbor.
 
-More threads make a step faster only if it is long enough, and if all of them have a
-core. skmlp chooses their number from the work in a step. This shows whether it chooses
-well: an epoch with all threads must not take more than 5 % longer than with one, from
-the smallest network to the largest, neither alone nor while another process keeps one
-core busy. And the number of threads must not show in the numbers: the weights of all
-layers have the same bits.
+More threads make a step faster only if it is long enough and if each of them has a
+core. skmlp tunes their number by the time of a step. This benchmark shows whether it
+chooses well: an epoch with all threads must not take more than 5 % longer than with
+one, from the smallest network to the largest, neither alone nor while another process
+keeps one core busy. And the number of threads must not show in the numbers: the weights
+of all layers have the same bits.
 
-One thread and all take turns in every round. The neighbor is a new process that
-counts; a machine that is not quiet has more of them, and its figures for "alone"
-mean nothing.
+One thread and all take turns in every round. The neighbor is a process that counts. A
+machine that is not quiet has more of them, and its figures for "alone" mean nothing.
 """
 
 import contextlib
 import subprocess
 import sys
 
-import joblib
 import peers
-import reporting
+import scenario
 import timing
 import workloads
 
 # One thread's time over that of all: above 1, more threads are faster.
 _GOAL = 0.95
-_WORKLOADS = tuple(workloads.GRID[number] for number in (1, 2, 0, 5, 8, 11, 13, 14))
+_WORKLOADS = tuple(workloads.GRID[i] for i in (1, 2, 0, 5, 8, 11, 13, 14))
 _BITS_EPOCHS = 2
 _BUSY = "while True: pass"
 
 
 @contextlib.contextmanager
 def neighbor():
-    """A process that keeps a core busy, for the time of the block."""
+    """Context in which another process keeps a core busy."""
     process = subprocess.Popen([sys.executable, "-c", _BUSY])
     try:
         yield
@@ -51,7 +49,7 @@ def same_bits(both):
     return all(a.tobytes() == b.tobytes() for a, b in pairs)
 
 
-def measure(workload, dtype, wanted):
+def compare(workload, dtype, options):
     """Times of one workload, alone and beside a neighbor.
 
     Returns
@@ -59,13 +57,13 @@ def measure(workload, dtype, wanted):
     dict
     """
     data = workloads.data(workload, dtype)
-    numbers = {"one": 1, "all": wanted.threads}
-    both = {name: peers.Skmlp(workload, *data, n) for name, n in numbers.items()}
+    n_threads = {"one": 1, "all": options.threads}
+    both = {name: peers.Skmlp(workload, *data, n) for name, n in n_threads.items()}
     surroundings = {"alone": contextlib.nullcontext, "neighbor": neighbor}
     entry = {"name": workload.name, "dtype": dtype, "same_bits": same_bits(both)}
     for name, surrounding in surroundings.items():
         with surrounding():
-            times = timing.results_in_turns(both, workload.epochs, wanted.rounds)
+            times = timing.results_in_turns(both, workload.epochs, options.rounds)
         gain = times["one"]["epoch"] / times["all"]["epoch"]
         entry[name] = {"times": times, "gain": gain}
     return entry
@@ -83,54 +81,43 @@ def line(entry):
     return "".join(columns)
 
 
-def run(wanted):
-    """Measure all workloads, printing as they go.
-
-    Returns
-    -------
-    dict
-        All that was found, fit for JSON.
-    """
-    if wanted.threads < 2:
+def setup(options):
+    """Print the heading; the workloads."""
+    if options.threads < 2:
         sys.exit("one thread cannot be compared with itself")
-    report = reporting.start() | {"options": vars(wanted), "goal": _GOAL}
     print(
-        f"one thread and {wanted.threads}, milliseconds an epoch of skmlp; gain: one "
+        f"one thread and {options.threads}, milliseconds an epoch of skmlp; gain: one "
         f"thread's time over that of all, goal at least {_GOAL}; "
-        f"rounds: {wanted.rounds}"
+        f"rounds: {options.rounds}"
     )
-    report["results"] = []
-    for dtype in wanted.dtype:
-        print(f"\n{dtype:<39}{'alone: one':>10}{'all':>9}{'gain':>7}", end="")
-        print(f"{'busy: one':>10}{'all':>9}{'gain':>7}")
-        for workload in _WORKLOADS[::3] if wanted.quick else _WORKLOADS:
-            report["results"].append(measure(workload, dtype, wanted))
-            print(line(report["results"][-1]), flush=True)
-    return report
+    return _WORKLOADS[::3] if options.quick else _WORKLOADS
 
 
-def main():
-    both = ("float32", "float64")
-    reporting.main(
-        __doc__,
-        run,
-        quick="3 workloads, float32, 3 rounds",
-        threads={"type": int, "default": joblib.cpu_count()},
-        dtype={
-            "nargs": "+",
-            "choices": both,
-            "help": "default both",
-            "full": both,
-            "brief": both[:1],
-        },
-        rounds={
-            "type": int,
-            "help": "default 7, with --quick 3",
-            "full": 7,
-            "brief": 3,
-        },
-    )
+def measure(grid, options):
+    """Yield the comparisons of all workloads in each precision."""
+    for dtype in options.dtype:
+        yield (
+            f"\n{dtype:<39}{'alone: one':>10}{'all':>9}{'gain':>7}"
+            f"{'busy: one':>10}{'all':>9}{'gain':>7}"
+        )
+        for workload in grid:
+            yield compare(workload, dtype, options)
+
+
+SCENARIO = scenario.Scenario(
+    doc=__doc__,
+    quick="3 workloads, float32",
+    setup=setup,
+    measure=measure,
+    line=line,
+    options={
+        "threads": scenario.threads(),
+        "dtype": scenario.dtypes(brief=("float32",)),
+        "rounds": scenario.rounds(7, 3),
+    },
+    goal=_GOAL,
+)
 
 
 if __name__ == "__main__":
-    main()
+    SCENARIO.main()

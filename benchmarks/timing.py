@@ -1,30 +1,30 @@
 """How the benchmarks take times: in turns, after a rest, an epoch as a difference.
 
-An epoch is the difference of a long fit and a fit of one epoch, divided by the epochs
-between them: validation of the input, initialization and the start of threads cancel.
-A first fit is a figure of its own and goes into no other.
+The time of an epoch is that of a long fit less that of a fit of one epoch, divided by
+the epochs between them: validation of the input, initialization and thread start-up
+cancel. The first fit, which compiles, is reported separately.
 """
 
 import math
 import statistics
 import time
 
-# Threads of the peer before spin for a while after their last work: those of OpenBLAS
-# for 2^26 cycles and what it takes to count them, up to 0.08 s where it was measured.
+# The previous peer's threads spin for a while after their last work: OpenBLAS's for
+# 2^26 cycles plus counting, which took up to 0.08 s where it was measured.
 _SETTLE_SECONDS = 0.2
-# Shorter fits than this are repeated within a round: timers and the scheduler's ticks
-# are then small beside them.
+# Shorter fits are repeated within a round, so that timer resolution and scheduler ticks
+# are small beside them.
 _MIN_SECONDS = 0.1
 _MAX_REPEATS = 10
 
 
 def settle():
-    """Wait until the threads of the peer before have come to rest."""
+    """Wait until the previous peer's threads have stopped spinning."""
     time.sleep(_SETTLE_SECONDS)
 
 
 def seconds_of(call, repeats=1):
-    """Mean time of a call, after a pause in which other threads come to rest."""
+    """Mean time of a call, after a pause in which other threads stop spinning."""
     settle()
     start = time.perf_counter()
     for _ in range(repeats):
@@ -33,7 +33,7 @@ def seconds_of(call, repeats=1):
 
 
 def medians_in_turns(calls, rounds):
-    """Median seconds of some calls that take turns, a first turn being discarded.
+    """Median seconds of some calls that take turns; the first turn is discarded.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def medians_in_turns(calls, rounds):
 
 
 class Contestant:
-    """One peer on one workload, and its times.
+    """Times one peer on one workload.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ class Contestant:
         }
 
 
-def results_in_turns(peers, epochs, rounds):
+def results_in_turns(peers, epochs, rounds, before_round=settle):
     """Results of some peers that take turns in every round.
 
     Parameters
@@ -108,6 +108,8 @@ def results_in_turns(peers, epochs, rounds):
     epochs : int
         Of the long fit.
     rounds : int
+    before_round : callable
+        Called at the beginning of each round.
 
     Returns
     -------
@@ -116,6 +118,7 @@ def results_in_turns(peers, epochs, rounds):
     """
     contestants = {name: Contestant(peer, epochs) for name, peer in peers.items()}
     for _ in range(rounds):
+        before_round()
         for contestant in contestants.values():
             contestant.play()
     return {name: contestant.result() for name, contestant in contestants.items()}

@@ -1,13 +1,14 @@
 """Profiles of one fit: which functions the time of each library goes into.
 
-By Python's own profiler, which slows Python down by about a third, so that the shares
-of Python are somewhat too large. "Python" is what is spent in functions written in it,
-with the array arithmetic that they do by operators; the rest is compiled functions.
+Python's own profiler slows Python down by about a third, so that the fractions of
+Python are somewhat too large. "Python" is the time in functions written in it,
+including array arithmetic by operators; the rest is compiled functions.
 """
 
 import argparse
 import cProfile
 import pstats
+from pathlib import Path
 
 import joblib
 import machine
@@ -19,37 +20,36 @@ _SHOWN = 5
 
 
 def profile(fit):
-    """Seconds of own time by function: (file, line, name) to (seconds, calls)."""
+    """Seconds without callees and calls, by function: (file, line, name)."""
     fit()
     profiler = cProfile.Profile()
     profiler.runcall(fit)
     stats = pstats.Stats(profiler).stats
-    return {place: (row[2], row[0]) for place, row in stats.items()}
+    return {function: (row[2], row[0]) for function, row in stats.items()}
 
 
-def is_compiled(place):
+def is_compiled(function):
     """Whether a function is compiled: built in, or one of skmlp's kernels.
 
     The profiler does not see operators: products by ``@`` in scikit-learn count as the
-    helper that makes them.
+    helper that calls them.
     """
-    file, _, name = place
-    return file == "~" or file.endswith("kernels.py") or name == "safe_sparse_dot"
+    file, _, name = function
+    is_kernel = Path(file).parent.name == "kernels"
+    return file == "~" or is_kernel or name == "safe_sparse_dot"
 
 
 def report(name, times, epochs):
-    """Print a library's share of Python and its most expensive functions."""
+    """Print a library's fraction of Python and its most expensive functions."""
     total = sum(seconds for seconds, _ in times.values())
-    python = sum(s for place, (s, _) in times.items() if not is_compiled(place))
+    python = sum(s for function, (s, _) in times.items() if not is_compiled(function))
     print(
         f"\n  {name}: {1e3 * total / epochs:.2f} ms an epoch, {python / total:.0%} of"
     )
     print("  it in functions written in Python")
     heaviest = sorted(times.items(), key=lambda item: -item[1][0])[:_SHOWN]
-    for (_, _, function), (seconds, calls) in heaviest:
-        print(
-            f"    {seconds / total:5.0%} {calls / epochs:8.1f} calls  {function[:60]}"
-        )
+    for (_, _, name), (seconds, calls) in heaviest:
+        print(f"    {seconds / total:5.0%} {calls / epochs:8.1f} calls  {name[:60]}")
 
 
 def main():

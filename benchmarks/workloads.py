@@ -1,10 +1,10 @@
 """The grid of networks that the benchmarks train, with synthetic data for each.
 
 The grid spans what people train with scikit-learn: from a dozen features and 32 units,
-where the cost of a step is everything but arithmetic, to 784 × 512 × 512 units, where
-it is nothing else. It is fixed, and not trimmed to what goes well. The data are
-synthetic, because the time of an epoch depends on shapes alone; they can be learnt all
-the same, so that no activation saturates and no number becomes denormal.
+where a step is mostly overhead, to 784 × 512 × 512 units, where it is mostly
+arithmetic. It is fixed, and not trimmed to favorable cases. The data are synthetic,
+because the time of an epoch depends on shapes alone; they can be learned all the same,
+so that no activation saturates and no number becomes denormal.
 """
 
 import itertools
@@ -26,7 +26,7 @@ class Workload(NamedTuple):
     batch_size : int
     rows : int
     epochs : int
-        Length of the long fit; chosen so that scikit-learn takes about half a second.
+        Of the long fit; chosen so that scikit-learn takes about half a second.
     """
 
     task: str
@@ -73,7 +73,7 @@ GRID = (
     Workload("multiclass", 300, (512, 256), 20, "tanh", 1_024, 8_192, 3),
     Workload("multiclass", 784, (512, 512), 10, "relu", 1_024, 8_192, 3),
 )
-# A net for which only overhead counts, a usual one, and one of arithmetic alone.
+# A network dominated by overhead, a usual one, and one dominated by arithmetic.
 QUICK = (GRID[1], GRID[0], GRID[13])
 
 

@@ -1,24 +1,56 @@
-"""The public face of skmlp.
+"""Multi-layer perceptrons for scikit-learn, trained by Numba kernels on CPUs and GPUs.
 
-It holds no logic, and importing it compiles nothing: Numba is imported at the
-first fit, so that a script which only loads a model or builds a parameter grid
-does not pay for it.
+The public names:
+
+- `MLPClassifier`, `MLPRegressor`: the estimators, with scikit-learn's interface;
+- `Activation`, `Loss`: activations and losses defined by the user;
+- `diagnose`: which units are dead or saturated and where gradients vanish, as a
+  `LayerTable` with a `LayerReport` per hidden layer;
+- `precompile`: compiles kernels ahead of the first fit;
+- `skmlp.exceptions`: the warnings.
+
+Only these two modules, `skmlp` and `skmlp.exceptions`, are public. All others are
+private: they may move and change in any release. Importing skmlp does not import Numba
+and compiles nothing; the first fit does.
 """
 
-from skmlp._precompile import warmup
+from skmlp import exceptions
+from skmlp._precompile import precompile
 from skmlp.estimators import MLPClassifier, MLPRegressor
-from skmlp.estimators.diagnosis import diagnose
+from skmlp.estimators.diagnosis import LayerReport, LayerTable, diagnose
 from skmlp.rules.activations import Activation
-from skmlp.rules.losses import Loss
+from skmlp.rules.loss_row import Loss
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Activation",
+    "LayerReport",
+    "LayerTable",
     "Loss",
     "MLPClassifier",
     "MLPRegressor",
     "__version__",
     "diagnose",
-    "warmup",
+    "exceptions",
+    "precompile",
 ]
+
+
+def __dir__():
+    return list(__all__)
+
+
+# Pickles and tracebacks name the public module: private ones may move.
+for _public in (
+    Activation,
+    LayerReport,
+    LayerTable,
+    Loss,
+    MLPClassifier,
+    MLPRegressor,
+    diagnose,
+    precompile,
+):
+    _public.__module__ = __name__
+del _public

@@ -1,9 +1,11 @@
-"""Compiling ahead: for container images, servers and timings.
+"""Compilation ahead of time: for container images, servers and benchmarks.
 
-Kernels compile at their first use, some seconds a precision, and are then read from
-the cache on disk. `warmup` uses each of them once on a few rows.
+Kernels compile at their first use, which takes some seconds per dtype, and later
+processes load them from the disk cache. `precompile` uses each kernel once on a few
+rows.
 """
 
+import inspect
 from itertools import product
 
 import numpy as np
@@ -15,8 +17,16 @@ from skmlp.rules.activations import ACTIVATIONS
 from skmlp.rules.losses import BINARY_LOSSES, REGRESSION_LOSSES
 
 _DTYPES = ("float32", "float64")
-_OF_CLASSES = dict.fromkeys(row.name for row in BINARY_LOSSES.values())
-_OF_NUMBERS = dict.fromkeys(row.name for row in REGRESSION_LOSSES.values())
+_CLASSIFICATION = dict.fromkeys(row.name for row in BINARY_LOSSES.values())
+_REGRESSION = dict.fromkeys(row.name for row in REGRESSION_LOSSES.values())
+# The losses that scikit-learn has.
+_DEFAULT_CLASSIFICATION = [inspect.signature(MLPClassifier).parameters["loss"].default]
+_DEFAULT_REGRESSION = [
+    inspect.signature(MLPRegressor).parameters["loss"].default,
+    "poisson",
+]
+# A list for the parameter of a loss that allows one.
+_LEVELS = [0.25, 0.75]
 
 _X = np.linspace(-1.0, 1.0, 12).reshape(6, 2)
 _NUMBERS = np.array([1.0, 2.0, 1.0, 2.0, 1.0, 2.0])
@@ -33,34 +43,34 @@ _CLASSES = (np.array([0, 1, 0, 1, 0, 1]), np.array([0, 1, 2, 0, 1, 2]))
     },
     prefer_skip_nested_validation=True,
 )
-def warmup(
+def precompile(
     *, dtype=None, solver=None, activation="relu", loss=None, normalization=None
 ):
-    """Compile the kernels for dense data, or read them from the cache on disk.
+    """Compile the kernels for dense data, or load them from the disk cache.
 
-    Afterwards a first fit with any of these choices, and a first prediction, take no
-    longer than later ones. By default they are what scikit-learn has, with the default
-    activation.
+    Afterwards a first fit with any of these settings, and a first prediction, take no
+    longer than later ones. The defaults cover scikit-learn's solvers and losses, with
+    the default activation.
 
-    The rest compiles at its first use: sparse data and limits of norms take some
-    seconds, dropout, noise or another output activation some tenths of one. An image
-    that is to have these, too, should fit the estimator itself on a few rows.
+    All else compiles at its first use: sparse data, gradient clipping and max-norm take
+    some seconds, dropout, noise or another output activation some tenths of a second.
+    To include these in an image, fit the estimator on a few rows instead.
 
     Parameters
     ----------
     dtype : {'float32', 'float64'}, default=None
-        Precision to compile for; None for both.
+        Dtype to compile for; None for both.
     solver : str, default=None
-        Solver of the estimators to compile for; None for all.
+        Solver to compile for; None for all.
     activation : str or list of str, default='relu'
         Activations of hidden layers; 'all' for every one.
     loss : str or list of str, default=None
-        Losses, each with its own output activation; those that both estimators have are
-        compiled for both. 'all' for every one; None for scikit-learn's: 'log_loss' of
-        the classifier, 'squared_error' and 'poisson' of the regressor.
+        Losses, each with its default output activation, for both estimators if both
+        have the loss. 'all' for every one; None for scikit-learn's: 'log_loss' of the
+        classifier, 'squared_error' and 'poisson' of the regressor.
     normalization : {'batch', 'layer'}, default=None
-        Of the hidden layers. Of all solvers 'lbfgs' is left out with 'batch', which it
-        does not support.
+        Normalization of the hidden layers. With 'batch', "all solvers" leaves out
+        'lbfgs', which does not support it.
 
     Raises
     ------
@@ -70,27 +80,27 @@ def warmup(
     Examples
     --------
     >>> import skmlp
-    >>> skmlp.warmup(dtype="float32", solver="adam")
-    >>> skmlp.warmup(dtype="float32", solver="sgd", activation=["gelu"], loss="huber")
+    >>> skmlp.precompile(dtype="float32", solver="adam")
+    >>> skmlp.precompile(dtype="float32", activation=["gelu"], loss="huber")
     """
     activations = _names("activation", activation, ACTIVATIONS)
     examples = [*_examples(loss)]
     dtypes = _DTYPES if dtype is None else (dtype,)
     solvers = [solver]
     if solver is None:
-        leaves_out = "lbfgs" if normalization == "batch" else None
-        solvers = [name for name in SOLVERS if name != leaves_out]
-    for kind, name in product(dtypes, solvers):
+        unsupported = "lbfgs" if normalization == "batch" else None
+        solvers = [name for name in SOLVERS if name != unsupported]
+    for dtype, solver in product(dtypes, solvers):
         for estimator, y in examples:
             estimator.set_params(
                 hidden_layer_sizes=(2,) * len(activations),
                 activation=activations,
-                solver=name,
+                solver=solver,
                 normalization=normalization,
-                # As many epochs as end the training without a warning.
+                # The training stops early and does not warn.
                 tol=1e9,
                 n_iter_no_change=1,
-                dtype=kind,
+                dtype=dtype,
                 n_jobs=1,
                 random_state=0,
             )
@@ -99,30 +109,32 @@ def warmup(
                 estimator.predict_proba(_X)
 
 
-def _names(parameter, given, table):
-    """The names that a parameter stands for, from its table."""
-    if isinstance(given, str) and given == "all":
+def _names(parameter, value, table):
+    """The names of a table's rows that a parameter selects."""
+    if isinstance(value, str) and value == "all":
         return [*table]
-    names = [given] if isinstance(given, str) else [*given]
+    names = [value] if isinstance(value, str) else [*value]
     if not names or not all(name in table for name in names):
         raise ValueError(
             f"{parameter} must be 'all', or one or several of {sorted(table)}, got "
-            f"{given!r}."
+            f"{value!r}."
         )
     return names
 
 
 def _examples(loss):
-    """Estimators, and targets to fit them to, that use a loss in all its forms."""
+    """Estimators and targets that use every form of a loss."""
     if loss is None:
-        classifiers, regressors = ["log_loss"], ["squared_error", "poisson"]
+        classifiers, regressors = _DEFAULT_CLASSIFICATION, _DEFAULT_REGRESSION
     else:
-        names = _names("loss", loss, {**_OF_CLASSES, **_OF_NUMBERS})
-        classifiers = [name for name in names if name in _OF_CLASSES]
-        regressors = [name for name in names if name in _OF_NUMBERS]
+        names = _names("loss", loss, {**_CLASSIFICATION, **_REGRESSION})
+        classifiers = [name for name in names if name in _CLASSIFICATION]
+        regressors = [name for name in names if name in _REGRESSION]
     for name, y in product(classifiers, _CLASSES):
         yield MLPClassifier(loss=name), y
-    for name in regressors:
-        yield MLPRegressor(name), _NUMBERS
-        if name == "quantile":
-            yield MLPRegressor(name, quantile=[0.25, 0.75]), _NUMBERS
+    for row in REGRESSION_LOSSES.values():
+        if row.name in regressors:
+            yield MLPRegressor(row.name), _NUMBERS
+            if row.of_list is not None:
+                several = {parameter.name: _LEVELS for parameter in row.parameters}
+                yield MLPRegressor(row.name, **several), _NUMBERS

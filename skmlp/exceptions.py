@@ -1,19 +1,33 @@
-"""Warnings of this package, each a class, so that it can be filtered by itself.
+"""The warnings of skmlp, one class each, so that each can be filtered alone.
 
-They are no `sklearn.exceptions.ConvergenceWarning`: that one is often silenced, since
-it mostly says that `max_iter` was small, and what is warned of here is another matter.
+They do not derive from `sklearn.exceptions.ConvergenceWarning`. That warning is often
+silenced, because it mostly says that `max_iter` was small, and these have other causes.
 """
 
 
 class DeadUnitsWarning(UserWarning):
-    """Many units of a hidden layer are 0 for all training rows, and stay so.
+    """Many units of a hidden layer are 0 for all training rows and cannot recover.
 
-    Given at the end of ``fit``. A network may converge in spite of it, on the units
-    that are left.
+    Issued at the end of ``fit``. The training may have converged all the same, on the
+    remaining units.
 
     Examples
     --------
     >>> import warnings
     >>> from skmlp.exceptions import DeadUnitsWarning
     >>> warnings.simplefilter("ignore", DeadUnitsWarning)
+    """
+
+
+class CompilerFallbackWarning(UserWarning):
+    """The installed Numba lacks an interface that makes compilation fast.
+
+    Given once a process for each part of the compiler that is replaced by a slower one.
+    Results do not change; the first fits of a process take longer.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skmlp.exceptions import CompilerFallbackWarning
+    >>> warnings.simplefilter("ignore", CompilerFallbackWarning)
     """

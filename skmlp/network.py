@@ -1,4 +1,4 @@
-"""The network as data: what it is made of and where its parameters lie.
+"""The network as data: its layers and the layout of its parameters.
 
 All parameters live in one flat vector, first every layer's weights (fan_in rows of
 fan_out, C order), then every layer's biases: the order in which scikit-learn packs
@@ -6,9 +6,8 @@ them. One vector means one optimizer loop, one compiled kernel for every archite
 and L-BFGS for free; `coefs_` and `intercepts_` are views on it.
 
 Where the hidden layers are normalized, their scales follow, and after those the running
-means and variances. The latter are not trained, but they belong to the parameters that
-were best on validation data, go on with a training that goes on, and diverge with it:
-in the vector all of that holds without a word anywhere else.
+means and variances. Running statistics are not trained, but keeping them in the vector
+makes checkpoints, warm starts and the check for divergence cover them for free.
 """
 
 import functools
@@ -19,7 +18,7 @@ import numpy as np
 
 from skmlp.rules.activations import Activation, activation_rule
 from skmlp.rules.initializers import INITIALIZERS
-from skmlp.rules.losses import Loss
+from skmlp.rules.loss_row import LossRow
 from skmlp.rules.normalization import EPSILON
 
 
@@ -32,23 +31,23 @@ class Network(NamedTuple):
         Units of every layer, from the features to the outputs; two at least.
     activations : tuple of str or Activation
         Activation of each hidden layer, ``len(sizes) - 2`` of them.
-    loss : Loss or None
+    loss : LossRow or None
         None for a network that only predicts.
     output : str
         Name of the output activation.
     loss_parameters : tuple of float, default=(0.0,)
-        What the loss's parameter is; without one, the share of label smoothing.
+        Values of the loss's parameters and, behind them, of label smoothing.
     intercepts : bool, default=True
-        Whether biases are trained; else they stay as they are.
+        Whether biases are trained; else they stay unchanged.
     normalization : {'batch', 'layer'} or None, default=None
-        What the inputs of the hidden layers' activations are normalized over: the rows
-        of a minibatch (Ioffe and Szegedy, 2015) or the units of a layer (Ba et al.,
-        2016). The biases are added, and the scales multiplied, after it.
+        Normalization of the hidden layers' preactivations: over the rows of a minibatch
+        (Ioffe and Szegedy, 2015) or the units of a layer (Ba et al., 2016). The biases
+        are added, and the scales multiplied, after it.
     """
 
     sizes: tuple[int, ...]
     activations: tuple[str | Activation, ...]
-    loss: Loss | None
+    loss: LossRow | None
     output: str
     loss_parameters: tuple[float, ...] = (0.0,)
     intercepts: bool = True
@@ -62,12 +61,9 @@ class Network(NamedTuple):
     @property
     def target_columns(self):
         """Columns of the target."""
-        loss = self.loss
-        if loss is None:
+        if self.loss is None:
             raise ValueError("A network that only predicts has no targets.")
-        if loss.labels or loss.outputs_per_target == 0:
-            return 1
-        return self.sizes[-1] // loss.outputs_per_target
+        return self.loss.target_columns(self.sizes[-1])
 
     @property
     def activation_rows(self):
@@ -100,7 +96,7 @@ class Layout(NamedTuple):
     n_trained: int
 
 
-# Vectors of each hidden layer, by normalization: the first are its scales.
+# Vectors per hidden layer, by normalization: scales, running means and variances.
 _VECTORS = {None: 0, "layer": 1, "batch": 3}
 
 
@@ -109,21 +105,26 @@ def layout(network):
     return _layout(network.sizes, _VECTORS[network.normalization])
 
 
-# A fit asks a dozen times.
+# Called a dozen times per fit.
 @functools.lru_cache(maxsize=256)
 def _layout(sizes, n_vectors):
     """Layout by the layers' sizes and the number of vectors of normalization."""
     n_layers, hidden = len(sizes) - 1, sizes[1:-1]
     lengths = [fan_in * fan_out for fan_in, fan_out in pairwise(sizes)]
     lengths += [*sizes[1:], *(hidden * n_vectors)]
-    *starts, size = (0, *accumulate(lengths))
-    weights, biases = starts[:n_layers], starts[n_layers : 2 * n_layers]
-    rest = starts[2 * n_layers :]
-    found = (rest[n * len(hidden) : (n + 1) * len(hidden)] for n in range(3))
-    scales, means, variances = map(tuple, found)
-    trained = means[0] if means else size
+    *offsets, size = (0, *accumulate(lengths))
+    vectors = offsets[2 * n_layers :]
+    scales, means, variances = (
+        tuple(vectors[n * len(hidden) : (n + 1) * len(hidden)]) for n in range(3)
+    )
     return Layout(
-        *(tuple(weights), tuple(biases), size, scales, means, variances, trained)
+        weight_offsets=tuple(offsets[:n_layers]),
+        bias_offsets=tuple(offsets[n_layers : 2 * n_layers]),
+        size=size,
+        scale_offsets=scales,
+        mean_offsets=means,
+        variance_offsets=variances,
+        n_trained=means[0] if means else size,
     )
 
 
@@ -167,21 +168,20 @@ def norm_state(network, vector):
 
     Returns
     -------
-    Norms
+    NormState
     """
     offsets = layout(network)
+
+    def views_at(starts):
+        return [
+            vector[start : start + units]
+            for start, units in zip(starts, network.sizes[1:-1], strict=False)
+        ]
+
     return NormState(
-        *(
-            [
-                vector[start : start + units]
-                for start, units in zip(starts, network.sizes[1:-1], strict=False)
-            ]
-            for starts in (
-                offsets.scale_offsets,
-                offsets.mean_offsets,
-                offsets.variance_offsets,
-            )
-        )
+        scales=views_at(offsets.scale_offsets),
+        means=views_at(offsets.mean_offsets),
+        variances=views_at(offsets.variance_offsets),
     )
 
 
@@ -192,10 +192,10 @@ def scales(network, vector):
 
 def init_norm_state(network, vector):
     """Set scales and variances to one, means to zero; returns the vector."""
-    first = norm_state(network, vector)
-    for part in (*first.scales, *first.variances):
+    state = norm_state(network, vector)
+    for part in (*state.scales, *state.variances):
         part[:] = 1
-    for part in first.means:
+    for part in state.means:
         part[:] = 0
     return vector
 
@@ -207,10 +207,11 @@ def initializers_of(network, weight_init, last):
     ----------
     network : Network
     weight_init : str
-        'auto', for what each layer's activation names, or one name for all layers.
+        'auto' for the initializers of the layers' activations, or a name for all
+        layers.
     last : str or Activation
-        The activation whose initializer the output layer takes; scikit-learn's is that
-        of the hidden layers.
+        The activation whose initializer the output layer has; in scikit-learn that of
+        the hidden layers.
     """
     if weight_init != "auto":
         return [INITIALIZERS[weight_init]] * len(network.shapes)
@@ -230,7 +231,7 @@ def init_params(network, initializers, generator, dtype):
     ----------
     network : Network
     initializers : sequence of Initializer
-        One a layer.
+        One per layer.
     generator : numpy.random.RandomState
     dtype : numpy dtype
 
@@ -249,14 +250,14 @@ def init_params(network, initializers, generator, dtype):
 
 
 def fold_batch_norm(network, vector):
-    """The network that predicts, with the running statistics in its weights.
+    """Fold the running statistics into weights and biases, for predictions.
 
     Returns
     -------
     network : Network
-        Without normalization over minibatches.
+        Without batch normalization.
     vector : ndarray
-        Its parameters; the given one where there is nothing to fold.
+        Its parameters; the argument where there is nothing to fold.
     """
     if network.normalization != "batch":
         return network, vector
@@ -272,18 +273,18 @@ def fold_batch_norm(network, vector):
 
 
 def pack(coefs, intercepts, dtype, norms=()):
-    """A new flat vector that holds the given weights, biases and `NormState.parts`."""
+    """A new flat vector of weights, biases and `NormState.parts`."""
     parts = [np.asarray(part).ravel() for part in (*coefs, *intercepts, *norms)]
     return np.concatenate(parts).astype(dtype, copy=False)
 
 
 def as_flat(coefs, intercepts, dtype, norms=()):
-    """The flat vector of some arrays as in `pack`, without a copy where they share it.
+    """The flat vector of some arrays as in `pack`; no copy if they are its views.
 
     Returns
     -------
     ndarray
-        Only to be read: it may be the vector that `coefs` are views on.
+        Read-only by convention: it may be the vector that `coefs` are views on.
     """
     vector = getattr(coefs[0], "base", None)
     parts = (*coefs, *intercepts, *norms)

@@ -1,8 +1,8 @@
-"""What all tests share: a kernel cache of their own, and how two networks are compared.
+"""What all tests share: a separate kernel cache, and the comparison of numbers.
 
-The cache's folder is set here, when pytest imports this file, since skmlp reads it
-once, before it compiles its first kernel. Workers of pytest-xdist inherit the folder
-of the process that started them, so that a kernel is compiled once for all of them.
+pytest imports this file before skmlp reads the cache folder, which it does once, before
+it compiles its first kernel. Workers of pytest-xdist inherit the folder of the process
+that started them, so that a kernel is compiled once for all of them.
 """
 
 import os
@@ -11,18 +11,36 @@ import tempfile
 import numpy as np
 import pytest
 
-_OF_DEVELOPER = os.environ.get("SKMLP_TEST_CACHE_DIR")
+_DEVELOPERS_FOLDER = os.environ.get("SKMLP_TEST_CACHE_DIR")
 _temporary = None
 
-if _OF_DEVELOPER:
-    os.makedirs(_OF_DEVELOPER, mode=0o700, exist_ok=True)
-    os.environ["SKMLP_CACHE_DIR"] = _OF_DEVELOPER
+if _DEVELOPERS_FOLDER:
+    os.makedirs(_DEVELOPERS_FOLDER, mode=0o700, exist_ok=True)
+    os.environ["SKMLP_CACHE_DIR"] = _DEVELOPERS_FOLDER
 elif "PYTEST_XDIST_WORKER" not in os.environ:
-    # mkdtemp makes folders of mode 0o700, and skmlp trusts no other.
+    # mkdtemp creates folders of mode 0o700, the only ones that skmlp trusts.
     _temporary = tempfile.TemporaryDirectory(
         prefix="skmlp-tests-", ignore_cleanup_errors=True
     )
     os.environ["SKMLP_CACHE_DIR"] = _temporary.name
+
+
+# Cases of a test marked `sampled` that the quick tier runs.
+_SAMPLES = 12
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects by markers
+def pytest_collection_modifyitems(items):
+    groups = {}
+    for item in items:
+        if item.get_closest_marker("sampled"):
+            groups.setdefault((item.path, item.originalname), []).append(item)
+    for group in groups.values():
+        n_samples = min(_SAMPLES, len(group))
+        chosen = {i * len(group) // n_samples for i in range(n_samples)}
+        for i, item in enumerate(group):
+            if i not in chosen:
+                item.add_marker(pytest.mark.slow)
 
 
 def pytest_unconfigure(config):
@@ -40,16 +58,16 @@ def _assert_same(actual, expected, rtol):
 @pytest.fixture(params=["python", "compiled"])
 def runner(request):
     """Turns a scalar rule into a function of arrays."""
-    from rule_runners import RUNNERS  # after the folder of the cache is set
+    from rule_runners import RUNNERS  # after the cache folder is set
 
     return RUNNERS[request.param]
 
 
 @pytest.fixture(scope="session")
 def assert_same():
-    """``assert_same(actual, expected, rtol)``: the one notion of equal numbers.
+    """``assert_same(actual, expected, rtol)``: equality up to rounding.
 
-    Beside `rtol`, a thousandth of it times the array's largest element is allowed,
+    On top of `rtol`, a thousandth of it times the array's largest element is allowed,
     for elements that are almost zero because large ones have canceled.
     """
     return _assert_same

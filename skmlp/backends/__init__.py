@@ -1,50 +1,17 @@
-"""Where a network is trained: the seam between training and devices.
+"""The seam between training and devices: what a backend must offer.
 
-Training knows a backend by the functions and the session described here and by
-nothing else; estimators and training never ask which one they have. A backend is a
-module with three functions, or an object that has them, of a GPU:
-
-``open_session(problem, dtype, n_jobs)``
-    A context manager, for the length of a fit, with
-
-    - ``parameters``: flat vector (see `skmlp.network`), current when read;
-    - ``set_parameters(parameters)``: has the session go on from other parameters;
-    - ``train(optimizer, order, batch_size, span, rates, total)``: trains on batches
-      span[0] <= b < span[1] of the row numbers in `order`, and returns `total` plus
-      those batches' rows times loss (before the update, with the L2 term), added one
-      after the other. Of each batch `rates` has the share by which weights shrink
-      before their update, and the coefficients of the optimizer's rule;
-    - ``train_epochs(optimizer, orders, batch_size, rates)``: trains on whole epochs,
-      each a row of `orders`, and returns a list of what `train` would for each;
-    - ``loss_and_gradient(parameters)``: float, and a float64 vector, over the rows of
-      ``problem.row_ids``; not for problems with dropout, noise or normalization over
-      minibatches, which are different at every step;
-    - ``hidden_outputs()``: what the hidden layers put out for some rows of the batch
-      trained on last, an array of shape (rows, units) each, dropout included; None
-      where that is not at hand;
-    - ``outputs(x, rows)``: raw outputs of the current parameters for some rows of an
-      X like that of the problem, None standing for all of them, with the running
-      statistics of a network that is normalized over minibatches.
-
-``outputs(network, parameters, x, activation, n_jobs)``
-    Array of shape (rows, outputs) of the network's predictions: `activation` is the
-    name of the output activation, "identity" for the raw outputs. And whether the sum
-    of a dense x was finite, found on the way: where it was not, x may hold infinities
-    or nan.
-
-``evaluate(network, raw, targets, weights)``
-    What raw outputs are worth: their rows' mean loss, weighted and without the L2
-    term, and the predictions that they stand for.
-
-One of a GPU also has
-
-``missing_memory(x)``
-    Why a sparse x, all of which has to be there, has no room, as part of a sentence;
-    None where it has.
+A backend is a module, or for GPUs an object, with the functions of `Backend`; its
+`open_session` returns a `Session`, which trains one network. Training calls these
+methods and never asks which backend it has. Among the estimators only
+`skmlp.estimators.devices` knows the backends by name: it asks the CUDA backend whether
+a GPU can be used (`obstacle`), whether it would be faster (`worth_it`), and whether a
+sparse X fits into its memory (`missing_memory`). `skmlp.estimators.diagnosis` uses the
+reference backend, because that one exposes every layer's values.
 """
 
 import importlib
-from typing import NamedTuple
+from contextlib import AbstractContextManager
+from typing import Any, Literal, NamedTuple, Protocol, overload
 
 import numpy as np
 
@@ -58,18 +25,20 @@ _MODULES = {
 
 
 class Regularization(NamedTuple):
-    """What is done to a network only while it is trained.
+    """What changes a network or its gradient during training only.
 
     Attributes
     ----------
     dropout : tuple of float
-        Share of each hidden layer's outputs that is set to zero; empty for none.
+        Dropout rate of each hidden layer; empty without dropout.
     input_noise : float
-        Standard deviation of what is added to X.
-    max_norm, max_grad_norm : float
-        Largest norm of a unit's incoming weights, and of the gradient; inf for none.
+        Standard deviation of the Gaussian noise that is added to X.
+    max_norm : float
+        Largest Euclidean norm of a unit's incoming weights; inf for no limit.
+    max_grad_norm : float
+        Norm at which the gradient is clipped; inf for no clipping.
     seed : int
-        Of dropout and noise.
+        Seed of dropout and noise.
     """
 
     dropout: tuple[float, ...] = ()
@@ -80,25 +49,26 @@ class Regularization(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """What a session trains on, bound once a fit.
+    """The data and the network of one fit.
 
     Attributes
     ----------
     network : Network
     x : ndarray of shape (n_samples, n_features) or scipy.sparse CSR
-        Canonical: C-contiguous, aligned, of the session's dtype.
+        C-contiguous, aligned, of the session's dtype; or an object with
+        ``__cuda_array_interface__`` on the backend's GPU.
     targets : ndarray of shape (n_samples, network.target_columns)
-        In the session's dtype; under softmax the class's number.
+        In the session's dtype; under softmax the index of the class.
     sample_weight : ndarray of shape (n_samples,) or None
-        Sample weights, positive on `row_ids`.
+        Positive on `row_ids`.
     row_ids : ndarray of int64
-        Numbers of the rows to train on.
+        Indices of the rows to train on.
     alpha : float
         Strength of the L2 penalty on the weights.
     regularization : Regularization
     matmul_precision : {'highest', 'tf32'}
-        How products of matrices are rounded: as the dtype has it, or, on a GPU, with
-        their factors in the 19 bits of TensorFloat-32.
+        Precision of matrix products: that of the dtype or, on a GPU, factors rounded
+        to the 19 bits of TensorFloat-32.
     """
 
     network: Network
@@ -114,21 +84,141 @@ class Problem(NamedTuple):
     def mean_sample_weight(self):
         """Mean sample weight of the training rows.
 
-        A minibatch is divided by this times its rows, not by its own sum of weights:
-        its gradient is then an unbiased estimate of the full one.
+        The loss of a minibatch is divided by this times its row count, not by the sum
+        of its weights, so that its gradient estimates the full one without bias.
         """
         if self.sample_weight is None:
             return 1.0
         return float(np.mean(self.sample_weight[self.row_ids], dtype=np.float64))
 
 
+class Session(Protocol):
+    """One fit of a network on a device."""
+
+    @property
+    def parameters(self) -> np.ndarray:
+        """The current parameters as a flat vector (see `skmlp.network`)."""
+
+    def set_parameters(self, parameters: np.ndarray) -> None:
+        """Replace the current parameters by others, of any float dtype."""
+
+    def train(
+        self,
+        optimizer: Any,
+        order: np.ndarray,
+        batch_size: int,
+        span: tuple[int, int],
+        rates: np.ndarray,
+        total: float,
+    ) -> float:
+        """Train on some minibatches of an epoch.
+
+        Parameters
+        ----------
+        optimizer : skmlp.training.optimizer_state.OptimizerState
+            Its `slots` are updated.
+        order : ndarray of int64
+            Indices of the epoch's rows, in the order of training.
+        batch_size : int
+        span : (int, int)
+            First minibatch, and the one after the last.
+        rates : ndarray of shape (n_batches, 4)
+            For each minibatch the weight decay, then the coefficients of the
+            optimizer's rule (see `OptimizerState.next_rates`).
+        total : float
+            Sum to continue.
+
+        Returns
+        -------
+        float
+            `total` plus each minibatch's loss times its rows, added one after the
+            other. The loss is the one before the update, L2 penalty included.
+        """
+
+    def train_epochs(
+        self, optimizer: Any, orders: np.ndarray, batch_size: int, rates: np.ndarray
+    ) -> list[float]:
+        """Train on whole epochs, one per row of `orders`.
+
+        Returns what `train` would return for each.
+        """
+
+    def loss_and_gradient(self, parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        """Loss and float64 gradient over the rows of ``problem.row_ids``.
+
+        Only for problems without dropout, noise and batch normalization, whose loss
+        changes from step to step.
+        """
+
+    def hidden_outputs(self) -> list[np.ndarray] | None:
+        """Outputs of the hidden layers for rows of the last minibatch, with dropout.
+
+        Arrays of shape (n_rows, n_units); None where the backend has not stored them.
+        """
+
+    def outputs(self, x: Any, rows: np.ndarray | None) -> np.ndarray:
+        """Raw outputs of the current parameters for some rows of an X.
+
+        `rows` has the indices of the rows, None stands for all. A network with batch
+        normalization uses its running statistics.
+        """
+
+
+class Backend(Protocol):
+    """The functions of a backend."""
+
+    def open_session(
+        self, problem: Problem, parameters: np.ndarray, n_jobs: int | None
+    ) -> AbstractContextManager[Session]:
+        """A session that starts from a copy of `parameters`, as a context manager."""
+
+    def outputs(
+        self,
+        network: Network,
+        parameters: np.ndarray,
+        x: Any,
+        activation: str,
+        n_jobs: int | None,
+    ) -> tuple[np.ndarray, bool]:
+        """Predictions, and whether the sum of a dense x is finite.
+
+        `activation` is the name of the output activation, "identity" for raw outputs.
+        The sum is a by-product of reading x: where it is not finite, x may contain
+        infinities or nan.
+        """
+
+    def evaluate(
+        self,
+        network: Network,
+        raw: np.ndarray,
+        targets: np.ndarray,
+        weights: np.ndarray | None,
+    ) -> tuple[float, np.ndarray]:
+        """Weighted mean loss of raw outputs, without penalty, and the predictions."""
+
+
+class DeviceBackend(Backend, Protocol):
+    """The functions of a GPU's backend."""
+
+    def missing_memory(self, x: Any) -> str | None:
+        """Why a sparse x does not fit into the GPU's memory; None if it does."""
+
+
 def train_one_by_one(session, optimizer, orders, batch_size, rates):
-    """A session's `train_epochs`, where nothing is gained by more than one at once."""
+    """A session's `train_epochs` that calls `train` once per epoch."""
     span = (0, len(rates) // len(orders))
     return [
-        session.train(optimizer, order, batch_size, span, part, 0.0)
-        for order, part in zip(orders, np.split(rates, len(orders)), strict=True)
+        session.train(optimizer, order, batch_size, span, epoch_rates, 0.0)
+        for order, epoch_rates in zip(orders, np.split(rates, len(orders)), strict=True)
     ]
+
+
+@overload
+def get_backend(name: Literal["cuda"]) -> DeviceBackend: ...
+
+
+@overload
+def get_backend(name: str) -> Backend: ...
 
 
 def get_backend(name):
@@ -137,13 +227,13 @@ def get_backend(name):
     Parameters
     ----------
     name : str
-        'cpu', 'reference', 'cuda', or 'cuda:1' and the like for the GPU of a number.
+        'cpu', 'reference', 'cuda', or 'cuda:1' and the like for a GPU by its index.
 
     Raises
     ------
     ImportError, RuntimeError
         If that GPU cannot be used; the message says what is missing.
     """
-    kind, _, number = name.partition(":")
-    module = importlib.import_module(_MODULES[kind])
-    return module.on_device(int(number or 0)) if kind == "cuda" else module
+    base, _, index = name.partition(":")
+    module = importlib.import_module(_MODULES[base])
+    return module.on_device(int(index or 0)) if base == "cuda" else module

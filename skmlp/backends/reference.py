@@ -1,18 +1,19 @@
-"""The definition: the network in NumPy, in float64, on one thread.
+"""The reference backend: the network in NumPy, in float64, on one thread.
 
-Short, slow and obviously right; the tests hold every other backend against it. The
-rules are applied element by element, as they stand in their tables.
+Short, slow and obviously right: it defines what the other backends have to compute, and
+the tests compare them with it. Rules are applied element by element.
 """
 
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.special import log_softmax, softmax
 
 from skmlp.backends import train_one_by_one
 from skmlp.network import fold_batch_norm, layout, norm_state, views
-from skmlp.rules.activations import activation_rule
+from skmlp.rules.activations import IDENTITY, activation_rule
+from skmlp.rules.losses import membership, smoothed
 from skmlp.rules.normalization import EPSILON, MOMENTUM
 from skmlp.rules.optimizers import OPTIMIZERS
 from skmlp.rules.randomness import (
@@ -35,17 +36,16 @@ def _dense(x):
 
 
 def _activate(activation, z):
-    if activation == "softmax":
-        return softmax(z, axis=1)
-    return _apply(activation_rule(activation).value, z)
+    row = activation_rule(activation)
+    return softmax(z, axis=1) if row.by_rows else _apply(row.value, z)
 
 
 def _back_through(activation, z, a, delta):
     """Gradient by z of a layer from that by its outputs a."""
-    if activation == "softmax":
-        return a * (delta - np.sum(delta * a, axis=1, keepdims=True))
     row = activation_rule(activation)
-    return delta * _apply(row.slope, z if row.by_input else a)
+    if row.by_rows:
+        return a * (delta - np.sum(delta * a, axis=1, keepdims=True))
+    return delta * _apply(row.slope, z if row.needs_preactivation else a)
 
 
 class Normed(NamedTuple):
@@ -54,11 +54,11 @@ class Normed(NamedTuple):
     Attributes
     ----------
     values : ndarray
-        Of mean zero and variance one, before they are scaled.
+        With mean zero and variance one, before they are scaled.
     inverse : ndarray
-        What the differences from the mean were multiplied by.
+        Factor of the differences from the mean: 1 / sqrt(variance + EPSILON).
     mean, variance : ndarray or None
-        Of the layer's inputs; None where they were given.
+        Of the layer's inputs; None where running statistics were used.
     """
 
     values: np.ndarray
@@ -68,15 +68,15 @@ class Normed(NamedTuple):
 
 
 def _axis(network):
-    """What a hidden layer's inputs are normalized over: rows or units."""
+    """The axis that a hidden layer's inputs are normalized over: rows or units."""
     return 0 if network.normalization == "batch" else 1
 
 
 def _normalize(network, running, z, training):
     """Normalize a hidden layer's inputs; `running` are its running statistics.
 
-    These stand in for a batch's own in predictions, and for a batch of one row, whose
-    variance would be zero.
+    They replace the batch's statistics in predictions, and for a batch of one row,
+    whose variance would be zero.
     """
     if network.normalization == "batch" and (not training or len(z) == 1):
         mean, variance = running
@@ -92,18 +92,18 @@ def _back_through_norm(network, normed, delta):
     """Gradient by a layer's inputs from that by its normalized inputs."""
     if normed.mean is not None:
         axis = _axis(network)
-        share = (delta * normed.values).mean(axis=axis, keepdims=True)
-        delta = delta - delta.mean(axis=axis, keepdims=True) - normed.values * share
+        slope = (delta * normed.values).mean(axis=axis, keepdims=True)
+        delta = delta - delta.mean(axis=axis, keepdims=True) - normed.values * slope
     return delta * normed.inverse
 
 
 class Trace(NamedTuple):
-    """What a forward pass leaves behind, a list element for x and each hidden layer.
+    """The values of a forward pass, by list element for x and each hidden layer.
 
     Attributes
     ----------
     inputs, activated, outputs : list of ndarray
-        Before the activation, after it, and with dropout. Of x the outputs alone.
+        Preactivations, activations, and activations after dropout. For x the last two.
     normed : list of Normed or None
     z : ndarray
         Raw outputs of the last layer.
@@ -117,7 +117,7 @@ class Trace(NamedTuple):
 
 
 def _forward(network, parameters, x, factors=None, *, training=False):
-    """Forward pass; `factors` are those of dropout, an array a hidden layer."""
+    """Forward pass; `factors` are those of dropout, an array per hidden layer."""
     coefs, intercepts = views(network, parameters)
     scales, *statistics = norm_state(network, parameters)
     running: list = list(zip(*statistics, strict=True)) or [None] * len(coefs)
@@ -135,34 +135,40 @@ def _forward(network, parameters, x, factors=None, *, training=False):
     return Trace(inputs, activated, outputs, normed, z)
 
 
-def _softmax_loss(targets, z, smoothing):
-    shares = (np.arange(z.shape[1]) == targets) * (1.0 - smoothing)
-    shares += smoothing / z.shape[1]
-    return -np.sum(log_softmax(z, axis=1) * shares, axis=1), softmax(z, 1) - shares
+def _class_targets(targets, n_classes, smoothing):
+    """A row of targets for the index of each row's class, smoothed."""
+    is_class = np.arange(n_classes) == targets
+    return _apply(lambda own: membership(own, smoothing, n_classes), is_class)
+
+
+def _softmax_cross_entropy(targets, z, smoothing):
+    targets = _class_targets(targets, z.shape[1], smoothing)
+    return -np.sum(log_softmax(z, axis=1) * targets, axis=1), softmax(z, 1) - targets
 
 
 def _loss(network, targets, z):
     """Loss of every row and its gradient by the raw outputs."""
-    rule, parameters = network.loss, np.array(network.loss_parameters)
-    if rule.row is not None:
+    row, loss_params = network.loss, np.array(network.loss_parameters, np.float64)
+    if row.row is not None:
         delta = np.empty_like(z)
         rows = zip(targets, z, delta, strict=True)
-        return np.array([rule.row(*row, parameters) for row in rows]), delta
-    if rule.value is None:
-        return _softmax_loss(targets, z, parameters[0])
-    if rule.labels:
-        targets = (np.arange(z.shape[1]) == targets) * (1.0 - parameters[0])
-        targets += parameters[0] / z.shape[1]
-    elif rule.parameter is None:
-        targets = targets + parameters[0] * (0.5 - targets)
-    extra = () if rule.parameter is None else (parameters[0],)
-    u = z if rule.link is None else _apply(rule.link.value, z)
+        return np.array([row.row(*one, loss_params) for one in rows]), delta
+    n_params = len(row.parameters)
+    params = loss_params[:n_params]
+    smoothing = loss_params[n_params] if row.smoothing else np.float64(0)
+    if row.value is None:
+        return _softmax_cross_entropy(targets, z, smoothing)
+    if row.labels:
+        targets = _class_targets(targets, z.shape[1], smoothing)
+    elif row.smoothing:
+        targets = _apply(smoothed, targets, smoothing)
+    u = z if row.link is None else _apply(row.link.value, z)
     losses, delta = (
-        _apply(lambda y, v, r=r: r(y, v, *extra), targets, u)
-        for r in (rule.value, rule.slope)
+        _apply(lambda y, v, rule=rule: rule(y, v, *params), targets, u)
+        for rule in (row.value, row.slope)
     )
-    if rule.link is not None:
-        delta = _back_through(rule.link, z, u, delta)
+    if row.link is not None:
+        delta = _back_through(row.link, z, u, delta)
     return losses.sum(axis=1), delta
 
 
@@ -196,7 +202,7 @@ def _gradient(network, parameters, batch, factors=None):
 
 
 def _track(network, parameters, trace, n):
-    """Add a batch's statistics to the running ones, the variance without its bias."""
+    """Update the running statistics by a batch's mean and unbiased variance."""
     if network.normalization != "batch" or n == 1:
         return
     _, means, variances = norm_state(network, parameters)
@@ -205,40 +211,40 @@ def _track(network, parameters, trace, n):
         variance += MOMENTUM * (normed.variance[0] * n / (n - 1) - variance)
 
 
-def _numbers(shape):
-    """The numbers of a batch's elements, as words."""
+def _indices(shape):
+    """The indices of a batch's elements, as words."""
     return np.arange(np.prod(shape), dtype=np.uint32)
 
 
-def _dropout_factors(network, dropout, seed, step, n):
-    """0 for units that are dropped, else one over the share that is kept."""
+def _dropout_factors(network, dropout, seed, step_index, n):
+    """0 for units that are dropped, else one over the probability to be kept."""
     factors = []
     for layer, rate in enumerate(dropout):
         shape = (n, network.sizes[layer + 1])
         with np.errstate(over="ignore"):
-            key = key_of(seed, step, layer + 1)
-            kept = is_kept(key, _numbers(shape), threshold_of(rate))
+            key = key_of(seed, step_index, layer + 1)
+            kept = is_kept(key, _indices(shape), threshold_of(rate))
         factors.append(kept.reshape(shape) / (1.0 - rate))
     return factors
 
 
-def _noise(extras, step, shape):
-    """Normal numbers for a batch of X."""
-    deviation = np.float64(extras.input_noise)
+def _noise(regularization, step_index, shape):
+    """Normal noise for a batch of X."""
+    deviation = np.float64(regularization.input_noise)
     with np.errstate(over="ignore"):
-        words = word_of(key_of(extras.seed, step, 0), _numbers(shape))
+        words = word_of(key_of(regularization.seed, step_index, 0), _indices(shape))
         return np.array([normal_of(word, deviation) for word in words]).reshape(shape)
 
 
-def _limit_norms(network, parameters, largest):
-    """Shrink the incoming weights of every unit to a Euclidean norm."""
+def _clip_weights(network, parameters, max_norm):
+    """Max-norm: scale down the incoming weights of units with a larger norm."""
     for coef in views(network, parameters)[0]:
         norms = np.linalg.norm(coef, axis=0)
-        coef *= np.minimum(1.0, largest / np.maximum(norms, np.finfo(float).tiny))
+        coef *= np.minimum(1.0, max_norm / np.maximum(norms, np.finfo(float).tiny))
 
 
 def _weights_only(network, parameters):
-    """The parameters with all that is not penalized set to zero."""
+    """The parameters with everything but the weights set to zero."""
     penalized = parameters.copy()
     penalized[layout(network).bias_offsets[0] :] = 0
     return penalized
@@ -250,15 +256,15 @@ class Session:
     def __init__(self, problem, parameters):
         self._problem = problem
         self.parameters = np.array(parameters, dtype=np.float64)
-        self._steps = 0
+        self._step_index = 0
 
-    def _batch(self, parameters, rows, scale, step=None):
-        """Loss, gradient and trace of some rows, weights times `scale`.
+    def _batch(self, parameters, rows, scale, step_index=None):
+        """Loss, gradient and trace of some rows, sample weights times `scale`.
 
-        With the number of a step, dropout and noise are those of that step.
+        With the index of a step, dropout and noise are those of that step.
         """
         problem = self._problem
-        extras = problem.regularization
+        regularization = problem.regularization
         weights = (
             np.ones(len(rows))
             if problem.sample_weight is None
@@ -267,44 +273,49 @@ class Session:
         x = _dense(problem.x[rows]).astype(np.float64)
         targets = problem.targets[rows].astype(np.float64)
         factors = None
-        if step is not None and extras.dropout:
+        if step_index is not None and regularization.dropout:
             factors = _dropout_factors(
-                problem.network, extras.dropout, extras.seed, step, len(rows)
+                network=problem.network,
+                dropout=regularization.dropout,
+                seed=regularization.seed,
+                step_index=step_index,
+                n=len(rows),
             )
-        if step is not None and extras.input_noise > 0:
-            x += _noise(extras, step, x.shape)
+        if step_index is not None and regularization.input_noise > 0:
+            x += _noise(regularization, step_index, x.shape)
         batch = (x, targets, weights * scale)
         loss, gradient, trace = _gradient(problem.network, parameters, batch, factors)
         penalized = _weights_only(problem.network, parameters)
-        decay = problem.alpha / (problem.mean_sample_weight * len(rows))
-        loss += 0.5 * decay * penalized @ penalized
-        return loss, gradient + decay * penalized, trace
+        l2 = problem.alpha / (problem.mean_sample_weight * len(rows))
+        loss += 0.5 * l2 * penalized @ penalized
+        return loss, gradient + l2 * penalized, trace
 
     def train(self, optimizer, order, batch_size, span, rates, total):
         """Train on some batches of an epoch."""
         update = OPTIMIZERS[optimizer.name].update
-        network, extras = self._problem.network, self._problem.regularization
+        network, regularization = self._problem.network, self._problem.regularization
         n_trained = layout(network).n_trained
-        for b, (shrink, *c) in zip(range(*span), rates, strict=True):
+        for b, (weight_decay, *c) in zip(range(*span), rates, strict=True):
             rows = order[b * batch_size : (b + 1) * batch_size]
             scale = 1.0 / (self._problem.mean_sample_weight * len(rows))
-            found = self._batch(self.parameters, rows, scale, self._steps)
-            loss, gradient, trace = found
-            self._steps += 1
+            loss, gradient, trace = self._batch(
+                self.parameters, rows, scale, self._step_index
+            )
+            self._step_index += 1
             _track(network, self.parameters, trace, len(rows))
             total += loss * len(rows)
             norm = np.linalg.norm(gradient)
-            if norm > extras.max_grad_norm:
-                gradient *= extras.max_grad_norm / norm
-            shrinking = _weights_only(network, self.parameters)
-            self.parameters -= shrink * shrinking
+            if norm > regularization.max_grad_norm:
+                gradient *= regularization.max_grad_norm / norm
+            weights = _weights_only(network, self.parameters)
+            self.parameters -= weight_decay * weights
             for i, g in enumerate(gradient[:n_trained]):
                 slots = optimizer.slots[:, i]
                 self.parameters[i], *slots[:] = update(
                     self.parameters[i], g, *slots, c, optimizer.hyper
                 )
-            if np.isfinite(extras.max_norm):
-                _limit_norms(network, self.parameters, extras.max_norm)
+            if np.isfinite(regularization.max_norm):
+                _clip_weights(network, self.parameters, regularization.max_norm)
         return total
 
     def train_epochs(self, optimizer, orders, batch_size, rates):
@@ -312,7 +323,7 @@ class Session:
         return train_one_by_one(self, optimizer, orders, batch_size, rates)
 
     def set_parameters(self, parameters):
-        """Go on from other parameters, in whatever precision."""
+        """Replace the parameters, which may have another precision."""
         self.parameters[:] = parameters
 
     def loss_and_gradient(self, parameters):
@@ -322,22 +333,22 @@ class Session:
         return self._batch(np.asarray(parameters), rows, scale)[:2]
 
     def hidden_outputs(self):
-        """None: traces are not kept."""
+        """None: traces are not stored."""
 
     def outputs(self, x, rows):
         """Raw outputs for some rows, or for all, with the current parameters."""
         x = x if rows is None else x[rows]
-        return outputs(self._problem.network, self.parameters, x, "identity")[0]
+        return outputs(self._problem.network, self.parameters, x, IDENTITY)[0]
 
 
 @contextmanager
 def open_session(problem, parameters, n_jobs=None):
-    """A session; `n_jobs` is accepted for the other backends' sake."""
+    """A session; `n_jobs` has no effect here."""
     yield Session(problem, parameters)
 
 
 def outputs(network, parameters, x, activation, n_jobs=None):
-    """Predictions of a network, its output activation being the one named."""
+    """Predictions of a network through a named output activation."""
     parameters = np.asarray(parameters, dtype=np.float64)
     x = _dense(x).astype(np.float64)
     with np.errstate(invalid="ignore"):
@@ -346,16 +357,16 @@ def outputs(network, parameters, x, activation, n_jobs=None):
 
 
 def evaluate(network, raw, targets, weights):
-    """Mean loss of raw outputs, and the predictions that they stand for."""
+    """Mean loss of raw outputs, and their predictions."""
     losses, _ = _loss(network, targets.astype(np.float64), raw)
     loss = float(np.average(losses, weights=weights))
     return loss, _activate(network.output, raw)
 
 
 def slope(activation, z, a):
-    """By how much each unit's output changes with its own input.
+    """Derivative of each unit's output by the unit's input.
 
-    Of softmax that is the diagonal of its derivative.
+    For softmax the diagonal of its Jacobian.
 
     Parameters
     ----------
@@ -363,13 +374,13 @@ def slope(activation, z, a):
     z, a : ndarray of shape (n_samples, units)
         Inputs and outputs of a layer.
     """
-    if activation == "softmax":
+    if activation_rule(activation).by_rows:
         return a * (1.0 - a)
     return _back_through(activation, z, a, np.ones_like(a))
 
 
 def trace(network, parameters, x, targets=None):
-    """What happens in every layer for some rows, for a look inside.
+    """Inputs, outputs and gradients of every layer for some rows.
 
     Returns
     -------
@@ -382,17 +393,27 @@ def trace(network, parameters, x, targets=None):
     network, parameters = fold_batch_norm(network, parameters)
     coefs, _ = views(network, parameters)
     scales = norm_state(network, parameters).scales
-    found = _forward(network, parameters, _dense(x).astype(np.float64))
-    inputs, layers = found.inputs, found.activated
+    forward = _forward(network, parameters, _dense(x).astype(np.float64))
+    inputs, layers = forward.inputs, forward.activated
     if targets is None:
         return inputs[1:], layers[1:], None
-    deltas = [_loss(network, targets.astype(np.float64), found.z)[1]]
+    deltas = [_loss(network, targets.astype(np.float64), forward.z)[1]]
     for i in reversed(range(1, len(coefs))):
         delta = deltas[0]
         if i < len(scales):
-            delta = _back_through_norm(network, found.normed[i + 1], delta * scales[i])
+            delta = _back_through_norm(
+                network, forward.normed[i + 1], delta * scales[i]
+            )
         delta = delta @ coefs[i].T
         deltas.insert(
             0, _back_through(network.activations[i - 1], inputs[i], layers[i], delta)
         )
     return inputs[1:], layers[1:], deltas
+
+
+if TYPE_CHECKING:
+    from skmlp import backends
+
+    # mypy checks functions and arity here, tests/training/test_contract.py the names.
+    _BACKEND: backends.Backend = backends.reference
+    _SESSION: type[backends.Session] = Session

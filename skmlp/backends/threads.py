@@ -1,7 +1,7 @@
-"""How many threads a fit may use, whatever it uses them for.
+"""The number of threads that a fit may use.
 
-Backends ask here, so that ``n_jobs``, joblib's workers and their shares of the cores
-mean the same to all of them.
+Backends ask here, so that ``n_jobs``, joblib's workers and the cores that joblib
+allots to each of them mean the same to all backends.
 """
 
 import os
@@ -15,21 +15,21 @@ def available_threads(n_jobs):
     Parameters
     ----------
     n_jobs : int or None
-        Negative numbers count back from all, as in joblib; None is all, but one in
-        a worker of joblib that was given no share of the cores.
+        Negative numbers count back from all cores, as in joblib. None means all cores,
+        but one thread in a worker of joblib to which no cores were allotted.
     """
-    # joblib gives each of its processes a share of the cores in this variable.
-    given = os.environ.get("NUMBA_NUM_THREADS", "")
-    share = int(given) if given.isdigit() else 0
-    if n_jobs is None and share == 0:
+    # joblib tells each of its processes in this variable how many cores it may use.
+    variable = os.environ.get("NUMBA_NUM_THREADS", "")
+    allotted = int(variable) if variable.isdigit() else 0
+    if n_jobs is None and allotted == 0:
         nested = joblib.parallel.get_active_backend()[0].nesting_level
         n_jobs = 1 if nested else None
-    # Counting cores reads files of the system, which takes a tenth of a millisecond.
-    if n_jobs == 1 or share == 1:
+    # Counting cores reads system files, which takes a tenth of a millisecond.
+    if n_jobs == 1 or allotted == 1:
         return 1
     all_threads = joblib.cpu_count()
-    if share > 0:
-        all_threads = min(all_threads, share)
+    if allotted > 0:
+        all_threads = min(all_threads, allotted)
     if n_jobs is None:
         return all_threads
     if n_jobs < 0:

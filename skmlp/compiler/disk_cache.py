@@ -5,9 +5,10 @@ confuses two compilations of one function, fails at import on read-only systems,
 be poisoned through shared folders and loads truncated files. This one has no index:
 a kernel is one file whose name is the hash of everything that it depends on (the
 package's sources, the versions, the flags, the signature, the processor), written
-atomically, with a checksum, in a folder that only its owner can write. Whatever goes
-wrong here, the kernel is compiled in memory instead; what went wrong is logged at
-level DEBUG to the logger "skmlp".
+atomically, with a checksum, in a folder that only its owner can write. A kernel that
+cannot be read or written, for whatever reason, is compiled in memory instead; the
+reason is logged at level DEBUG to the logger "skmlp". Only where the reason is a
+version of Numba that serializes machine code otherwise, a warning is given, once.
 
 The folder is the user's cache folder; the environment variable ``SKMLP_CACHE_DIR``
 moves it, and an empty value turns the cache off.
@@ -28,14 +29,15 @@ import llvmlite
 import numba
 import numpy
 import scipy
+from llvmlite import binding
 from numba.core import config
-from numba.core.caching import CompileResultCacheImpl
-from numba.core.serialize import dumps
+
+from skmlp.compiler.fallback import warn_of_fallback
 
 _LOGGER = logging.getLogger("skmlp")
 _DIGEST_SIZE = 32
 # Every change of the package or of a version leaves the files of the old one behind.
-_SECONDS_KEPT = 60 * 24 * 3600
+_MAX_AGE = 60 * 24 * 3600
 
 
 def _user_cache_folder():
@@ -59,7 +61,7 @@ def _is_private(folder):
 
 @functools.cache
 def cache_folder():
-    """The folder of the cache, or None when there is none to be trusted.
+    """The folder of the cache, or None if there is none that can be trusted.
 
     Returns
     -------
@@ -97,8 +99,7 @@ def _environment():
 class KernelCache:
     """The cache of one dispatcher, with the methods that Numba calls.
 
-    What is written of a kernel, and how it becomes a kernel again, is for subclasses to
-    say: `_packed` and `_unpacked`.
+    Subclasses serialize a kernel (`_packed`) and deserialize it (`_unpacked`).
 
     Parameters
     ----------
@@ -106,19 +107,23 @@ class KernelCache:
         Name of the kernel; unlike a function's name it tells two functions made by
         one factory apart.
     name : str
-        What its files are called, before a hash of all that they depend on.
+        Prefix of the names of its files, before a hash of all that they depend on.
     """
 
     def __init__(self, key, name):
         self._key, self._name = key, name
 
     def _packed(self, compiled):
-        """Bytes for a compiled kernel, or None if it cannot be kept."""
+        """The bytes of a compiled kernel, or None if it cannot be serialized."""
         raise NotImplementedError
 
     def _unpacked(self, payload, target_context):
         """The compiled kernel of such bytes."""
         raise NotImplementedError
+
+    def _processor(self, codegen):
+        """What machine code of a code generator runs on, as a tuple."""
+        return codegen.magic_tuple()
 
     def enable(self):
         """Do nothing: the folder alone decides."""
@@ -135,12 +140,12 @@ class KernelCache:
         return str(cache_folder())
 
     def _path(self, signature, codegen):
-        parts = (self._key, str(signature), codegen.magic_tuple(), _environment())
+        parts = (self._key, str(signature), self._processor(codegen), _environment())
         digest = hashlib.sha256(repr(parts).encode()).hexdigest()
         return cache_folder() / f"{self._name}-{digest[:_DIGEST_SIZE]}.bin"
 
     def load_overload(self, signature, target_context):
-        """Read one compiled signature; None when it is not there or not sound."""
+        """Read one compiled signature; None if its file is missing or damaged."""
         if cache_folder() is None:
             return None
         try:
@@ -175,7 +180,7 @@ class KernelCache:
     def _drop_unused(self):
         """Remove files of this kernel that no process has read for long."""
         for path in cache_folder().glob(f"{self._name}-*"):
-            if time.time() - path.stat().st_mtime > _SECONDS_KEPT:
+            if time.time() - path.stat().st_mtime > _MAX_AGE:
                 path.unlink(missing_ok=True)
 
 
@@ -190,6 +195,8 @@ class CpuKernelCache(KernelCache):
 
     def __init__(self, dispatcher, key):
         super().__init__(key, key.rsplit(".", 1)[-1])
+        from numba.core.caching import CompileResultCacheImpl
+
         code = dispatcher.py_func.__code__
         # Only the parts of Numba's implementation that (de)serialize are used; its
         # constructor would look for a folder beside the source.
@@ -198,13 +205,31 @@ class CpuKernelCache(KernelCache):
         self._implementation._lineno = code.co_firstlineno
 
     def _packed(self, compiled):
-        if not self._implementation.check_cachable(compiled):
-            return None
-        return dumps(self._implementation.reduce(compiled))
+        try:
+            from numba.core.serialize import dumps
+
+            if not self._implementation.check_cachable(compiled):
+                return None
+            return dumps(self._implementation.reduce(compiled))
+        except Exception as error:
+            _warn_of_no_cache(error)
+            raise
 
     def _unpacked(self, payload, target_context):
         target_context.refresh()
         return self._implementation.rebuild(target_context, pickle.loads(payload))
+
+    def _processor(self, codegen):
+        try:
+            return super()._processor(codegen)
+        except Exception as error:
+            cost = "the disk cache asks LLVM instead, which costs nothing"
+            warn_of_fallback("Numba's description of the processor", error, cost)
+        return (
+            binding.get_process_triple(),
+            config.CPU_NAME or binding.get_host_cpu_name(),
+            config.CPU_FEATURES or binding.get_host_cpu_features().flatten(),
+        )
 
 
 class _Locator:
@@ -212,6 +237,49 @@ class _Locator:
 
     def __init__(self, path):
         self._py_file = path
+
+
+def cache_on_disk(dispatcher, key):
+    """Let a dispatcher keep its machine code on disk.
+
+    Parameters
+    ----------
+    dispatcher : numba dispatcher
+    key : str
+        As for `KernelCache`.
+    """
+    try:
+        _check_interface(dispatcher)
+        dispatcher._cache = CpuKernelCache(dispatcher, key)
+    except Exception as error:
+        _warn_of_no_cache(error)
+
+
+def _check_interface(dispatcher):
+    """Raise where Numba's dispatchers would not use a `KernelCache`."""
+    from numba.core.caching import CompileResultCacheImpl, NullCache
+
+    if not isinstance(dispatcher._cache, NullCache):
+        raise TypeError(f"unexpected cache of a dispatcher: {dispatcher._cache!r}")
+    # What Numba calls is abstract in the base class of its caches.
+    methods = {
+        name
+        for cls in NullCache.__mro__
+        for name in getattr(cls, "__abstractmethods__", ())
+    }
+    missing = [name for name in methods if not hasattr(KernelCache, name)]
+    missing += [
+        name
+        for name in ("check_cachable", "reduce", "rebuild")
+        if not hasattr(CompileResultCacheImpl, name)
+    ]
+    if missing:
+        raise AttributeError(f"missing methods: {sorted(missing)}")
+
+
+def _warn_of_no_cache(error):
+    cost = "every process compiles its kernels again"
+    warn_of_fallback("the kernel cache on disk", error, cost)
 
 
 def _write_atomically(path, content):

@@ -9,38 +9,72 @@ Rules. The functions of `skmlp.rules` are plain Python. `register_overload` lets
 compiled code call them, `overload_by_dtype` gives it another implementation of one of
 them.
 
-Loops by address. A rule's loop over a block (`loop`) is compiled on its own, cached on
-its own and handed to the kernels as an address. A kernel is thus compiled once for
-every activation, loss and optimizer; a rule costs the 0.2 s of its own loop when it is
-first used; and one indirect call a block of a thousand elements costs nothing that can
-be measured. (Folding every rule into every kernel grows each compilation with the
-catalog; first-class functions cost microseconds of Python a launch.)
+Loops by address. A rule's loop over a block (`loop`) is compiled and cached separately
+and handed to the kernels as an address. A kernel is thus compiled once for every
+activation, loss and optimizer; a rule costs the 0.2 s of its loop when it is first
+used; and one indirect call a block of a thousand elements costs nothing that can be
+measured. (Folding every rule into every kernel grows each compilation with the catalog;
+first-class functions cost microseconds of Python a launch.)
+
+Private interfaces of Numba. Each that is used here or in the modules below is checked,
+and has a fallback on public interfaces that costs time but changes no result:
+`pipeline_choice` for compiler pipelines, `disk_cache.cache_on_disk` for the cache, and
+`_supported` and `_entry_address` here.
 """
 
 from llvmlite import ir
-from numba import njit, types
+from numba import cfunc, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from skmlp.compiler.deferred_linking import DeferredLinkingCompiler
-from skmlp.compiler.disk_cache import CpuKernelCache
-from skmlp.compiler.pipeline import TrimmedCompiler
+from skmlp.compiler import disk_cache
+from skmlp.compiler.fallback import warn_of_fallback
 
 _FAST = {"contract", "reassoc", "nsz", "arcp", "afn"}
+# Options that Numba does not document.
+_PRIVATE_OPTIONS = {"_nrt", "no_cpython_wrapper", "no_cfunc_wrapper"}
+
+
+def _supported(options):
+    """Options without the private ones that the installed Numba does not know."""
+    private = _PRIVATE_OPTIONS & options.keys()
+    try:
+        from numba.core.cpu import CPUTargetOptions as Known
+    except ImportError:
+        unknown = private
+    else:
+        unknown = {name for name in private if not hasattr(Known, name)}
+    if unknown:
+        reason = f"unknown: {', '.join(sorted(unknown))}"
+        warn_of_fallback("private compiler options", reason)
+    return {name: options[name] for name in options.keys() - unknown}
+
+
+def _pipelines():
+    """The option ``pipeline_class`` of kernels and that of what only they call."""
+    try:
+        from skmlp.compiler.pipeline_choice import DeferredOrTrimmed, TrimmedOrNumba
+    except ImportError as error:
+        warn_of_fallback("compiler pipelines of its own", error)
+        return {}, {}
+    return {"pipeline_class": TrimmedOrNumba}, {"pipeline_class": DeferredOrTrimmed}
+
+
+_KERNEL_PIPELINE, _INNER_PIPELINE = _pipelines()
 # Kernels own no memory, so nothing has references to be counted.
-_OPTIONS = {
-    "error_model": "numpy",
-    "nogil": True,
-    "_nrt": False,
-    "pipeline_class": TrimmedCompiler,
-}
-# What only kernels call needs no machine code and no entry points of its own.
-_INNER = {
-    **_OPTIONS,
-    "no_cpython_wrapper": True,
-    "no_cfunc_wrapper": True,
-    "pipeline_class": DeferredLinkingCompiler,
-}
+_COMMON = {"error_model": "numpy", "nogil": True, "_nrt": False}
+# Numba adds a wrapper for Python, or one with C's calling convention: only one is used.
+_KERNEL = _supported({**_COMMON, **_KERNEL_PIPELINE, "no_cfunc_wrapper": True})
+_LOOP = _supported({**_COMMON, **_KERNEL_PIPELINE, "no_cpython_wrapper": True})
+# What only kernels call needs neither machine code nor entry points.
+_INNER = _supported(
+    {
+        **_COMMON,
+        **_INNER_PIPELINE,
+        "no_cpython_wrapper": True,
+        "no_cfunc_wrapper": True,
+    }
+)
 
 
 def inline(function):
@@ -54,7 +88,7 @@ def inline_always(function):
 
 
 def user_rule(function):
-    """Compile a rule of a user's, by Numba's own compiler, with all that it knows."""
+    """Compile a user's rule by Numba's own compiler, which supports the most Python."""
     return njit(fastmath=_FAST, forceinline=True, error_model="numpy", nogil=True)(
         function
     )
@@ -66,10 +100,10 @@ def exact(function):
 
 
 def kernel(function):
-    """Compile a function that Python calls, with its machine code kept on disk."""
-    dispatcher = njit(fastmath=_FAST, no_cfunc_wrapper=True, **_OPTIONS)(function)
+    """Compile a function that Python calls, and cache its machine code on disk."""
+    dispatcher = njit(fastmath=_FAST, **_KERNEL)(function)
     name = f"{function.__module__}.{function.__qualname__}"
-    dispatcher._cache = CpuKernelCache(dispatcher, name)
+    disk_cache.cache_on_disk(dispatcher, name)
     return dispatcher
 
 
@@ -81,8 +115,8 @@ def loop(function, signature, key):
     function : callable
     signature : numba signature
     key : str or None
-        Name in the cache on disk, different for every rule; None keeps the machine
-        code in memory, for functions that are not part of this package.
+        Name in the cache on disk, different for every rule; with None the machine code
+        stays in memory, for functions that are not part of this package.
 
     Returns
     -------
@@ -91,13 +125,24 @@ def loop(function, signature, key):
     address : int
         For the intrinsics made by `caller`.
     """
-    dispatcher = njit(fastmath=_FAST, no_cpython_wrapper=True, **_OPTIONS)(function)
+    dispatcher = njit(fastmath=_FAST, **_LOOP)(function)
     if key is not None:
-        dispatcher._cache = CpuKernelCache(dispatcher, key)
+        disk_cache.cache_on_disk(dispatcher, key)
     dispatcher.compile(signature)
+    try:
+        return dispatcher, _entry_address(dispatcher, signature)
+    except Exception as error:
+        cost = "every process compiles each rule's loop twice"
+        warn_of_fallback("the addresses of cached loops", error, cost)
+    callback = cfunc(signature, fastmath=_FAST, **_LOOP)(function)
+    return callback, callback.address
+
+
+def _entry_address(dispatcher, signature):
+    """The address of a compiled function's wrapper with C's calling convention."""
     compiled = dispatcher.overloads[signature.args]
     name = compiled.fndesc.llvm_cfunc_wrapper_name
-    return dispatcher, compiled.library.get_pointer_to_function(name)
+    return compiled.library.get_pointer_to_function(name)
 
 
 def caller(return_type):
@@ -106,9 +151,10 @@ def caller(return_type):
     @intrinsic
     def call(typing_context, address, arguments):
         def generate(context, builder, signature, values):
-            kinds = [context.get_value_type(kind) for kind in signature.args[1].types]
-            result = ir.FunctionType(context.get_value_type(return_type), kinds)
-            pointer = builder.inttoptr(values[0], result.as_pointer())
+            llvm_types = [context.get_value_type(T) for T in signature.args[1].types]
+            llvm_result = context.get_value_type(return_type)
+            function_type = ir.FunctionType(llvm_result, llvm_types)
+            pointer = builder.inttoptr(values[0], function_type.as_pointer())
             return builder.call(pointer, cgutils.unpack_tuple(builder, values[1]))
 
         return return_type(address, arguments), generate
@@ -124,12 +170,12 @@ def register_overload(function, *, exactly=False):
 
 
 def overload_by_dtype(function, single, double):
-    """Give compiled code an implementation a dtype for a plain Python function."""
-    versions = {types.float32: single, types.float64: double}
+    """Give compiled code one implementation for each dtype of a Python function."""
+    by_dtype = {types.float32: single, types.float64: double}
     options = {**_INNER, "fastmath": {"contract"}, "forceinline": True}
-    overload(function, jit_options=options, strict=False)(lambda x: versions.get(x))
+    overload(function, jit_options=options, strict=False)(lambda x: by_dtype.get(x))
 
 
 def overload_by_types(function):
-    """Decorator like Numba's ``overload``, for versions of a function by its types."""
+    """Decorate like Numba's ``overload``: an implementation for each set of types."""
     return overload(function, jit_options={**_INNER, "fastmath": _FAST})

@@ -1,13 +1,14 @@
-"""Numba's compiler without what kernels have no use for.
+"""Numba's compiler pipeline without the passes that kernels do not need.
 
 Two thirds of a compilation are Numba's own Python. Kernels have neither closures nor
 array expressions nor branches by type, so the passes that look for them are left out.
-And the type of ``i + j`` is looked up once for every pair of types: Numba asks dozens
-of implementations, for sets, strings and dates, at every single operation.
+And operators are typed once for every pair of types, then memoized: for the type of
+``i + j`` Numba asks dozens of implementations, for sets, strings and dates, at every
+single operation.
 
-`skmlp.compiler.jit` is the only user; without ``pipeline_class`` there, everything
-works as before, only later. A pass that a version of Numba does not know is not left
-out.
+This rests on private interfaces of Numba. `skmlp.compiler.pipeline_choice`, its only
+user, compiles by Numba's own pipeline what fails here. A name of `_NEEDLESS` that a
+version of Numba does not have leaves nothing out.
 """
 
 import gc
@@ -34,13 +35,13 @@ _NEEDLESS = {
     "DumpParforDiagnostics",
 }
 _OPERATORS = {bool, min, max, *(getattr(operator, name) for name in operator.__all__)}
-# What an operator makes of these depends on nothing but their types.
+# What an operator returns for these depends on nothing but their types.
 _PLAIN = (types.Number, types.Boolean, types.Array, types.UniTuple)
-_KNOWN: dict = {}
+_SIGNATURES: dict = {}
 
 
-class _Remembering:
-    """Numba's typing context, which looks up an operator's signature only once."""
+class _MemoizingContext:
+    """Numba's typing context, with the signatures of operators memoized."""
 
     def __init__(self, context):
         self._context = context
@@ -49,59 +50,59 @@ class _Remembering:
         return getattr(self._context, name)
 
     def resolve_function_type(self, function, args, kws):
-        """As Numba's, for operators by memory."""
+        """Numba's answer; for operators on plain types the memoized one."""
         operation = getattr(function, "typing_key", None)
         plain = all(isinstance(argument, _PLAIN) for argument in args)
         if kws or not plain or operation not in _OPERATORS:
             return self._context.resolve_function_type(function, args, kws)
         key = (operation, *args)
-        if key not in _KNOWN:
-            _KNOWN[key] = self._context.resolve_function_type(function, args, kws)
-        return _KNOWN[key]
+        if key not in _SIGNATURES:
+            _SIGNATURES[key] = self._context.resolve_function_type(function, args, kws)
+        return _SIGNATURES[key]
 
     def resolve_getitem(self, target, index):
-        """As Numba's, by memory."""
+        """Numba's answer, memoized."""
         function = self.resolve_value_type(operator.getitem)
         return self.resolve_function_type(function, (target, index), {})
 
     def resolve_setitem(self, target, index, value):
-        """As Numba's, by memory."""
+        """Numba's answer, memoized."""
         function = self.resolve_value_type(operator.setitem)
         return self.resolve_function_type(function, (target, index, value), {})
 
 
 class TrimmedCompiler(compiler.CompilerBase):
-    """Numba's compiler with fewer passes and a memory."""
+    """Numba's compiler with fewer passes and memoized operators."""
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
-        self.state.typingctx = _Remembering(self.state.typingctx)
+        self.state.typingctx = _MemoizingContext(self.state.typingctx)
 
     def compile_extra(self, function):
-        """Compile without looks for garbage: there is much to look through, and none.
+        """Compile without garbage collection: there is much to search, and no garbage.
 
-        The compiler's lock is held meanwhile, so that nobody else does the same.
+        The compiler's lock is held meanwhile, so no other thread does the same.
         """
-        collects = gc.isenabled()
+        was_enabled = gc.isenabled()
         gc.disable()
         try:
             return super().compile_extra(function)
         finally:
-            if collects:
+            if was_enabled:
                 gc.enable()
 
     def define_pipelines(self):
         """Numba's passes without the needless ones."""
         pipeline = compiler.DefaultPassBuilder.define_nopython_pipeline(self.state)
         pipeline.passes = [
-            (self.replaced(kind), why)
-            for kind, why in pipeline.passes
-            if kind.__name__ not in _NEEDLESS
+            (self.replaced(cls), reason)
+            for cls, reason in pipeline.passes
+            if cls.__name__ not in _NEEDLESS
         ]
         pipeline._finalized = False
         pipeline.finalize()
         return [pipeline]
 
-    def replaced(self, kind):
-        """The pass to run in place of a pass."""
-        return kind
+    def replaced(self, cls):
+        """The pass to run in place of a pass; for subclasses to override."""
+        return cls

@@ -1,6 +1,6 @@
-"""What the parameters say about the network: sizes, activations, first weights.
+"""The network's architecture from the parameters: sizes, activations, initial weights.
 
-Everything that can be wrong with them is found here, before any data are touched.
+All checks of these parameters stand here; they run before the training starts.
 """
 
 from numbers import Integral
@@ -8,7 +8,7 @@ from numbers import Integral
 import numpy as np
 
 from skmlp.network import init_norm_state, init_params, initializers_of, layout, views
-from skmlp.rules.activations import ACTIVATIONS, Activation
+from skmlp.rules.activations import ACTIVATIONS, IDENTITY, Activation
 from skmlp.rules.checks import check_activation
 from skmlp.rules.initializers import INITIALIZERS
 
@@ -33,7 +33,7 @@ def hidden_sizes(hidden_layer_sizes):
     return [int(size) for size in sizes]
 
 
-def hidden_activations(activation, n_hidden):
+def resolve_activations(activation, n_hidden):
     """Activations of the hidden layers, from the parameter ``activation``.
 
     Returns
@@ -45,24 +45,24 @@ def hidden_activations(activation, n_hidden):
     ValueError
     """
     one = isinstance(activation, str | Activation)
-    given = (activation,) * n_hidden if one else tuple(activation)
-    if len(given) != n_hidden:
+    activations = (activation,) * n_hidden if one else tuple(activation)
+    if len(activations) != n_hidden:
         raise ValueError(
             f"activation must be one for all hidden layers or a list of {n_hidden}, "
-            f"one a layer, got {len(given)}: {activation!r}."
+            f"one a layer, got {len(activations)}: {activation!r}."
         )
-    for layer in given:
+    for layer in activations:
         if isinstance(layer, Activation):
-            _check_scheme(layer)
+            _check_initializer(layer)
             check_activation(layer)
         elif not isinstance(layer, str) or layer not in ACTIVATIONS:
             raise ValueError(
                 f"activation must be among {sorted(ACTIVATIONS)}, got {layer!r}."
             )
-    return given
+    return activations
 
 
-def _check_scheme(activation):
+def _check_initializer(activation):
     if activation.init not in INITIALIZERS:
         raise ValueError(
             f"activation {activation.name!r} has init={activation.init!r}, which must "
@@ -70,7 +70,7 @@ def _check_scheme(activation):
         )
 
 
-def first_parameters(network, weight_init, activation, generator, dtype):
+def initial_params(network, weight_init, activation, generator, dtype):
     """Initial parameters of a network, from the parameter ``weight_init``.
 
     Parameters
@@ -85,7 +85,7 @@ def first_parameters(network, weight_init, activation, generator, dtype):
     Returns
     -------
     ndarray
-        Flat vector; without intercepts theirs are zero.
+        Flat vector.
 
     Raises
     ------
@@ -93,15 +93,15 @@ def first_parameters(network, weight_init, activation, generator, dtype):
         If arrays are not of the network's shapes.
     """
     if not isinstance(weight_init, str):
-        return _given(network, weight_init, dtype)
+        return _from_arrays(network, weight_init, dtype)
     one = isinstance(activation, str | Activation)
-    last = activation if one else ("identity", *network.activations)[-1]
+    last = activation if one else (IDENTITY, *network.activations)[-1]
     initializers = initializers_of(network, weight_init, last)
     return init_params(network, initializers, generator, dtype)
 
 
-def _given(network, weight_init, dtype):
-    """A copy of arrays to start from, once their shapes are right."""
+def _from_arrays(network, weight_init, dtype):
+    """The initial parameters that the user passes as arrays, copied and checked."""
     if len(weight_init) != 2 or not all(np.iterable(part) for part in weight_init):
         raise ValueError(
             "weight_init must be 'auto', the name of an initializer "
@@ -110,16 +110,16 @@ def _given(network, weight_init, dtype):
             "elements."
         )
     coefs, intercepts = weight_init
-    found = [[np.shape(array) for array in arrays] for arrays in (coefs, intercepts)]
-    wanted = [network.shapes, [(units,) for units in network.sizes[1:]]]
-    if found != wanted:
+    shapes = [[np.shape(array) for array in arrays] for arrays in (coefs, intercepts)]
+    expected = [network.shapes, [(units,) for units in network.sizes[1:]]]
+    if shapes != expected:
         raise ValueError(
-            f"weight_init has coefs and intercepts of shapes {found}, but the network "
-            f"has {wanted}."
+            f"weight_init has coefs and intercepts of shapes {shapes}, but the network "
+            f"has {expected}."
         )
     vector = init_norm_state(network, np.empty(layout(network).size, dtype=dtype))
-    for parts, given in zip(views(network, vector), (coefs, intercepts), strict=True):
-        for part, array in zip(parts, given, strict=True):
+    for parts, arrays in zip(views(network, vector), (coefs, intercepts), strict=True):
+        for part, array in zip(parts, arrays, strict=True):
             part[:] = array
     if not np.isfinite(vector).all():
         raise ValueError("weight_init has elements that are not finite.")

@@ -1,24 +1,25 @@
-"""The classifier: labels in, probabilities and labels out."""
-
-from numbers import Real
+"""The classifier: its constructor, targets, loss and predictions."""
 
 import numpy as np
 from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import column_or_1d
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import check_is_fitted
 
 from skmlp.estimators.base import BaseMLP
+from skmlp.estimators.data import UserInput, as_supported
 from skmlp.estimators.docs import with_shared_docs
-from skmlp.estimators.gpu_arrays import answers_in_kind, on_host, prepared
+from skmlp.estimators.gpu_arrays import returns_like_input
 from skmlp.estimators.labels import Labels
 from skmlp.estimators.parameters import LossNames
-from skmlp.estimators.validation import Given
-from skmlp.rules.checks import check_loss
-from skmlp.rules.losses import BINARY_LOSSES, Loss, classification_loss
+from skmlp.estimators.validation import ValidationData
+from skmlp.rules.activations import IDENTITY, activation_rule
+from skmlp.rules.loss_choice import CLASSIFIER_OUTPUTS, classification_loss
+from skmlp.rules.loss_row import Loss
+from skmlp.rules.losses import BINARY_LOSSES, MULTICLASS_LOSSES
 
 
 @with_shared_docs
@@ -83,13 +84,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     """
 
     classes_: np.ndarray
+    _tables = (*BaseMLP._tables, BINARY_LOSSES, MULTICLASS_LOSSES)
 
     _parameter_constraints: dict = {
         **BaseMLP._parameter_constraints,
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
         "loss": [StrOptions(LossNames(BINARY_LOSSES)), Loss],
-        "out_activation": [StrOptions({"auto", "identity", "logistic", "softmax"})],
-        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "out_activation": [StrOptions({"auto", *CLASSIFIER_OUTPUTS})],
     }
 
     def __init__(
@@ -131,61 +132,19 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         max_norm=None,
         max_grad_norm=None,
         rho=0.9,
-        warmup=0.0,
+        warmup_epochs=0.0,
         decay_factor=0.1,
         decay_epochs=10,
+        plateau_patience=10,
         scoring=None,
         max_time=None,
         n_jobs=None,
         device="cpu",
         dtype=None,
+        matmul_precision="highest",
+        **rule_parameters,
     ):
-        super().__init__(
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            solver=solver,
-            alpha=alpha,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            learning_rate_init=learning_rate_init,
-            power_t=power_t,
-            max_iter=max_iter,
-            shuffle=shuffle,
-            random_state=random_state,
-            tol=tol,
-            verbose=verbose,
-            warm_start=warm_start,
-            momentum=momentum,
-            nesterovs_momentum=nesterovs_momentum,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            epsilon=epsilon,
-            n_iter_no_change=n_iter_no_change,
-            max_fun=max_fun,
-            out_activation=out_activation,
-            label_smoothing=label_smoothing,
-            weight_init=weight_init,
-            fit_intercept=fit_intercept,
-            dropout=dropout,
-            input_noise=input_noise,
-            normalization=normalization,
-            weight_decay=weight_decay,
-            max_norm=max_norm,
-            max_grad_norm=max_grad_norm,
-            rho=rho,
-            warmup=warmup,
-            decay_factor=decay_factor,
-            decay_epochs=decay_epochs,
-            scoring=scoring,
-            max_time=max_time,
-            class_weight=class_weight,
-            n_jobs=n_jobs,
-            device=device,
-            dtype=dtype,
-            loss=loss,
-        )
+        self._store(locals())
 
     @available_if(lambda estimator: estimator._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
@@ -230,24 +189,25 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ------
         ValueError
             For data or weights that cannot be used, when ``class_weight='balanced'``
-            (the classes' shares in one chunk say nothing of the others), and when the
-            training diverges. The estimator is then as it was before.
+            (the class frequencies of one chunk may differ from those of the others),
+            and when the training diverges. The estimator is then as it was before.
         """
         if isinstance(self.class_weight, str):
             raise ValueError(
                 f"class_weight={self.class_weight!r} is not supported for partial_fit, "
-                "since a chunk need not have the classes' shares of the whole data. "
+                "since a chunk need not have the class frequencies of the whole data. "
                 "Compute the weights with sklearn.utils.class_weight."
                 "compute_class_weight and pass them as a dict."
             )
         with self._unchanged_on_failure():
-            (y,) = on_host(self.device, y=y)
+            user_input = as_supported(self.device, UserInput(X, y, sample_weight))
             # scikit-learn's helper sets classes_ at the first call.
             if _check_partial_fit_first_call(self, classes):
-                self._labels = Labels.of(y, self.classes_)
-                self._labels.check_among(self.classes_)
-            given = Given(X_val, y_val, sample_weight_val)
-            return self._fit(X, y, sample_weight, given, incremental=True)
+                labels = Labels.of(user_input.y, self.classes_)
+                labels.check_among(self.classes_)
+                self._set_labels(labels)
+            data = ValidationData(X_val, y_val, sample_weight_val)
+            return self._fit(user_input, data, incremental=True)
 
     def _validate_y(self, y, first):
         if y.ndim == 2 and y.shape[1] == 1:
@@ -256,8 +216,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if hasattr(self, "_labels") and (not first or not hasattr(self, "coefs_")):
             self._labels.check_known(y, self.warm_start)
         else:
-            self._labels = Labels.of(y)
-            self.classes_ = self._labels.classes
+            self._set_labels(Labels.of(y))
         return y
 
     def _validate_y_val(self, y):
@@ -272,15 +231,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _head(self, targets):
         several = self._labels.one_of_several
-        if isinstance(self.loss, Loss):
-            check_loss(self.loss, labels=True)
-        loss = classification_loss(self.loss, self.out_activation, several)
-        if self.label_smoothing > 0 and self.loss != "log_loss":
-            raise ValueError(
-                f"label_smoothing={self.label_smoothing} needs loss='log_loss', got "
-                f"loss={self.loss!r}."
-            )
-        return self._labels.n_outputs, loss, (float(self.label_smoothing),)
+        loss = classification_loss(self.loss, self.out_activation, several, self)
+        return self._labels.n_outputs, loss, loss.numbers(loss, self, targets.shape[1])
 
     def _stratify(self, targets):
         if self._labels.multilabel:
@@ -290,12 +242,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return targets.astype(bool)
 
     def _validation_score(self, outputs, targets, weights):
-        threshold = 0.0 if self._head(targets)[1].output == "identity" else 0.5
-        numbers = self._labels.numbers(outputs, threshold)
-        correct = np.all(numbers == targets, axis=1)
+        threshold = 0.0 if self._head(targets)[1].is_margin else 0.5
+        predicted = self._labels.predicted(outputs, threshold)
+        correct = np.all(predicted == targets, axis=1)
         return float(np.average(correct, weights=weights))
 
-    @answers_in_kind
+    @returns_like_input
     def predict(self, X):
         """Predict class labels.
 
@@ -309,10 +261,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             Labels; for a multilabel target an indicator matrix, sparse if the
             target was.
         """
-        raw = self._outputs(X, "identity")
+        raw = self._outputs(X, IDENTITY)
         return self._labels.decode(raw)
 
-    @answers_in_kind
+    @returns_like_input
     def decision_function(self, X):
         """Raw outputs of the network: the logits.
 
@@ -325,24 +277,28 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ndarray of shape (n_samples,) or (n_samples, n_classes)
             For two classes the logit of the second, else a column a class or label.
         """
-        raw = self._outputs(X, "identity")
+        raw = self._outputs(X, IDENTITY)
         return raw.ravel() if raw.shape[1] == 1 else raw
 
     def _has_probabilities(self):
         """Whether the loss is one of probabilities; else there is no such method."""
         rows = {row.name: row for row in BINARY_LOSSES.values()}
         loss = rows.get(self.loss) if isinstance(self.loss, str) else self.loss
-        # Of a fitted network its own output counts, whatever was set afterwards.
+        # A fitted network's output counts, whatever was set afterwards.
         output = getattr(self, "out_activation_", getattr(loss, "output", None))
-        if output == "identity":
+        if output == IDENTITY:
             raise AttributeError(
                 f"probability estimates are not available for loss={self.loss!r}, "
                 "whose outputs are margins: use decision_function, or loss='log_loss'."
             )
         return True
 
+    def _sums_to_one(self):
+        """Whether the output activation couples the classes, as softmax does."""
+        return activation_rule(self.out_activation_).by_rows
+
     @available_if(_has_probabilities)
-    @answers_in_kind
+    @returns_like_input
     def predict_proba(self, X):
         """Probabilities of the classes.
 
@@ -360,12 +316,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         check_is_fitted(self)
         if self._labels.multilabel or len(self.classes_) > 2:
-            if self._labels.one_of_several and self.out_activation_ == "logistic":
+            if self._labels.one_of_several and not self._sums_to_one():
                 probabilities = np.exp(self.predict_log_proba(X))
             else:
                 probabilities = self._outputs(X)
         else:
-            raw = self._outputs(X, "identity")
+            raw = self._outputs(X, IDENTITY)
             if len(self.classes_) == 1:
                 return np.ones_like(raw)
             # Both from the logit: 1 - p would lose the small one.
@@ -375,7 +331,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return np.maximum(probabilities, smallest, out=probabilities)
 
     @available_if(_has_probabilities)
-    @answers_in_kind
+    @returns_like_input
     def predict_log_proba(self, X):
         """Logarithms of the probabilities, from the logits: exact in the tails.
 
@@ -388,7 +344,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ndarray of shape (n_samples, n_classes)
             In the order of ``classes_``.
         """
-        raw = self._outputs(X, "identity")
+        raw = self._outputs(X, IDENTITY)
         if self._labels.multilabel:
             # Near one, where labels tie once rounded, the logarithms must tie too.
             likely = np.log(np.maximum(self.predict_proba(X), 0.5))
@@ -397,7 +353,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             return np.zeros_like(raw)
         if raw.shape[1] == 1:
             return -np.logaddexp(0, np.hstack([raw, -raw]))
-        if self.out_activation_ == "logistic":
+        if not self._sums_to_one():
             return log_softmax(-np.logaddexp(0, -raw), axis=1)
         return log_softmax(raw, axis=1)
 
@@ -413,9 +369,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Returns
         -------
         float
-            Of rows all of whose labels are right, the share.
+            Fraction of rows whose labels are all right.
         """
-        return super().score(*prepared(self.device, X, y, sample_weight))
+        user_input = as_supported(self.device, UserInput(X, y, sample_weight))
+        return super().score(*user_input)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -424,7 +381,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
 
 def _logistic_of_negative(z):
-    """1 / (1 + exp(z)), in place: NumPy's exp has vectors, SciPy's expit has none."""
+    """1 / (1 + exp(z)), in place: NumPy's exp is vectorized, SciPy's expit is not."""
     with np.errstate(over="ignore"):  # Infinity stands for a probability of zero.
         np.exp(z, out=z)
     z += 1

@@ -1,11 +1,13 @@
-"""What users pass as X and as weights, brought into the one form that backends take.
+"""The door for users' data: arrays of any library in, one canonical form out.
 
-Kernels are compiled by type, so read-only, Fortran-ordered, strided or big-endian
-arrays would each compile anew. An X that is C-contiguous and of the right dtype is
+`as_supported` comes first, for X, y and sample weights together: X may stay on a GPU,
+the others are on the host from then on. Validation and `canonical_x` follow. Kernels
+are compiled by type, so read-only, Fortran-ordered, strided or big-endian arrays would
+each need their own compilation. An X that is C-contiguous and of the right dtype is
 never copied.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -17,9 +19,45 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from skmlp.estimators.gpu_arrays import OnGpu, is_on_gpu
+from skmlp.estimators.gpu_arrays import GpuArray, is_on_gpu, to_host
 
 _INT32_MAX = np.iinfo(np.int32).max
+
+
+class UserInput(NamedTuple):
+    """X, y and sample weights as the user has passed them."""
+
+    X: Any
+    y: Any = None
+    sample_weight: Any = None
+
+
+def as_supported(device, user_input):
+    """Arrays of any library as the estimators use them.
+
+    Parameters
+    ----------
+    device : str
+        The estimator's parameter.
+    user_input : UserInput or ValidationData
+        X, then arrays with a number or two per row.
+
+    Returns
+    -------
+    UserInput or ValidationData
+        X on a GPU as a `GpuArray`; the others on the host.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an array on another device than the model's.
+    """
+    X, *others = user_input
+    name, *names = user_input._fields
+    return type(user_input)(
+        GpuArray(X, device, name) if is_on_gpu(X) else X,
+        *(to_host(x, device, name) for x, name in zip(others, names, strict=True)),
+    )
 
 
 class Sample(NamedTuple):
@@ -27,26 +65,26 @@ class Sample(NamedTuple):
 
     Attributes
     ----------
-    x : ndarray, scipy.sparse CSR or OnGpu
+    x : ndarray, scipy.sparse CSR or GpuArray
         Canonical (see `canonical_x`).
     y : ndarray or scipy.sparse CSR
-        As the user knows it.
-    targets : ndarray of shape (n_samples, n_columns)
-        As the network knows it.
-    weights : ndarray of shape (n_samples,) or None
-    rows : ndarray of int64 or None
-        Numbers of the rows that take part; None for all.
+        The user's labels or numbers.
+    targets : ndarray of shape (n_samples, n_columns) or None
+        The network's targets; None without y.
+    sample_weight : ndarray of shape (n_samples,) or None
+    row_ids : ndarray of int64 or None
+        Indices of the rows of positive weight; None for all rows.
     """
 
-    x: object
-    y: object
-    targets: np.ndarray
-    weights: np.ndarray | None
-    rows: np.ndarray | None
+    x: Any
+    y: Any
+    targets: np.ndarray | None
+    sample_weight: np.ndarray | None
+    row_ids: np.ndarray | None
 
 
 def reject_masked(**arrays):
-    """Refuse masked arrays that hide something: validation would drop the mask.
+    """Refuse arrays with masked elements: validation would drop the mask.
 
     Raises
     ------
@@ -61,26 +99,24 @@ def reject_masked(**arrays):
             )
 
 
-def validated(estimator, X, y="no_validation", *, dtype, reset, name="X"):
-    """X and y by scikit-learn's validation, or by its measure for X on a GPU.
+def validated(estimator, X, y="no_validation", *, dtype, reset):
+    """X and y by scikit-learn's validation, or by the same checks for X on a GPU.
 
     Parameters
     ----------
     estimator : BaseMLP
-        Its features are set or checked.
-    X : {array-like, sparse matrix, array on a GPU}
+        Its number and names of features are set or checked.
+    X : {array-like, sparse matrix, GpuArray}
     y : array-like
-        On the host; not looked at by default.
+        Not validated by default.
     dtype : dtype or tuple of dtypes
-        That X may have, the first being that of any other X.
+        Allowed dtypes of X; an X of any other dtype is converted to the first.
     reset : bool
         Whether the estimator's features are set; else they are checked.
-    name : str, default='X'
-        Of an X on a GPU, for errors.
 
     Returns
     -------
-    X : ndarray, sparse matrix or OnGpu
+    X : ndarray, sparse matrix or GpuArray
     y : ndarray
         If there is one.
 
@@ -90,9 +126,7 @@ def validated(estimator, X, y="no_validation", *, dtype, reset, name="X"):
     """
     options = {"multi_output": True, "y_numeric": is_regressor(estimator)}
     has_y = not isinstance(y, str)
-    if is_on_gpu(X):
-        X = OnGpu(X, estimator.device, name)
-    if not isinstance(X, OnGpu):
+    if not isinstance(X, GpuArray):
         return validate_data(
             estimator,
             X,
@@ -103,7 +137,7 @@ def validated(estimator, X, y="no_validation", *, dtype, reset, name="X"):
             **(options if has_y else {}),
         )
     dtypes = dtype if isinstance(dtype, tuple) else (dtype,)
-    X = X.checked([np.dtype(kind) for kind in dtypes])
+    X = X.checked([np.dtype(allowed) for allowed in dtypes])
     validate_data(estimator, X, reset=reset, skip_check_array=True)
     if not has_y:
         return X
@@ -113,12 +147,11 @@ def validated(estimator, X, y="no_validation", *, dtype, reset, name="X"):
 
 
 def is_canonical(estimator, x, dtype):
-    """Whether X is such that scikit-learn's validation would return it as it is.
+    """Whether scikit-learn's validation would return X unchanged, finiteness aside.
 
-    That validation takes longer than a small network's prediction, most of it to find
-    out what kind of container X is. That all numbers are finite is not looked at: the
-    backend finds out while it reads them. False means no more than that validation has
-    to look.
+    That validation takes longer than a small network's prediction; most of its time
+    goes into finding out the type of X. The backend notices numbers that are not finite
+    while it reads them. False only means that validation is needed.
     """
     return (
         type(x) is np.ndarray
@@ -131,19 +164,20 @@ def is_canonical(estimator, x, dtype):
 
 
 def canonical_x(x, dtype):
-    """X as backends take it: C-contiguous and aligned, or CSR with sorted indices.
+    """X in canonical form: C-contiguous and aligned, or CSR with sorted indices.
 
     Parameters
     ----------
-    x : ndarray, scipy sparse matrix or array, or OnGpu; validated
+    x : ndarray, scipy sparse matrix or array, or GpuArray
+        Validated.
     dtype : numpy dtype
 
     Returns
     -------
-    ndarray, scipy sparse CSR or OnGpu
-        `x` itself or a view on it wherever that will do.
+    ndarray, scipy sparse CSR or GpuArray
+        `x` itself or a view on it if it is canonical already.
     """
-    if isinstance(x, OnGpu):
+    if isinstance(x, GpuArray):
         return x
     if not sparse.issparse(x):
         return np.require(x, dtype=dtype, requirements=["C", "A"])
@@ -152,7 +186,7 @@ def canonical_x(x, dtype):
         x = x.copy()
         x.sum_duplicates()
     index = np.int32 if max(x.nnz, *x.shape) <= _INT32_MAX else np.int64
-    # The constructor would choose an index type of its own.
+    # The constructor would choose the index dtype itself.
     canonical = sparse.csr_array(x.shape, dtype=dtype)
     canonical.data = np.require(x.data, dtype=dtype, requirements=["C", "A"])
     canonical.indices = np.require(x.indices, dtype=index, requirements=["C", "A"])
@@ -160,23 +194,24 @@ def canonical_x(x, dtype):
     return canonical
 
 
-def weigh(sample_weight, class_weight, x, y, dtype):
-    """Combined weights, and the rows that take part.
+def combine_weights(sample_weight, class_weight, x, y, dtype):
+    """Product of sample and class weights, and the rows where it is positive.
 
     Parameters
     ----------
     sample_weight : array-like of shape (n_samples,) or None
     class_weight : dict, list of dicts, 'balanced' or None
     x : validated X
-    y : ndarray, validated labels; only read with class weights
+    y : ndarray
+        Validated labels; read only with class weights.
     dtype : numpy dtype
 
     Returns
     -------
     weights : ndarray of shape (n_samples,) or None
-        None where all count alike.
-    rows : ndarray of int64
-        Numbers of the rows of positive weight.
+        None without weights.
+    row_ids : ndarray of int64
+        Indices of the rows of positive weight.
 
     Raises
     ------
@@ -184,31 +219,31 @@ def weigh(sample_weight, class_weight, x, y, dtype):
         For weights that are negative, not finite or all zero.
     """
     n_samples = x.shape[0]
-    rows = np.arange(n_samples)
+    row_ids = np.arange(n_samples)
     weights = None
     if sample_weight is not None:
         weights = _check_sample_weight(
             sample_weight, x, dtype=np.float64, ensure_non_negative=True
         )
-        rows = np.flatnonzero(weights.astype(dtype))
-        if len(rows) == 0:
+        row_ids = np.flatnonzero(weights.astype(dtype))
+        if len(row_ids) == 0:
             raise ValueError(
                 "Sample weights must contain at least one non-zero number."
             )
     if class_weight is not None:
         factors = np.zeros(n_samples)
-        # Classes are balanced over the rows that take part.
-        factors[rows] = compute_sample_weight(class_weight, y[rows])
+        # Classes are balanced over the rows of positive weight.
+        factors[row_ids] = compute_sample_weight(class_weight, y[row_ids])
         if not np.all((factors >= 0) & np.isfinite(factors)):
             raise ValueError(
                 f"class_weight must have finite weights >= 0, got {class_weight!r}."
             )
         weights = factors if weights is None else weights * factors
-        rows = np.flatnonzero(weights.astype(dtype))
-        if len(rows) == 0:
+        row_ids = np.flatnonzero(weights.astype(dtype))
+        if len(row_ids) == 0:
             raise ValueError(
                 f"class_weight={class_weight!r} leaves no sample of positive weight."
             )
     if weights is not None:
         weights = weights.astype(dtype)
-    return weights, rows
+    return weights, row_ids

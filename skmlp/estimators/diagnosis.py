@@ -1,8 +1,8 @@
-"""Looking inside a fitted network: which units work, and how far the gradient gets.
+"""Diagnosis of hidden layers: dead and saturated units, vanishing gradients.
 
-Whether units die, saturate or starve of gradient cannot be seen from a loss curve. The
-figures come from the reference backend, that is from the definition of the network, and
-in float64 whatever the model's precision.
+A loss curve does not show whether units die, saturate or get no gradient. The figures
+are computed by the reference backend, which is the definition of the network, in
+float64 whatever the model's precision.
 """
 
 import copy
@@ -14,47 +14,58 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from skmlp.backends import get_backend
+from skmlp.backends import reference
 from skmlp.estimators.base import BaseMLP
-from skmlp.estimators.data import canonical_x, reject_masked, weigh
-from skmlp.network import Network, pack
-from skmlp.rules.activations import activation_rule
+from skmlp.estimators.data import (
+    Sample,
+    UserInput,
+    as_supported,
+    canonical_x,
+    combine_weights,
+    reject_masked,
+)
+from skmlp.estimators.dead_units import dead_units
+from skmlp.rules.activations import (
+    IDENTITY,
+    LARGEST_SLOPE_BY_ROWS,
+    activation_rule,
+)
 
-# A slope below this share of the activation's largest one counts as saturated.
+# A slope below this fraction of the activation's largest one counts as saturated.
 _SATURATED = 0.05
-# Where an activation is searched for its largest slope, and where for flat ends.
+# Inputs where the largest slope is searched, and the ends that may be flat.
 _MIDDLE = np.linspace(-10.0, 10.0, 2001)
 _ENDS = np.array([-100.0, 100.0])
-_BLOCK = 1000
+_CHUNK = 1000
 
 
 class LayerReport(NamedTuple):
-    """What `diagnose` says of one hidden layer.
+    """The figures of one hidden layer.
 
     Attributes
     ----------
     layer : int
-        Number of the hidden layer, from 0.
+        Index of the hidden layer, from 0.
     activation : str
         Its name.
     units : int
     dead : float
-        Share of the units whose slope is 0 for every row: no gradient reaches their
-        weights. For 'relu' they are those that are 0 for every row.
+        Fraction of the units whose slope is 0 for every row: no gradient reaches their
+        weights. For 'relu' they are the units that are 0 for every row.
     saturated : float
-        Share of the outputs (rows times units) where the activation's slope is below
+        Fraction of the outputs (rows times units) where the activation's slope is below
         5 % of its largest slope; nan for activations that are not flat at both ends.
     mean, spread : float
         Mean and standard deviation of the outputs.
     slope : float
-        Root mean square of the activation's slopes: what the layer itself does to the
+        Root mean square of the activation's slopes, by which the layer scales the
         gradient.
     gradient : float
         Root mean square, over rows and units, of the gradient of a row's loss by the
         inputs of the activation; nan without y.
     factor : float
         `gradient` over that of the next layer, the last hidden layer's over that of the
-        output layer. Below 1, the gradient vanishes on its way back, above 1 it grows;
+        output layer. Below 1, the gradient vanishes backwards, above 1 it grows;
         nan without y.
     """
 
@@ -82,14 +93,14 @@ _FORMATS = {
 
 
 class LayerTable:
-    """A row a hidden layer, as `diagnose` returns it.
+    """The table that `diagnose` returns, one row per hidden layer.
 
     Attributes
     ----------
     rows : list of LayerReport
         From the first hidden layer to the last.
     n_samples : int
-        Number of rows of X that took part.
+        Rows of X with a positive weight.
     output_gradient : float
         Root mean square of the gradient by the raw outputs; nan without y.
     """
@@ -105,7 +116,7 @@ class LayerTable:
         return {name: [getattr(row, name) for row in self.rows] for name in names}
 
     def _cells(self):
-        """The table as text, line by line, columns that say nothing left out."""
+        """The table as text, line by line, without columns that are all nan."""
         columns = self.to_dict()
         for name, form in _FORMATS.items():
             values = columns[name]
@@ -151,25 +162,26 @@ class LayerTable:
 
 
 def diagnose(model, X, y=None, sample_weight=None):
-    """Say how a fitted network's hidden layers fare on some data.
+    """Diagnose the hidden layers of a fitted network on some data.
 
-    Computed in NumPy, activation by activation, about a million of them a second: for
-    large data a sample of a few thousand rows tells as much.
+    Computes about a million activations a second in NumPy: for large data, a sample of
+    a few thousand rows tells as much.
 
     Parameters
     ----------
     model : MLPClassifier or MLPRegressor
-        Fitted. Of a pipeline, its last step, X being what that step gets.
+        Fitted. For a pipeline pass its last step, and X as that step receives it.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
     y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-        Labels or numbers, for the gradient of the model's loss.
+        Labels or numbers, to compute the gradient of the model's loss.
     sample_weight : array-like of shape (n_samples,), default=None
-        Rows weigh as in training: with y also by the model's ``class_weight``.
+        Weights of the rows; with y they are multiplied by the model's ``class_weight``,
+        as in training.
 
     Returns
     -------
     LayerTable
-        With a `LayerReport` a hidden layer; it prints itself.
+        With a `LayerReport` per hidden layer; it prints itself.
 
     Raises
     ------
@@ -196,66 +208,66 @@ def diagnose(model, X, y=None, sample_weight=None):
             "step gets it: diagnose(pipeline[-1], pipeline[:-1].transform(X), y)."
         )
     check_is_fitted(model)
-    x, targets, weights, rows = _checked(model, X, y, sample_weight)
-    network = _network(model, targets)
-    norms = model._norms().parts
-    parameters = pack(model.coefs_, model.intercepts_, np.float64, norms)
+    sample = _validate(
+        model, as_supported(model.device, UserInput(X, y, sample_weight))
+    )
+    network, params = _network(model, sample.targets)
     tallies = [_Tally(activation) for activation in network.activations]
-    outputs = _Tally("identity")
-    trace = get_backend("reference").trace
-    for start in range(0, len(rows), _BLOCK):
-        block = rows[start : start + _BLOCK]
-        share = np.ones(len(block)) if weights is None else weights[block]
-        goals = None if targets is None else targets[block]
-        inputs, layers, deltas = trace(network, parameters, x[block], goals)
+    outputs = _Tally(IDENTITY)
+    row_ids = sample.row_ids
+    for start in range(0, len(row_ids), _CHUNK):
+        chunk = row_ids[start : start + _CHUNK]
+        weights = np.ones(len(chunk))
+        if sample.sample_weight is not None:
+            weights = sample.sample_weight[chunk]
+        targets = None if sample.targets is None else sample.targets[chunk]
+        trace = reference.trace(network, params, sample.x[chunk], targets)
+        inputs, layers, deltas = trace
         for i, tally in enumerate(tallies):
-            tally.add(inputs[i], layers[i], share)
+            tally.add(inputs[i], layers[i], weights)
         if deltas is not None:
             for tally, delta in zip([*tallies, outputs], deltas, strict=True):
-                tally.add_gradient(delta, share)
+                tally.add_gradient(delta, weights)
     reports = [tally.report(i, tallies, outputs) for i, tally in enumerate(tallies)]
-    return LayerTable(reports, len(rows), outputs.gradient)
+    return LayerTable(reports, len(row_ids), outputs.gradient)
 
 
-def _checked(model, X, y, sample_weight):
-    """Canonical X, targets or None, weights or None, numbers of the rows."""
-    dtype = model.coefs_[0].dtype
-    if y is not None:
-        # To look at data is no warm start: not all classes need be there.
+def _validate(model, user_input):
+    """The data as a `Sample`, whose y and targets are None without y."""
+    if user_input.y is not None:
+        # A warm start would demand that all classes are there.
         reader = copy.copy(model)
         reader.warm_start = False
-        sample = reader._validate(X, y, sample_weight, first=False)
-        return sample.x, sample.targets, sample.weights, sample.rows
-    reject_masked(X=X, sample_weight=sample_weight)
-    x = canonical_x(model._validate_for_prediction(X), dtype)
-    return x, None, *weigh(sample_weight, None, x, None, dtype)
+        return reader._validate(user_input, first=False)
+    dtype = model.coefs_[0].dtype
+    reject_masked(sample_weight=user_input.sample_weight)
+    x = canonical_x(model._validate_for_prediction(user_input.X), dtype)
+    weights, row_ids = combine_weights(user_input.sample_weight, None, x, None, dtype)
+    return Sample(x=x, y=None, targets=None, sample_weight=weights, row_ids=row_ids)
 
 
 def _network(model, targets):
-    """The fitted network, with the model's loss where there are targets."""
-    sizes = (model.coefs_[0].shape[0], *(len(b) for b in model.intercepts_))
-    network = Network(
-        *(sizes, model._activations, None, model.out_activation_),
-        normalization=model._normalization(),
-    )
+    """The fitted network, with a loss if there are targets; float64 parameters."""
+    network, params = model._fitted_network()
+    params = params.astype(np.float64)
     if targets is None:
-        return network
+        return network, params
     n_outputs, loss, loss_parameters = model._head(targets)
-    if n_outputs != sizes[-1]:
+    if n_outputs != network.sizes[-1]:
         raise ValueError(
             f"y has {targets.shape[1]} columns, for which a network has {n_outputs} "
-            f"outputs; this one was trained with {sizes[-1]}."
+            f"outputs; this one was trained with {network.sizes[-1]}."
         )
-    return network._replace(loss=loss, loss_parameters=loss_parameters)
+    return network._replace(loss=loss, loss_parameters=loss_parameters), params
 
 
 @functools.lru_cache(maxsize=256)
 def _largest_slope(activation):
-    """Largest size of an activation's slope; nan if it is not flat at both ends."""
-    if activation == "softmax":
-        return 0.25
-    reference = get_backend("reference")
-    value = np.vectorize(activation_rule(activation).value, otypes=[np.float64])
+    """Largest absolute slope of an activation; nan if it is not flat at both ends."""
+    row = activation_rule(activation)
+    if row.by_rows:
+        return LARGEST_SLOPE_BY_ROWS
+    value = np.vectorize(row.value, otypes=[np.float64])
     with np.errstate(all="ignore"):
         middle, ends = (
             np.abs(reference.slope(activation, z, value(z))) for z in (_MIDDLE, _ENDS)
@@ -265,20 +277,20 @@ def _largest_slope(activation):
 
 
 class _Tally:
-    """Sums over blocks of rows for one layer."""
+    """Sums over chunks of rows for one layer."""
 
     def __init__(self, activation):
         self.activation = activation
-        self.alive = np.zeros(1, dtype=bool)
+        self.dead = np.ones(1, dtype=bool)
         self.center = 0.0
         self.weight = self.saturated = self.shifted = self.squares = self.slopes = 0.0
         self.gradient_weight = self.gradients = 0.0
 
     def add(self, z, a, weights):
-        """Count a block's inputs and outputs."""
-        slope = np.abs(get_backend("reference").slope(self.activation, z, a))
-        self.alive = self.alive | (slope != 0).any(axis=0)
-        # Squares of deviations from any number near the mean do not cancel.
+        """Add a chunk's inputs and outputs."""
+        slope = np.abs(reference.slope(self.activation, z, a))
+        self.dead = self.dead & dead_units(slope)
+        # Deviations from a number near the mean, whose squares do not cancel.
         if self.weight == 0:
             self.center = float(np.mean(a))
         deviations = a - self.center
@@ -290,7 +302,7 @@ class _Tally:
         self.saturated += weights @ (slope < limit).sum(axis=1)
 
     def add_gradient(self, delta, weights):
-        """Count a block's gradients."""
+        """Add a chunk's gradients."""
         self.gradient_weight += delta.shape[1] * weights.sum()
         self.gradients += weights @ (delta**2).sum(axis=1)
 
@@ -302,19 +314,19 @@ class _Tally:
         return math.sqrt(self.gradients / self.gradient_weight)
 
     def report(self, layer, tallies, outputs):
-        """The layer's row, the gradient compared with that of the layer behind it."""
-        behind = [*tallies, outputs][layer + 1].gradient
+        """The layer's row; the gradient is compared with the next layer's."""
+        next_gradient = [*tallies, outputs][layer + 1].gradient
         bounded = not math.isnan(_largest_slope(self.activation))
         shift = self.shifted / self.weight
         return LayerReport(
             layer=layer,
             activation=getattr(self.activation, "name", self.activation),
-            units=len(self.alive),
-            dead=float(np.mean(~self.alive)),
+            units=len(self.dead),
+            dead=float(np.mean(self.dead)),
             saturated=self.saturated / self.weight if bounded else math.nan,
             mean=float(self.center + shift),
             spread=math.sqrt(max(0.0, self.squares / self.weight - shift**2)),
             slope=math.sqrt(self.slopes / self.weight),
             gradient=self.gradient,
-            factor=self.gradient / behind if behind > 0 else math.nan,
+            factor=self.gradient / next_gradient if next_gradient > 0 else math.nan,
         )

@@ -1,22 +1,20 @@
 """The parts of the two estimators' docstrings that are the same.
 
 Two near-equal copies drift apart; so the common parameters and attributes stand here
-once and are set into both docstrings when the classes are made. What the tables of
-rules say of their rows then is set in, too: a row of a table is documented by being
-there.
+once and are inserted into both docstrings when the classes are made. So are the entries
+of the rules' tables and the parameters that their rows declare: a row is documented by
+being in its table.
 """
 
 import inspect
 import textwrap
 
+from skmlp.estimators.parameters import rule_parameters
 from skmlp.estimators.references import REFERENCES
 from skmlp.rules.activations import ACTIVATIONS
 from skmlp.rules.initializers import INITIALIZERS
-from skmlp.rules.losses import (
-    BINARY_LOSSES,
-    LINKS,
-    REGRESSION_LOSSES,
-)
+from skmlp.rules.loss_choice import LINKS
+from skmlp.rules.losses import BINARY_LOSSES, REGRESSION_LOSSES
 from skmlp.rules.optimizers import OPTIMIZERS
 from skmlp.rules.schedules import SCHEDULES
 
@@ -46,7 +44,7 @@ activation : str, Activation or list of them, default='relu'
 
 <activation rows>.
 
-    A function of one's own is an `skmlp.Activation`.
+    A custom function is an `skmlp.Activation`.
 
 solver : str, default='adam'
     How the weights are found. Each solver uses the parameters named with it.
@@ -77,8 +75,7 @@ learning_rate : str, default='constant'
 learning_rate_init : float, default=0.001
     The initial learning rate of the stochastic solvers; the highest of 'one_cycle'.
 
-power_t : float, default=0.5
-    Exponent of 'invscaling'.
+<power_t>
 
 max_iter : int, default=200
     Largest number of epochs of the stochastic solvers, of iterations of 'lbfgs'.
@@ -103,11 +100,9 @@ verbose : bool or int, default=False
 warm_start : bool, default=False
     Whether ``fit`` begins with the parameters of the last call.
 
-momentum : float, default=0.9
-    Momentum of 'sgd', between 0 and 1.
+<momentum>
 
-nesterovs_momentum : bool, default=True
-    Whether the momentum of 'sgd' is Nesterov's.
+<nesterovs_momentum>
 
 early_stopping : bool, default=False
     Whether to set ``validation_fraction`` of the training data aside, to stop when
@@ -117,16 +112,13 @@ early_stopping : bool, default=False
     which makes no split of its own.
 
 validation_fraction : float, default=0.1
-    Share of the training data that early stopping sets aside; without ``X_val``.
+    Fraction of the training data that early stopping sets aside; without ``X_val``.
 
-beta_1 : float, default=0.9
-    Decay rate of the first moments of 'adam' and its relatives, in [0, 1).
+<beta_1>
 
-beta_2 : float, default=0.999
-    Decay rate of the second moments of 'adam' and its relatives, in [0, 1).
+<beta_2>
 
-epsilon : float, default=1e-8
-    Added to what the adaptive solvers divide by.
+<epsilon>
 
 n_iter_no_change : int or inf, default=10
     Epochs without improvement that are tolerated.
@@ -139,20 +131,20 @@ _OWN_PARAMETERS = """
 weight_init : str or tuple (coefs, intercepts), default='auto'
     How the initial weights are drawn. 'auto' draws those of each layer as its
     activation needs them, which for scikit-learn's activations is as scikit-learn
-    does; the output layer takes the way of the last of ``activation``. A name is the
-    way of all layers. Biases begin with zero unless noted.
+    does; the output layer is initialized like the last hidden layer. A name applies to
+    all layers. Biases are zero unless noted.
 
 <initializer rows>.
 
-    A pair of lists of arrays, shaped like ``coefs_`` and ``intercepts_``, is itself
-    the start.
+    A pair of lists of arrays, shaped like ``coefs_`` and ``intercepts_``, are the
+    initial weights and biases.
 
 fit_intercept : bool, default=True
     Whether the layers have biases. Without, those of all layers are zero.
 
 dropout : float or array-like of shape (n_layers - 2,), default=0.0
-    Share of a hidden layer's outputs that are set to zero at random in training, row
-    by row, the others being divided by the share that is left (Srivastava et al.,
+    Fraction of a hidden layer's outputs that are set to zero at random in training,
+    row by row; the others are divided by the fraction that is kept (Srivastava et al.,
     2014); one rate for all hidden layers or one for each, in [0, 1). Predictions use
     all outputs.
 
@@ -188,19 +180,18 @@ weight_decay : float, default=0.0
     of the loss, and adaptive solvers do not rescale it: 'adam' with ``alpha=0`` and
     some weight decay is AdamW. 'lbfgs' refuses it.
 
-rho : float, default=0.9
-    Decay rate of the running mean squares of 'rmsprop' and 'adadelta', in [0, 1).
+<rho>
 
-warmup : float, default=0.0
+warmup_epochs : float, default=0.0
     Epochs, or a fraction of one, in which the learning rate of a stochastic solver
     rises from 0, step by step and linearly. What the schedule does by steps begins
     after it: 'cosine' and 'one_cycle' take the epochs that are left.
 
-decay_factor : float, default=0.1
-    Factor of the schedules 'exponential', 'step' and 'plateau', in (0, 1).
+<decay_factor>
 
-decay_epochs : int, default=10
-    Epochs of the schedules 'exponential', 'step' and 'plateau' to each factor.
+<decay_epochs>
+
+<plateau_patience>
 
 scoring : str, callable or None, default=None
     What held-out data are scored by, where there are any: with ``early_stopping`` or
@@ -221,7 +212,7 @@ max_time : float, default=None
     the training ends, within about a tenth of a second ('lbfgs': after the
     iteration), with a `ConvergenceWarning`, and keeps what it has reached: the last
     epoch of ``loss_curve_`` may be one of fewer rows. Compiling, where that is still
-    needed, takes its part of the time.
+    needed, counts as training time.
 
 n_jobs : int, default=None
     Threads of one fit and of predictions; the results are the same for every number.
@@ -244,15 +235,23 @@ device : {'cpu', 'cuda', 'cuda:1', ..., 'auto'}, default='cpu'
     it lies; what is predicted for it is there, too, and of its kind, if that reads
     DLPack.
 
-dtype : {'float32', 'float64', 'tf32'}, default=None
+dtype : {'float32', 'float64'} or NumPy dtype, default=None
     Precision of the training and of the parameters.
 
     - None: with ``device='cuda'`` all data are trained in float32, since many GPUs are
       slow in float64. Else float32 data are trained in float32, all others in
       float64, also where 'auto' finds a GPU.
-    - 'tf32': float32, but on a GPU products of matrices round their factors to 10 bits
-      after the point (TensorFloat-32), for its tensor cores. Refused with
-      ``device='cpu'``.
+
+matmul_precision : {'highest', 'tf32'}, default='highest'
+    Precision of matrix products on a GPU.
+
+    - 'highest': that of ``dtype``.
+    - 'tf32': the training is in float32, and products round their factors to 10 bits
+      after the point (TensorFloat-32), for the tensor cores. Refused with
+      ``device='cpu'`` and ``dtype='float64'``; the CPU that 'auto' may choose computes
+      in float32.
+
+<other parameters>
 """
 
 _ATTRIBUTES = """
@@ -344,10 +343,10 @@ loss : str or Loss, default='log_loss'
 <binary loss rows>.
 
     With more than two classes, one to a sample, they are the cross-entropy of all
-    classes' probabilities, the hinge loss of Crammer and Singer (2001), its square,
-    and half the squared error summed over the classes. With 'hinge' and
-    'squared_hinge' there are no probabilities, but a ``decision_function``. A loss of
-    one's own is an `skmlp.Loss`, summed over the outputs.
+    classes' probabilities, the hinge loss of Crammer and Singer (2001), its square, and
+    half the squared error summed over the classes. With 'hinge' and 'squared_hinge'
+    there are no probabilities, but a ``decision_function``. A custom loss is an
+    `skmlp.Loss`, summed over the outputs.
 """
 
 _CLASSIFIER_OUTPUT = """
@@ -358,10 +357,7 @@ out_activation : {'auto', 'logistic', 'softmax', 'identity'}, default='auto'
     'logistic' with several classes trains each class against all others;
     ``predict_proba`` then divides by the sum.
 
-label_smoothing : float, default=0.0
-    Share of the target that is spread evenly over all classes, in [0, 1), for
-    ``loss='log_loss'``: with K classes the target of the true one is
-    ``1 - label_smoothing * (1 - 1 / K)`` (Szegedy et al., 2016).
+<label_smoothing>
 """
 
 _REGRESSOR_LOSS = """
@@ -371,7 +367,7 @@ loss : str or Loss, default='squared_error'
 <regression loss rows>.
 
     'poisson', 'gamma' and 'tweedie' predict by the exponential function and refuse
-    targets out of their range. A loss of one's own is an `skmlp.Loss`.
+    targets out of their range. A custom loss is an `skmlp.Loss`.
 """
 
 _REGRESSOR_OUTPUT = """
@@ -383,16 +379,11 @@ out_activation : str, default='auto'
     positive ('softplus', 'exp'), in (0, 1) ('logistic') or in (-1, 1) ('tanh');
     'gaussian_nll' and several quantiles may not.
 
-quantile : float or ascending list of floats, default=0.5
-    Level of ``loss='quantile'``, in (0, 1). Several levels for a single target are
-    learnt by one network, which predicts a column for each, ascending in every row.
+<quantile>
 
-delta : float, default=1.0
-    Error beyond which ``loss='huber'`` is absolute, in units of the target.
+<delta>
 
-power : float, default=1.5
-    Power of ``loss='tweedie'``, in (1, 2): the variance grows with that power of
-    the mean.
+<power>
 """
 
 _PARTS = {
@@ -415,15 +406,42 @@ _TABLES = {
 }
 
 
+def _entry(parameter):
+    """The documentation of a parameter that rows declare."""
+    name = parameter.type or type(parameter.default).__name__
+    text = textwrap.fill(
+        parameter.about,
+        _WIDTH,
+        initial_indent="    ",
+        subsequent_indent="    ",
+        break_on_hyphens=False,
+    )
+    return f"{parameter.name} : {name}, default={parameter.default!r}\n{text}"
+
+
+def _indented(text):
+    lines = inspect.cleandoc(text).splitlines()
+    return "\n".join(f"    {line}" if line else "" for line in lines)
+
+
 def with_shared_docs(estimator):
-    """Class decorator: fill the places in the docstring that the estimators share."""
+    """Class decorator: fill the slots of the docstring that the estimators share."""
     if estimator.__doc__ is None:  # python -OO
         return estimator
-    for place, text in _PARTS.items():
+    doc = estimator.__doc__
+    for slot, text in _PARTS.items():
         for name, table in _TABLES.items():
             text = text.replace(name, _rows(table))
         text = text.replace("<links>", ", ".join(map(repr, LINKS)))
-        lines = inspect.cleandoc(text).splitlines()
-        block = "\n".join(f"    {line}" if line else "" for line in lines)
-        estimator.__doc__ = estimator.__doc__.replace(place, block)
+        doc = doc.replace(slot, _indented(text))
+    entries = {
+        name: textwrap.indent(_entry(parameter), "    ")
+        for name, parameter in rule_parameters(estimator._tables).items()
+    }
+    for name in [*entries]:
+        slot = f"    <{name}>"
+        if slot in doc:
+            doc = doc.replace(slot, entries.pop(name))
+    others = "".join(f"\n\n{entry}" for entry in entries.values())
+    estimator.__doc__ = doc.replace("\n\n    <other parameters>", others)
     return estimator

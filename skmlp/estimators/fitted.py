@@ -1,18 +1,75 @@
-"""The fitted attributes: the one place where they are written, and read again.
+"""The fitted attributes: written here at the end of a fit, and read here to go on.
 
-A fit ends by writing them; a training that goes on from one begins by reading them.
+A fit works on local values and calls `Fitted._set_fitted` last. Only validation sets
+attributes earlier (`n_features_in_`, `feature_names_in_`, `classes_`, the labels),
+because scikit-learn's validation does and the targets depend on them;
+`Fitted._unchanged_on_failure` restores them if the call fails.
+
+Pickles store the training's state as plain dicts and arrays. So they refer to no module
+of skmlp but the public one, and files may move without breaking saved models.
 """
 
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
 import numpy as np
+from sklearn.base import BaseEstimator
 
-from skmlp.network import NormState, norm_state, pack, views
+from skmlp.estimators.labels import Labels
+from skmlp.network import Network, NormState, as_flat, norm_state, pack, views
+from skmlp.training.history import History, Outcome
+from skmlp.training.optimizer_state import OptimizerState
+
+# Attributes that a pickle has as plain dicts, by `to_state` and `from_state`.
+_STATES: dict[str, Any] = {
+    "_history": History,
+    "_optimizer": OptimizerState,
+    "_labels": Labels,
+}
 
 
-class Fitted:
-    """Mixin of the estimators that knows their fitted attributes."""
+class FitResult(NamedTuple):
+    """All that a fit leaves behind.
 
-    def _current_parameters(self, network, dtype):
-        """A copy of the fitted parameters, for a training that goes on from them."""
+    Attributes
+    ----------
+    device : str
+    network : Network
+    outcome : Outcome
+    history : History
+        Of this training.
+    resumable : History
+        Of minibatch training, from which later calls go on: `history` itself, but for
+        L-BFGS, whose iterations are no epochs.
+    optimizer : OptimizerState or None
+    generator : numpy.random.RandomState
+    """
+
+    device: str
+    network: Network
+    outcome: Outcome
+    history: History
+    resumable: History
+    optimizer: OptimizerState | None
+    generator: np.random.RandomState
+
+
+class Fitted(BaseEstimator):
+    """Base of the estimators: fitted attributes and pickling."""
+
+    @contextmanager
+    def _unchanged_on_failure(self):
+        """Restore all attributes when the block raises an exception."""
+        before = self.__dict__.copy()
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    def _current_params(self, network, dtype):
+        """A copy of the fitted parameters, to go on from."""
         shapes = [np.shape(coef) for coef in self.coefs_]
         if shapes != network.shapes:
             raise ValueError(
@@ -20,58 +77,99 @@ class Fitted:
                 f"and data now ask for {network.shapes}: with warm_start or "
                 "partial_fit hidden_layer_sizes and the targets' columns must stay."
             )
-        found = self._normalization()
-        if found != network.normalization:
+        normalization = self._normalization()
+        if normalization != network.normalization:
             raise ValueError(
-                f"The fitted network has normalization={found!r}, but now it is "
-                f"{network.normalization!r}: with warm_start or partial_fit it must "
+                f"The fitted network has normalization={normalization!r}, but now it "
+                f"is {network.normalization!r}: with warm_start or partial_fit it must "
                 "stay."
             )
-        return pack(self.coefs_, self.intercepts_, dtype, self._norms().parts)
+        return pack(self.coefs_, self.intercepts_, dtype, self._norm_state().parts)
 
-    def _norms(self):
+    def _fitted_network(self):
+        """The fitted network, without its loss, and its parameters as a flat vector."""
+        network = Network(
+            sizes=(self.coefs_[0].shape[0], *(len(b) for b in self.intercepts_)),
+            activations=self._activations,
+            loss=None,
+            output=self.out_activation_,
+            normalization=self._normalization(),
+        )
+        norms = self._norm_state().parts
+        return network, as_flat(
+            self.coefs_, self.intercepts_, self.coefs_[0].dtype, norms
+        )
+
+    def _norm_state(self):
         """Scales and running statistics of the fitted network."""
         names = ("norm_scales_", "norm_means_", "norm_variances_")
         return NormState(*(getattr(self, name, None) or [] for name in names))
 
     def _normalization(self):
-        """Which normalization the fitted network has; not what the parameter says."""
-        fitted = self._norms()
-        if fitted.means:
+        """Normalization of the fitted network; the parameter may have changed since."""
+        norms = self._norm_state()
+        if norms.means:
             return "batch"
-        return "layer" if fitted.scales else None
+        return "layer" if norms.scales else None
 
-    def _publish(self, network, parameters):
+    def _set_labels(self, labels):
+        """The classes, before the first targets are encoded."""
+        self._labels = labels
+        self.classes_ = labels.classes
+
+    def _set_fitted(self, result, *, incremental):
+        """All other fitted attributes, from a `FitResult`."""
+        history, resumable = result.history, result.resumable
+        self._publish(result.network, result.outcome.params)
+        self.device_ = result.device
+        self.loss_ = result.outcome.loss
+        self.n_iter_ = result.outcome.n_iter
+        self.t_ = resumable.samples_seen
+        self.history_ = history.columns()
+        if history is resumable:
+            self.loss_curve_ = history.loss_curve
+            self.best_loss_ = None if history.stops_by_score else history.best_loss
+            self.no_improvement_count_ = history.no_improvement_count
+            self._no_improvement_count = history.no_improvement_count
+        self._set_validation(result.network, history.validation, incremental)
+        self._history = resumable
+        self._optimizer = result.optimizer
+        self._random_state = result.generator
+
+    def _publish(self, network, params):
         """The fitted attributes that describe the network."""
-        self.coefs_, self.intercepts_ = views(network, parameters)
-        fitted = norm_state(network, parameters)
-        self.norm_scales_ = fitted.scales or None
-        self.norm_means_ = fitted.means or None
-        self.norm_variances_ = fitted.variances or None
+        self.coefs_, self.intercepts_ = views(network, params)
+        norms = norm_state(network, params)
+        self.norm_scales_ = norms.scales or None
+        self.norm_means_ = norms.means or None
+        self.norm_variances_ = norms.variances or None
         self.n_layers_ = len(network.sizes)
         self.n_outputs_ = network.sizes[-1]
         self.out_activation_ = network.output
         self._activations = network.activations
 
-    def _publish_progress(self, progress):
-        """The fitted attributes that describe the course of the training."""
-        self.n_iter_ = progress.n_epochs
-        self.t_ = progress.samples_seen
-        self.loss_curve_ = progress.loss_curve
-        self.loss_ = progress.loss_curve[-1] if progress.loss_curve else np.inf
-        self.best_loss_ = None if progress.judged_by_score else progress.best_loss
-        self.history_ = progress.history()
-        self.no_improvement_count_ = progress.no_improvement_count
-        self._progress = progress
-        self._no_improvement_count = progress.no_improvement_count
-
-    def _publish_validation(self, network, seen, incremental):
+    def _set_validation(self, network, validation, incremental):
         """The fitted attributes that describe the scores on held-out data."""
         for name in ("best_coefs_", "best_intercepts_"):
             self.__dict__.pop(name, None)
-        if incremental and seen is not None and seen.decides:
-            best = views(network, seen.best_parameters)
+        if incremental and validation is not None and validation.stops:
+            best = views(network, validation.best_params)
             self.best_coefs_, self.best_intercepts_ = best
-        self.validation_loss_curve_ = None if seen is None else seen.losses
-        self.validation_scores_ = None if seen is None else seen.scores
-        self.best_validation_score_ = None if seen is None else seen.best_score
+        has_scores = validation is not None
+        self.validation_loss_curve_ = validation.losses if has_scores else None
+        self.validation_scores_ = validation.scores if has_scores else None
+        self.best_validation_score_ = validation.best_score if has_scores else None
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        for name in _STATES:
+            if state.get(name) is not None:
+                state[name] = state[name].to_state()
+        return state
+
+    def __setstate__(self, state):
+        state = dict(state)
+        for name, cls in _STATES.items():
+            if state.get(name) is not None:
+                state[name] = cls.from_state(state[name])
+        super().__setstate__(state)

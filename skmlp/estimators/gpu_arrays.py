@@ -1,11 +1,11 @@
-"""X that is on a GPU already: used where it lies, and answered in kind.
+"""X that is already on a GPU: used there without a copy, with results of its library.
 
-Arrays of CuPy and tensors of PyTorch are looked at and converted by their own library,
-which is imported already where there is one. Backends see no more of them than
-``__cuda_array_interface__``. Arrays of others are lent to one of these (see `lending`).
+CuPy and PyTorch check and convert their own arrays; a user who passes one has imported
+the library. Backends only read ``__cuda_array_interface__``. Arrays of other
+libraries are wrapped by one of these two (see `dlpack`).
 
-Targets and weights are a number or two a row; they are brought to the host, where
-labels are encoded, and so are raw outputs, where they are decoded.
+Targets and sample weights have a number or two per row; they are copied to the host,
+where labels are encoded, and so are raw outputs, where they are decoded.
 """
 
 import functools
@@ -18,23 +18,23 @@ from skmlp.estimators import dlpack
 
 
 class _Library(NamedTuple):
-    """How a library does what has to be done with its arrays.
+    """The operations on a library's arrays, functions of its module and an array.
 
     Attributes
     ----------
-    number : callable
-        Number of the GPU that an array is on.
+    gpu_index : callable
+        Index of the array's GPU.
     canonical : callable
         The array, C-contiguous and of the dtype of that name.
     is_finite : callable
         Whether all elements are finite.
     host : callable
-        The array as one of NumPy.
+        The array as a NumPy array.
     like : callable
-        An array of NumPy, in the place and of the kind of another.
+        A NumPy array as one of the library, on the GPU of another array.
     """
 
-    number: Any
+    gpu_index: Any
     canonical: Any
     is_finite: Any
     host: Any
@@ -48,14 +48,14 @@ def _cupy_like(cupy, values, x):
 
 _LIBRARIES = {
     "cupy": _Library(
-        number=lambda cupy, x: x.device.id,
+        gpu_index=lambda cupy, x: x.device.id,
         canonical=lambda cupy, x, name: cupy.ascontiguousarray(x, dtype=name),
         is_finite=lambda cupy, x: bool(cupy.isfinite(x).all()),
         host=lambda cupy, x: x.get(),
         like=_cupy_like,
     ),
     "torch": _Library(
-        number=lambda torch, x: x.device.index,
+        gpu_index=lambda torch, x: x.device.index,
         canonical=lambda torch, x, name: (
             x.detach().to(getattr(torch, name)).contiguous()
         ),
@@ -70,15 +70,15 @@ def _root(x):
     return type(x).__module__.partition(".")[0]
 
 
-def _do(what, x, *arguments):
-    """Let the library of an array do something."""
+def _call(operation, x, *arguments):
+    """Call an operation of `_Library` by name, with x or other arguments."""
     library = _LIBRARIES[_root(x)]
-    return getattr(library, what)(sys.modules[_root(x)], *arguments)
+    return getattr(library, operation)(sys.modules[_root(x)], *(arguments or (x,)))
 
 
 def is_on_gpu(x):
-    """Whether something is an array on a GPU, other than an `OnGpu`."""
-    if isinstance(x, OnGpu):
+    """Whether something is an array on a GPU, other than a `GpuArray`."""
+    if isinstance(x, GpuArray):
         return False
     if _root(x) == "torch":
         return bool(getattr(x, "is_cuda", False))
@@ -87,56 +87,53 @@ def is_on_gpu(x):
     return dlpack.has_dlpack(x)
 
 
-def _usable(name, x, device):
-    """An array on a GPU as one of CuPy or PyTorch, if it is where the model is.
+def _as_known_array(x, device, name):
+    """An array on the model's GPU as one of CuPy or PyTorch.
 
     Raises
     ------
     TypeError, ValueError
     """
-    kind = f"{type(x).__module__}.{type(x).__qualname__}"
+    cls = f"{type(x).__module__}.{type(x).__qualname__}"
     if device == "cpu":
         raise TypeError(
-            f"{name} is an array on a GPU ({kind}), but the model has device='cpu'. "
+            f"{name} is an array on a GPU ({cls}), but the model has device='cpu'. "
             "Pass device='cuda' to use it there, or an array on the host: x.get() of "
             "CuPy, x.cpu() of PyTorch."
         )
     if _root(x) not in _LIBRARIES:
-        x = dlpack.lent(x)
+        x = dlpack.as_consumer_array(x)
     if x is None:
         raise TypeError(
-            f"{name} is an array on a GPU of a kind ({kind}) that needs CuPy or "
+            f"{name} is an array on a GPU of a kind ({cls}) that needs CuPy or "
             "PyTorch to be looked at, neither of which is installed for GPUs."
         )
-    number = _do("number", x, x)
-    if device != "auto" and int(device.partition(":")[2] or 0) != number:
+    index = _call("gpu_index", x)
+    if device != "auto" and int(device.partition(":")[2] or 0) != index:
         raise ValueError(
-            f"{name} is on GPU {number}, but the model has device={device!r}. Pass "
-            f"device='cuda:{number}'."
+            f"{name} is on GPU {index}, but the model has device={device!r}. Pass "
+            f"device='cuda:{index}'."
         )
     return x
 
 
-def on_host(device, **arrays):
-    """Arrays as users pass them, those on a GPU as arrays of NumPy.
+def to_host(x, device, name):
+    """An array that the user passes, copied to the host if it is on a GPU.
 
     Parameters
     ----------
+    x : object
     device : str
-        Of the estimator.
-    **arrays
-        By the name that an error shall call them by.
+        The estimator's parameter.
+    name : str
+        For errors.
 
     Raises
     ------
     TypeError, ValueError
-        For arrays on another device.
+        For an array on another device.
     """
-    for name, x in arrays.items():
-        if is_on_gpu(x):
-            there = _usable(name, x, device)
-            arrays[name] = _do("host", there, there)
-    return tuple(arrays.values())
+    return _call("host", _as_known_array(x, device, name)) if is_on_gpu(x) else x
 
 
 def _dtype(x):
@@ -157,14 +154,14 @@ def _dtype(x):
         ) from None
 
 
-class OnGpu:
-    """X on a GPU, as the estimators and backends take it.
+class GpuArray:
+    """X on a GPU, in the form that estimators and backends use.
 
     Parameters
     ----------
     x : array on a GPU
     device : str
-        Of the estimator.
+        The estimator's parameter.
     name : str, default='X'
         For errors.
 
@@ -175,40 +172,39 @@ class OnGpu:
     """
 
     def __init__(self, x, device, name="X"):
-        self._x = _usable(name, x, device)
+        self._x = _as_known_array(x, device, name)
         self.shape = tuple(self._x.shape)
         self.dtype = _dtype(self._x)
-        self.device = f"cuda:{_do('number', self._x, self._x)}"
+        self.device = f"cuda:{_call('gpu_index', self._x)}"
 
     @property
     def __cuda_array_interface__(self):
-        """What backends read it by."""
+        """The protocol by which backends read it."""
         return self._x.__cuda_array_interface__
 
     def __len__(self):
         return self.shape[0]
 
-    def __getitem__(self, rows):
-        """Some rows, by their numbers, as an array of NumPy."""
-        chosen = self._x[self.like(rows)]
-        return _do("host", chosen, chosen)
+    def __getitem__(self, row_ids):
+        """Some rows as a NumPy array."""
+        return _call("host", self._x[self.like(row_ids)])
 
     def like(self, values):
-        """An array of NumPy as one of the library that X is used by, beside X."""
-        return _do("like", self._x, values, self._x)
+        """A NumPy array as one of the library that holds X, on the same GPU."""
+        return _call("like", self._x, values, self._x)
 
     def checked(self, dtypes):
-        """The same as backends take it, by the measure of scikit-learn's validation.
+        """X in canonical form, with the checks of scikit-learn's validation.
 
         Parameters
         ----------
         dtypes : list of numpy dtype
-            That X may have, the first being that of any other X.
+            Allowed dtypes; an X of any other dtype is converted to the first.
 
         Returns
         -------
-        OnGpu
-            C-contiguous; no copy where X is already what is asked for.
+        GpuArray
+            C-contiguous; not copied if X is canonical already.
 
         Raises
         ------
@@ -228,40 +224,36 @@ class OnGpu:
         if self.dtype.kind not in "biuf":
             raise ValueError(f"X must be of real numbers, got dtype {self.dtype}.")
         dtype = self.dtype if self.dtype in dtypes else dtypes[0]
-        same = _do("canonical", self._x, self._x, dtype.name)
-        # Numbers may be too large for the new dtype: only now are they looked at.
-        if not _do("is_finite", same, same):
+        canonical = _call("canonical", self._x, self._x, dtype.name)
+        # After the conversion, because numbers may be too large for the new dtype.
+        if not _call("is_finite", canonical):
             raise ValueError("Input X contains NaN or infinity.")
-        return OnGpu(same, "auto")
+        return GpuArray(canonical, "auto")
 
 
-def prepared(device, X, y, sample_weight):
-    """X, y and weights as a score takes them: predictions for it are on the host."""
-    y, sample_weight = on_host(device, y=y, sample_weight=sample_weight)
-    return (OnGpu(X, device) if is_on_gpu(X) else X), y, sample_weight
+def returns_like_input(method):
+    """Method decorator: for an X on a GPU, results are arrays of its library there.
 
-
-def answers_in_kind(method):
-    """Method decorator: results for an X on a GPU are arrays of its kind there.
-
-    Labels that are not numbers are left on the host.
+    Labels that are not numbers stay on the host.
     """
 
     @functools.wraps(method)
-    def answered(self, X, *args, **kwargs):
+    def wrapper(self, X, *args, **kwargs):
         if not is_on_gpu(X):
             return method(self, X, *args, **kwargs)
-        there = OnGpu(X, self.device)
-        found = method(self, there, *args, **kwargs)
-        if isinstance(found, tuple):
-            return tuple(_in_kind(part, there, X) for part in found)
-        return _in_kind(found, there, X)
+        x = GpuArray(X, self.device)
+        result = method(self, x, *args, **kwargs)
+        if isinstance(result, tuple):
+            return tuple(_like_input(part, x, X) for part in result)
+        return _like_input(result, x, X)
 
-    return answered
+    return wrapper
 
 
-def _in_kind(values, there, x):
+def _like_input(values, x, user_input):
     if not (isinstance(values, np.ndarray) and values.dtype.kind in "biuf"):
         return values
-    found = there.like(values)
-    return found if _root(x) in _LIBRARIES else dlpack.returned(found, x)
+    result = x.like(values)
+    return (
+        result if _root(user_input) in _LIBRARIES else dlpack.like(result, user_input)
+    )

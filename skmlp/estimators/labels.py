@@ -1,7 +1,7 @@
-"""Class labels to the numbers that a network is trained on, and back.
+"""Label encoding: classes to the network's targets, and predictions to labels.
 
-Classes stay integers: nothing of the size (samples × classes) is made, unless the
-target is multilabel, where the labels come as a matrix.
+Classes stay integers: there is no one-hot matrix of shape (samples, classes), unless
+the target is multilabel and so a matrix already.
 """
 
 import numpy as np
@@ -12,15 +12,15 @@ from sklearn.utils.multiclass import (
     unique_labels,
 )
 
-# Of targets, in scikit-learn's words, that networks are made for.
-_KINDS = {"binary", "multiclass", "multilabel-indicator"}
+# Supported types of target, by scikit-learn's names.
+_TARGET_TYPES = {"binary", "multiclass", "multilabel-indicator"}
 
 
 def _labels_in(y):
-    """Labels of a target, sorted.
+    """Sorted labels of a target.
 
-    A column of integers cannot be anything but labels. scikit-learn's function makes
-    sure of that, which takes far longer than to sort a few thousand of them.
+    A column of integers can only be labels. scikit-learn's function checks that first,
+    which is far slower than sorting a few thousand of them.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def _labels_in(y):
 
 
 class Labels:
-    """The classes and how outputs stand for them.
+    """The classes, and their encoding as targets and outputs.
 
     Parameters
     ----------
@@ -52,23 +52,24 @@ class Labels:
 
     @classmethod
     def of(cls, y, classes=None):
-        """From a target, and where given the classes that are yet to come.
+        """The labels of a target, or all classes where the user names them.
 
         Raises
         ------
         ValueError
             For a target that is not one of classes, or of several multiclass columns.
         """
-        kind = type_of_target(y, input_name="y")
-        if kind not in _KINDS:
+        target_type = type_of_target(y, input_name="y")
+        if target_type not in _TARGET_TYPES:
             check_classification_targets(y)
             raise ValueError(
                 "Multioutput target data is not supported with label binarization: "
                 "y of type 'multiclass-multioutput' has several columns of classes."
             )
-        if classes is None or kind == "multilabel-indicator":
+        multilabel = target_type == "multilabel-indicator"
+        if classes is None or multilabel:
             classes = _labels_in(y)
-        return cls(classes, kind == "multilabel-indicator", sparse.issparse(y))
+        return cls(classes, multilabel, sparse.issparse(y))
 
     @property
     def n_outputs(self):
@@ -82,7 +83,7 @@ class Labels:
         return not self.multilabel and len(self.classes) > 2
 
     def check_known(self, y, warm_start):
-        """Refuse classes that were not there when the network was made.
+        """Refuse classes that the network was not made for.
 
         Raises
         ------
@@ -99,7 +100,7 @@ class Labels:
             )
 
     def check_among(self, classes):
-        """Refuse to stand for anything but some of the given classes.
+        """Refuse classes that are not among some others.
 
         Raises
         ------
@@ -112,7 +113,7 @@ class Labels:
             )
 
     def encode(self, y, dtype):
-        """Target as the network sees it: a class's number, or one column a label.
+        """The network's targets: the index of the class, or one column per label.
 
         Returns
         -------
@@ -121,7 +122,8 @@ class Labels:
         Raises
         ------
         ValueError
-            If a multilabel target has not one column a label, or no columns.
+            If a multilabel target does not have one column per label, or another
+            target has several.
         """
         if self.multilabel:
             y = y.toarray() if sparse.issparse(y) else np.asarray(y)
@@ -138,15 +140,15 @@ class Labels:
             )
         return np.searchsorted(self.classes, y).astype(dtype).reshape(-1, 1)
 
-    def numbers(self, outputs, threshold):
-        """Predictions in the form of `encode`.
+    def predicted(self, outputs, threshold):
+        """Predictions, encoded as by `encode`.
 
         Parameters
         ----------
         outputs : ndarray of shape (n_samples, n_outputs)
             Raw outputs or probabilities.
         threshold : float
-            Above which a single output means the second class, or the label.
+            A single output above it means the second class, or the label.
         """
         if self.one_of_several:
             return outputs.argmax(axis=1).reshape(-1, 1)
@@ -156,7 +158,16 @@ class Labels:
 
     def decode(self, raw):
         """Predicted labels from raw outputs."""
-        numbers = self.numbers(raw, 0.0)
+        encoded = self.predicted(raw, 0.0)
         if not self.multilabel:
-            return self.classes[numbers.ravel()]
-        return sparse.csr_matrix(numbers) if self.sparse_output else numbers
+            return self.classes[encoded.ravel()]
+        return sparse.csr_matrix(encoded) if self.sparse_output else encoded
+
+    def to_state(self):
+        """The labels as a plain dict, for a pickle."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_state(cls, state):
+        """The labels of a `to_state`."""
+        return cls(**state)

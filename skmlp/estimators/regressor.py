@@ -1,28 +1,22 @@
-"""The regressor: numbers in, numbers out."""
-
-from numbers import Real
+"""The regressor: its constructor, targets, loss and predictions."""
 
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import d2_pinball_score, r2_score
 from sklearn.utils import column_or_1d
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from skmlp.estimators.base import BaseMLP
+from skmlp.estimators.data import UserInput, as_supported
 from skmlp.estimators.docs import with_shared_docs
-from skmlp.estimators.gpu_arrays import answers_in_kind, prepared
+from skmlp.estimators.gpu_arrays import returns_like_input
 from skmlp.estimators.parameters import LossNames
-from skmlp.estimators.validation import Given
-from skmlp.rules.checks import check_loss
-from skmlp.rules.coupled import SMALLEST_VARIANCE
-from skmlp.rules.losses import (
-    LINKS,
-    QUANTILES,
-    REGRESSION_LOSSES,
-    Loss,
-    regression_loss,
-)
+from skmlp.estimators.validation import ValidationData
+from skmlp.rules.activations import IDENTITY
+from skmlp.rules.loss_choice import LINKS, regression_loss
+from skmlp.rules.loss_row import Loss
+from skmlp.rules.losses import REGRESSION_LOSSES
 
 
 @with_shared_docs
@@ -71,13 +65,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     0.98...
     """
 
+    _tables = (*BaseMLP._tables, REGRESSION_LOSSES)
     _parameter_constraints: dict = {
         **BaseMLP._parameter_constraints,
         "loss": [StrOptions(LossNames(REGRESSION_LOSSES)), Loss],
-        "out_activation": [StrOptions({"auto", "identity", *LINKS})],
-        "quantile": [Interval(Real, 0, 1, closed="neither"), "array-like"],
-        "delta": [Interval(Real, 0, None, closed="neither")],
-        "power": [Interval(Real, 1, 2, closed="neither")],
+        "out_activation": [StrOptions({"auto", IDENTITY, *LINKS})],
     }
 
     def __init__(
@@ -120,62 +112,19 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         max_norm=None,
         max_grad_norm=None,
         rho=0.9,
-        warmup=0.0,
+        warmup_epochs=0.0,
         decay_factor=0.1,
         decay_epochs=10,
+        plateau_patience=10,
         scoring=None,
         max_time=None,
         n_jobs=None,
         device="cpu",
         dtype=None,
+        matmul_precision="highest",
+        **rule_parameters,
     ):
-        super().__init__(
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            solver=solver,
-            alpha=alpha,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            learning_rate_init=learning_rate_init,
-            power_t=power_t,
-            max_iter=max_iter,
-            shuffle=shuffle,
-            random_state=random_state,
-            tol=tol,
-            verbose=verbose,
-            warm_start=warm_start,
-            momentum=momentum,
-            nesterovs_momentum=nesterovs_momentum,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            epsilon=epsilon,
-            n_iter_no_change=n_iter_no_change,
-            max_fun=max_fun,
-            out_activation=out_activation,
-            quantile=quantile,
-            delta=delta,
-            power=power,
-            weight_init=weight_init,
-            fit_intercept=fit_intercept,
-            dropout=dropout,
-            input_noise=input_noise,
-            normalization=normalization,
-            weight_decay=weight_decay,
-            max_norm=max_norm,
-            max_grad_norm=max_grad_norm,
-            rho=rho,
-            warmup=warmup,
-            decay_factor=decay_factor,
-            decay_epochs=decay_epochs,
-            scoring=scoring,
-            max_time=max_time,
-            n_jobs=n_jobs,
-            device=device,
-            dtype=dtype,
-            loss=loss,
-        )
+        self._store(locals())
 
     @available_if(lambda estimator: estimator._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
@@ -220,8 +169,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             The estimator is then as it was before.
         """
         with self._unchanged_on_failure():
-            given = Given(X_val, y_val, sample_weight_val)
-            return self._fit(X, y, sample_weight, given, incremental=True)
+            user_input = UserInput(X, y, sample_weight)
+            data = ValidationData(X_val, y_val, sample_weight_val)
+            return self._fit(user_input, data, incremental=True)
 
     def _validate_y(self, y, first):
         if y.ndim == 2 and y.shape[1] == 1:
@@ -229,35 +179,27 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return y
 
     def _check_range(self, y):
-        """Refuse targets that the loss's distribution cannot have.
+        """Refuse targets outside of the range of the loss's distribution.
 
-        They are those in the precision of the training: a tiny one may be zero there.
+        The targets are in the precision of the training, where a tiny one may be zero.
         """
         loss = self._loss()
         above = loss.low <= y if loss.closed else loss.low < y
         if np.all(above & (y <= loss.high)):
             return
         needed = f"y {'>=' if loss.closed else '>'} {loss.low:g}"
-        found = f"the smallest y is {np.min(y)}"
+        actual = f"the smallest y is {np.min(y)}"
         if np.isfinite(loss.high):
             needed += f" and y <= {loss.high:g}"
-            found += f" and the largest {np.max(y)}"
-        own = self.out_activation == "auto"
-        output = "" if own else f" with out_activation={self.out_activation!r}"
-        raise ValueError(f"loss={loss.name!r}{output} needs {needed}, but {found}.")
+            actual += f" and the largest {np.max(y)}"
+        output = ""
+        if self.out_activation != "auto":
+            output = f" with out_activation={self.out_activation!r}"
+        raise ValueError(f"loss={loss.name!r}{output} needs {needed}, but {actual}.")
 
     def _loss(self):
         """The row of the loss, from the parameters."""
-        if isinstance(self.loss, Loss):
-            check_loss(self.loss)
-        if self.loss == "quantile" and np.iterable(self.quantile):
-            if self.out_activation not in ("auto", "identity"):
-                raise ValueError(
-                    f"out_activation={self.out_activation!r} does not go with several "
-                    "quantiles: use 'identity' or 'auto'."
-                )
-            return QUANTILES
-        return regression_loss(self.loss, self.out_activation)
+        return regression_loss(self.loss, self.out_activation, self)
 
     def _targets(self, y, dtype):
         targets = np.ascontiguousarray(y.reshape(len(y), -1), dtype=dtype)
@@ -265,36 +207,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return targets
 
     def _head(self, targets):
-        loss = self._loss()
-        columns = targets.shape[1]
-        if loss is QUANTILES:
-            levels = self._levels(columns)
-            return len(levels), loss, levels
-        parameter = getattr(self, loss.parameter) if loss.parameter else 0.0
-        if np.iterable(parameter):
-            raise ValueError(f"{loss.parameter} must be one number for this loss.")
-        return columns * loss.outputs_per_target, loss, (float(parameter),)
-
-    def _levels(self, columns):
-        """Several quantiles, from the parameter ``quantile``."""
-        levels = np.asarray(self.quantile)
-        if (
-            levels.dtype.kind not in "fiu"
-            or levels.ndim != 1
-            or len(levels) == 0
-            or not np.all(np.diff(levels) > 0)
-        ):
-            raise ValueError(
-                "quantile must be one number or an ascending list, got "
-                f"{self.quantile!r}."
-            )
-        if not np.all((levels > 0) & (levels < 1)):
-            raise ValueError(f"quantile must be in (0, 1), got {self.quantile}.")
-        if columns != 1:
-            raise ValueError(
-                f"several quantiles need a single target, but y has {columns} columns."
-            )
-        return tuple(levels.tolist())
+        loss, columns = self._loss(), targets.shape[1]
+        params = loss.numbers(loss, self, columns)
+        return loss.n_outputs(columns, params), loss, params
 
     def _stratify(self, targets):
         return None
@@ -302,20 +217,19 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _validation_score(self, outputs, targets, weights):
         if not np.isfinite(outputs).all():
             return np.nan
-        per_target = self._loss().outputs_per_target
-        levels = self._levels(1) if per_target == 0 else None
-        return _score(targets, _decoded(outputs, per_target), weights, levels)
+        _, loss, params = self._head(targets)
+        decoder = loss.decoder(params)
+        return _score(targets, decoder.prediction(outputs), weights, decoder.levels)
 
     def _publish(self, network, parameters):
         super()._publish(network, parameters)
-        # What the outputs mean stays, whatever the parameters are set to afterwards.
-        self._outputs_per_target = network.loss.outputs_per_target
-        self._quantiles = network.loss_parameters if network.loss is QUANTILES else None
+        # Fixed by the fit, whatever the parameters are set to afterwards.
+        self._decoder = network.loss.decoder(network.loss_parameters)
 
     def score(self, X, y, sample_weight=None):
         """Coefficient of determination R² of the predictions.
 
-        For several quantiles, the mean over them of the share of the pinball loss
+        For several quantiles, the mean over them of the fraction of the pinball loss
         that the predictions explain (`sklearn.metrics.d2_pinball_score`).
 
         Parameters
@@ -329,11 +243,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         float
             One at best.
         """
-        X, y, sample_weight = prepared(self.device, X, y, sample_weight)
+        X, y, sample_weight = as_supported(self.device, UserInput(X, y, sample_weight))
         predicted = self.predict(X)
-        return _score(y, predicted, sample_weight, self._quantiles)
+        return _score(y, predicted, sample_weight, self._decoder.levels)
 
-    @answers_in_kind
+    @returns_like_input
     def predict(self, X, return_std=False):
         """Predict target values.
 
@@ -341,8 +255,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         return_std : bool, default=False
-            Whether to return the standard deviations, too; with
-            ``loss='gaussian_nll'`` only.
+            Whether to return the standard deviations, too; only for losses that
+            learn them, as ``loss='gaussian_nll'``.
 
         Returns
         -------
@@ -354,28 +268,24 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Raises
         ------
         ValueError
-            If `return_std` is asked for of another loss.
+            If `return_std` is set and the loss has no standard deviations.
         """
         outputs = self._outputs(X)
-        predicted = _decoded(outputs, self._outputs_per_target)
-        predicted = predicted.ravel() if predicted.shape[1] == 1 else predicted
+        predicted = _as_column(self._decoder.prediction(outputs))
         if not return_std:
             return predicted
-        if self._outputs_per_target != 2:
+        if self._decoder.std is None:
+            names = [row.name for row in REGRESSION_LOSSES.values() if row.std]
             raise ValueError(
-                "return_std=True needs a model that was trained with "
-                "loss='gaussian_nll'."
+                "return_std=True needs a model that was trained with loss="
+                f"{' or '.join(map(repr, names))}."
             )
-        raw = outputs[:, outputs.shape[1] // 2 :].reshape(predicted.shape)
-        return predicted, np.sqrt(np.logaddexp(0, raw) + SMALLEST_VARIANCE)
+        return predicted, _as_column(self._decoder.std(outputs, self._decoder.params))
 
 
-def _decoded(outputs, per_target):
-    """Predictions from a network's outputs, of which a target may have several."""
-    if per_target == 0:
-        steps = np.logaddexp(0, outputs[:, 1:])
-        return np.cumsum(np.hstack([outputs[:, :1], steps]), axis=1)
-    return outputs[:, : outputs.shape[1] // per_target]
+def _as_column(values):
+    """A vector of the values for a single target."""
+    return values.ravel() if values.shape[1] == 1 else values
 
 
 def _score(y, predicted, weights, levels):

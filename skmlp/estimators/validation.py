@@ -1,41 +1,46 @@
-"""Held-out data: how they are checked, and how a network in training is scored on them.
+"""Validation data: their checks, and the score of a network in training on them.
 
-It stands apart from `base` because a fit need not know any of it: it gets something
-to call after each epoch, whether the data were passed in or split off, and whatever
-scores them.
+The training loop only calls a `ValidationScorer` after each epoch. It does not know
+whether the user has passed the data or a split has held them out, nor how they are
+scored.
 """
 
 import copy
 import inspect
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.metrics import get_scorer
 
-from skmlp.estimators.data import Sample, canonical_x, reject_masked, validated, weigh
-from skmlp.estimators.gpu_arrays import on_host
+from skmlp.estimators.data import (
+    Sample,
+    canonical_x,
+    combine_weights,
+    reject_masked,
+    validated,
+)
 
 
-class Given(NamedTuple):
+class ValidationData(NamedTuple):
     """Validation data as the user has passed them to `fit` or `partial_fit`."""
 
-    X_val: object = None
-    y_val: object = None
-    sample_weight_val: object = None
+    X_val: Any = None
+    y_val: Any = None
+    sample_weight_val: Any = None
 
 
-def check_complete(given):
-    """Refuse halves of validation data, in the words of `HistGradientBoosting`.
+def check_complete(data):
+    """Refuse incomplete validation data, with the messages of `HistGradientBoosting`.
 
     Raises
     ------
     ValueError
     """
     for name, other in (("X_val", "y_val"), ("y_val", "X_val")):
-        if getattr(given, name) is not None and getattr(given, other) is None:
+        if getattr(data, name) is not None and getattr(data, other) is None:
             raise ValueError(f"{name} is provided, but {other} was not provided.")
-    if given.sample_weight_val is not None and given.X_val is None:
+    if data.sample_weight_val is not None and data.X_val is None:
         raise ValueError("sample_weight_val is provided, but X_val was not provided.")
 
 
@@ -45,45 +50,38 @@ def _naming(names):
     try:
         yield
     except (TypeError, ValueError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"In {names}: {error}") from error
+        cls = TypeError if isinstance(error, TypeError) else ValueError
+        raise cls(f"In {names}: {error}") from error
 
 
-def checked(estimator, given, sample):
-    """Validation data as a `Sample`, by the measure of the training data.
+def validate_held_out(estimator, data, sample):
+    """Validation data as a `Sample`, checked like the training data.
 
     Parameters
     ----------
     estimator : BaseMLP
-        It has seen the training data.
-    given : Given
-        Complete.
+        After the validation of the training data.
+    data : ValidationData
+        Complete, by `as_supported`.
     sample : Sample
         The training data.
 
     Returns
     -------
     Sample or None
-        Its `rows` are None where all of them take part.
+        None without validation data. Its `row_ids` are None if all rows have a positive
+        weight.
 
     Raises
     ------
     ValueError, TypeError
     """
-    if given.X_val is None:
+    if data.X_val is None:
         return None
-    y_val, weights_val = on_host(
-        estimator.device,
-        y_val=given.y_val,
-        sample_weight_val=given.sample_weight_val,
-    )
-    given = Given(given.X_val, y_val, weights_val)
-    reject_masked(**given._asdict())
+    reject_masked(**data._asdict())
     dtype = sample.x.dtype
     with _naming("X_val, y_val"):
-        x, y = validated(
-            estimator, given.X_val, y_val, dtype=dtype, reset=False, name="X_val"
-        )
+        x, y = validated(estimator, data.X_val, data.y_val, dtype=dtype, reset=False)
     with _naming("y_val"):
         y = estimator._validate_y_val(y)
         targets = estimator._targets(y, dtype)
@@ -91,84 +89,97 @@ def checked(estimator, given, sample):
         if columns != expected:
             raise ValueError(f"{columns} columns, but y has {expected}.")
     with _naming("sample_weight_val"):
-        weights, rows = weigh(given.sample_weight_val, None, x, y, dtype)
-    if len(rows) < 2:
+        weights, row_ids = combine_weights(data.sample_weight_val, None, x, y, dtype)
+    if len(row_ids) < 2:
         raise ValueError("X_val must have at least two rows of positive weight.")
-    every = rows if len(rows) < len(targets) else None
-    return Sample(canonical_x(x, dtype), y, targets, weights, every)
+    return Sample(
+        x=canonical_x(x, dtype),
+        y=y,
+        targets=targets,
+        sample_weight=weights,
+        row_ids=row_ids if len(row_ids) < len(targets) else None,
+    )
 
 
-class Judge:
-    """Loss and score of held-out data, each time that it is called.
+class ValidationScorer:
+    """Callable that returns loss and score of held-out data.
 
     Parameters
     ----------
     estimator : BaseMLP
     network : skmlp.network.Network
-    backend : module
-    session : the backend's session
-        Its current parameters are judged.
+    target : skmlp.estimators.devices.Target
+    session : skmlp.backends.Session
+        Its current parameters are scored.
     held_out : Sample
     """
 
-    def __init__(self, estimator, network, backend, session, held_out):
+    def __init__(self, estimator, network, target, session, held_out):
         self._network = network
-        self._backend = backend
+        self._backend = target.backend
         self._session = session
         self._x = held_out.x
-        self._rows = held_out.rows
-        self._targets = _taken(held_out.targets, held_out.rows)
-        self._weights = _taken(held_out.weights, held_out.rows)
+        self._row_ids = held_out.row_ids
+        self._targets = _rows(held_out.targets, held_out.row_ids)
+        self._sample_weight = _rows(held_out.sample_weight, held_out.row_ids)
         self._estimator = estimator
         self._scoring = estimator.scoring
         if self._scoring not in (None, "loss"):
-            self._scorer = _Scorer(estimator, network, held_out, self._weights)
+            view = _view(estimator, target.device)
+            self._scorer = _Scorer(view, network, held_out, self._sample_weight)
 
     def __call__(self):
         """Loss and score with the session's current parameters."""
-        raw = self._session.outputs(self._x, self._rows)
+        raw = self._session.outputs(self._x, self._row_ids)
         loss, predictions = self._backend.evaluate(
-            self._network, raw, self._targets, self._weights
+            self._network, raw, self._targets, self._sample_weight
         )
         return loss, self._score(raw, loss, predictions)
 
     def _score(self, raw, loss, predictions):
         if self._scoring is None:
             return self._estimator._validation_score(
-                predictions, self._targets, self._weights
+                predictions, self._targets, self._sample_weight
             )
         if self._scoring == "loss":
             return -loss
-        # Metrics refuse what is not finite; here it only means a bad epoch.
+        # Metrics refuse outputs that are not finite; here they only mean a bad epoch.
         if not np.isfinite(raw).all():
             return np.nan
         return self._scorer(self._session.parameters)
 
 
-class _Scorer:
-    """A scorer of scikit-learn's kind, asked about a network in training.
+def _view(estimator, device):
+    """A copy of an estimator in training, for a scorer that calls its methods."""
+    view = copy.copy(estimator)
+    view.device_ = device
+    # The validated X has no feature names.
+    vars(view).pop("feature_names_in_", None)
+    return view
 
-    It gets a copy of the estimator whose weights are views on the parameters, and the
-    validated X, so that neither is copied or checked for every epoch.
+
+class _Scorer:
+    """A scorer of scikit-learn, applied to a network in training.
+
+    The weights of the estimator that it gets are views on the parameters, and its X is
+    the validated one, so that neither is copied or checked in every epoch.
     """
 
-    def __init__(self, estimator, network, held_out, weights):
-        self._name = estimator.scoring
+    def __init__(self, view, network, held_out, sample_weight):
+        self._name = view.scoring
         self._score = (
             get_scorer(self._name) if isinstance(self._name, str) else self._name
         )
         self._network = network
-        self._view = copy.copy(estimator)
-        # The validated X has no names.
-        vars(self._view).pop("feature_names_in_", None)
-        self._x = _taken(held_out.x, held_out.rows)
-        self._y = _taken(held_out.y, held_out.rows)
+        self._view = view
+        self._x = _rows(held_out.x, held_out.row_ids)
+        self._y = _rows(held_out.y, held_out.row_ids)
         self._weights = {}
-        if weights is not None and _takes_weights(self._score):
-            self._weights["sample_weight"] = weights
+        if sample_weight is not None and _accepts_weights(self._score):
+            self._weights["sample_weight"] = sample_weight
 
-    def __call__(self, parameters):
-        self._view._publish(self._network, parameters)
+    def __call__(self, params):
+        self._view._publish(self._network, params)
         try:
             score = self._score(self._view, self._x, self._y, **self._weights)
             return float(score)
@@ -178,12 +189,12 @@ class _Scorer:
             ) from error
 
 
-def _takes_weights(scorer):
-    # What scikit-learn's scorers accept is not what their metrics do.
+def _accepts_weights(scorer):
+    # A scorer of scikit-learn accepts any keyword; its metric may not.
     if hasattr(scorer, "_accept_sample_weight"):
         return scorer._accept_sample_weight()
     return "sample_weight" in inspect.signature(scorer).parameters
 
 
-def _taken(array, rows):
-    return array if array is None or rows is None else array[rows]
+def _rows(array, row_ids):
+    return array if array is None or row_ids is None else array[row_ids]

@@ -1,7 +1,7 @@
-"""Activation functions: one row a function, used by every backend.
+"""Activation functions: one row per function, used by every backend.
 
-A row is all there is to an activation. The parameter's allowed values, its
-documentation, the kernels, the reference and the tests are derived from the table.
+The parameter's allowed values, its documentation, the kernels, the reference and the
+tests are derived from the table.
 
 softmax couples the units of a layer; it has no scalar rule and each backend writes it
 once (``value`` and ``slope`` are None).
@@ -17,13 +17,18 @@ from skmlp.rules.elementary import erf as _erf
 from skmlp.rules.elementary import exp, expit, expm1, log1p
 from skmlp.rules.elementary import tanh as _tanh
 
+# The output activation that leaves raw outputs.
+IDENTITY = "identity"
+# Of the diagonal of softmax's derivative, a (1 - a).
+LARGEST_SLOPE_BY_ROWS = 0.25
+
 
 class Activation(NamedTuple):
     """An activation function and what a layer that uses it needs to know.
 
-    Functions of one's own are scalar functions that Numba can compile: arithmetic,
-    comparisons, conditional expressions and NumPy's mathematical functions. They are
-    called with NumPy scalars, too.
+    The functions of a custom activation are scalar functions that Numba can compile:
+    arithmetic, comparisons, conditional expressions and NumPy's mathematical functions.
+    They are also called with NumPy scalars.
 
     Parameters
     ----------
@@ -32,10 +37,10 @@ class Activation(NamedTuple):
     value : callable
         ``value(z)``, scalar to scalar of the same dtype; nan must stay nan.
     slope : callable
-        The derivative at z. As ``slope(a)``, a function of the output a = value(z),
-        the backward pass needs only what the forward pass has stored anyway.
-    by_input : bool, default=False
-        Whether `slope` is a function of z, not of the output; costs memory for z.
+        The derivative at z: ``slope(a)`` of the output a = value(z), or ``slope(z)``.
+    slope_of : {'output', 'input'}, default='output'
+        The argument of `slope`. The forward pass stores the outputs anyway; 'input'
+        costs memory for z, the preactivation.
     init : str, default='glorot_uniform'
         A row of `skmlp.rules.initializers.INITIALIZERS`: how ``weight_init='auto'``
         draws the initial weights of a layer.
@@ -47,15 +52,25 @@ class Activation(NamedTuple):
     >>> from skmlp import Activation
     >>> import numpy as np
     >>> sine = Activation("sine", lambda z: np.sin(z), lambda z: np.cos(z),
-    ...                   by_input=True)
+    ...                   slope_of="input")
     """
 
     name: str
     value: Callable | None
     slope: Callable | None
-    by_input: bool = False
+    slope_of: str = "output"
     init: str = "glorot_uniform"
     about: str = ""
+
+    @property
+    def needs_preactivation(self):
+        """Whether the slope is a function of z, so that z has to be stored."""
+        return self.slope_of == "input"
+
+    @property
+    def by_rows(self):
+        """Whether it couples the units of a layer, as softmax: there is no rule."""
+        return self.value is None
 
 
 def identity(z):
@@ -145,8 +160,8 @@ def gelu(z):
 def gelu_slope(z):
     """Distribution function plus z times the density."""
     T = type(z)
-    share = T(0.5) + T(0.5) * _erf(z * T(0.7071067811865476))
-    return share + z * T(0.3989422804014327) * exp(T(-0.5) * z * z)
+    phi = T(0.5) + T(0.5) * _erf(z * T(0.7071067811865476))
+    return phi + z * T(0.3989422804014327) * exp(T(-0.5) * z * z)
 
 
 def _gelu_argument(z):
@@ -219,8 +234,8 @@ def softsign(z):
 def softsign_slope(a):
     """(1 - |a|)²."""
     T = type(a)
-    rest = T(1) - (-a if a < T(0) else a)
-    return rest * rest
+    gap = T(1) - (-a if a < T(0) else a)
+    return gap * gap
 
 
 def hard_tanh(z):
@@ -352,20 +367,20 @@ ACTIVATIONS = _table(
         about="elu, self-normalizing by its scale (Klambauer et al., 2017)",
     ),
     Activation(
-        "gelu", gelu, gelu_slope, by_input=True, init="he_uniform",
+        "gelu", gelu, gelu_slope, slope_of="input", init="he_uniform",
         about="f(z) = z Phi(z), Phi the normal distribution function (Hendrycks and "
         "Gimpel, 2016)",
     ),
     Activation(
-        "gelu_tanh", gelu_tanh, gelu_tanh_slope, by_input=True, init="he_uniform",
+        "gelu_tanh", gelu_tanh, gelu_tanh_slope, slope_of="input", init="he_uniform",
         about="the same paper's approximation of it by tanh",
     ),
     Activation(
-        "silu", silu, silu_slope, by_input=True, init="he_uniform",
+        "silu", silu, silu_slope, slope_of="input", init="he_uniform",
         about="f(z) = z / (1 + exp(-z)) (Elfwing et al., 2018), also named swish",
     ),
     Activation(
-        "mish", mish, mish_slope, by_input=True, init="he_uniform",
+        "mish", mish, mish_slope, slope_of="input", init="he_uniform",
         about="f(z) = z tanh(log(1 + exp(z))) (Misra, 2019)",
     ),
     Activation(
@@ -390,17 +405,18 @@ ACTIVATIONS = _table(
         about="f(z) = z, cut to [0, 6] (Krizhevsky, 2010)",
     ),
     Activation(
-        "arctan", arctan, arctan_slope, by_input=True, about="f(z) = arctan(z)"
+        "arctan", arctan, arctan_slope, slope_of="input", about="f(z) = arctan(z)"
     ),
     Activation(
-        "erf", erf, erf_slope, by_input=True, about="f(z) = erf(z), the error function"
+        "erf", erf, erf_slope, slope_of="input",
+        about="f(z) = erf(z), the error function",
     ),
     Activation(
-        "gudermannian", gudermannian, gudermannian_slope, by_input=True,
+        "gudermannian", gudermannian, gudermannian_slope, slope_of="input",
         about="f(z) = 2 arctan(tanh(z / 2))",
     ),
     Activation(
-        "algebraic", algebraic, algebraic_slope, by_input=True,
+        "algebraic", algebraic, algebraic_slope, slope_of="input",
         about="f(z) = z / sqrt(1 + z^2)",
     ),
     Activation(

@@ -1,7 +1,7 @@
-"""Whether a rule of one's own is what it says: its slope the derivative of its value.
+"""Checks of custom rules: the slope must be the derivative of the value.
 
 A wrong sign or a forgotten factor trains to something, only worse, and nothing else
-would ever tell. The tables' own rules are checked by the tests.
+would ever tell. The tables' rules are checked by the tests.
 """
 
 import functools
@@ -58,15 +58,19 @@ def check_activation(row):
         That names it, the point, the slope and the difference quotient.
     """
     what = f"activation {row.name!r}"
+    if row.slope_of not in ("output", "input"):
+        raise ValueError(
+            f"{what} has slope_of={row.slope_of!r}, which must be 'output' or 'input'."
+        )
     below, at, above = (_called(row.value, what, _POINTS + h) for h in _steps())
-    known = _POINTS if row.by_input else at
+    known = _POINTS if row.needs_preactivation else at
     slopes = _called(row.slope, f"the slope of {what}", known)
     _compare(what, (below, above), slopes)
 
 
 @functools.cache
 def check_loss(row, *, labels=False):
-    """Check a loss by scalar rules by finite differences.
+    """Check a custom loss by finite differences.
 
     Parameters
     ----------
@@ -82,16 +86,11 @@ def check_loss(row, *, labels=False):
     what = f"loss {row.name!r}"
     if row.value is None or row.slope is None:
         raise ValueError(f"{what} needs both a value and a slope.")
-    if row.row is not None or row.link is not None or row.outputs_per_target != 1:
-        raise ValueError(
-            f"{what} is one of your own, which has a value and a slope for a single "
-            "output: row, link and outputs_per_target are not supported."
-        )
     targets = np.array([0.0, 1.0]) if labels else _targets(row.low, row.high)
     z = np.tile(_POINTS, len(targets))
     y = np.repeat(targets, len(_POINTS))
     # A parameter may be anything; the middle of (0, 1) suits most.
-    p = () if row.parameter is None else (np.full(len(z), 0.5),)
+    p = (np.full(len(z), 0.5),) * len(row.parameters)
     below, _, above = (_called(row.value, what, y, z + h, *p) for h in _steps())
     slopes = _called(row.slope, f"the slope of {what}", y, z, *p)
     _compare(what, (below, above), slopes)

@@ -1,15 +1,14 @@
-"""Losses that take all outputs of a sample at once.
+"""Losses whose outputs are coupled: rules that take all outputs of a sample.
 
 A rule ``row(y, z, delta, p)`` gets the targets and the raw outputs of one row, writes
 the gradient to `delta` and returns the loss; p is the vector of the loss's parameters.
-The pinball loss stands here, too, since the one of several quantiles is made of it.
+The scalar pinball loss stands here, too, since several quantiles are made of it.
 """
 
-from skmlp.rules.activations import logistic, softplus
-from skmlp.rules.elementary import exp, log
+import numpy as np
 
-# Of a normal distribution that is learnt: without it one exact row outweighs the rest.
-SMALLEST_VARIANCE = 1e-6
+from skmlp.rules.activations import logistic, softplus
+from skmlp.rules.elementary import exp
 
 
 def quantile(y, z, p):
@@ -22,25 +21,6 @@ def quantile_slope(y, z, p):
     """-p below y, 1 - p above."""
     T = type(z)
     return -p if z < y else (T(1) - p if z > y else z - y)
-
-
-def gaussian_nll(y, z, delta, p):
-    """Negative log-likelihood of normal distributions, but for log(2 pi) / 2.
-
-    The first half of z are the means, the second half raw variances, through softplus.
-    Nix and Weigend (1994).
-    """
-    T = type(z[0])
-    n = y.shape[0]
-    total = T(0)
-    for j in range(n):
-        r = z[j] - y[j]
-        inverse = T(1) / (softplus(z[n + j]) + T(SMALLEST_VARIANCE))
-        squares = r * r * inverse
-        total += T(0.5) * (squares - log(inverse))
-        delta[j] = r * inverse
-        delta[n + j] = T(0.5) * inverse * (T(1) - squares) * logistic(z[n + j])
-    return total
 
 
 def quantiles(y, z, delta, p):
@@ -63,13 +43,47 @@ def quantiles(y, z, delta, p):
     return total
 
 
-def _largest_other(z, own):
-    """Number of the largest output but one's own, or of one that is nan."""
-    best = 1 if own == 0 else 0
+def ascending_levels(row, settings, n_columns):
+    """Values of the parameters of `quantiles`: ascending levels in (0, 1).
+
+    Raises
+    ------
+    ValueError
+    """
+    (parameter,) = row.parameters
+    values = getattr(settings, parameter.name)
+    levels = np.asarray(values)
+    if (
+        levels.dtype.kind not in "fiu"
+        or levels.ndim != 1
+        or len(levels) == 0
+        or not np.all(np.diff(levels) > 0)
+    ):
+        raise ValueError(
+            f"{parameter.name} must be one number or an ascending list, got {values!r}."
+        )
+    if not np.all((levels > 0) & (levels < 1)):
+        raise ValueError(f"{parameter.name} must be in (0, 1), got {values}.")
+    if n_columns != 1:
+        raise ValueError(
+            f"several {row.name} need a single target, but y has {n_columns} columns."
+        )
+    return tuple(levels.tolist())
+
+
+def ascending_quantiles(outputs, params):
+    """Predictions of `quantiles` from arrays of raw outputs."""
+    steps = np.logaddexp(0, outputs[:, 1:])
+    return np.cumsum(np.hstack([outputs[:, :1], steps]), axis=1)
+
+
+def _largest_other(z, true_class):
+    """Index of the largest output but that of the true class, or of one that is nan."""
+    best = 1 if true_class == 0 else 0
     for j in range(z.shape[0]):
         if z[j] != z[j]:
             return j
-        if j != own and z[j] > z[best]:
+        if j != true_class and z[j] > z[best]:
             best = j
     return best
 
@@ -80,15 +94,15 @@ def crammer_singer(y, z, delta, p):
     Crammer and Singer (2001).
     """
     T = type(z[0])
-    own = int(y[0])
-    other = _largest_other(z, own)
-    margin = T(1) + z[other] - z[own]
+    true_class = int(y[0])
+    other = _largest_other(z, true_class)
+    margin = T(1) + z[other] - z[true_class]
     for j in range(z.shape[0]):
         delta[j] = T(0)
     if margin <= T(0):
         return T(0)
     delta[other] = T(1)
-    delta[own] = T(-1)
+    delta[true_class] = T(-1)
     return margin
 
 
@@ -103,7 +117,7 @@ def squared_crammer_singer(y, z, delta, p):
 def brier(y, z, delta, p):
     """Half the squared error of the probabilities softmax(z). Brier (1950)."""
     T = type(z[0])
-    own = int(y[0])
+    true_class = int(y[0])
     largest = z[0]
     for j in range(z.shape[0]):
         largest = z[j] if z[j] > largest else largest
@@ -114,13 +128,13 @@ def brier(y, z, delta, p):
     loss, mean = T(0), T(0)
     for j in range(z.shape[0]):
         a = delta[j] / total
-        error = a - T(1) if j == own else a
+        error = a - T(1) if j == true_class else a
         loss += T(0.5) * error * error
         mean += a * error
         delta[j] = a
     for j in range(z.shape[0]):
         a = delta[j]
-        error = a - T(1) if j == own else a
+        error = a - T(1) if j == true_class else a
         delta[j] = a * (error - mean)
     return loss
 

@@ -1,10 +1,10 @@
 """The elementary functions that the rules are written in.
 
-In Python they are NumPy's and SciPy's, which makes the reference backend independent
-of any approximation of ours. Compiled code replaces each of them by the vectorisable
+In Python they are NumPy's and SciPy's, which makes the reference backend independent of
+this package's approximations. Compiled code replaces each of them by the vectorizable
 version in `skmlp.rules.polynomials`; the tests hold one against the other. A square
-root needs no entry: ``np.sqrt`` compiles to the processor's instruction and keeps
-the dtype.
+root needs no entry: ``np.sqrt`` compiles to the processor's instruction and keeps the
+dtype.
 """
 
 import numpy as np

@@ -1,8 +1,11 @@
-"""Initializers: how the first weights of a layer are drawn, one row each.
+"""Initializers of a layer's weights: one row per initializer.
 
 Weights that are too small let signals fade from layer to layer, too large ones
-saturate units; what is right depends on the activation and on the numbers of units on
-both sides. The activations' table names each one's initializer.
+saturate units; the right size depends on the activation and on fan-in and fan-out.
+Each row of the activations names the initializer that suits it.
+
+The values of the parameter `weight_init`, its documentation and the tests are derived
+from the table.
 """
 
 from collections.abc import Callable
@@ -12,17 +15,19 @@ import numpy as np
 
 
 class Initializer(NamedTuple):
-    """One way to draw a layer's weights.
+    """How a layer's weights are drawn.
 
     Attributes
     ----------
     name : str
+        The value of the parameter `weight_init`.
     draw : callable
         ``draw(generator, fan_in, fan_out, shape)``, an array of that shape.
     about : str
-        Formula and source.
+        Formula and source, for the documentation.
     biases : bool
-        Whether biases are drawn in the same way, as scikit-learn does; else zero.
+        Whether biases are drawn from the same distribution, as scikit-learn does; else
+        they are zero.
     """
 
     name: str

@@ -6,84 +6,57 @@ z (the logit, the log of the mean, ...), where loss and gradient are stable, and
 return the gradient by z.
 
 Most losses are sums over outputs, by scalar rules. Where the outputs of a row are
-coupled, the rule takes the whole row. softmax with the cross-entropy, which most
-classifiers use, is written once by each backend instead (no rule at all).
+coupled, the rule takes the whole row. Softmax cross-entropy, which most classifiers
+use, is a loop that each backend writes once (no rule at all).
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+import numpy as np
 
 from skmlp.rules import coupled
-from skmlp.rules.activations import (
-    ACTIVATIONS,
-    OUTPUT_ONLY,
-    Activation,
-    activation_rule,
-    logistic,
-    logistic_slope,
-)
+from skmlp.rules.activations import logistic, logistic_slope, softplus
 from skmlp.rules.elementary import exp, log, log1p, tanh
+from skmlp.rules.loss_row import LossRow
+from skmlp.rules.parameters import Parameter, Range
 
-# Activations that may follow a regression's last layer, beside the identity.
-LINKS = ("relu", "softplus", "exp", "logistic", "tanh")
+# Lower bound of a learned variance: without it one exact row outweighs all others.
+SMALLEST_VARIANCE = 1e-6
+
+QUANTILE = Parameter(
+    "quantile", 0.5, (Range(0, 1, "neither"), "array-like"),
+    "Level of ``loss='quantile'``, in (0, 1). Several levels for a single target are "
+    "learned by one network, which predicts a column for each, ascending in every row.",
+    type="float or ascending list of floats",
+)  # fmt: skip
+DELTA = Parameter(
+    "delta", 1.0, (Range(0, None, "neither"),),
+    "Error beyond which ``loss='huber'`` is absolute, in units of the target.",
+)  # fmt: skip
+POWER = Parameter(
+    "power", 1.5, (Range(1, 2, "neither"),),
+    "Power of ``loss='tweedie'``, in (1, 2): the variance grows with that power of the "
+    "mean.",
+)  # fmt: skip
+LABEL_SMOOTHING = Parameter(
+    "label_smoothing", 0.0, (Range(0, 1, "left"),),
+    "Fraction of the target that is spread evenly over all classes, in [0, 1), for "
+    "``loss='log_loss'``: with K classes the target of the true one is "
+    "``1 - label_smoothing * (1 - 1 / K)`` (Szegedy et al., 2016).",
+)  # fmt: skip
 
 
-class Loss(NamedTuple):
-    """A loss by raw output.
+def smoothed(y, smoothing):
+    """Target of one of two classes, or of a label, mixed with 1 / 2."""
+    return y + smoothing * (type(smoothing)(0.5) - y)
 
-    Losses of one's own are scalar functions that Numba can compile (see `Activation`).
 
-    Parameters
-    ----------
-    name : str
-        The value of the parameter ``loss``.
-    output : str
-        Name of the output activation that turns z into the prediction.
-    value : callable or None
-        ``value(y, z)``, the loss for one element of the target; scalars of one dtype.
-    slope : callable or None
-        ``slope(y, z)``, its derivative by z.
-    parameter : str or None, default=None
-        Name of the estimator's parameter that both take as a third argument.
-    row : callable or None, default=None
-        Instead of the two: ``row(y, z, delta, p)`` takes vectors, the targets and raw
-        outputs of one row, writes the gradient to `delta` and returns the loss; p is
-        the vector of the loss's parameters.
-    link : Activation or None, default=None
-        What scalar rules take instead of z: its value at z.
-    outputs_per_target : int, default=1
-        Raw outputs for one column of the target; 0 if there is one column for all.
-    labels : bool, default=False
-        Whether the target is a class's number; a scalar rule is then called with y = 1
-        for the output of that number and y = 0 for the others.
-    low, high : float, default=-inf, inf
-        Range of the targets; of classes it need not be said.
-    closed : bool, default=True
-        Whether `low` itself is in the range.
-    about : str, default=''
-        Distribution and formula, for the documentation.
+def membership(is_class, smoothing, n_classes):
+    """Target of one class of several: 1 for the sample's class, else 0; smoothed.
 
-    Examples
-    --------
-    >>> from skmlp import Loss
-    >>> import numpy as np
-    >>> cosh = Loss("cosh", "identity", lambda y, z: np.cosh(z - y) - 1,
-    ...             lambda y, z: np.sinh(z - y))
+    Szegedy et al. (2016).
     """
-
-    name: str
-    output: str
-    value: Callable | None = None
-    slope: Callable | None = None
-    parameter: str | None = None
-    row: Callable | None = None
-    link: Activation | None = None
-    outputs_per_target: int = 1
-    labels: bool = False
-    low: float = float("-inf")
-    high: float = float("inf")
-    closed: bool = True
-    about: str = ""
+    T = type(smoothing)
+    even = smoothing / T(n_classes)
+    return T(1) - smoothing + even if is_class else even
 
 
 def squared_error(y, z):
@@ -222,72 +195,110 @@ def squared_error_of_probability_slope(y, z):
     return (a - y) * logistic_slope(a)
 
 
+def gaussian_nll(y, z, delta, p):
+    """Negative log-likelihood of normal distributions, but for log(2 pi) / 2.
+
+    The first half of z are the means, the second half raw variances, through softplus.
+    Nix and Weigend (1994).
+    """
+    T = type(z[0])
+    n = y.shape[0]
+    total = T(0)
+    for j in range(n):
+        r = z[j] - y[j]
+        inverse = T(1) / (softplus(z[n + j]) + T(SMALLEST_VARIANCE))
+        squares = r * r * inverse
+        total += T(0.5) * (squares - log(inverse))
+        delta[j] = r * inverse
+        delta[n + j] = T(0.5) * inverse * (T(1) - squares) * logistic(z[n + j])
+    return total
+
+
+def first_half(outputs, params):
+    """The first of a target's two outputs: of a normal distribution the mean."""
+    return outputs[:, : outputs.shape[1] // 2]
+
+
+def gaussian_std(outputs, params):
+    """Standard deviation of `gaussian_nll`, from the second half of the outputs."""
+    raw = outputs[:, outputs.shape[1] // 2 :]
+    return np.sqrt(np.logaddexp(0, raw) + SMALLEST_VARIANCE)
+
+
 def _table(*rows):
     return {(row.name, row.output): row for row in rows}
 
 
+# The several quantiles of 'quantile'.
+QUANTILES = LossRow(
+    "quantiles", "identity", row=coupled.quantiles, parameters=(QUANTILE,),
+    outputs_per_target=0, numbers=coupled.ascending_levels,
+    decode=coupled.ascending_quantiles, levels=True,
+)  # fmt: skip
+
+# What backends call, beside the rules of the tables.
+HELPERS = (smoothed, membership)
+
 REGRESSION_LOSSES = _table(
-    Loss(
+    LossRow(
         "squared_error", "identity", squared_error, squared_error_slope,
         about="half the squared error, of a normal distribution's mean",
     ),
-    Loss(
+    LossRow(
         "absolute_error", "identity", absolute_error, absolute_error_slope,
         about="the absolute error, of the median",
     ),
-    Loss(
+    LossRow(
         "quantile", "identity", coupled.quantile, coupled.quantile_slope,
-        parameter="quantile",
+        parameters=(QUANTILE,), of_list=QUANTILES,
         about="the pinball loss of the conditional quantile ``quantile`` (Koenker and "
         "Bassett, 1978); several at once do not cross",
     ),
-    Loss(
-        "huber", "identity", huber, huber_slope, parameter="delta",
+    LossRow(
+        "huber", "identity", huber, huber_slope, parameters=(DELTA,),
         about="squared up to errors of ``delta``, absolute beyond (Huber, 1964)",
     ),
-    Loss(
+    LossRow(
         "log_cosh", "identity", log_cosh, log_cosh_slope,
         about="log(cosh(error)): squared for small errors, absolute for large ones",
     ),
-    Loss(
-        "gaussian_nll", "identity", row=coupled.gaussian_nll, outputs_per_target=2,
+    LossRow(
+        "gaussian_nll", "identity", row=gaussian_nll, outputs_per_target=2,
+        decode=first_half, std=gaussian_std,
         about="the negative log-likelihood of a normal distribution of which mean and "
-        "variance are learnt (Nix and Weigend, 1994)",
+        "variance are learned (Nix and Weigend, 1994)",
     ),
-    Loss(
+    LossRow(
         "poisson", "exp", poisson, poisson_slope, low=0.0,
         about="half the Poisson deviance, of counts",
     ),
-    Loss(
+    LossRow(
         "gamma", "exp", gamma, gamma_slope, low=0.0, closed=False,
         about="half the gamma deviance, of positive and skewed targets",
     ),
-    Loss(
-        "tweedie", "exp", tweedie, tweedie_slope, parameter="power", low=0.0,
+    LossRow(
+        "tweedie", "exp", tweedie, tweedie_slope, parameters=(POWER,), low=0.0,
         about="half the Tweedie deviance of power ``power``, of targets that are "
         "zero or positive and skewed",
     ),
 )  # fmt: skip
 
-# The several quantiles of 'quantile'.
-QUANTILES = Loss("quantiles", "identity", row=coupled.quantiles, outputs_per_target=0)
-
 # One class against another, labels that do not exclude each other, and one class
 # against all the others.
 BINARY_LOSSES = _table(
-    Loss(
-        "log_loss", "logistic", log_loss, log_loss_slope,
+    LossRow(
+        "log_loss", "logistic", log_loss, log_loss_slope, smoothing=LABEL_SMOOTHING,
         about="the cross-entropy of a Bernoulli distribution",
     ),
-    Loss(
+    LossRow(
         "hinge", "identity", hinge, hinge_slope,
-        about="the hinge loss: a support vector machine on learnt features",
+        about="the hinge loss: a support vector machine on learned features",
     ),
-    Loss(
+    LossRow(
         "squared_hinge", "identity", squared_hinge, squared_hinge_slope,
         about="its square",
     ),
-    Loss(
+    LossRow(
         "squared_error", "logistic", squared_error_of_probability,
         squared_error_of_probability_slope,
         about="half the squared error of the probability (Brier, 1950)",
@@ -295,137 +306,15 @@ BINARY_LOSSES = _table(
 )  # fmt: skip
 
 MULTICLASS_LOSSES = _table(
-    Loss("log_loss", "softmax", labels=True),
-    Loss("hinge", "identity", row=coupled.crammer_singer, labels=True),
-    Loss("squared_hinge", "identity", row=coupled.squared_crammer_singer, labels=True),
-    Loss("squared_error", "softmax", row=coupled.brier, labels=True),
+    LossRow("log_loss", "softmax", labels=True, smoothing=LABEL_SMOOTHING),
+    LossRow("hinge", "identity", row=coupled.crammer_singer, labels=True),
+    LossRow(
+        "squared_hinge", "identity", row=coupled.squared_crammer_singer, labels=True
+    ),
+    LossRow("squared_error", "softmax", row=coupled.brier, labels=True),
     *(
         row._replace(labels=True)
         for row in BINARY_LOSSES.values()
         if row.output == "logistic"
     ),
 )
-
-
-LINKED_RANGES = {"logistic": (0.0, 1.0), "tanh": (-1.0, 1.0)}
-# What the parameter of a regression's loss may be called.
-_PARAMETERS = tuple(
-    row.parameter for row in REGRESSION_LOSSES.values() if row.parameter is not None
-)
-_BINARY_OUTPUTS = ("identity", "logistic")
-
-
-def regression_loss(loss, output="auto"):
-    """The row of a regression's loss behind some output activation.
-
-    Parameters
-    ----------
-    loss : str or Loss
-        Name of a row of `REGRESSION_LOSSES`, or a loss of one's own.
-    output : str, default='auto'
-        'auto' is the loss's own.
-
-    Returns
-    -------
-    Loss
-
-    Raises
-    ------
-    ValueError
-        If the two do not go together; the message says what would.
-    """
-    rows = REGRESSION_LOSSES.values()
-    own = isinstance(loss, Loss)
-    row = loss if own else next(row for row in rows if row.name == loss)
-    if own:
-        _check_parts(row, (*ACTIVATIONS, *OUTPUT_ONLY), _PARAMETERS)
-    if output in ("auto", row.output):
-        return row
-    if row.output != "identity" or row.value is None:
-        raise ValueError(
-            f"out_activation={output!r} does not go with loss={row.name!r}, whose own "
-            f"is {row.output!r}: use that or 'auto'."
-        )
-    return linked(row, output)
-
-
-def linked(row, output):
-    """A loss of the identity, by scalar rules, behind another output activation."""
-    low, high = LINKED_RANGES.get(output, (row.low, row.high))
-    link = activation_rule(output)
-    return row._replace(
-        output=output, link=link, low=max(low, row.low), high=min(high, row.high)
-    )
-
-
-def _check_parts(row, outputs, parameters):
-    """Refuse what no estimator of the kind would know of a loss of one's own."""
-    if row.output not in outputs:
-        raise ValueError(
-            f"loss {row.name!r} has output={row.output!r}, which must be one of "
-            f"{', '.join(map(repr, outputs))} here."
-        )
-    if row.parameter is not None and row.parameter not in parameters:
-        names = " or ".join(map(repr, parameters)) if parameters else "None"
-        raise ValueError(
-            f"loss {row.name!r} has parameter={row.parameter!r}, which must be {names} "
-            "here."
-        )
-
-
-def classification_loss(loss, output, multiclass):
-    """The row of a classifier's loss behind some output activation.
-
-    Parameters
-    ----------
-    loss : str or Loss
-        The parameter ``loss``.
-    output : str
-        'auto' or the name of an output activation.
-    multiclass : bool
-        Whether samples belong to one of several classes; else to one of two, or to
-        any number of labels.
-
-    Returns
-    -------
-    Loss
-
-    Raises
-    ------
-    ValueError
-        If they do not go together; the message says what would.
-    """
-    if isinstance(loss, Loss):
-        outputs = ("identity", "logistic", "softmax") if multiclass else _BINARY_OUTPUTS
-        _check_parts(loss, outputs, ())
-        found = [loss._replace(labels=multiclass)]
-    else:
-        table = MULTICLASS_LOSSES if multiclass else BINARY_LOSSES
-        found = [row for row in table.values() if row.name == loss]
-        # One of two classes alone tells each class from all others, too.
-        found = found or [
-            row._replace(labels=True)
-            for row in BINARY_LOSSES.values()
-            if row.name == loss
-        ]
-    for row in found:
-        if output in ("auto", row.output):
-            return row
-    names = " or ".join(repr(row.output) for row in found)
-    kind = "several classes" if multiclass else "two classes or labels"
-    raise ValueError(
-        f"out_activation={output!r} does not go with loss={found[0].name!r} for "
-        f"{kind}: use {names} or 'auto'."
-    )
-
-
-def all_losses():
-    """Every row, for tests and documentation."""
-    regression = [*REGRESSION_LOSSES.values(), QUANTILES]
-    links = [linked(regression[0], output) for output in LINKS]
-    return [
-        *regression,
-        *links,
-        *BINARY_LOSSES.values(),
-        *MULTICLASS_LOSSES.values(),
-    ]

@@ -1,13 +1,13 @@
-"""Optimizer steps: one row an optimizer, a scalar rule that updates one parameter.
+"""Optimizer steps: one row per optimizer, a scalar rule that updates one parameter.
 
 A rule takes the parameter, its gradient, the optimizer's slots for it (velocity,
 moments), the step's coefficients and the hyperparameters, and returns the new parameter
-and slots. What depends on the step's number alone (bias corrections, schedules of the
+and slots. What depends on the step index alone (bias corrections, schedules of the
 momentum) is in the coefficients, computed once a step outside the loops.
 
-A row is all there is to an optimizer: the values of `solver`, its documentation, the
-kernels, the reference and the tests are derived from the table. Decoupled weight decay
-and schedules of the learning rate are no part of it: they work alike with every row.
+The values of `solver`, its documentation, the hyperparameters, the kernels, the
+reference and the tests are derived from the table. Decoupled weight decay and schedules
+of the learning rate work alike with every row and stand elsewhere.
 
 Decay rates come in as their complements, since in single precision 1 - 0.999 has lost
 five digits.
@@ -19,11 +19,36 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Coefficients of a step, and hyperparameters: compiled rules take this many of each.
-N_COEFFICIENTS = 3
+from skmlp.rules.parameters import Parameter, Range
 
+# What compiled update rules have at most.
+MAX_SLOTS = MAX_COEFFICIENTS = MAX_HYPERPARAMETERS = 3
 # NAdam's momentum rises to beta_1 by this schedule (Dozat, 2016, section 3.2).
 _NADAM_BASE, _NADAM_PACE = 0.96, 0.004
+
+_MOMENTUM = Parameter(
+    "momentum", 0.9, (Range(0, 1, "both"),), "Momentum of 'sgd', between 0 and 1."
+)
+_NESTEROVS_MOMENTUM = Parameter(
+    "nesterovs_momentum", True, ("boolean",),
+    "Whether the momentum of 'sgd' is Nesterov's.",
+)  # fmt: skip
+_BETA_1 = Parameter(
+    "beta_1", 0.9, (Range(0, 1, "left"),),
+    "Decay rate of the first moments of 'adam' and its relatives, in [0, 1).",
+)  # fmt: skip
+_BETA_2 = Parameter(
+    "beta_2", 0.999, (Range(0, 1, "left"),),
+    "Decay rate of the second moments of 'adam' and its relatives, in [0, 1).",
+)  # fmt: skip
+_EPSILON = Parameter(
+    "epsilon", 1e-8, (Range(0, None, "neither"),),
+    "Added to what the adaptive solvers divide by.",
+)  # fmt: skip
+_RHO = Parameter(
+    "rho", 0.9, (Range(0, 1, "left"),),
+    "Decay rate of the running mean squares of 'rmsprop' and 'adadelta', in [0, 1).",
+)  # fmt: skip
 
 
 def the_rate(t, rates, h):
@@ -41,18 +66,21 @@ class OptimizerRule(NamedTuple):
     about : str
         What the documentation of `solver` says of it, in a line.
     slots : int
-        Number of vectors of state, 1 to 3, each of the parameters' shape.
+        Number of vectors of state, 1 to `MAX_SLOTS`, each of the parameters' shape.
     update : callable
         ``update(p, g, *slots, c, h)`` to ``(p, *slots)``, on scalars of one dtype; c
-        and h are tuples of three, filled up with zeros.
+        and h are tuples of the maximal length, padded with zeros.
     hyper : callable
-        ``hyper(settings)``, up to three hyperparameters h, from an object that has the
-        estimators' parameters as attributes.
+        ``hyper(settings)``, up to `MAX_HYPERPARAMETERS` hyperparameters h, from an
+        object that has the estimators' parameters as attributes.
     coefficients : callable
-        ``coefficients(t, rates, h)``, up to three coefficients c as float64 arrays, for
-        steps t (float64 array, counted from 1, ascending) and their learning rates.
+        ``coefficients(t, rates, h)``, up to `MAX_COEFFICIENTS` coefficients c as
+        float64 arrays, for steps t (float64 array, counted from 1, ascending) and
+        their learning rates.
+    parameters : tuple of Parameter
+        The estimators' parameters that `hyper` reads.
     start : float
-        What the slots begin with.
+        Initial value of the slots.
     ignores_old_schedules : bool
         Whether 'invscaling' and 'adaptive' leave its rate alone.
     """
@@ -63,8 +91,14 @@ class OptimizerRule(NamedTuple):
     update: Callable
     hyper: Callable
     coefficients: Callable = the_rate
+    parameters: tuple[Parameter, ...] = ()
     start: float = 0.0
     ignores_old_schedules: bool = False
+
+    @property
+    def declares(self):
+        """All parameters of the estimators that the row reads."""
+        return self.parameters
 
 
 def sgd(p, g, velocity, c, h):
@@ -224,6 +258,7 @@ OPTIMIZERS = {
             1,
             sgd,
             sgd_hyper,
+            parameters=(_MOMENTUM, _NESTEROVS_MOMENTUM),
         ),
         OptimizerRule(
             "adam",
@@ -232,6 +267,7 @@ OPTIMIZERS = {
             adam,
             adam_hyper,
             adam_coefficients,
+            parameters=(_BETA_1, _BETA_2, _EPSILON),
             ignores_old_schedules=True,
         ),
         OptimizerRule(
@@ -241,6 +277,7 @@ OPTIMIZERS = {
             amsgrad,
             adam_hyper,
             adam_coefficients,
+            parameters=(_BETA_1, _BETA_2, _EPSILON),
         ),
         OptimizerRule(
             "nadam",
@@ -249,6 +286,7 @@ OPTIMIZERS = {
             nadam,
             adam_hyper,
             nadam_coefficients,
+            parameters=(_BETA_1, _BETA_2, _EPSILON),
         ),
         OptimizerRule(
             "rmsprop",
@@ -256,6 +294,7 @@ OPTIMIZERS = {
             1,
             rmsprop,
             rho_hyper,
+            parameters=(_RHO, _EPSILON),
         ),
         OptimizerRule(
             "adagrad",
@@ -263,6 +302,7 @@ OPTIMIZERS = {
             1,
             adagrad,
             lambda settings: (settings.epsilon,),
+            parameters=(_EPSILON,),
         ),
         OptimizerRule(
             "adadelta",
@@ -270,6 +310,7 @@ OPTIMIZERS = {
             2,
             adadelta,
             rho_hyper,
+            parameters=(_RHO, _EPSILON),
         ),
         OptimizerRule(
             "lion",
@@ -278,6 +319,7 @@ OPTIMIZERS = {
             1,
             lion,
             lambda settings: (1.0 - settings.beta_1, 1.0 - settings.beta_2),
+            parameters=(_BETA_1, _BETA_2),
         ),
     )
 }

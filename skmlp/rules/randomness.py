@@ -1,9 +1,9 @@
-"""Random numbers by counting: the same for every number of threads and every device.
+"""Counter-based random numbers: the same for every number of threads and every device.
 
-A number is a function of where it is used (seed, step, layer, row of the batch, unit)
-and of nothing else, so whoever needs it computes it, in any order and as often as
-needed. The mixing function is a bijection of 32-bit words with low bias, found by
-search (Wellons, 2018, "Prospecting for hash functions").
+A random number is a pure function of its seed, step, layer and index in the batch, so
+any thread can compute it, in any order and as often as needed. The mixing function is a
+bijection of 32-bit words with low bias, found by search (Wellons, 2018, "Prospecting
+for hash functions").
 
 Words are unsigned 32-bit NumPy scalars; every result is cast, since Numba widens
 products. In Python the wrap-around of products has to be allowed by the caller.
@@ -37,22 +37,22 @@ def key_of(seed, step, layer):
     return mix(U(word ^ U(layer & 0xFFFFFFFF)))
 
 
-def _place(key, number):
+def _counter(key, index):
     U = np.uint32
-    return U(key + U(number * U(0x9E3779B9)))
+    return U(key + U(index * U(0x9E3779B9)))
 
 
-def word_of(key, number):
-    """The random word of an element, by its number in the batch (unsigned word)."""
-    return mix(_place(key, number))
+def word_of(key, index):
+    """The random word of an element, by its index in the batch (unsigned word)."""
+    return mix(_counter(key, index))
 
 
-def is_kept(key, number, threshold):
-    """Whether dropout keeps an element; it drops the share ``threshold / 2**32``.
+def is_kept(key, index, threshold):
+    """Whether dropout keeps an element; it drops the fraction ``threshold / 2**32``.
 
     The upper half of a word decides, to within 2^-16.
     """
-    return mix_upper(_place(key, number)) >= threshold
+    return mix_upper(_counter(key, index)) >= threshold
 
 
 def threshold_of(rate):
@@ -61,25 +61,26 @@ def threshold_of(rate):
 
 
 def normal_of(word, deviation):
-    """A number of the normal distribution with mean 0 and some standard deviation.
+    """A sample of the normal distribution with mean 0 and some standard deviation.
 
-    By the quantile function of one half of it, the other half by the word's first bit:
-    Giles (2010, "Approximating the erfinv function"), in its single precision, which
-    is more than anybody can tell from numbers that are random. There is no cosine in
-    it, so that the loop around it vectorizes, and both branches are short.
+    By inversion: the quantile function of the half-normal distribution, with the word's
+    first bit as the sign. The approximation is the single-precision one of Giles (2010,
+    "Approximating the erfinv function"); no statistic of the samples could tell it from
+    a more precise one. It has no cosine and two short branches, so that the loop around
+    it vectorizes.
     """
     T = type(deviation)
-    # The share of the distribution that is farther from zero: precise in the tail.
-    share = (T(np.int32(word & np.uint32(0x7FFFFFFF))) + T(0.5)) * T(2.0**-31)
-    w = -log(share * (T(2) - share))
+    # The probability of a value farther from zero: precise in the tail.
+    tail = (T(np.int32(word & np.uint32(0x7FFFFFFF))) + T(0.5)) * T(2.0**-31)
+    w = -log(tail * (T(2) - tail))
     near, far = w - T(2.5), T(np.sqrt(w)) - T(3)
     p = _central(near) if w < T(5) else _outer(far)
-    size = T(1.4142135623730951) * p * (T(1) - share)
+    size = T(1.4142135623730951) * p * (T(1) - tail)
     return deviation * (size if word >= np.uint32(0x80000000) else -size)
 
 
 def _central(w):
-    """Of Giles' two polynomials the one for numbers within 2.9 deviations."""
+    """Giles' polynomial for samples within 2.9 standard deviations."""
     T = type(w)
     p = T(2.81022636e-08) * w + T(3.43273939e-07)
     p = p * w + T(-3.5233877e-06)
@@ -92,7 +93,7 @@ def _central(w):
 
 
 def _outer(w):
-    """The one for the rest."""
+    """Giles' polynomial for all other samples."""
     T = type(w)
     p = T(-0.000200214257) * w + T(0.000100950558)
     p = p * w + T(0.00134934322)
@@ -108,7 +109,7 @@ HELPERS = (
     mix_upper,
     mix,
     key_of,
-    _place,
+    _counter,
     word_of,
     is_kept,
     _central,

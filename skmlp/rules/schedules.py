@@ -1,12 +1,12 @@
-"""Schedules of the learning rate: one row a schedule.
+"""Schedules of the learning rate: one row per schedule.
 
-A schedule is a factor by which the steps' rates differ within a training, known ahead
-(`factor`), or a rate that is changed between epochs by what has happened
-(`after_epoch`, `on_plateau`). 'constant', 'invscaling' and 'adaptive' are
-scikit-learn's, quirks included: 'invscaling' counts samples, not steps.
+A schedule multiplies the rate of each step by a factor that is known ahead (`factor`),
+or changes the rate between epochs (`after_epoch`) and where the training no longer
+improves (`on_plateau`). 'constant', 'invscaling' and 'adaptive' are scikit-learn's,
+quirks included: 'invscaling' counts samples, not steps.
 
-The values of the parameter `learning_rate`, its documentation and the tests are
-derived from the table.
+The values of the parameter `learning_rate`, its documentation, the parameters of the
+schedules and the tests are derived from the table.
 """
 
 from collections.abc import Callable
@@ -14,15 +14,33 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skmlp.rules.parameters import Parameter, Range
+
 _SMALLEST_RATE = 1e-6
-# Beyond four digits less the weights no longer move visibly.
-_SMALLEST_SHARE = 1e-4
+# Of the initial rate: at four digits less the weights no longer move visibly.
+_SMALLEST_FRACTION = 1e-4
 # PyTorch's defaults of one cycle: its rise, first and last rate.
 _RISE, _FIRST, _LAST = 0.3, 1 / 25, 1 / 25 / 1e4
 
+_POWER_T = Parameter(
+    "power_t", 0.5, (Range(0, None, "left"),), "Exponent of 'invscaling'."
+)
+_DECAY_FACTOR = Parameter(
+    "decay_factor", 0.1, (Range(0, 1, "neither"),),
+    "Factor of the schedules 'exponential', 'step' and 'plateau', in (0, 1).",
+)  # fmt: skip
+_DECAY_EPOCHS = Parameter(
+    "decay_epochs", 10, (Range(1, None, "left", integral=True),),
+    "Epochs of the schedules 'exponential' and 'step' to each factor.",
+)  # fmt: skip
+_PLATEAU_PATIENCE = Parameter(
+    "plateau_patience", 10, (Range(1, None, "left", integral=True),),
+    "Epochs without improvement after which 'plateau' lowers the learning rate.",
+)  # fmt: skip
+
 
 class Position(NamedTuple):
-    """Where in a training some steps lie, counted from the end of the warmup.
+    """Positions of steps within a training, counted from the end of the warmup.
 
     Attributes
     ----------
@@ -50,40 +68,46 @@ def unchanged(rate, settings, samples_seen):
 
 
 def stop(rate, settings):
-    """No rate to go on with."""
+    """End the training."""
 
 
 def as_asked(n_iter_no_change, rate, settings):
-    """As many epochs as the parameter says."""
+    """The parameter `n_iter_no_change`."""
     return n_iter_no_change
 
 
 class Schedule(NamedTuple):
     """One schedule; `settings` have the estimators' parameters as attributes.
 
+    These are `learning_rate_init`, `max_iter` and those that the row declares.
+
     Attributes
     ----------
     name : str
         The value of the parameter `learning_rate`.
     about : str
-        What the documentation of `learning_rate` says of it.
+        Its entry in the documentation of `learning_rate`.
     factor : callable
         ``factor(at, settings)``, by which the rates of the steps at a position
         differ.
     after_epoch : callable
         ``after_epoch(rate, settings, samples_seen)``, the next epoch's rate.
     on_plateau : callable
-        ``on_plateau(rate, settings)``, the rate to go on with where the training no
-        longer improves, or None to stop.
+        ``on_plateau(rate, settings)``, the next rate where the training no longer
+        improves, or None to stop.
     patience : callable
         ``patience(n_iter_no_change, rate, settings)``, the epochs without improvement
-        after which `on_plateau` is asked.
+        after which `on_plateau` is called.
+    parameters : tuple of Parameter
+        The estimators' parameters that these functions read.
+    end : str
+        Message when `on_plateau` stops the training.
     ends : bool
         Whether the rate goes to zero by the last epoch: the training then takes all
         its epochs, unless there is a validation score to stop it, and `partial_fit`,
         which knows no last epoch, refuses it.
     old : bool
-        Whether scikit-learn has it, whose 'adam' ignores it.
+        Whether scikit-learn has it; scikit-learn's 'adam' ignores it.
     """
 
     name: str
@@ -92,8 +116,15 @@ class Schedule(NamedTuple):
     after_epoch: Callable = unchanged
     on_plateau: Callable = stop
     patience: Callable = as_asked
+    parameters: tuple[Parameter, ...] = ()
+    end: str = "Stopping."
     ends: bool = False
     old: bool = False
+
+    @property
+    def declares(self):
+        """All parameters of the estimators that the row reads."""
+        return self.parameters
 
 
 def inverse_scaling(rate, settings, samples_seen):
@@ -102,7 +133,7 @@ def inverse_scaling(rate, settings, samples_seen):
 
 
 def divide_by_five(rate, settings):
-    """A fifth, down to the smallest."""
+    """A fifth, down to the smallest rate."""
     return None if rate <= _SMALLEST_RATE else rate / 5.0
 
 
@@ -128,9 +159,9 @@ def one_cycle(at, settings):
     return np.where(step <= top, _half_wave(_FIRST, 1.0, step / top), fall)
 
 
-def _half_wave(first, last, share):
-    """From first to last as the share goes from 0 to 1, level at both ends."""
-    return last + (first - last) * (1.0 + np.cos(np.pi * np.clip(share, 0, 1))) / 2.0
+def _half_wave(first, last, phase):
+    """From first to last as the phase goes from 0 to 1, level at both ends."""
+    return last + (first - last) * (1.0 + np.cos(np.pi * np.clip(phase, 0, 1))) / 2.0
 
 
 def exponential(at, settings):
@@ -146,19 +177,19 @@ def step(at, settings):
 
 
 def lower(rate, settings):
-    """The decay factor, down to the smallest share of the initial rate."""
-    smallest = _SMALLEST_SHARE * settings.learning_rate_init
+    """The decay factor, down to the smallest fraction of the initial rate."""
+    smallest = _SMALLEST_FRACTION * settings.learning_rate_init
     # Rounding must not leave a last lowering that lowers nothing.
     if rate <= 1.001 * smallest:
         return None
     return max(smallest, rate * settings.decay_factor)
 
 
-def decay_epochs_first(n_iter_no_change, rate, settings):
-    """The decay epochs as long as the rate can be lowered."""
+def plateau_patience(n_iter_no_change, rate, settings):
+    """The parameter `plateau_patience` as long as the rate can be lowered."""
     if lower(rate, settings) is None:
         return n_iter_no_change
-    return settings.decay_epochs - 1
+    return settings.plateau_patience - 1
 
 
 SCHEDULES = {
@@ -169,12 +200,14 @@ SCHEDULES = {
             "invscaling",
             "``learning_rate_init / (t + 1) ** power_t`` after t samples",
             after_epoch=inverse_scaling,
+            parameters=(_POWER_T,),
             old=True,
         ),
         Schedule(
             "adaptive",
             "divided by 5 whenever the training would otherwise stop, until it is 1e-6",
             on_plateau=divide_by_five,
+            end="Learning rate too small. Stopping.",
             old=True,
         ),
         Schedule(
@@ -196,20 +229,29 @@ SCHEDULES = {
             "exponential",
             "times ``decay_factor`` in ``decay_epochs`` epochs, a little at each step",
             factor=exponential,
+            parameters=(_DECAY_FACTOR, _DECAY_EPOCHS),
         ),
         Schedule(
             "step",
             "times ``decay_factor`` at once, every ``decay_epochs`` epochs",
             factor=step,
+            parameters=(_DECAY_FACTOR, _DECAY_EPOCHS),
         ),
         Schedule(
             "plateau",
             "times ``decay_factor`` when neither loss nor validation score, whichever"
-            " decides when to stop, has improved by ``tol`` for ``decay_epochs``"
+            " decides when to stop, has improved by ``tol`` for ``plateau_patience``"
             " epochs, down to 1e-4 of ``learning_rate_init``; only then does"
             " ``n_iter_no_change`` count",
             on_plateau=lower,
-            patience=decay_epochs_first,
+            patience=plateau_patience,
+            parameters=(_DECAY_FACTOR, _PLATEAU_PATIENCE),
         ),
     )
 }
+
+
+def effective_schedule(name, *, ignores_old):
+    """The row of a schedule, or 'constant' for an optimizer that ignores old ones."""
+    row = SCHEDULES[name]
+    return SCHEDULES["constant"] if ignores_old and row.old else row

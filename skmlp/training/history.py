@@ -1,63 +1,96 @@
-"""What a training has reached so far, and when it has stopped getting better."""
+"""The history of a training: learning curves, the best values and the patience."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 
+class Measurement(NamedTuple):
+    """Loss and score of held-out data after an epoch.
+
+    Attributes
+    ----------
+    loss, score : float
+    params : ndarray
+        The parameters that they were measured with.
+    """
+
+    loss: float
+    score: float
+    params: np.ndarray
+
+
+class Outcome(NamedTuple):
+    """What a solver returns.
+
+    Attributes
+    ----------
+    params : ndarray
+        The trained parameters.
+    loss : float
+        The last training loss; inf without any.
+    n_iter : int
+        Epochs or iterations of this call.
+    """
+
+    params: np.ndarray
+    loss: float
+    n_iter: int
+
+
 @dataclass
-class Validation:
-    """Losses and scores on held-out data and, where they decide, the best parameters.
+class ValidationHistory:
+    """Losses and scores on held-out data and, for early stopping, the best parameters.
 
     Attributes
     ----------
     measure : str
         Names the data and the scoring: scores of another measure cannot be compared.
-    best_parameters : ndarray or None
-        Of the best score; those that the training began with as long as there is none.
-        None where scores are recorded but do not decide.
+    best_params : ndarray or None
+        Parameters of the best score; the initial ones until there is a score. None
+        where scores are recorded but do not stop the training.
     losses, scores : list of float
-        One an epoch; scores are nan where the outputs were not finite.
+        One per epoch; a score is nan where the outputs were not finite.
     best_score : float
     """
 
     measure: str
-    best_parameters: np.ndarray | None
+    best_params: np.ndarray | None
     losses: list[float] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     best_score: float = -np.inf
 
     @property
-    def decides(self):
-        """Whether scores tell when to stop."""
-        return self.best_parameters is not None
+    def stops(self):
+        """Whether the scores decide when to stop."""
+        return self.best_params is not None
 
-    def add(self, measured, tol):
-        """Record an epoch's loss and score; returns whether the score was no better."""
-        loss, score, parameters = measured
-        self.losses.append(loss)
-        self.scores.append(score)
-        # nan is not less than anything: it counts as an improvement, as in
-        # scikit-learn, but never as the best.
-        no_better = score < self.best_score + tol
-        if score > self.best_score:
-            self.best_score = score
-            if self.decides:
-                self.best_parameters = parameters.copy()
+    def record(self, measured, tol):
+        """Record an epoch's `Measurement`; returns whether the score was no better."""
+        self.losses.append(measured.loss)
+        self.scores.append(measured.score)
+        # Comparisons with nan are false: nan counts as an improvement, as in
+        # scikit-learn, but never becomes the best score.
+        no_better = measured.score < self.best_score + tol
+        if measured.score > self.best_score:
+            self.best_score = measured.score
+            if self.stops:
+                self.best_params = measured.params.copy()
         return no_better
 
 
 @dataclass
-class Progress:
-    """Curves and best values; goes on over warm starts and `partial_fit` calls.
+class History:
+    """Learning curves and best values; goes on over warm starts and `partial_fit`.
 
     Attributes
     ----------
     loss_curve, learning_rates, seconds : list of float
-        One an epoch; L-BFGS has no learning rates.
+        One per epoch; L-BFGS has no learning rates.
     best_loss : float
-        Kept only where losses tell when to stop.
-    validation : Validation or None
+        Updated only where losses decide when to stop.
+    validation : ValidationHistory or None
     no_improvement_count : int
     samples_seen : int
     n_epochs : int
@@ -68,46 +101,60 @@ class Progress:
     learning_rates: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     best_loss: float = np.inf
-    validation: Validation | None = None
+    validation: ValidationHistory | None = None
     no_improvement_count: int = 0
     samples_seen: int = 0
     n_epochs: int = 0
 
     @property
-    def judged_by_score(self):
-        """Whether validation scores and not losses tell when to stop."""
-        return self.validation is not None and self.validation.decides
+    def stops_by_score(self):
+        """Whether validation scores, not losses, decide when to stop."""
+        return self.validation is not None and self.validation.stops
 
-    def judge(self, loss, measured, tol):
-        """Record an epoch's loss and what was measured, and compare with the best.
+    def record(self, loss, measured, tol):
+        """Record an epoch and compare it with the best one.
 
         Parameters
         ----------
         loss : float
-        measured : (float, float, ndarray) or None
-            Loss and score of the held-out data, and the parameters that they were
-            measured with; None without `validation`.
+        measured : Measurement or None
+            None without `validation`.
         tol : float
-            What counts as better.
+            The improvement that counts as one.
         """
         self.loss_curve.append(loss)
         no_better = loss > self.best_loss - tol
-        if not self.judged_by_score:
+        if not self.stops_by_score:
             self.best_loss = min(self.best_loss, loss)
         if self.validation is not None:
-            score_no_better = self.validation.add(measured, tol)
-            no_better = score_no_better if self.validation.decides else no_better
+            score_no_better = self.validation.record(measured, tol)
+            no_better = score_no_better if self.validation.stops else no_better
         self.no_improvement_count = self.no_improvement_count + 1 if no_better else 0
 
-    def history(self):
-        """Lists of equal length, by name; nan for epochs without validation data."""
+    def columns(self):
+        """Curves of equal length by name; nan for epochs without validation data."""
         columns = {"loss": self.loss_curve}
         if self.learning_rates:
             columns["learning_rate"] = self.learning_rates
         columns["seconds"] = self.seconds
         if self.validation is not None:
-            seen = self.validation
-            without = [np.nan] * (len(self.loss_curve) - len(seen.scores))
-            columns["validation_loss"] = without + seen.losses
-            columns["validation_score"] = without + seen.scores
+            scored = self.validation
+            missing = [np.nan] * (len(self.loss_curve) - len(scored.scores))
+            columns["validation_loss"] = missing + scored.losses
+            columns["validation_score"] = missing + scored.scores
         return columns
+
+    def to_state(self):
+        """The history as plain dicts and lists, for a pickle."""
+        state = dict(vars(self))
+        if self.validation is not None:
+            state["validation"] = dict(vars(self.validation))
+        return state
+
+    @classmethod
+    def from_state(cls, state):
+        """The history of a `to_state`."""
+        validation = state["validation"]
+        if validation is not None:
+            validation = ValidationHistory(**validation)
+        return cls(**{**state, "validation": validation})

@@ -1,8 +1,8 @@
 """Training by L-BFGS: SciPy's optimizer over a backend's loss and gradient.
 
-SciPy's own vectors go through its BLAS, which shares dot products of more than some
-10,000 elements among its threads: for networks beyond that the last bits depend on
-the limit of BLAS threads that the process has, as in scikit-learn.
+SciPy's own vectors go through its BLAS, which computes dot products of more than some
+10,000 elements on several threads: for larger networks the last bits depend on the
+process's number of BLAS threads, as in scikit-learn.
 """
 
 import warnings
@@ -13,21 +13,23 @@ import scipy
 import scipy.optimize
 from sklearn.exceptions import ConvergenceWarning
 
-from skmlp.training.clock import Clock
-from skmlp.training.finite import check_finite
+from skmlp.training.history import Measurement, Outcome
+from skmlp.training.stopping import Clock, check_finite
 
 
-class Limits(NamedTuple):
+class LBFGSConfig(NamedTuple):
     """When to stop and what to print.
 
     Attributes
     ----------
     max_iter, max_fun : int
-        Iterations, and calls of the loss.
+        Largest number of iterations and of calls of the loss.
     tol : float
-        Largest element of the gradient; what a better validation score is better by.
+        Largest element of the gradient at which to stop, and the improvement of the
+        validation score that counts as one.
     n_iter_no_change : int or inf
-        Iterations without a better validation score, where that decides.
+        Patience: iterations without a better validation score, where the score stops
+        the training.
     max_time : float or None
         Seconds.
     verbose : bool or int
@@ -41,117 +43,117 @@ class Limits(NamedTuple):
     verbose: bool | int
 
 
-class _Watch:
-    """What is done after each iteration: record it, and see whether to stop.
+class _Callback:
+    """SciPy's callback: records each iteration and decides whether to stop.
 
     Attributes
     ----------
     out_of_time : bool
     no_longer_better : bool
-        Whether the validation score, where it decides, has ended the training.
+        Whether the validation score has stopped the training.
     """
 
-    def __init__(self, session, progress, limits, measure):
+    def __init__(self, session, history, config, scorer):
         self._session = session
-        self._progress = progress
-        self._limits = limits
-        self._measure = measure
-        self._clock = Clock(limits.max_time)
+        self._history = history
+        self._config = config
+        self._scorer = scorer
+        self._clock = Clock(config.max_time)
         self.out_of_time = False
         self.no_longer_better = False
 
-    # SciPy looks at the parameter's name to know what to pass.
+    # SciPy chooses what to pass by the name of this parameter.
     def __call__(self, intermediate_result):
-        progress, limits = self._progress, self._limits
+        history, config = self._history, self._config
         measured = None
-        if self._measure is not None:
+        if self._scorer is not None:
             with np.errstate(over="ignore"):
                 self._session.set_parameters(intermediate_result.x)
-            measured = (*self._measure(), self._session.parameters)
-        loss = float(intermediate_result.fun)
-        progress.judge(loss, measured, limits.tol)
-        progress.seconds.append(self._clock.seconds)
+            loss, score = self._scorer()
+            measured = Measurement(loss, score, self._session.parameters)
+        history.record(float(intermediate_result.fun), measured, config.tol)
+        history.seconds.append(self._clock.seconds)
         self.no_longer_better = (
-            progress.judged_by_score
-            and progress.no_improvement_count > limits.n_iter_no_change
+            history.stops_by_score
+            and history.no_improvement_count > config.n_iter_no_change
         )
         self.out_of_time = self._clock.left <= 0
         if self.no_longer_better or self.out_of_time:
             raise StopIteration
 
 
-def minimize(session, parameters, progress, limits, measure=None):
+def minimize(session, params, history, config, scorer=None):
     """Minimize the session's loss.
 
     Parameters
     ----------
-    session : a backend's session
-    parameters : ndarray
-        Where to start.
-    progress : skmlp.training.history.Progress
-        Filled in iteration by iteration; with `measure` it has a `validation`, which
-        says whether the score may end the training too.
-    limits : Limits
-    measure : callable, optional
-        ``measure()`` gives loss and score of the held-out data with the session's
+    session : skmlp.backends.Session
+    params : ndarray
+        The initial parameters.
+    history : skmlp.training.history.History
+        Filled in iteration by iteration; with `scorer` it has a `validation`, whose
+        scores may stop the training too.
+    config : LBFGSConfig
+    scorer : callable, optional
+        ``scorer()`` returns loss and score of the held-out data with the session's
         current parameters.
 
     Returns
     -------
-    parameters : ndarray
-        The last, in float64, or those of the best validation score where that decides.
-    loss : float
-        The last.
-    n_iter : int
+    skmlp.training.history.Outcome
+        Its parameters are the last ones, in float64, or those of the best validation
+        score where the score decides.
 
     Raises
     ------
     ValueError
-        If the parameters found are not finite.
+        If the last parameters are not finite.
     """
-    watch = _Watch(session, progress, limits, measure)
+    callback = _Callback(session, history, config, scorer)
     result = scipy.optimize.minimize(
         session.loss_and_gradient,
-        parameters,
+        params,
         method="L-BFGS-B",
         jac=True,
-        callback=watch,
+        callback=callback,
         options={
-            "maxfun": limits.max_fun,
-            "maxiter": limits.max_iter,
-            "gtol": limits.tol,
-            **_printing(limits.verbose),
+            "maxfun": config.max_fun,
+            "maxiter": config.max_iter,
+            "gtol": config.tol,
+            **_print_options(config.verbose),
         },
     )
     check_finite(result.x)
-    if result.status != 0 and not watch.no_longer_better:
-        _warn(result, limits, watch.out_of_time)
-    found = result.x
-    if progress.judged_by_score:
-        found = progress.validation.best_parameters
-    # SciPy can count one iteration more than it was allowed.
-    return found, float(result.fun), min(result.nit, limits.max_iter)
+    if result.status != 0 and not callback.no_longer_better:
+        _warn(result, config, callback.out_of_time)
+    by_score = history.stops_by_score
+    return Outcome(
+        params=history.validation.best_params if by_score else result.x,
+        loss=float(result.fun),
+        # SciPy may count one iteration more than the limit.
+        n_iter=min(result.nit, config.max_iter),
+    )
 
 
-def _printing(verbose):
+def _print_options(verbose):
     """SciPy's option to print, which its releases from 1.15 on no longer have."""
     if tuple(map(int, scipy.__version__.split(".")[:2])) >= (1, 15):
         return {}
     return {"iprint": 1 if verbose else -1}
 
 
-def _warn(result, limits, out_of_time):
+def _warn(result, config, out_of_time):
     reason = "MAXIMUM TIME REACHED" if out_of_time else result.message
     message = (
         f"lbfgs failed to converge after {result.nit} iteration(s) "
         f"(status={result.status}):\n{reason}\n"
     )
     if out_of_time:
-        message += f"\nIncrease the time (max_time={limits.max_time} s)."
-    elif result.nit == limits.max_iter:
+        message += f"\nIncrease the time (max_time={config.max_time} s)."
+    elif result.nit == config.max_iter:
         message += (
             f"\nIncrease the number of iterations to improve the convergence "
-            f"(max_iter={limits.max_iter})."
+            f"(max_iter={config.max_iter})."
         )
     message += (
         "\nYou might also want to scale the data as shown in:\n"

@@ -1,8 +1,9 @@
-"""Training by minibatches: the epochs and what happens between them.
+"""Training by minibatches: the epoch loop.
 
-An epoch of a small network takes less time than what is done between two. So epochs
-that nothing can come between are trained in one call of the backend: as many as there
-must be before the training can stop improving, and as there is time for.
+An epoch of a small network is shorter than the bookkeeping between two epochs. So the
+loop trains several epochs in one call of the backend where nothing can happen between
+them: as many as must pass before the training can stop improving, and as fit into the
+time of a call.
 """
 
 import time
@@ -12,36 +13,38 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from skmlp.training.clock import Clock
-from skmlp.training.finite import check_finite
+from skmlp.training.history import Measurement, Outcome
+from skmlp.training.stopping import Clock, check_finite
 
-# Ctrl-C waits for the running call of the backend, so that call is kept this short. On
-# a GPU nothing can end it, and a GPU with a screen is taken away from who keeps it.
-_SLICE_SECONDS = 0.1
-# Row numbers of epochs that are trained at once: 2 MB.
-_MOST_NUMBERS = 1 << 18
-# A call has at most so many times as many batches as calls might have before. Were the
-# last ones misleadingly fast, as sparse rows with hardly an entry are, it takes as many
-# slices at most, as long as what calls had before takes one.
-_GROWTH = 3
+# Target duration of a backend call. Ctrl-C waits for the running call; a GPU cannot
+# interrupt it at all, and a GPU that drives a screen freezes the screen meanwhile.
+_CALL_SECONDS = 0.1
+# Row indices of the epochs that one call trains: 2 MB at most.
+_MAX_ROW_IDS = 1 << 18
+# The batches per call may grow at most 3× from one call to the next, so one
+# misleadingly fast call (nearly empty sparse rows) can overshoot the 0.1 s target by at
+# most 3×.
+_MAX_GROWTH = 3
 
 
-class Rules(NamedTuple):
-    """When to stop and what to print.
+class MinibatchConfig(NamedTuple):
+    """Batch size, when to stop and what to print.
 
     Attributes
     ----------
     batch_size : int
     max_iter : int
-        Epochs at most.
+        Largest number of epochs.
     shuffle : bool
     tol : float
+        The improvement that counts as one.
     n_iter_no_change : int or inf
+        Patience in epochs.
     verbose : bool or int
     incremental : bool
-        A call of `partial_fit`: one epoch.
+        Whether this is a call of `partial_fit`, which trains one epoch.
     max_time : float or None
-        Seconds after which the training ends.
+        Seconds.
     """
 
     batch_size: int
@@ -54,136 +57,101 @@ class Rules(NamedTuple):
     max_time: float | None
 
 
-class _Slices:
-    """Cuts the training into calls of the backend that take about `_SLICE_SECONDS`.
+class _Calls:
+    """Cuts the training into backend calls of about `_CALL_SECONDS`.
 
-    A call returns its losses, so that when it does the device has done all of it: the
-    time of a call is that of its work, and of whatever is to be done once, which makes
-    the next call shorter and never longer.
+    A call returns losses, so it ends when the device has finished its work. Its time
+    includes work that is done only once, such as compilation, which makes the next call
+    shorter and never longer.
     """
 
     def __init__(self, clock):
         self._clock = clock
-        # Nothing is known yet of how long a batch takes.
+        # Batches per call: the time of a batch is still unknown.
         self._size = 1
 
-    def whole_epochs(self, n_rows, batch_size):
-        """How many epochs a call has time for, one at least."""
+    def epochs_per_call(self, n_rows, batch_size):
+        """How many whole epochs fit into a call, at least one."""
         return max(1, self._size // -(-n_rows // batch_size))
 
     def train(self, session, optimizer, orders, batch_size):
-        """Train on one epoch, or what there is time for, or on several at once.
+        """Train several epochs in one call, or one epoch in as many as it needs.
+
+        A single epoch ends early when the time limit is reached.
 
         Returns
         -------
         losses : list of float
-            The rows' mean, by epoch.
+            Mean loss of the rows, by epoch.
+        learning_rates : list of float
+            Learning rate of each epoch's last step.
         n_rows : int
-            Rows of an epoch that were trained on.
+            Rows per epoch that were trained on.
         """
         n_epochs, n_rows = orders.shape
         n_batches = -(-n_rows // batch_size)
         if n_epochs == 1:
             return self._train_epoch(session, optimizer, orders[0], batch_size)
         start = time.perf_counter()
-        rates = optimizer.rates((0, n_epochs * n_batches), n_batches)
-        totals = session.train_epochs(optimizer, orders, batch_size, rates)
+        rates = optimizer.next_rates((0, n_epochs * n_batches), n_batches)
+        totals = session.train_epochs(optimizer, orders, batch_size, rates.table)
         self._adapt(n_epochs * n_rows / batch_size, start)
-        return [total / n_rows for total in totals], n_rows
+        return [total / n_rows for total in totals], rates.learning_rates, n_rows
 
     def _train_epoch(self, session, optimizer, order, batch_size):
         n_batches = -(-len(order) // batch_size)
         total = 0.0
         first = n_rows = 0
         while first < n_batches and (first == 0 or self._clock.left > 0):
-            last = first + self._next(n_batches - first)
+            last = first + self._next_size(n_batches - first)
             start = time.perf_counter()
-            rates = optimizer.rates((first, last), n_batches)
+            rates = optimizer.next_rates((first, last), n_batches)
             total = session.train(
-                optimizer, order, batch_size, (first, last), rates, total
+                optimizer, order, batch_size, (first, last), rates.table, total
             )
             before, n_rows = n_rows, min(last * batch_size, len(order))
             self._adapt((n_rows - before) / batch_size, start)
             first = last
-        return [total / n_rows], n_rows
+        return [total / n_rows], rates.learning_rates, n_rows
 
-    def _next(self, left):
-        """Batches of the next call, of so many that are left of the epoch.
+    def _next_size(self, n_left):
+        """Batches of the next call, when `n_left` are left of the epoch.
 
-        All of them in calls of equal size: a short rest would tell little of the time.
+        All calls have the same size: a short last one would say little about the time.
         """
-        return -(-left // -(-left // self._size))
+        return -(-n_left // -(-n_left // self._size))
 
-    def _adapt(self, batches, start):
-        """Learn from a call; a last batch of fewer rows is a part of one."""
+    def _adapt(self, n_batches, start):
+        """Adapt the size to a call's time; a smaller last batch counts as a part."""
         seconds = time.perf_counter() - start
-        budget = max(0.0, min(_SLICE_SECONDS, self._clock.left))
-        possible = int(batches * budget / seconds)
-        self._size = max(1, min(possible, _GROWTH * self._size))
-
-
-def train(session, optimizer, progress, rules, rows, generator, measure=None):
-    """Train until the loss or the validation score stops improving.
-
-    Parameters
-    ----------
-    session : a backend's session
-    optimizer : skmlp.training.optimizer_state.Optimizer
-    progress : skmlp.training.history.Progress
-        Filled in as the training goes; with `measure` it has a `validation`, which
-        says whether the training stops by the score or by the loss.
-    rules : Rules
-    rows : ndarray of int64
-        Rows to train on.
-    generator : numpy.random.RandomState
-        Shuffles.
-    measure : callable, optional
-        ``measure()`` gives loss and score of the held-out data with the session's
-        current parameters.
-
-    Returns
-    -------
-    ndarray
-        The parameters: the last, or those of the best validation score where that
-        decides; but the last where the calls are incremental, for the next to go on.
-
-    Raises
-    ------
-    ValueError
-        If the parameters are no longer finite at the end of an epoch.
-    """
-    try:
-        _run_epochs(session, optimizer, progress, rules, rows, generator, measure)
-    except KeyboardInterrupt:
-        warnings.warn("Training interrupted by user.", stacklevel=2)
-    if progress.judged_by_score and not rules.incremental:
-        return progress.validation.best_parameters
-    return session.parameters
+        budget = max(0.0, min(_CALL_SECONDS, self._clock.left))
+        possible = int(n_batches * budget / seconds)
+        self._size = max(1, min(possible, _MAX_GROWTH * self._size))
 
 
 class _Orders:
-    """The order of the rows, epoch by epoch.
+    """The order of the rows in each epoch.
 
-    Shuffled in place, so cumulative: the orders and the random numbers are those of
-    scikit-learn, which permutes the last epoch's order.
+    The shuffle is in place and cumulative, so the orders and the random numbers are
+    those of scikit-learn, which permutes the last epoch's order.
     """
 
-    def __init__(self, rows, generator):
-        self._order = rows.copy()
+    def __init__(self, row_ids, generator):
+        self._order = row_ids.copy()
         self._generator = generator
 
     def next(self, n_epochs):
-        """Those of the next epochs, of shape (n_epochs, rows), until the next call."""
+        """Orders of the next epochs, (n_epochs, n_rows); valid until the next call."""
         if n_epochs == 1:  # not copied: it may have millions of rows
-            return self._following()[np.newaxis]
+            return self._next_epoch()[np.newaxis]
         orders = np.empty((n_epochs, len(self._order)), dtype=self._order.dtype)
         for order in orders:
-            order[:] = self._following()
+            order[:] = self._next_epoch()
         return orders
 
-    def _following(self):
-        """That of the next epoch, where all have been before."""
-        # Here, for it brings the compiler, which nobody needs who only loads a model.
+    def _next_epoch(self):
+        """Order of the next epoch, in the same memory as the last one."""
+        # Imported here because it imports Numba, which loading a model must not.
         from skmlp.training.shuffling import shuffle
 
         if self._generator is not None:
@@ -191,72 +159,118 @@ class _Orders:
         return self._order
 
 
-def _run_epochs(session, optimizer, progress, rules, rows, generator, measure):
-    clock = Clock(rules.max_time, progress.seconds[-1] if progress.seconds else 0.0)
-    slices = _Slices(clock)
-    orders = _Orders(rows, generator if rules.shuffle else None)
-    progress.n_epochs = 0
-    most = 1 if rules.incremental else rules.max_iter
-    while progress.n_epochs < most:
-        begun = clock.seconds
+def train(session, optimizer, history, config, row_ids, generator, scorer=None):
+    """Train until the loss or the validation score stops improving.
+
+    Parameters
+    ----------
+    session : skmlp.backends.Session
+    optimizer : skmlp.training.optimizer_state.OptimizerState
+    history : skmlp.training.history.History
+        Filled in epoch by epoch; with `scorer` it has a `validation`, whose `stops`
+        says whether the score or the loss ends the training.
+    config : MinibatchConfig
+    row_ids : ndarray of int64
+        Indices of the rows to train on.
+    generator : numpy.random.RandomState
+        For the shuffle.
+    scorer : callable, optional
+        ``scorer()`` returns loss and score of the held-out data with the session's
+        current parameters.
+
+    Returns
+    -------
+    skmlp.training.history.Outcome
+        Its parameters are the last ones, or those of the best validation score where
+        the score decides. `partial_fit` always goes on from the last ones.
+
+    Raises
+    ------
+    ValueError
+        If the parameters are not finite at the end of an epoch.
+    """
+    try:
+        _run_epochs(session, optimizer, history, config, row_ids, generator, scorer)
+    except KeyboardInterrupt:
+        warnings.warn("Training interrupted by user.", stacklevel=2)
+    by_score = history.stops_by_score and not config.incremental
+    losses = history.loss_curve
+    return Outcome(
+        params=history.validation.best_params if by_score else session.parameters,
+        loss=losses[-1] if losses else np.inf,
+        n_iter=history.n_epochs,
+    )
+
+
+def _run_epochs(session, optimizer, history, config, row_ids, generator, scorer):
+    clock = Clock(config.max_time, history.seconds[-1] if history.seconds else 0.0)
+    calls = _Calls(clock)
+    orders = _Orders(row_ids, generator if config.shuffle else None)
+    history.n_epochs = 0
+    max_epochs = 1 if config.incremental else config.max_iter
+    while history.n_epochs < max_epochs:
+        start = clock.seconds
         n_epochs = 1
-        if measure is None:
+        if scorer is None:
             n_epochs = min(
-                most - progress.n_epochs,
-                _undisturbed(optimizer, progress, rules, len(rows)),
-                slices.whole_epochs(len(rows), rules.batch_size),
+                max_epochs - history.n_epochs,
+                _epochs_before_a_stop(optimizer, history, config, len(row_ids)),
+                calls.epochs_per_call(len(row_ids), config.batch_size),
             )
-        losses, n_rows = slices.train(
-            session, optimizer, orders.next(n_epochs), rules.batch_size
+        losses, learning_rates, n_rows = calls.train(
+            session, optimizer, orders.next(n_epochs), config.batch_size
         )
-        if not progress.judged_by_score:
+        if not history.stops_by_score:
             check_finite(session.parameters)
-        # Measured before anything is recorded: a Ctrl-C meanwhile leaves whole epochs.
-        measured = None if measure is None else (*measure(), session.parameters)
-        share = (clock.seconds - begun) / n_epochs
-        for number, (loss, rate) in enumerate(
-            zip(losses, optimizer.last_rates, strict=True), start=1
+        # Before anything is recorded, so that Ctrl-C during it leaves whole epochs.
+        measured = None
+        if scorer is not None:
+            validation_loss, score = scorer()
+            measured = Measurement(validation_loss, score, session.parameters)
+        seconds_per_epoch = (clock.seconds - start) / n_epochs
+        for i, (loss, rate) in enumerate(
+            zip(losses, learning_rates, strict=True), start=1
         ):
-            progress.n_epochs += 1
-            progress.judge(loss, measured, rules.tol)
-            progress.learning_rates.append(rate)
-            progress.seconds.append(begun + number * share)
-            progress.samples_seen += n_rows
-            optimizer.end_epoch(progress.samples_seen)
-            if rules.verbose:
-                _report(progress)
-            if _stops(optimizer, progress, rules):
+            history.n_epochs += 1
+            history.record(loss, measured, config.tol)
+            history.learning_rates.append(rate)
+            history.seconds.append(start + i * seconds_per_epoch)
+            history.samples_seen += n_rows
+            optimizer.end_epoch(history.samples_seen)
+            if config.verbose:
+                _report(history)
+            if _stops(optimizer, history, config):
                 return
         if clock.left <= 0:
-            _warn_of_end(f"time ({rules.max_time} s)")
+            _warn_of_limit(f"time ({config.max_time} s)")
             return
-    if not (rules.incremental or optimizer.ends):
-        _warn_of_end(f"iterations ({rules.max_iter})")
+    if not (config.incremental or optimizer.ends):
+        _warn_of_limit(f"iterations ({config.max_iter})")
 
 
-def _undisturbed(optimizer, progress, rules, n_rows):
-    """Epochs that need not be looked at one by one: the last may end the training."""
+def _epochs_before_a_stop(optimizer, history, config, n_rows):
+    """Epochs to train before the training can stop, the one that may stop included."""
     if not optimizer.knows_next_epochs:
         return 1
-    patience = optimizer.patience(rules.n_iter_no_change, scored=False)
-    until_end = patience + 1 - progress.no_improvement_count
-    return int(max(1, min(until_end, _MOST_NUMBERS // n_rows)))
+    patience = optimizer.patience(config.n_iter_no_change, scored=False)
+    until_stop = patience + 1 - history.no_improvement_count
+    return int(max(1, min(until_stop, _MAX_ROW_IDS // n_rows)))
 
 
-def _stops(optimizer, progress, rules):
-    """Whether the training has stopped improving and is not helped by a lower rate."""
-    by_score = progress.judged_by_score
-    patience = optimizer.patience(rules.n_iter_no_change, scored=by_score)
-    if progress.no_improvement_count <= patience:
+def _stops(optimizer, history, config):
+    """Whether the patience has run out and the schedule does not lower the rate."""
+    by_score = history.stops_by_score
+    patience = optimizer.patience(config.n_iter_no_change, scored=by_score)
+    if history.no_improvement_count <= patience:
         return False
-    message = _reason(rules, patience, by_score)
-    if optimizer.stops_on_plateau(rules.verbose, message):
+    message = _plateau_message(config.tol, patience, by_score)
+    if optimizer.stops_on_plateau(config.verbose, message):
         return True
-    progress.no_improvement_count = 0
+    history.no_improvement_count = 0
     return False
 
 
-def _warn_of_end(limit):
+def _warn_of_limit(limit):
     warnings.warn(
         f"Stochastic Optimizer: Maximum {limit} reached and the optimization hasn't "
         "converged yet.",
@@ -265,15 +279,15 @@ def _warn_of_end(limit):
     )
 
 
-def _report(progress):
-    print(f"Iteration {progress.n_epochs}, loss = {progress.loss_curve[-1]:.8f}")
-    if progress.validation is not None:
-        print(f"Validation score: {progress.validation.scores[-1]:f}")
+def _report(history):
+    print(f"Iteration {history.n_epochs}, loss = {history.loss_curve[-1]:.8f}")
+    if history.validation is not None:
+        print(f"Validation score: {history.validation.scores[-1]:f}")
 
 
-def _reason(rules, patience, by_score):
-    what = "Validation score" if by_score else "Training loss"
+def _plateau_message(tol, patience, by_score):
+    name = "Validation score" if by_score else "Training loss"
     return (
-        f"{what} did not improve more than tol={rules.tol:f} for "
+        f"{name} did not improve more than tol={tol:f} for "
         f"{patience} consecutive epochs."
     )

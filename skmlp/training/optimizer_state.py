@@ -1,54 +1,77 @@
 """State of a stochastic optimizer between epochs and between `partial_fit` calls.
 
-All that depends on a step's number or time is worked out here, in float64, a span of
-steps at once: backends see only the numbers that each step is taken with.
+Everything that depends on the step count is computed here, in float64, for a range of
+steps at once: backends only see a table of numbers, one row per step.
 """
 
 import copy
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
 
-from skmlp.rules.optimizers import N_COEFFICIENTS, OPTIMIZERS
-from skmlp.rules.schedules import SCHEDULES, Position, unchanged
+from skmlp.rules.optimizers import MAX_COEFFICIENTS, MAX_HYPERPARAMETERS, OPTIMIZERS
+from skmlp.rules.schedules import SCHEDULES, Position, effective_schedule, unchanged
 
 
 class OptimizerConfig(NamedTuple):
-    """What an optimizer is made from; from `learning_rate_init` on as in estimators.
+    """Settings of an optimizer and its schedule.
 
     Attributes
     ----------
     name : str
         A row of `skmlp.rules.optimizers.OPTIMIZERS`.
-    hyper : tuple of 3 floats
-        The rule's hyperparameters.
+    hyper : tuple of float
+        The rule's hyperparameters, padded with zeros.
     schedule : str
         A row of `skmlp.rules.schedules.SCHEDULES`.
-    learning_rate_init, power_t, warmup, decay_factor, weight_decay : float
-    max_iter, decay_epochs : int
+    schedule_settings : SimpleNamespace
+        `learning_rate_init`, `max_iter` and the parameters that the schedule declares.
+    warmup_epochs, weight_decay : float
     """
 
     name: str
     hyper: tuple[float, ...]
     schedule: str
-    learning_rate_init: float
-    power_t: float
-    max_iter: int
-    warmup: float
-    decay_factor: float
-    decay_epochs: int
+    schedule_settings: SimpleNamespace
+    warmup_epochs: float
     weight_decay: float
 
 
 def make_optimizer_config(settings):
-    """The recipe by an object that has the estimators' parameters as attributes."""
+    """The config of an object that has the estimators' parameters as attributes."""
     row = OPTIMIZERS[settings.solver]
-    hyper = (*row.hyper(settings), *[0.0] * N_COEFFICIENTS)[:N_COEFFICIENTS]
-    schedule = settings.learning_rate
-    if row.ignores_old_schedules and SCHEDULES[schedule].old:
-        schedule = "constant"
-    others = [getattr(settings, name) for name in OptimizerConfig._fields[3:]]
-    return OptimizerConfig(row.name, hyper, schedule, *others)
+    padding = [0.0] * MAX_HYPERPARAMETERS
+    schedule = effective_schedule(
+        settings.learning_rate, ignores_old=row.ignores_old_schedules
+    )
+    names = ["learning_rate_init", "max_iter", *(p.name for p in schedule.declares)]
+    return OptimizerConfig(
+        name=row.name,
+        hyper=(*row.hyper(settings), *padding)[:MAX_HYPERPARAMETERS],
+        schedule=schedule.name,
+        schedule_settings=SimpleNamespace(
+            **{name: getattr(settings, name) for name in names}
+        ),
+        warmup_epochs=settings.warmup_epochs,
+        weight_decay=settings.weight_decay,
+    )
+
+
+class StepRates(NamedTuple):
+    """Weight decay, coefficients and learning rates of some steps.
+
+    Attributes
+    ----------
+    table : ndarray of shape (n_steps, 4)
+        Weight decay of each step, then the coefficients of the optimizer's rule.
+    learning_rates : list of float
+        Scheduled learning rate of each epoch's last step among them; if an epoch is
+        trained in several calls, of the last step of each call.
+    """
+
+    table: np.ndarray
+    learning_rates: list[float]
 
 
 class OptimizerState:
@@ -56,126 +79,146 @@ class OptimizerState:
 
     Parameters
     ----------
-    recipe : Recipe
+    config : OptimizerConfig
     size : int
         Number of parameters.
     dtype : numpy dtype
 
     Attributes
     ----------
+    name : str
+        A row of `skmlp.rules.optimizers.OPTIMIZERS`.
+    hyper : tuple of 3 floats
+        The rule's hyperparameters.
     learning_rate : float
-        What schedules that look at the training have made of the initial rate.
-    last_rates : list of float
-        The learning rates of the steps last asked for with which epochs end, or the
-        span of steps, with all that warmup and schedule do.
+        The base rate, as lowered by schedules that react to the training.
+    t : int
+        Step count.
+    epoch : int
+        Epoch count.
+    slots : ndarray of shape (n_slots, size)
+        Moments.
     """
 
-    def __init__(self, recipe, size, dtype):
-        row = OPTIMIZERS[recipe.name]
-        self.name = recipe.name
-        self.hyper = recipe.hyper
-        self.learning_rate = recipe.learning_rate_init
-        self.last_rates = [recipe.learning_rate_init]
+    def __init__(self, config, size, dtype):
+        row = OPTIMIZERS[config.name]
+        self.name = config.name
+        self.hyper = config.hyper
+        self.learning_rate = config.schedule_settings.learning_rate_init
         self.t = 0
         self.epoch = 0
         self.slots = np.full((row.slots, size), row.start, dtype=dtype)
-        self._recipe = recipe
+        self._config = config
 
     @property
     def ends(self):
-        """Whether the schedule ends with the last epoch, its rate being used up."""
-        return SCHEDULES[self._recipe.schedule].ends
+        """Whether the schedule ends with the last epoch, at a rate near zero."""
+        return SCHEDULES[self._config.schedule].ends
 
     @property
     def knows_next_epochs(self):
-        """Whether rates depend on nothing that happens between epochs but plateaus."""
-        return SCHEDULES[self._recipe.schedule].after_epoch is unchanged
+        """Whether nothing but a plateau changes the rates of the next epochs."""
+        return SCHEDULES[self._config.schedule].after_epoch is unchanged
 
     def copy(self, dtype):
-        """An independent copy of some precision, to train on at no risk for this."""
+        """An independent copy with slots of some dtype."""
         twin = copy.copy(self)
         twin.slots = self.slots.astype(dtype)
         return twin
 
-    def rates(self, span, n_batches):
-        """What the next steps are taken with; they count as taken.
+    def next_rates(self, span, n_batches):
+        """Advance the step count; returns the `StepRates` of the steps counted.
 
         Parameters
         ----------
-        span : tuple of int
-            The next are steps span[0] <= i < span[1], counted from the beginning of
-            the epoch; beyond its end only where `knows_next_epochs`.
+        span : (int, int)
+            First step and the one after the last, counted from the beginning of the
+            epoch; beyond the epoch's end only where `knows_next_epochs`.
         n_batches : int
-            Steps of an epoch.
-
-        Returns
-        -------
-        ndarray of shape (span[1] - span[0], 4)
-            Of each step the share by which weights decay, then the coefficients of the
-            optimizer's rule.
+            Steps per epoch.
         """
-        t = np.arange(self.t + 1, self.t + span[1] - span[0] + 1, dtype=np.float64)
-        self.t += span[1] - span[0]
-        # As of an epoch by itself, to the last bit.
-        epochs, steps = np.divmod(np.arange(*span), n_batches)
+        first, last = span
+        t = np.arange(self.t + 1, self.t + last - first + 1, dtype=np.float64)
+        self.t += last - first
+        # To the last bit as if each epoch were asked for alone.
+        epochs, steps = np.divmod(np.arange(first, last), n_batches)
         rates = self._learning_rates(
             (self.epoch + epochs) + steps / n_batches, n_batches
         )
-        self.last_rates = rates[::-n_batches][::-1].tolist()
-        table = np.zeros((len(t), 1 + N_COEFFICIENTS))
-        table[:, 0] = rates * self._recipe.weight_decay
+        table = np.zeros((len(t), 1 + MAX_COEFFICIENTS))
+        table[:, 0] = rates * self._config.weight_decay
         row = OPTIMIZERS[self.name]
         for i, column in enumerate(row.coefficients(t, rates, self.hyper), start=1):
             table[:, i] = column
-        return table
+        return StepRates(table, rates[::-n_batches][::-1].tolist())
 
     def _learning_rates(self, epochs, n_batches):
-        """Scheduled learning rates of steps before which so many epochs have passed."""
-        recipe = self._recipe
-        # A step is warm by its end: none is wasted on a rate of zero.
+        """Scheduled learning rates of steps at some epochs, counted with fractions."""
+        config = self._config
+        # The warmup counts a step at its end, so that no step has a rate of zero.
         warm = 1.0
-        if recipe.warmup > 0:
-            warm = np.minimum(1.0, (epochs + 1 / n_batches) / recipe.warmup)
-        end = recipe.max_iter - recipe.warmup
+        if config.warmup_epochs > 0:
+            warm = np.minimum(1.0, (epochs + 1 / n_batches) / config.warmup_epochs)
+        max_iter = config.schedule_settings.max_iter
+        end = max_iter - config.warmup_epochs
         if end <= 0:
-            # The warmup takes the whole training: the schedule does not begin.
-            end = recipe.max_iter
-        at = Position(np.maximum(0.0, epochs - recipe.warmup), n_batches, end)
-        factor = SCHEDULES[recipe.schedule].factor(at, recipe)
+            # The warmup lasts the whole training: the schedule never begins.
+            end = max_iter
+        at = Position(np.maximum(0.0, epochs - config.warmup_epochs), n_batches, end)
+        factor = SCHEDULES[config.schedule].factor(at, config.schedule_settings)
         return self.learning_rate * (factor * warm)
 
     def end_epoch(self, samples_seen):
         """Let the schedule set the next epoch's learning rate."""
         self.epoch += 1
-        self.learning_rate = SCHEDULES[self._recipe.schedule].after_epoch(
-            self.learning_rate, self._recipe, samples_seen
+        self.learning_rate = SCHEDULES[self._config.schedule].after_epoch(
+            self.learning_rate, self._config.schedule_settings, samples_seen
         )
 
     def patience(self, n_iter_no_change, *, scored):
-        """Epochs without improvement to be tolerated before `stops_on_plateau`.
+        """Epochs without improvement before `stops_on_plateau` is asked.
 
         Parameters
         ----------
         n_iter_no_change : int or inf
         scored : bool
-            Whether validation scores and not losses are what should improve.
+            Whether validation scores, not losses, are compared.
         """
         if self.ends and not scored:
             return np.inf
-        schedule = SCHEDULES[self._recipe.schedule]
-        return schedule.patience(n_iter_no_change, self.learning_rate, self._recipe)
+        schedule = SCHEDULES[self._config.schedule]
+        return schedule.patience(
+            n_iter_no_change, self.learning_rate, self._config.schedule_settings
+        )
 
     def stops_on_plateau(self, verbose, message):
-        """Whether the training ends here; else the learning rate is lowered."""
-        schedule = SCHEDULES[self._recipe.schedule]
-        rate = schedule.on_plateau(self.learning_rate, self._recipe)
+        """Whether the training stops; else the schedule lowers the learning rate."""
+        schedule = SCHEDULES[self._config.schedule]
+        rate = schedule.on_plateau(self.learning_rate, self._config.schedule_settings)
         if rate is not None:
             self.learning_rate = rate
-            end = f"Setting learning rate to {rate:f}"
-        elif self._recipe.schedule == "adaptive":
-            end = "Learning rate too small. Stopping."
+            action = f"Setting learning rate to {rate:f}"
         else:
-            end = "Stopping."
+            action = schedule.end
         if verbose:
-            print(f"{message} {end}")
+            print(f"{message} {action}")
         return rate is None
+
+    def to_state(self):
+        """The state as a plain dict, for a pickle."""
+        state = dict(vars(self))
+        config = state.pop("_config")._asdict()
+        state["config"] = config | {
+            "schedule_settings": vars(config["schedule_settings"])
+        }
+        return state
+
+    @classmethod
+    def from_state(cls, state):
+        """The optimizer of a `to_state`."""
+        optimizer = cls.__new__(cls)
+        vars(optimizer).update(state)
+        config = OptimizerConfig(**vars(optimizer).pop("config"))
+        settings = SimpleNamespace(**config.schedule_settings)
+        optimizer._config = config._replace(schedule_settings=settings)
+        return optimizer

@@ -1,152 +1,158 @@
-"""The choice of the number of threads, on made-up timings."""
+"""The autotuned thread count, on simulated timings."""
 
 import itertools
 
 import pytest
 
-from skmlp.backends.cpu.threads.autotune import Pace
+from skmlp.backends.cpu.threads.autotune import ThreadCountTuner
 
-# Seconds of a batch are of this order: a trial is a few batches.
+# Order of magnitude of a batch's seconds: a trial is a few batches.
 _UNIT = 1e-3
 
 
-def run(pace, seconds, n_calls, n_batches=10):
-    """Batches by size over some calls; ``seconds[size]`` are times, over and over."""
-    times = {size: itertools.cycle(series) for size, series in seconds.items()}
+def run(tuner, seconds, n_calls, n_batches=10):
+    """Batches by thread count; ``seconds[n_threads]`` are times of batches, in turn."""
+    times = {
+        n_threads: itertools.cycle(series) for n_threads, series in seconds.items()
+    }
     worked = dict.fromkeys(seconds, 0)
     last = None
     for _ in range(n_calls):
-        size, batches = pace.next(n_batches)
+        n_threads, batches = tuner.next(n_batches)
         assert 1 <= batches <= n_batches
-        duration = sum(next(times[size]) for _ in range(batches))
-        pace.record(size, batches, _UNIT * duration)
-        worked[size] += batches
-        last = size
+        duration = sum(next(times[n_threads]) for _ in range(batches))
+        tuner.record(n_threads, batches, _UNIT * duration)
+        worked[n_threads] += batches
+        last = n_threads
     return worked, last
 
 
-def test_the_team_stays_where_it_is_faster():
-    worked, _ = run(Pace(2), {2: [1.0], 1: [2.0]}, 2000)
+def test_all_threads_stay_where_they_are_faster():
+    worked, _ = run(ThreadCountTuner(2), {2: [1.0], 1: [2.0]}, 2000)
     assert 2 <= worked[1] <= 0.03 * worked[2]
 
 
-def test_a_short_fit_is_not_made_of_trials():
-    worked, _ = run(Pace(2), {2: [1.0], 1: [2.0]}, 6, n_batches=4)
+def test_a_short_fit_has_few_trials():
+    worked, _ = run(ThreadCountTuner(2), {2: [1.0], 1: [2.0]}, 6, n_batches=4)
     assert worked[1] <= 2
 
 
-def test_one_thread_takes_over_where_it_is_faster():
-    worked, last = run(Pace(2), {2: [1.2], 1: [1.0]}, 2000)
+def test_one_thread_is_chosen_where_it_is_faster():
+    worked, last = run(ThreadCountTuner(2), {2: [1.2], 1: [1.0]}, 2000)
     assert last == 1
     assert worked[2] <= 0.05 * worked[1]
 
 
-def test_a_number_between_is_found():
-    """More than four stand in each other's way, fewer do less."""
+def test_an_intermediate_number_is_chosen():
+    """More than four threads slow each other down."""
     seconds = {16: [3.0], 8: [1.5], 4: [1.0], 2: [1.9], 1: [3.7]}
-    worked, _ = run(Pace(16), seconds, 4000)
+    worked, _ = run(ThreadCountTuner(16), seconds, 4000)
     assert worked[4] > 0.8 * sum(worked.values())
 
 
 @pytest.mark.parametrize("before", [{2: [1.0], 1: [1.8]}, {2: [3.0], 1: [1.8]}])
-def test_it_follows_the_machine(before):
-    """Another process comes, or goes: the choice changes within a while."""
+def test_the_choice_follows_the_load_of_the_machine(before):
+    """Another process starts, or ends: the choice changes after some calls."""
     after = {2: [4.0 - before[2][0]], 1: [1.8]}
-    pace = Pace(2)
-    run(pace, before, 300)
-    worked, _ = run(pace, after, 3000)
+    tuner = ThreadCountTuner(2)
+    run(tuner, before, 300)
+    worked, _ = run(tuner, after, 3000)
     better, worse = sorted(after, key=after.get)
     assert worked[better] > 2 * worked[worse]
 
 
 def test_rare_stalls_count():
-    """Fast nine times out of ten is not fast."""
+    """The mean decides, not the fast nine calls of ten."""
     seconds = {2: [0.6] * 9 + [12.0], 1: [1.0]}
-    worked, _ = run(Pace(2), seconds, 3000)
+    worked, _ = run(ThreadCountTuner(2), seconds, 3000)
     assert worked[1] > 2 * worked[2]
 
 
 def test_noise_does_not_change_the_choice():
-    worked, last = run(Pace(2), {2: [1.0], 1: [0.98]}, 1000)
+    worked, last = run(ThreadCountTuner(2), {2: [1.0], 1: [0.98]}, 1000)
     assert last == 2
     assert worked[1] < 0.05 * worked[2]
 
 
 def test_one_thread_has_no_choice():
-    assert Pace(1).next(50) == (1, 50)
+    assert ThreadCountTuner(1).next(50) == (1, 50)
 
 
-def grown(pace, by_all, by_one):
-    """Let a pace of two make its first calls; returns the batches of each."""
+def first_calls(tuner, all_threads, one_thread):
+    """Make the first calls of a tuner for two threads; returns their batches."""
     seen = []
     for expected in (2, 2, 1):
-        size, n_batches = pace.next(1000)
-        assert size == expected
-        pace.record(size, n_batches, {1: by_one, 2: by_all}[size] * n_batches)
+        n_threads, n_batches = tuner.next(1000)
+        assert n_threads == expected
+        tuner.record(
+            n_threads, n_batches, {1: one_thread, 2: all_threads}[n_threads] * n_batches
+        )
         seen.append(n_batches)
     return seen
 
 
-def until_trial(pace, by_all):
-    """Seconds that two members work until one is tried, and the batches of calls."""
+def time_until_trial(tuner, all_threads):
+    """Seconds of two threads until the first trial of one, and batches by call."""
     spent, seen = 0.0, []
     while True:
-        size, n_batches = pace.next(1000)
-        if size == 1:
+        n_threads, n_batches = tuner.next(1000)
+        if n_threads == 1:
             return spent, seen
         seen.append(n_batches)
-        spent += by_all * n_batches
-        pace.record(size, n_batches, by_all * n_batches)
+        spent += all_threads * n_batches
+        tuner.record(n_threads, n_batches, all_threads * n_batches)
 
 
 @pytest.mark.parametrize(
-    ("by_one", "at_least", "at_most"), [(2e-5, 0.06, 0.08), (1.1e-5, 0.007, 0.01)]
+    ("one_thread", "at_least", "at_most"), [(2e-5, 0.06, 0.08), (1.1e-5, 0.007, 0.01)]
 )
-def test_the_first_trial_waits_where_there_is_no_doubt(by_one, at_least, at_most):
-    pace = Pace(2)
-    grown(pace, 1e-5, by_one)
-    assert at_least < until_trial(pace, 1e-5)[0] < at_most
+def test_the_first_trial_is_postponed_where_it_could_not_pay(
+    one_thread, at_least, at_most
+):
+    tuner = ThreadCountTuner(2)
+    first_calls(tuner, 1e-5, one_thread)
+    assert at_least < time_until_trial(tuner, 1e-5)[0] < at_most
 
 
-def test_half_of_a_larger_team_is_what_could_be_faster():
-    """Eight that take a quarter of one's time may be slower than four."""
-    pace = Pace(8)
-    for size in (8, 8, 1):
-        assert pace.next(1) == (size, 1)
-        pace.record(size, 1, {8: 2.3e-4, 1: 1e-3}[size])
+def test_half_of_a_larger_pool_is_tried_early():
+    """Eight threads at a quarter of one thread's time may be slower than four."""
+    tuner = ThreadCountTuner(8)
+    for n_threads in (8, 8, 1):
+        assert tuner.next(1) == (n_threads, 1)
+        tuner.record(n_threads, 1, {8: 2.3e-4, 1: 1e-3}[n_threads])
     for _ in range(60):
-        size, _ = pace.next(1)
-        if size == 4:
+        n_threads, _ = tuner.next(1)
+        if n_threads == 4:
             return
-        assert size == 8
-        pace.record(size, 1, 2.3e-4)
+        assert n_threads == 8
+        tuner.record(n_threads, 1, 2.3e-4)
     pytest.fail("four were not tried")
 
 
-def test_long_batches_are_not_tried_before_a_trial_can_be_paid():
-    """A batch by half the team, of a few in all, would take as long as two."""
-    pace = Pace(2)
+def test_long_batches_have_no_trial_before_the_budget_covers_it():
+    """With few batches in all, one by half of the pool would take as long as two."""
+    tuner = ThreadCountTuner(2)
     n_done = 0
     while n_done < 24:
-        size, n_batches = pace.next(24 - n_done)
-        assert size == 2
-        pace.record(size, n_batches, 0.01 * n_batches)
+        n_threads, n_batches = tuner.next(24 - n_done)
+        assert n_threads == 2
+        tuner.record(n_threads, n_batches, 0.01 * n_batches)
         n_done += n_batches
 
 
-def test_a_call_that_is_much_slower_leads_to_a_trial():
-    """Before there would be one: the team stands still as soon as it has grown."""
-    pace = Pace(2)
-    grown(pace, 1e-5, 2e-5)
-    pace.record(2, 16, 4e-3)
-    size, n_batches = pace.next(1000)
-    assert size == 1
-    pace.record(1, n_batches, 2e-5 * n_batches)
-    assert pace.next(1000)[0] == 1
+def test_a_much_slower_call_triggers_a_trial():
+    """Earlier than scheduled: the pool stalls right after its first calls."""
+    tuner = ThreadCountTuner(2)
+    first_calls(tuner, 1e-5, 2e-5)
+    tuner.record(2, 16, 4e-3)
+    n_threads, n_batches = tuner.next(1000)
+    assert n_threads == 1
+    tuner.record(1, n_batches, 2e-5 * n_batches)
+    assert tuner.next(1000)[0] == 1
 
 
-def test_calls_grow_by_steps():
-    """However short the first ones seemed to be."""
-    pace = Pace(2)
-    assert grown(pace, 1e-7, 2e-7) == [1, 1, 4]
-    assert until_trial(pace, 1e-7)[1][:4] == [16, 64, 256, 1000]
+def test_calls_grow_at_most_fourfold():
+    """However short the first calls seemed to be."""
+    tuner = ThreadCountTuner(2)
+    assert first_calls(tuner, 1e-7, 2e-7) == [1, 1, 4]
+    assert time_until_trial(tuner, 1e-7)[1][:4] == [16, 64, 256, 1000]

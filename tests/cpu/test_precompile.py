@@ -1,4 +1,4 @@
-"""What `skmlp.warmup` compiles is what the fits after it need, and all of it.
+"""What `skmlp.precompile` compiles is what the fits after it need, and all of it.
 
 Counted in fresh processes: whenever a kernel or a rule's loop is first used in a
 process, it is looked up in the cache on disk, whether it is there or not.
@@ -16,7 +16,7 @@ CLASSIFIER, REGRESSOR = "MLPClassifier", "MLPRegressor"
 
 
 def first_uses(arguments, fits):
-    """How many kernels a warmup uses, and which each fit after it uses first."""
+    """How many kernels precompile uses, and which each fit after it uses first."""
     import warnings
 
     import numpy as np
@@ -33,7 +33,7 @@ def first_uses(arguments, fits):
 
     KernelCache.load_overload = watched
     with warnings.catch_warnings(action="error"):
-        skmlp.warmup(**arguments)
+        skmlp.precompile(**arguments)
     found = [len(used)]
     x = np.random.default_rng(0).uniform(size=(30, 4))
     targets = {"MLPClassifier": [np.arange(30) % 2, np.arange(30) % 3]}
@@ -123,7 +123,7 @@ def test_what_is_named(normalization):
 )
 def test_what_there_is_not_is_an_error(arguments):
     with pytest.raises(ValueError, match=str([*arguments][-1])):
-        skmlp.warmup(**arguments)
+        skmlp.precompile(**arguments)
 
 
 @pytest.mark.parametrize(
@@ -132,4 +132,4 @@ def test_what_there_is_not_is_an_error(arguments):
 )
 def test_wrong_types_are_an_error(arguments):
     with pytest.raises(InvalidParameterError):
-        skmlp.warmup(**arguments)
+        skmlp.precompile(**arguments)

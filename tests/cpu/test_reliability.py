@@ -1,9 +1,9 @@
-"""Threads, forks, workers, interruptions and the kernel cache: nothing may die or lie.
+"""Reliability: threads, forks, workers, interruptions and the kernel cache.
 
-Each test stands for a way in which estimators on Numba have been seen to fail: to kill
-the process, to hang, to hold up other threads, to leak, or to answer wrongly. What
-could take pytest down with it runs in a process of its own: a function of this module
-whose source is handed to a fresh interpreter and which returns its findings.
+Each test stands for a way in which estimators on Numba have been seen to fail: killing
+the process, hanging, blocking other threads, leaking, or computing wrong results. Code
+that could crash pytest runs in a subprocess: a function of this module whose source is
+passed to a fresh interpreter and whose return value comes back.
 """
 
 import errno
@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import threadpoolctl
+from estimator_bits import bits
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 from subprocesses import run_apart
@@ -27,7 +28,7 @@ from skmlp.backends import Problem, cpu, threads
 from skmlp.backends.cpu import plan
 from skmlp.compiler import disk_cache, jit
 from skmlp.network import Network, layout
-from skmlp.rules.losses import classification_loss
+from skmlp.rules.loss_choice import classification_loss
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -48,14 +49,9 @@ def model(solver="adam", **settings):
     return MLPClassifier(solver=solver, random_state=0, **settings)
 
 
-def bits(estimator):
-    arrays = [*estimator.coefs_, *estimator.intercepts_]
-    return b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
-
-
-@pytest.fixture(params=[1, 3], ids=["teams of one", "teams of three"])
-def team_size(request, monkeypatch):
-    """Size of every team in this process, whatever the machine and the problem."""
+@pytest.fixture(params=[1, 3], ids=["one thread", "three threads"])
+def pool_size(request, monkeypatch):
+    """Threads of every pool in this process, for any machine and problem."""
     monkeypatch.setattr(plan, "threads_for", lambda work, n_jobs: request.param)
     return request.param
 
@@ -85,7 +81,7 @@ def in_threads(n_threads, work):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_fits_in_eight_threads(team_size, solver):
+def test_fits_in_eight_threads(pool_size, solver):
     settings = [{"alpha": 10.0**-i} for i in range(8)]
     serial = [bits(model(solver, **each).fit(X, Y)) for each in settings]
     assert len(set(serial)) == 8
@@ -94,8 +90,8 @@ def test_fits_in_eight_threads(team_size, solver):
 
 
 @pytest.mark.slow
-def test_predictions_in_four_threads(team_size):
-    """Scratch memory that predictions share would mix up their answers."""
+def test_predictions_in_four_threads(pool_size):
+    """Scratch buffers shared by predictions would mix up their results."""
     estimator = model().fit(X, Y)
     parts = [X[i::7] for i in range(7)]
     serial = [estimator.predict_proba(part).tobytes() for part in parts]
@@ -109,7 +105,7 @@ def test_predictions_in_four_threads(team_size):
     assert in_threads(4, work) == [0, 0, 0, 0]
 
 
-def test_fits_and_predictions_at_once(team_size):
+def test_fits_and_predictions_at_once(pool_size):
     estimator = model().fit(X, Y)
     expected_fit = bits(estimator)
     expected = estimator.predict_proba(X).tobytes()
@@ -125,7 +121,7 @@ def test_fits_and_predictions_at_once(team_size):
 @pytest.mark.slow
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_a_fit_lets_other_threads_run(solver):
-    """A kernel that holds the interpreter's lock lets them tick between calls only."""
+    """A kernel that held the interpreter's lock would block them until it returned."""
     generator = np.random.default_rng(0)
     x = generator.standard_normal((4000, 100))
     y = x[:, 0] > 0
@@ -151,8 +147,8 @@ def test_a_fit_lets_other_threads_run(solver):
     over.set()
     heart.join()
     during = np.array([tick for tick in ticks if start < tick < stop])
-    # The team shares the cores with the ticking thread, which may thus wait for a
-    # few slices of the system's, but not for a kernel.
+    # The pool shares the cores with the ticking thread, which may thus wait for a few
+    # time slices, but not for a kernel.
     assert np.median(np.diff(during)) < 0.02
     assert np.max(np.diff(during)) < 0.5
 
@@ -315,7 +311,7 @@ def resident_bytes():
 
 
 @pytest.mark.parametrize("n_jobs", [None, 1, 2, 64, -1])
-def test_numbers_limit_of_threads_is_kept(monkeypatch, n_jobs):
+def test_numba_num_threads_is_respected(monkeypatch, n_jobs):
     monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
     assert threads.available_threads(n_jobs) == 1
 
@@ -399,7 +395,7 @@ def test_interruption(solver, settings):
 
 
 def forked():
-    """Fits before a fork, in it, and beside it, with teams of two threads."""
+    """Fits before a fork, in the child, and beside it, with pools of two threads."""
     import os
     import signal
     import threading

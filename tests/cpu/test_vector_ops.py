@@ -45,7 +45,7 @@ def test_sums_of_columns(dtype, rows):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_sums_of_columns_are_nan_where_an_element_is(dtype):
+def test_sums_of_columns_propagate_nan(dtype):
     for columns in columns_to_try(dtype):
         matrix = np.ones((11, columns), dtype=dtype)
         matrix[9, columns - 1] = np.nan
@@ -55,7 +55,7 @@ def test_sums_of_columns_are_nan_where_an_element_is(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_copies_of_rows_leave_the_rest(dtype):
+def test_copies_of_rows_leave_other_elements(dtype):
     for columns in columns_to_try(dtype):
         source = np.random.default_rng(0).normal(size=columns + 6).astype(dtype)
         target = np.full(columns + 6, 7, dtype=dtype)

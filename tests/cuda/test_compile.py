@@ -4,15 +4,12 @@ The compiler is NVIDIA's, half a gigabyte in the extra ``cu13``; without it thes
 are skipped, unless ``SKMLP_REQUIRE_NVVM`` is set, as it is in `.ci/run`.
 """
 
-import os
-
 import numpy as np
 import pytest
 from cuda_compiler import (
     CAPABILITIES,
     double_precision,
     instructions,
-    missing_libraries,
     ptx,
     resources,
 )
@@ -21,13 +18,7 @@ from numba import cuda, float32, types
 VECTOR = types.float32[::1]
 
 
-@pytest.fixture(autouse=True)
-def _compiler():
-    missing = missing_libraries()
-    if missing and os.environ.get("SKMLP_REQUIRE_NVVM"):
-        pytest.fail(f"not there: {missing}")
-    if missing:
-        pytest.skip(f'no {", ".join(missing)}: pip install -e ".[cu13]"')
+pytestmark = pytest.mark.usefixtures("nvvm")
 
 
 def axpy(a, x, y):

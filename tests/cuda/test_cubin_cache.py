@@ -12,7 +12,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from cuda_compiler import missing_libraries
 from numba import cuda, types
 from rule_runners import row_of
 from test_kernels import BASE
@@ -59,13 +58,8 @@ class Device:
 
 
 @pytest.fixture
-def device(monkeypatch):
+def device(nvvm, monkeypatch):
     """``device(capability)``: from now on it is the current one."""
-    missing = missing_libraries()
-    if missing and os.environ.get("SKMLP_REQUIRE_NVVM"):
-        pytest.fail(f"not there: {missing}")
-    if missing:
-        pytest.skip(f'no {", ".join(missing)}: pip install -e ".[cu13]"')
     return lambda capability=(9, 0): pretend(Device(capability), monkeypatch.setattr)
 
 
@@ -158,7 +152,7 @@ def test_a_real_kernel_in_two_processes(folder, device):
 
 def test_a_rule_of_ones_own_stays_in_memory(folder, device):
     device()
-    own = Activation("own", lambda z: z * z, lambda z: z + z, by_input=True)
+    own = Activation("own", lambda z: z * z, lambda z: z + z, slope_of="input")
     assert not compiled(SPEC, own)
     assert not compiled(SPEC, own)
     assert list(folder.iterdir()) == []

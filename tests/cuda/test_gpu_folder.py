@@ -1,10 +1,11 @@
-"""Runs the tests of the folder `gpu` and reports them, a file in a process of its own.
+"""Runs the tests of the folder `gpu` and reports them, one process for each file.
 
-The simulator has one core to a process, so a process runs on every core; on a GPU one
-after the other, since some tests measure its free memory.
+A process of the simulator uses one core, so there is one process for every core; on a
+GPU they run one after the other, since some tests measure its free memory.
 
-Whether kernels run on a GPU or in the simulator is settled for a whole process before
-Numba is imported, and the other tests need a Numba without the simulator.
+Whether kernels run on a GPU or in the simulator is fixed for a process before Numba is
+imported, and the other tests need a Numba without the simulator. The quick tier of the
+tests (``-m "not slow"``) runs the quick tier of the folder.
 """
 
 import os
@@ -22,8 +23,9 @@ FILES = sorted((ROOT / "tests" / "gpu").rglob("test_*.py"))
 MINUTES = 30
 
 
-def run_pytest(path, report):
+def run_pytest(path, report, markers=""):
     command = [sys.executable, "-m", "pytest", "-q", str(path), f"--junitxml={report}"]
+    command += ["-m", markers]
     variables = {
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         "SKMLP_TEST_CACHE_DIR": os.environ["SKMLP_CACHE_DIR"],
@@ -39,7 +41,7 @@ def run_pytest(path, report):
 
 
 def outcomes_of(report):
-    """Name of every test of a report, what became of it, and why."""
+    """Name, outcome and message of every test of a report."""
     for case in ElementTree.parse(report).iter("testcase"):
         outcome, why = "passed", ""
         for child in case:
@@ -59,17 +61,18 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runs(request, folder):
-    """What becomes of each file that is asked for, as soon as its process has ended."""
+    """The finished process of each selected file, as a future."""
     calls = [getattr(item, "callspec", None) for item in request.session.items]
     asked_for = [call.params.get("path") for call in calls if call is not None]
-    wanted = [path for path in FILES if path in asked_for]
-    # The largest first, so that none is left over at the end.
-    wanted.sort(key=lambda path: -path.stat().st_size)
+    selected = [path for path in FILES if path in asked_for]
+    markers = request.config.option.markexpr
+    # The largest first, so that the cores finish together.
+    selected.sort(key=lambda path: -path.stat().st_size)
     at_once = (os.cpu_count() or 1) if driver() is None else 1
     with ThreadPoolExecutor(at_once) as pool:
         yield {
-            path: pool.submit(run_pytest, path, report_of(folder, path))
-            for path in wanted
+            path: pool.submit(run_pytest, path, report_of(folder, path), markers)
+            for path in selected
         }
 
 

@@ -6,28 +6,26 @@ registers, and that tiles are read from shared memory by wide loads. See
 `tests/cuda/test_compile.py` for the compiler, which has to be installed.
 """
 
-import os
-
 import numpy as np
 import pytest
 from cuda_compiler import (
     CAPABILITIES,
     double_precision,
     instructions,
-    missing_libraries,
     ptx,
     resources,
 )
 from kernel_types import evaluating_signature, predicting_signature, training_signature
 from rule_runners import LOSSES, name_of, row_of
 
-from skmlp import Activation, Loss
+from skmlp import Activation
 from skmlp.backends.cuda import plan
 from skmlp.backends.cuda.kernels import predict, train
 from skmlp.backends.cuda.kernels.spec import Spec
 from skmlp.backends.cuda.kernels.tile import Tile
 from skmlp.backends.cuda.runtime import numpy_functions
 from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
+from skmlp.rules.loss_row import LossRow
 from skmlp.rules.optimizers import OPTIMIZERS
 
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
@@ -46,13 +44,7 @@ MOST_REGISTERS, ALL_REGISTERS = 255, 65536
 STATIC_SHARED_BYTES = 48 * 1024
 
 
-@pytest.fixture(autouse=True)
-def _compiler():
-    missing = missing_libraries()
-    if missing and os.environ.get("SKMLP_REQUIRE_NVVM"):
-        pytest.fail(f"not there: {missing}")
-    if missing:
-        pytest.skip(f'no {", ".join(missing)}: pip install -e ".[cu13]"')
+pytestmark = pytest.mark.usefixtures("nvvm")
 
 
 def compiled(make, spec, capability=(9, 0)):
@@ -232,9 +224,9 @@ def test_activations_of_outputs(name):
 # As users write them: with NumPy's functions and Python's floats.
 OWN = Activation(
     *("shifted sine", lambda z: np.sin(z) + 0.1 * z, lambda z: np.cos(z) + 0.1),
-    by_input=True,
+    slope_of="input",
 )
-COSH = Loss(
+COSH = LossRow(
     *("cosh", "identity"),
     lambda y, z: np.cosh(z - y) - 1,
     lambda y, z: np.sinh(z - y),

@@ -4,14 +4,11 @@ In single precision none may work in double, spill registers or keep a stack. As
 `test_compile`, the compiler is that of the extra ``cu13``.
 """
 
-import os
-
 import numpy as np
 import pytest
 from cuda_compiler import (
     CAPABILITIES,
     double_precision,
-    missing_libraries,
     ptx,
     resources,
 )
@@ -68,13 +65,7 @@ CASES = [
 NAMES = {id(PLAIN): "plain", id(ALL): "all", id(LAYER): "layer"}
 
 
-@pytest.fixture(autouse=True)
-def _compiler():
-    missing = missing_libraries()
-    if missing and os.environ.get("SKMLP_REQUIRE_NVVM"):
-        pytest.fail(f"not there: {missing}")
-    if missing:
-        pytest.skip(f'no {", ".join(missing)}: pip install -e ".[cu13]"')
+pytestmark = pytest.mark.usefixtures("nvvm")
 
 
 def assert_good(kernel, signature, capability):

@@ -83,9 +83,10 @@ BAD_PARAMETERS = {
     "learning_rate": ["optimal", 0.1, None],
     "learning_rate_init": [0, -0.1, "fast", None, np.nan],
     "power_t": [-0.5, "half", None],
-    "warmup": [-1, "one", None, np.nan],
+    "warmup_epochs": [-1, "one", None, np.nan],
     "decay_factor": [0, 1, -0.5, "half", None],
     "decay_epochs": [0, -1, 2.5, None],
+    "plateau_patience": [0, -1, 2.5, None],
     "max_iter": [0, -1, 2.5, None, "auto"],
     "shuffle": ["yes", 2, None],
     "random_state": [-1, "seed", 1.5, np.random.default_rng(0)],
@@ -113,7 +114,8 @@ BAD_PARAMETERS = {
     "max_time": [0, -1.5, "long", np.nan],
     "n_jobs": [0, 1.5, "all"],
     "device": ["gpu", "cuda:", "cuda:-1", "cuda:01", "cpu:0", None, 0],
-    "dtype": ["float16", "int32", np.float32, 32],
+    "dtype": ["float16", "tf32", np.int32, int, np.dtype(">f8"), 32],
+    "matmul_precision": ["float32", "high", None, 1],
 }
 BAD_OWN_PARAMETERS = {
     MLPClassifier: {

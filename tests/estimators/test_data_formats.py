@@ -10,6 +10,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from estimator_bits import bits
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import make_classification
@@ -33,11 +34,6 @@ SOLVERS = ("adam", "lbfgs")
 def model(solver="adam", kind=MLPClassifier, **settings):
     settings = {"hidden_layer_sizes": (5, 4), "max_iter": 4, **settings}
     return kind(solver=solver, batch_size=25, random_state=0, **settings)
-
-
-def bits(estimator):
-    arrays = [*estimator.coefs_, *estimator.intercepts_]
-    return b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
 
 
 def assert_same_network(estimator, plain, given):
@@ -481,7 +477,7 @@ THREAD_CASES = {
 
 
 def results_with_threads(monkeypatch, n_threads, x, settings):
-    """Bits of the network and of predictions, of a team of really that many."""
+    """Bits of the network and of predictions, from exactly `n_threads` threads."""
     seen = []
 
     def threads_for(work, n_jobs):

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.base import clone
 
 import skmlp
 from skmlp import MLPClassifier, MLPRegressor
@@ -309,17 +310,18 @@ def test_the_gpu_that_is_named_is_trained_on(fits, solver, name, number):
 
 @pytest.mark.parametrize("kind", [np.float64, np.float32, np.int64])
 @pytest.mark.parametrize(
-    ("dtype", "expected"),
+    ("settings", "expected"),
     [
-        (None, ("highest", "float32")),
-        ("float32", ("highest", "float32")),
-        ("float64", ("highest", "float64")),
-        ("tf32", ("tf32", "float32")),
+        ({}, ("highest", "float32")),
+        ({"dtype": "float32"}, ("highest", "float32")),
+        ({"dtype": np.float64}, ("highest", "float64")),
+        ({"matmul_precision": "tf32"}, ("tf32", "float32")),
+        ({"matmul_precision": "tf32", "dtype": "float32"}, ("tf32", "float32")),
     ],
 )
-def test_precision_on_a_gpu(fits, kind, dtype, expected):
+def test_precision_on_a_gpu(fits, kind, settings, expected):
     x = (10 * X).astype(kind)
-    estimator = MLPRegressor(device="cuda", dtype=dtype, **SETTINGS).fit(x, Y)
+    estimator = MLPRegressor(device="cuda", **settings, **SETTINGS).fit(x, Y)
     assert fits == [(0, *expected)]
     assert estimator.coefs_[0].dtype == expected[1]
     assert estimator.predict(x).dtype == expected[1]
@@ -328,15 +330,36 @@ def test_precision_on_a_gpu(fits, kind, dtype, expected):
 def test_a_training_that_goes_on_keeps_its_precision(fits):
     estimator = MLPRegressor(**SETTINGS).partial_fit(X, Y)
     estimator.set_params(device="cuda:1").partial_fit(X, Y)
-    estimator.set_params(dtype="tf32").partial_fit(X, Y)
+    estimator.set_params(matmul_precision="tf32").partial_fit(X, Y)
     assert fits == [(1, "highest", "float64"), (1, "tf32", "float32")]
 
 
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_tf32_is_refused_on_a_cpu(method):
-    estimator = MLPRegressor(dtype="tf32", **SETTINGS)
-    with pytest.raises(ValueError, match=r"dtype='tf32' needs a GPU.*device='cpu'"):
+    estimator = MLPRegressor(matmul_precision="tf32", **SETTINGS)
+    message = r"matmul_precision='tf32' needs a GPU.*device='cpu'"
+    with pytest.raises(ValueError, match=message):
         getattr(estimator, method)(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "name"),
+    [(np.float32, "float32"), (np.dtype("float64"), "float64"), (float, "float64")],
+)
+def test_dtypes_of_numpy_are_precisions(dtype, name):
+    estimator = clone(MLPRegressor(dtype=dtype, **SETTINGS))
+    assert estimator.get_params()["dtype"] == dtype
+    by_name = MLPRegressor(dtype=name, **SETTINGS).fit(X, Y)
+    for ours, theirs in zip(estimator.fit(X, Y).coefs_, by_name.coefs_, strict=True):
+        assert ours.dtype == name
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("dtype", ["float64", float, np.dtype("float64")])
+def test_tf32_is_refused_in_double_precision(dtype):
+    estimator = MLPRegressor(device="cuda", dtype=dtype, matmul_precision="tf32")
+    with pytest.raises(ValueError, match=r"'tf32' needs dtype='float32' .*float"):
+        estimator.fit(X, Y)
 
 
 def test_early_stopping_and_scorers_predict_on_the_gpu(fits):
@@ -411,7 +434,7 @@ def test_auto_counts_what_is_stored_of_sparse_data(fits, caplog):
 
 def test_auto_without_a_gpu(use, caplog):
     use(Machine(has_driver=False))
-    name, line = chosen(caplog, **{**WIDE, "dtype": "tf32"})
+    name, line = chosen(caplog, **WIDE, matmul_precision="tf32")
     assert name == "cpu"
     assert "No NVIDIA driver" in line
 

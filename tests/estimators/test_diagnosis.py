@@ -22,7 +22,7 @@ X, Y = make_classification(
     n_samples=120, n_features=6, n_informative=4, n_classes=3, random_state=0
 )
 YR = X[:, 0] - X[:, 1] ** 2
-SQUARE = Activation("square", lambda z: z * z, lambda z: 2 * z, by_input=True)
+SQUARE = Activation("square", lambda z: z * z, lambda z: 2 * z, slope_of="input")
 FLAT_AT_BOTH_ENDS = {
     "logistic",
     "tanh",
@@ -184,7 +184,7 @@ def test_weights_repeat_rows():
 def test_sparse_x_and_blocks_of_rows(monkeypatch):
     model = MLPClassifier((5,), max_iter=3, random_state=0).fit(X, Y)
     whole = skmlp.diagnose(model, X, Y).rows[0]
-    monkeypatch.setattr("skmlp.estimators.diagnosis._BLOCK", 7)
+    monkeypatch.setattr("skmlp.estimators.diagnosis._CHUNK", 7)
     blocks = skmlp.diagnose(model, sparse.csc_matrix(X), Y).rows[0]
     known = [not (isinstance(v, float) and math.isnan(v)) for v in whole]
     for one, other, is_known in zip(whole, blocks, known, strict=True):

@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 import pytest
 import sklearn
+from estimator_bits import bits
 from sklearn import neural_network as theirs
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -292,6 +293,7 @@ USES = (
 )
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("use", USES)
 def test_same_numbers_as_with_scikit_learn(use):
     found, expected = use(ours), use(theirs)
@@ -331,11 +333,6 @@ def test_calibration_takes_the_logits():
     np.testing.assert_allclose(
         np.polyval(line, logits), np.log(odds / (1 - odds)), atol=1e-6
     )
-
-
-def bits(estimator):
-    arrays = [*estimator.coefs_, *estimator.intercepts_]
-    return b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
 
 
 def go_on(estimator, y):

@@ -1,4 +1,4 @@
-"""X, y and weights that are on a GPU: used there, and answered in kind.
+"""X, y and weights that are on a GPU: used there, with results of the same library.
 
 A module in the place of CuPy keeps its "device memory" where NumPy would, and the CPU's
 backend stands for the GPU's; what it gets is read through ``__cuda_array_interface__``
@@ -17,7 +17,7 @@ from skmlp import MLPClassifier, MLPRegressor
 from skmlp.backends import cpu, cuda
 from skmlp.backends.cuda.runtime import device as gpu
 from skmlp.estimators import dlpack
-from skmlp.estimators.gpu_arrays import OnGpu, is_on_gpu
+from skmlp.estimators.gpu_arrays import GpuArray, is_on_gpu
 
 X = np.random.default_rng(0).normal(size=(80, 5)).astype(np.float32)
 Y = (X[:, 0] > X[:, 1]).astype(np.int64) + (X[:, 2] > 1)
@@ -96,7 +96,7 @@ def cupy(monkeypatch):
 
 
 class _Interface:
-    """NumPy reads of this what a device would read of an OnGpu."""
+    """NumPy reads of this what a device would read of an GpuArray."""
 
     def __init__(self, x):
         self.__array_interface__ = x.__cuda_array_interface__
@@ -109,7 +109,7 @@ def seen(monkeypatch):
 
     def there(x):
         seen.append(x)
-        return np.asarray(_Interface(x)) if isinstance(x, OnGpu) else x
+        return np.asarray(_Interface(x)) if isinstance(x, GpuArray) else x
 
     class Session:
         def __init__(self, session):
@@ -156,7 +156,7 @@ def test_all_of_a_fit_is_used_where_it_lies(cupy, seen, kind, device):
     assert_same_model(model, expected)
     assert model.device_ in ("cuda", "cuda:0")
     assert model.n_features_in_ == 5
-    assert isinstance(seen[0], OnGpu)
+    assert isinstance(seen[0], GpuArray)
     assert seen[0].__cuda_array_interface__["data"] == X.__array_interface__["data"]
     assert cupy.copied == 0
 
@@ -186,13 +186,13 @@ def test_other_arrays_are_converted_on_the_device(cupy, seen, x):
         "hidden_activations",
     ],
 )
-def test_answers_are_in_kind(cupy, seen, method):
+def test_results_are_like_the_input(cupy, seen, method):
     model = MLPClassifier(device="cuda", **SETTINGS).fit(X, Y)
     expected = getattr(model, method)(X)
     seen.clear()
     found = getattr(model, method)(DeviceArray(X))
     assert type(found) is DeviceArray
-    assert all(isinstance(x, OnGpu) for x in seen)
+    assert all(isinstance(x, GpuArray) for x in seen)
     np.testing.assert_array_equal(found.get(), expected)
 
 
@@ -202,7 +202,7 @@ def test_names_are_left_on_the_host(cupy, seen):
     assert set(model.predict(DeviceArray(X))) <= {"a", "b", "c"}
 
 
-def test_standard_deviations_come_in_kind(cupy, seen):
+def test_standard_deviations_are_like_the_input(cupy, seen):
     model = MLPRegressor("gaussian_nll", device="cuda", **SETTINGS).fit(X, Y)
     mean, deviation = model.predict(DeviceArray(X), return_std=True)
     assert type(mean) is type(deviation) is DeviceArray
@@ -214,7 +214,7 @@ def test_scores(cupy, seen, kind):
     expected = model.score(X, Y, WEIGHTS)
     seen.clear()
     assert model.score(*map(DeviceArray, (X, Y, WEIGHTS))) == expected
-    assert isinstance(seen[0], OnGpu)
+    assert isinstance(seen[0], GpuArray)
 
 
 @pytest.mark.parametrize("scoring", [None, "accuracy"])
@@ -328,7 +328,7 @@ def numba_cuda(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", OTHERS)
-def test_arrays_of_other_libraries_are_lent(cupy, seen, numba_cuda, kind):
+def test_arrays_of_other_libraries_are_wrapped(cupy, seen, numba_cuda, kind):
     expected = MLPClassifier(**SETTINGS).fit(X, Y, WEIGHTS)
     model = MLPClassifier(device="cuda", **SETTINGS)
     model.fit(kind(X), kind(Y), kind(WEIGHTS))
@@ -343,8 +343,8 @@ def test_arrays_of_other_libraries_are_lent(cupy, seen, numba_cuda, kind):
 
 
 @pytest.mark.parametrize("kind", OTHERS)
-def test_with_nobody_to_lend_to_it_is_said_who(monkeypatch, kind):
-    monkeypatch.setattr(dlpack, "_taker", lambda: None)
+def test_the_error_names_the_libraries_that_could_wrap(monkeypatch, kind):
+    monkeypatch.setattr(dlpack, "_consumer", lambda: None)
     model = MLPClassifier(device="cuda", **SETTINGS)
     with pytest.raises(TypeError, match=r"X is an array.*needs CuPy or PyTorch"):
         model.fit(kind(X), Y)
@@ -353,9 +353,7 @@ def test_with_nobody_to_lend_to_it_is_said_who(monkeypatch, kind):
 @pytest.mark.parametrize("imported", [("cupy",), ("torch",), ("cupy", "torch"), ()])
 @pytest.mark.parametrize("installed", [("cupy",), ("torch",), ("cupy", "torch"), ()])
 @pytest.mark.parametrize("for_gpus", [True, False])
-def test_arrays_are_lent_to_what_the_user_works_with(
-    monkeypatch, imported, installed, for_gpus
-):
+def test_the_imported_library_wraps_first(monkeypatch, imported, installed, for_gpus):
     modules = {name: ModuleType(name) for name in ("cupy", "torch")}
     modules["torch"].cuda = SimpleNamespace(is_available=lambda: for_gpus)
     there = {name: modules[name] for name in imported}
@@ -366,7 +364,7 @@ def test_arrays_are_lent_to_what_the_user_works_with(
     )
     monkeypatch.setattr(dlpack, "importlib", library)
     order = [name for name in (*imported, *installed) if for_gpus or name == "cupy"]
-    assert dlpack._taker() == (*order, None)[0]
+    assert dlpack._consumer() == (*order, None)[0]
 
 
 class ManagedArray(np.ndarray):
@@ -377,11 +375,11 @@ class ManagedArray(np.ndarray):
         return self.__array_interface__
 
 
-def test_what_dlpack_does_not_know_is_lent_by_the_interface(cupy):
+def test_arrays_unknown_to_dlpack_are_wrapped_by_the_interface(cupy):
     there = X.view(ManagedArray)
     assert is_on_gpu(there)
     cupy.from_dlpack = None
-    found = OnGpu(there, "cuda")
+    found = GpuArray(there, "cuda")
     assert found.__cuda_array_interface__["data"] == X.__array_interface__["data"]
 
 
@@ -396,12 +394,12 @@ def test_tensors(dtype):
     values = (10 * X).astype(dtype)
     tensor = torch.from_numpy(values)
     assert not is_on_gpu(tensor)
-    x = OnGpu(tensor, "auto")
+    x = GpuArray(tensor, "auto")
     assert x.shape == (80, 5)
     assert x.dtype == dtype
     rows = np.array([3, 1, 70])
     np.testing.assert_array_equal(x[rows], values[rows])
-    same = OnGpu(tensor.T, "auto").checked([np.dtype("float32")])
+    same = GpuArray(tensor.T, "auto").checked([np.dtype("float32")])
     assert same.dtype == np.float32
     assert same._x.is_contiguous()
     np.testing.assert_array_equal(same[rows[:2]], values.T[rows[:2]].astype("f4"))
@@ -412,11 +410,11 @@ def test_tensors_that_are_not_finite():
     torch = pytest.importorskip("torch")
     tensor = torch.full((2, 2), 1e300, dtype=torch.float64, requires_grad=True)
     with pytest.raises(ValueError, match="NaN or infinity"):
-        OnGpu(tensor, "auto").checked([np.dtype("float32")])
+        GpuArray(tensor, "auto").checked([np.dtype("float32")])
 
 
 def test_tensors_of_a_dtype_that_numpy_does_not_have():
     torch = pytest.importorskip("torch")
     tensor = torch.ones((2, 2), dtype=torch.bfloat16)
     with pytest.raises(TypeError, match=r"X is of dtype bfloat16.*x\.float\(\)"):
-        OnGpu(tensor, "auto")
+        GpuArray(tensor, "auto")

@@ -15,7 +15,7 @@ from skmlp.exceptions import DeadUnitsWarning
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 X, Y = make_classification(n_samples=300, n_features=8, n_informative=5, random_state=0)
-SQUARE = Activation("square", lambda z: z * z, lambda z: 2 * z, by_input=True)
+SQUARE = Activation("square", lambda z: z * z, lambda z: 2 * z, slope_of="input")
 FUNCTIONS = {
     "relu": lambda z: np.maximum(z, 0),
     "tanh": np.tanh,

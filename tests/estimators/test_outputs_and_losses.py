@@ -12,13 +12,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, d2_pinball_score, r2_score
 
 from skmlp import MLPClassifier, MLPRegressor
-from skmlp.rules.losses import (
-    BINARY_LOSSES,
-    LINKED_RANGES,
-    LINKS,
-    MULTICLASS_LOSSES,
-    REGRESSION_LOSSES,
-)
+from skmlp.rules.loss_choice import LINKED_RANGES, LINKS
+from skmlp.rules.losses import BINARY_LOSSES, MULTICLASS_LOSSES, REGRESSION_LOSSES
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(120, 4))
@@ -85,6 +80,7 @@ def test_classifiers_have_what_goes_together(loss, output, task, dtype):
         assert_allclose(probabilities.sum(axis=1), 1, rtol=10 * eps)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("task", TARGETS)
 @pytest.mark.parametrize("output", CLASSIFIER_OUTPUTS)
 @pytest.mark.parametrize("loss", CLASSIFIER_LOSSES)
@@ -232,6 +228,7 @@ def test_regressors_have_what_goes_together(loss, output, n_columns):
     assert np.isfinite(model.loss_)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("output", REGRESSION_OUTPUTS)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_regressors_learn(loss, output):

@@ -198,6 +198,7 @@ def assert_same_fit(assert_same):
     return compare
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("name", TASKS)
@@ -386,6 +387,7 @@ def check_configuration(configuration, name, assert_same_fit):
     return True
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("case", range(CASES))
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("name", TASKS)

@@ -1,9 +1,8 @@
 """scikit-learn's own tests of its perceptrons, run on ours.
 
-"Change the import, keep the numbers" is taken literally: the installed scikit-learn's
-test module is compiled with that one import changed, and its tests are put into this
-module's namespace, where pytest finds them with their parametrization and marks. So a
-new release of scikit-learn brings its new tests along.
+The test module of the installed scikit-learn is compiled with one import changed, and
+its tests are put into this module's namespace, where pytest finds them with their
+parametrization and marks. So a new release of scikit-learn brings its new tests along.
 """
 
 import importlib.util
@@ -14,7 +13,7 @@ import pytest
 
 import skmlp
 
-# The suite lets its fits stop early and does not catch the warning each time.
+# The suite's fits stop early, and it does not catch every warning of that.
 pytestmark = pytest.mark.filterwarnings("default")
 
 PRIVATE = {
@@ -28,11 +27,11 @@ def _suite():
     package = importlib.util.find_spec("sklearn.neural_network")
     path = Path(package.origin).parent / "tests" / "test_mlp.py"
     source = path.read_text(encoding="utf-8")
-    assert source.count(THEIR_IMPORT) == 1, f"{path} imports its estimators otherwise"
+    assert source.count(THEIR_IMPORT) == 1, f"{path} has another import"
     module = types.ModuleType("scikit_learn_suite")
     module.__file__ = str(path)
     source = source.replace(THEIR_IMPORT, OUR_IMPORT)
-    # With the name of the file tracebacks show its lines, which have kept numbers.
+    # With the file's name tracebacks show its lines, whose numbers are unchanged.
     exec(compile(source, str(path), "exec"), module.__dict__)
     return module
 
@@ -48,7 +47,7 @@ for _name, _test in TESTS.items():
 
 @pytest.fixture
 def global_random_seed():
-    """The seed that scikit-learn's own conftest gives by default."""
+    """The default seed of scikit-learn's conftest."""
     return 42
 
 

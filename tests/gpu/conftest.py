@@ -1,9 +1,12 @@
-"""On which device the tests of this folder run: the GPU, or else the simulator.
+"""The device that the tests of this folder run on: the GPU, or else the simulator.
 
-The simulator is switched on by an environment variable before Numba is imported, for
-the whole process. That is why these tests run in a process of their own, which
-`tests/cuda/test_gpu_folder.py` starts; ``python -m pytest tests/gpu`` is the same by
-hand. With ``NUMBA_ENABLE_CUDASIM=1`` they run in the simulator beside a GPU, too.
+An environment variable switches the simulator on for the whole process, before Numba
+is imported. So these tests run in separate processes, which
+`tests/cuda/test_gpu_folder.py` starts; ``python -m pytest tests/gpu`` does the same by
+hand. With ``NUMBA_ENABLE_CUDASIM=1`` they run in the simulator even beside a GPU.
+
+The simulator takes seconds where a GPU takes microseconds. The quick tier (``-m "not
+slow"``) therefore runs two cases of each test, or one order of threads of every case.
 """
 
 import os
@@ -21,7 +24,18 @@ if SIMULATED:
     install()
 
 
+ORDERS = ("backward", "forward", 0, 1) if SIMULATED else ("device",)
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects by markers
 def pytest_collection_modifyitems(items):
+    cases = {}
+    for item in items:
+        if "any_order" not in item.fixturenames:
+            cases.setdefault((item.path, item.originalname), []).append(item)
+    for between in (group[1:-1] for group in cases.values()):
+        for item in between:
+            item.add_marker(pytest.mark.slow)
     for item in items:
         if SIMULATED and item.get_closest_marker("needs_gpu"):
             item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU"))
@@ -29,11 +43,13 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason="a test of the simulator"))
 
 
-@pytest.fixture(params=["forward", "backward", 0, 1] if SIMULATED else ["device"])
+@pytest.fixture(
+    params=[ORDERS[0], *(pytest.param(o, marks=pytest.mark.slow) for o in ORDERS[1:])]
+)
 def any_order(request):
-    """Runs a test in several orders of threads, races being errors.
+    """Runs a test in several orders of threads; a race is an error in each of them.
 
-    A device chooses its own order, once.
+    A GPU chooses the order itself, once.
     """
     if not SIMULATED:
         yield

@@ -1,9 +1,10 @@
 """X that is on the device already: read where it lies, by the CUDA array interface."""
 
 import numpy as np
-from gpu_fixtures import on_device, optimizer_for, parameters_for, problem_of
+from gpu_fixtures import on_device, parameters_for, problem_of
 from numba import cuda
 from numpy.testing import assert_array_equal
+from optimizers import make_optimizer
 
 from skmlp.backends.cuda.runtime import memory
 
@@ -32,8 +33,8 @@ def everything(problem):
         loss, gradient = session.loss_and_gradient(vector)
         yield loss
         yield gradient
-        optimizer = optimizer_for("adam", vector.size)
-        rates = optimizer.rates((0, 6), 6)
+        optimizer = make_optimizer("adam", vector.size)
+        rates = optimizer.next_rates((0, 6), 6).table
         yield session.train(optimizer, problem.row_ids, 4, (0, 6), rates, 0.0)
         yield session.parameters
     yield from on_device().outputs(network, vector, problem.x, "softmax")

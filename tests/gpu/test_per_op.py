@@ -16,17 +16,17 @@ from gpu_fixtures import (
     SQUARED,
     WIDE,
     WIDE_BATCH,
-    TrainResult,
     assert_equals_reference,
     assert_near,
+    assert_same_bits,
     on_device,
-    optimizer_for,
     parameters_for,
     problem_of,
     train,
 )
 from host_cublas import HostLibrary
 from numpy.testing import assert_allclose, assert_array_equal
+from optimizers import make_optimizer
 from rule_runners import LOSSES, name_of
 
 from skmlp.backends import reference
@@ -232,11 +232,6 @@ def test_equals_the_persistent_program_up_to_rounding(monkeypatch, what, dtype, 
     assert_near(per_op, persistent, 1e-9 if dtype == np.float64 else 1e-3)
 
 
-def assert_same_bits(mine, theirs):
-    for name, one, other in zip(TrainResult._fields, mine, theirs, strict=True):
-        assert_array_equal(one, other, err_msg=name)
-
-
 @every_problem
 def test_bits_do_not_depend_on_the_number_of_blocks(monkeypatch, what):
     row, activations, settings = PROBLEMS[what]
@@ -298,14 +293,14 @@ def test_an_interrupted_batch_leaves_no_trace(monkeypatch, calls, batch):
 
     problem = problem_of(n_rows=10)
     vector = parameters_for(problem.network)
-    whole = optimizer_for("adam", vector.size)
+    whole = make_optimizer("adam", vector.size)
     with on_device().open_session(problem, vector) as opened:
-        rates = whole.rates((0, 3), 3)
+        rates = whole.next_rates((0, 3), 3).table
         if batch > 0:
             opened.train(whole, problem.row_ids, 4, (0, batch), rates[:batch], 0.0)
         expected = opened.parameters
-    optimizer = optimizer_for("adam", vector.size)
-    rates = optimizer.rates((0, 3), 3)
+    optimizer = make_optimizer("adam", vector.size)
+    rates = optimizer.next_rates((0, 3), 3).table
     monkeypatch.setattr(graph, "record", WholeOrNothing)
     monkeypatch.setattr(ops, "advancing", interrupted)
     with on_device().open_session(problem, vector) as opened:
@@ -329,10 +324,10 @@ def test_another_optimizer_is_captured_anew(steps):
     problem, results = problem_of(), []
     for backend in (reference, on_device()):
         vector = parameters_for(problem.network)
-        optimizers = [optimizer_for("adam", vector.size) for _ in range(2)]
+        optimizers = [make_optimizer("adam", vector.size) for _ in range(2)]
         with backend.open_session(problem, vector) as opened:
             for optimizer in (*optimizers, *optimizers):
-                rates = optimizer.rates((0, 3), 3)
+                rates = optimizer.next_rates((0, 3), 3).table
                 opened.train(optimizer, problem.row_ids, 4, (0, 3), rates, 0.0)
             parameters = np.array(opened.parameters)
         results.append((parameters, *(one.slots for one in optimizers)))
@@ -347,11 +342,11 @@ def test_programs_are_closed(monkeypatch, fails):
     monkeypatch.setattr(PerOp, "close", lambda self: (closed.append(self), close(self)))
     problem = problem_of()
     vector = parameters_for(problem.network)
-    optimizer = optimizer_for("adam", vector.size)
+    optimizer = make_optimizer("adam", vector.size)
 
     def fit():
         with on_device().open_session(problem, vector) as opened:
-            rates = optimizer.rates((0, 3), 3)
+            rates = optimizer.next_rates((0, 3), 3).table
             opened.train(optimizer, problem.row_ids, 4, (0, 3), rates, 0.0)
             if fails:
                 raise InterruptedError

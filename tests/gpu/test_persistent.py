@@ -16,9 +16,10 @@ from gpu_fixtures import (
 )
 from rule_runners import BINARY, LOSSES, name_of
 
-from skmlp import Activation, Loss
+from skmlp import Activation
 from skmlp.rules.activations import ACTIVATIONS
-from skmlp.rules.losses import LINKS, linked
+from skmlp.rules.loss_choice import LINKS, linked
+from skmlp.rules.loss_row import LossRow
 from skmlp.rules.optimizers import OPTIMIZERS
 
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -179,9 +180,9 @@ def shifted_sine(z):
     return np.sin(z) + 0.1 * z
 
 
-CUBE = Activation("cube", lambda z: z * z * z / 3, lambda z: z * z, by_input=True)
-SINE = Activation("sine", shifted_sine, lambda z: np.cos(z) + 0.1, by_input=True)
-COSH = Loss(
+CUBE = Activation("cube", lambda z: z * z * z / 3, lambda z: z * z, slope_of="input")
+SINE = Activation("sine", shifted_sine, lambda z: np.cos(z) + 0.1, slope_of="input")
+COSH = LossRow(
     *("cosh", "identity"),
     lambda y, z: np.cosh(z - y) - 1,
     lambda y, z: np.sinh(z - y),

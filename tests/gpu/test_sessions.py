@@ -13,17 +13,17 @@ from gpu_fixtures import (
     SQUARED,
     WIDE,
     WIDE_BATCH,
-    TrainResult,
     assert_near,
+    assert_same_bits,
     cast,
     on_device,
-    optimizer_for,
     parameters_for,
     problem_of,
     train,
 )
 from numba import cuda
 from numpy.testing import assert_allclose, assert_array_equal
+from optimizers import make_optimizer
 from rule_runners import LOSSES, name_of, row_of
 from sklearn.exceptions import ConvergenceWarning
 
@@ -64,11 +64,6 @@ every_problem = pytest.mark.parametrize("what", PROBLEMS)
 def named(what):
     row, activations, settings = PROBLEMS[what]
     return problem_of(row, activations, n_rows=19, n_features=9, **settings)
-
-
-def assert_same_bits(mine, theirs):
-    for name, one, other in zip(TrainResult._fields, mine, theirs, strict=True):
-        assert_array_equal(one, other, err_msg=name)
 
 
 @pytest.mark.needs_simulator
@@ -136,11 +131,13 @@ def test_resident_rows_are_one_batch_range(monkeypatch, loaded, least_flop):
 def train_epochs(problem, n_epochs, at_once, batch_size=4):
     """Losses by epoch, parameters and slots, with `at_once` epochs in a call."""
     vector = parameters_for(problem.network)
-    optimizer = optimizer_for("adam", vector.size)
+    optimizer = make_optimizer("adam", vector.size)
     n_batches = -(-len(problem.row_ids) // batch_size)
     rng = np.random.default_rng(0)
     orders = np.stack([rng.permutation(problem.row_ids) for _ in range(n_epochs)])
-    rates = np.split(optimizer.rates((0, n_epochs * n_batches), n_batches), n_epochs)
+    rates = np.split(
+        optimizer.next_rates((0, n_epochs * n_batches), n_batches).table, n_epochs
+    )
     losses = []
     with on_device().open_session(problem, vector) as opened:
         for first in range(0, n_epochs, at_once):
@@ -185,7 +182,7 @@ def test_a_batch_range_has_no_more_epochs_than_its_limit(
 
 
 def test_epochs_of_a_fit_go_to_the_device_together(monkeypatch, loaded):
-    monkeypatch.setattr(minibatch, "_SLICE_SECONDS", 1e9)
+    monkeypatch.setattr(minibatch, "_CALL_SECONDS", 1e9)
     X, y = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 2
     model = MLPClassifier((4,), device="cuda", max_iter=9, tol=0, n_iter_no_change=99)
     model.set_params(batch_size=16, random_state=0)
@@ -252,9 +249,9 @@ def test_an_interrupted_call_waits_for_its_batches_before_a_read(monkeypatch):
     monkeypatch.setattr(graph, "new_stream", lambda: NotedStream(notes))
     problem = problem_of(n_rows=14)
     vector = parameters_for(problem.network)
-    optimizer = optimizer_for("adam", vector.size)
+    optimizer = make_optimizer("adam", vector.size)
     with on_device().open_session(problem, vector) as opened:
-        rates = optimizer.rates((0, 4), 4)
+        rates = optimizer.next_rates((0, 4), 4).table
         with pytest.raises(KeyboardInterrupt):
             opened.train(optimizer, problem.row_ids, 4, (0, 4), rates, 0.0)
         assert not np.array_equal(opened.parameters, vector)
@@ -395,7 +392,7 @@ def test_outputs_of_a_session(is_sparse, normalization):
 
 def two_batches(backend, problem, optimizer, vector):
     with backend.open_session(problem, vector) as opened:
-        rates = optimizer.rates((0, 2), 2)
+        rates = optimizer.next_rates((0, 2), 2).table
         opened.train(optimizer, problem.row_ids[:8], 4, (0, 2), rates, 0.0)
         return opened.parameters
 
@@ -404,7 +401,7 @@ def test_an_optimizer_goes_on_in_another_session():
     problem, results = problem_of(), []
     for backend in (reference, on_device()):
         vector = parameters_for(problem.network)
-        optimizer = optimizer_for("adam", vector.size)
+        optimizer = make_optimizer("adam", vector.size)
         for _ in range(2):
             vector = np.array(two_batches(backend, problem, optimizer, vector))
         results.append((vector, optimizer.slots))
@@ -416,11 +413,11 @@ def test_batches_of_several_sizes_in_a_session():
     problem, results = problem_of(), []
     for backend in (reference, on_device()):
         vector = parameters_for(problem.network)
-        optimizer = optimizer_for("adam", vector.size)
+        optimizer = make_optimizer("adam", vector.size)
         with backend.open_session(problem, vector) as opened:
             for size in (4, 11, 4):
                 n_batches = -(-11 // size)
-                rates = optimizer.rates((0, n_batches), n_batches)
+                rates = optimizer.next_rates((0, n_batches), n_batches).table
                 span = (0, n_batches)
                 opened.train(optimizer, problem.row_ids, size, span, rates, 0.0)
             results.append(np.array(opened.parameters))
@@ -439,7 +436,7 @@ def test_given_arrays_are_left_alone():
         problem.row_ids,
     ):
         part.flags.writeable = False
-    optimizer = optimizer_for("adam", vector.size)
+    optimizer = make_optimizer("adam", vector.size)
     after = two_batches(on_device(), problem, optimizer, vector)
     assert_array_equal(vector, before)
     assert not np.array_equal(after, before)
@@ -460,11 +457,11 @@ def test_a_failed_session_frees_its_memory_and_leaves_the_slots(monkeypatch):
     monkeypatch.setattr(memory, "allocate", noting)
     problem = problem_of(dropout=(0.5,))
     vector = parameters_for(problem.network)
-    optimizer = optimizer_for("adam", vector.size)
+    optimizer = make_optimizer("adam", vector.size)
     optimizer.slots[:] = 0.25
     try:
         with on_device().open_session(problem, vector) as opened:
-            rates = optimizer.rates((0, 2), 2)
+            rates = optimizer.next_rates((0, 2), 2).table
             opened.train(optimizer, problem.row_ids[:8], 4, (0, 2), rates, 0.0)
             del opened
             raise StopError
@@ -512,10 +509,10 @@ def test_all_memory_is_free_at_the_end(monkeypatch, held, fails, least_flop, fra
     monkeypatch.setattr(session, "keep", lambda key, data: None)
     problem = problem_of(n_rows=30)
     vector = parameters_for(problem.network)
-    optimizer = optimizer_for("adam", vector.size)
+    optimizer = make_optimizer("adam", vector.size)
     opening = on_device().open_session(problem, vector)
     with suppress(StopError), opening as opened:
-        rates = optimizer.rates((0, 2), 2)
+        rates = optimizer.next_rates((0, 2), 2).table
         opened.train(optimizer, problem.row_ids[:8], 4, (0, 2), rates, 0.0)
         opened.outputs(problem.x * 2, None)
         if fails:
@@ -585,9 +582,9 @@ def test_data_that_do_not_fit_are_a_memory_error(free_memory):
 def test_batches_that_do_not_fit_are_a_memory_error_that_changes_nothing(free_memory):
     problem = problem_of(n_rows=200)
     vector = parameters_for(problem.network)
-    optimizer = optimizer_for("adam", vector.size)
+    optimizer = make_optimizer("adam", vector.size)
     with on_device().open_session(problem, vector) as opened:
-        rates = optimizer.rates((0, 1), 1)
+        rates = optimizer.next_rates((0, 1), 1).table
         free_memory(10_000)
         with pytest.raises(MemoryError, match=r"A smaller batch_size needs less\."):
             opened.train(optimizer, problem.row_ids, 200, (0, 1), rates, 0.0)

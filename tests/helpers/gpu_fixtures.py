@@ -8,14 +8,13 @@ reference's has read none of that.
 from typing import NamedTuple
 
 import numpy as np
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
+from optimizers import make_optimizer
 from rule_runners import outputs_of, parameters_of, row_of, targets_of
 from scipy import sparse
 
-from skmlp import MLPRegressor
 from skmlp.backends import Problem, Regularization, get_backend, reference
 from skmlp.network import Network, layout, norm_state, views
-from skmlp.training.optimizer_state import OptimizerState, make_optimizer_config
 
 SOFTMAX = row_of("log_loss-softmax-labels")
 SQUARED = row_of("squared_error-identity")
@@ -95,19 +94,6 @@ def cast(problem, dtype):
     )
 
 
-def optimizer_for(name, size, dtype=np.float64):
-    """An optimizer with weight decay and a learning rate that changes every step."""
-    settings = MLPRegressor(
-        solver=name,
-        learning_rate="exponential",
-        learning_rate_init=0.02,
-        decay_epochs=3,
-        weight_decay=0.5,
-        beta_2=0.99,
-    )
-    return OptimizerState(make_optimizer_config(settings), size, dtype)
-
-
 class TrainResult(NamedTuple):
     """The results of a training."""
 
@@ -121,7 +107,7 @@ def train(backend, problem, *, solver="adam", batch_size=4, cuts=(), dtype=np.fl
     """Two epochs, each in another order; each call ends at one of `cuts`."""
     problem = cast(problem, dtype)
     vector = parameters_for(problem.network).astype(dtype)
-    optimizer = optimizer_for(solver, vector.size, dtype)
+    optimizer = make_optimizer(solver, vector.size, dtype)
     n_batches = -(-len(problem.row_ids) // batch_size)
     ends = (*cuts, n_batches)
     loss = 0.0
@@ -129,7 +115,7 @@ def train(backend, problem, *, solver="adam", batch_size=4, cuts=(), dtype=np.fl
         for epoch in range(2):
             order = np.random.default_rng(epoch).permutation(problem.row_ids)
             for span in zip((0, *cuts), ends, strict=True):
-                rates = optimizer.rates(span, n_batches)
+                rates = optimizer.next_rates(span, n_batches).table
                 loss = session.train(optimizer, order, batch_size, span, rates, loss)
         parameters = np.array(session.parameters)
         raw = session.outputs(problem.x, np.array([2, 0, 4]))
@@ -146,6 +132,12 @@ def assert_near(got, expected, rtol):
     for name, mine, theirs in zip(TrainResult._fields, got, expected, strict=True):
         atol = rtol * np.max(np.abs(theirs), initial=0.0)
         assert_allclose(mine, theirs, rtol=rtol, atol=atol, err_msg=name)
+
+
+def assert_same_bits(mine, theirs):
+    """Whether two trainings came to the same numbers, bit by bit."""
+    for name, one, other in zip(TrainResult._fields, mine, theirs, strict=True):
+        assert_array_equal(one, other, err_msg=name)
 
 
 def assert_equals_reference(problem, *, dtype=np.float64, rtol=1e-9, **settings):

@@ -1,7 +1,7 @@
-"""Numbers to all digits, by mpmath: what the formulas of the tests are worked out in.
+"""Arbitrary-precision arithmetic by mpmath, in which tests evaluate their formulas.
 
-In sixty digits a formula may stand as it is in a textbook, whatever it subtracts and
-however large its exponentials are; a derivative is a quotient of tiny differences.
+In sixty digits a textbook formula is exact enough despite cancellation and large
+exponentials, and a derivative is a quotient of tiny differences.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ _STEP = "1e-25"
 
 
 def digits():
-    """A context in which mpmath works to all digits."""
+    """Context in which mpmath works to sixty digits."""
     return mp.workdps(_DIGITS)
 
 

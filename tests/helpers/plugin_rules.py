@@ -1,14 +1,16 @@
-"""A plugin of pytest that adds a row to each table of rules before any test is known.
+"""A pytest plugin that adds rows to each table of rules before tests are collected.
 
-What is added is tested, documented and allowed by being there, and nothing else knows
-of it: `test_plugin_rules` starts pytest with this plugin and looks. The activation is
-the one that CONTRIBUTING.md walks through.
+The rows are tested, documented and allowed by being in the tables: `test_plugin_rules`
+starts pytest with this plugin and checks that. An activation, a loss and a solver are
+those of CONTRIBUTING.md, whose code is executed.
 """
 
 import inspect
 import re
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,26 +20,51 @@ from skmlp.rules.initializers import INITIALIZERS, Initializer
 CONTRIBUTING = Path(__file__).parents[2] / "CONTRIBUTING.md"
 
 
-def steps():
-    """The code of the walk of CONTRIBUTING.md: functions, row, and definition."""
-    page = CONTRIBUTING.read_text(encoding="utf-8")
-    part = page.partition("## Adding an activation")[2].partition("\n## ")[0]
-    codes = re.findall(r"```python\n(.*?)```", part, flags=re.DOTALL)
-    return [inspect.cleandoc("\n" + code) for code in codes]
+class Walk(NamedTuple):
+    """A section of CONTRIBUTING.md that adds a row.
+
+    Attributes
+    ----------
+    section : str
+        Its title.
+    module : module
+        The one file that it changes.
+    test : str
+        The test module that gets the independent definition.
+    """
+
+    section: str
+    module: ModuleType
+    test: str
+
+    def codes(self):
+        """Its code: functions, row, and definition."""
+        page = CONTRIBUTING.read_text(encoding="utf-8")
+        part = page.partition(f"## {self.section}\n")[2].partition("\n## ")[0]
+        codes = re.findall(r"```python\n(.*?)```", part, flags=re.DOTALL)
+        functions, row, definition = (inspect.cleandoc("\n" + code) for code in codes)
+        return functions, row, definition
+
+    def row(self):
+        """The row that it adds, made in a copy of the file's namespace."""
+        functions, row, _ = self.codes()
+        # A module of this name, so that the functions can be pickled.
+        copy = ModuleType(f"walk_of_{self.test}")
+        vars(copy).update(vars(self.module), __name__=copy.__name__)
+        sys.modules[copy.__name__] = copy
+        exec(functions, vars(copy))
+        return eval(row, vars(copy))
+
+    def definition(self):
+        """The name in the tests and the definition there."""
+        tests = vars(sys.modules[self.test])
+        ((name, definition),) = eval("{" + self.codes()[2] + "}", tests).items()
+        return name, definition
 
 
-def walk():
-    """The row to which the walk leads."""
-    functions, row, _ = steps()
-    names = {"np": np, "Activation": activations.Activation, "__name__": "walk"}
-    exec(functions, names)
-    return eval(row, names)
-
-
-def definition():
-    """What the walk gives to the tests."""
-    entry = eval("{" + steps()[2] + "}", vars(sys.modules["test_rules"]))
-    return entry[ACTIVATION.name]
+ACTIVATION_WALK = Walk("Adding an activation", activations, "test_rules")
+LOSS_WALK = Walk("Adding a loss with two parameters", losses, "test_losses")
+SOLVER_WALK = Walk("Adding a solver", optimizers, "test_optimizers")
 
 
 def doubled(y, z):
@@ -49,6 +76,18 @@ def doubled_slope(y, z):
     return type(z)(2) * (z - y)
 
 
+def two_sided(y, z, p, q):
+    """Squared error times p above the prediction and q below, by scalars."""
+    r = z - y
+    return p * r * r if r < type(z)(0) else q * r * r
+
+
+def two_sided_slope(y, z, p, q):
+    T = type(z)
+    r = z - y
+    return T(2) * p * r if r < T(0) else T(2) * q * r
+
+
 def halved(at, settings):
     return np.where(at.epochs > 0, 0.5, 1.0)
 
@@ -57,8 +96,15 @@ def constant(generator, fan_in, fan_out, shape):
     return generator.uniform(-0.5, 0.5, shape)
 
 
-ACTIVATION = walk()
-LOSS = losses.Loss("doubled", "identity", doubled, doubled_slope, about="added")
+ACTIVATION = ACTIVATION_WALK.row()
+STUDENT_T = LOSS_WALK.row()
+QHM = SOLVER_WALK.row()
+LOSS = losses.LossRow("doubled", "identity", doubled, doubled_slope, about="added")
+TWO_SIDED = losses.LossRow(
+    *("two_sided", "identity", two_sided, two_sided_slope),
+    parameters=(losses.DELTA, losses.POWER),
+    about="added with two numbers",
+)
 OPTIMIZER = optimizers.OPTIMIZERS["rmsprop"]._replace(name="twin", about="added")
 SCHEDULE = schedules.Schedule("halved", "added", factor=halved)
 INITIALIZER = Initializer("within_half", constant, "added")
@@ -69,7 +115,10 @@ def add(tables=None):
     set_item = dict.__setitem__ if tables is None else tables.setitem
     set_item(activations.ACTIVATIONS, ACTIVATION.name, ACTIVATION)
     set_item(losses.REGRESSION_LOSSES, (LOSS.name, LOSS.output), LOSS)
+    set_item(losses.REGRESSION_LOSSES, (STUDENT_T.name, STUDENT_T.output), STUDENT_T)
+    set_item(losses.REGRESSION_LOSSES, (TWO_SIDED.name, TWO_SIDED.output), TWO_SIDED)
     set_item(optimizers.OPTIMIZERS, OPTIMIZER.name, OPTIMIZER)
+    set_item(optimizers.OPTIMIZERS, QHM.name, QHM)
     set_item(schedules.SCHEDULES, SCHEDULE.name, SCHEDULE)
     set_item(INITIALIZERS, INITIALIZER.name, INITIALIZER)
 
@@ -79,12 +128,20 @@ def pytest_configure(config):
 
 
 def pytest_collection_finish(session):
-    """Give the tests the definitions that they ask of whoever adds a row."""
+    """Give the tests the definitions that every new row needs."""
     tests = sys.modules
-    expected = tests["test_rules"].EXPECTED_ACTIVATIONS
-    expected[ACTIVATION.name] = definition()
+    for walk, table in (
+        (ACTIVATION_WALK, "EXPECTED_ACTIVATIONS"),
+        (LOSS_WALK, "EXPECTED"),
+        (SOLVER_WALK, "EXPECTED"),
+    ):
+        name, definition = walk.definition()
+        getattr(tests[walk.test], table)[name] = definition
     expected = tests["test_losses"].EXPECTED
     expected["doubled-identity"] = lambda y, z: np.sum((y - z) ** 2, axis=1)
+    expected["two_sided-identity"] = lambda y, z: np.sum(
+        np.where(z < y, 1.0, 1.5) * (y - z) ** 2, axis=1
+    )
     expected = tests["test_optimizers"].EXPECTED
     expected[OPTIMIZER.name] = expected["rmsprop"]
     expected, rate = tests["test_schedules"].CLOSED_FORMS, tests["test_schedules"].RATE

@@ -8,11 +8,12 @@ import functools
 import numpy as np
 from numba import njit
 
-from skmlp.backends.cpu.kernels import elementwise
+from skmlp.backends.cpu.kernels import losses as loss_loops
 from skmlp.backends.reference import _loss as loss_by_definition
 from skmlp.compiler import jit
 from skmlp.network import Network
-from skmlp.rules.losses import BINARY_LOSSES, all_losses
+from skmlp.rules.loss_choice import all_losses
+from skmlp.rules.losses import BINARY_LOSSES
 
 DTYPES = [np.float32, np.float64]
 
@@ -66,7 +67,7 @@ RUNNERS = {"python": in_python, "compiled": compiled}
 
 @njit
 def _call_loss(address, arguments):
-    return elementwise.call_loss(address, arguments)
+    return loss_loops.call_loss(address, arguments)
 
 
 def losses_and_gradients(row, targets, z, parameters=(0.0,), *, backend="cpu"):
@@ -77,7 +78,7 @@ def losses_and_gradients(row, targets, z, parameters=(0.0,), *, backend="cpu"):
         network = Network((1, z.shape[1]), (), row, row.output, parameters)
         with np.errstate(all="ignore"):
             return loss_by_definition(network, targets, z.astype(np.float64))
-    address = elementwise.loss(row, z.dtype)
+    address = loss_loops.loss(row, z.dtype)
     delta, losses = np.empty_like(z), np.empty(len(z))
     targets.flags.writeable = False
     weights = np.empty(0, z.dtype)
@@ -94,13 +95,8 @@ def losses_and_gradients(row, targets, z, parameters=(0.0,), *, backend="cpu"):
 LOSSES = all_losses()
 BINARY = list(BINARY_LOSSES.values())
 LEVELS = (0.1, 0.5, 0.8)
-# What the estimators' parameters are in these tests.
-PARAMETERS = {
-    "quantile": (0.3,),
-    "quantiles": LEVELS,
-    "huber": (0.8,),
-    "tweedie": (1.5,),
-}
+# Values of the losses' parameters in these tests, where they are not the defaults.
+PARAMETERS = {"quantile": (0.3,), "quantiles": LEVELS, "huber": (0.8,)}
 
 
 def name_of(row):
@@ -108,7 +104,8 @@ def name_of(row):
 
 
 def parameters_of(row):
-    return PARAMETERS.get(row.name, (0.0,))
+    defaults = tuple(float(parameter.default) for parameter in row.declares) or (0.0,)
+    return PARAMETERS.get(row.name, defaults)
 
 
 def row_of(name):

@@ -1,6 +1,6 @@
-"""How the tests run something in a process of its own.
+"""Runs a function of a test module in a fresh interpreter.
 
-For what could take pytest down with it, and for what only a fresh process shows.
+For code that could crash pytest, and for effects that only a new process shows.
 """
 
 import inspect
@@ -18,7 +18,7 @@ PACKAGE = Path(skmlp.__file__).parent
 def run_apart(
     function, *arguments, helpers=(), folder=None, timeout=120, **environment
 ):
-    """What a function of a test module returns in a fresh interpreter."""
+    """The result of a function of a test module, run in a fresh interpreter."""
     call = f"{function.__name__}(*json.loads({json.dumps(arguments)!r}))"
     parts = [inspect.getsource(part) for part in (*helpers, function)]
     source = "\n".join([*parts, "import json", f"print(json.dumps({call}))"])

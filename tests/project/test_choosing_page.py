@@ -14,6 +14,7 @@ import warnings
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 PAGE = Path(__file__).parents[2] / "docs" / "choosing.md"
@@ -87,6 +88,7 @@ def test_the_comparison_of_texts():
     assert not same("a 0.95", "a 0.95 0.95")
 
 
+@pytest.mark.slow
 def test_every_example_prints_what_the_guide_says():
     names = {"__name__": "choosing"}
     for example in examples(PAGE.read_text()):

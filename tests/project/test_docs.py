@@ -12,6 +12,7 @@ import plugin_rules
 import pytest
 
 from skmlp import MLPClassifier, MLPRegressor
+from skmlp.estimators.parameters import rule_parameters
 from skmlp.rules import activations, losses
 from skmlp.rules.checks import check_activation
 from skmlp.rules.initializers import INITIALIZERS
@@ -33,6 +34,16 @@ def sections(estimator):
     text = text.partition("Parameters\n----------\n")[2].partition("Attributes\n---")[0]
     parts = re.split(r"^(\w+) : ", text, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_declared_parameters_have_the_defaults_of_the_signature(estimator):
+    parameters = inspect.signature(estimator).parameters
+    declared = rule_parameters(estimator._tables)
+    assert {"momentum", "decay_factor"} <= declared.keys()
+    for name, parameter in declared.items():
+        assert parameters[name].default == parameter.default
+        assert name in estimator._parameter_constraints
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -63,7 +74,7 @@ def test_no_place_of_a_docstring_is_left_open(estimator):
 
 
 def test_the_walk_of_contributing_leads_to_an_activation():
-    row = plugin_rules.walk()
+    row = plugin_rules.ACTIVATION_WALK.row()
     check_activation(row)
     assert row.init in INITIALIZERS
     for dtype in (np.float32, np.float64):

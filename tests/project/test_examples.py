@@ -1,7 +1,7 @@
-"""The examples are what a new user runs first, so they run here as the user runs them.
+"""The examples run as a new user runs them, each in a separate process.
 
-Each is a process of its own: it must end well, print the line that it exists for and
-print nothing to the error stream, where warnings go.
+Each must exit normally, print its key line and print nothing to the error stream, where
+warnings go.
 """
 
 import os

@@ -45,7 +45,7 @@ def silu_slope(z):
 
 TWINS = {
     "tanh": Activation("mine", tanh, tanh_slope, init="sklearn_uniform"),
-    "silu": Activation("mine", silu, silu_slope, by_input=True, init="he_uniform"),
+    "silu": Activation("mine", silu, silu_slope, slope_of="input", init="he_uniform"),
 }
 
 
@@ -76,7 +76,7 @@ def cross_entropy_slope(y, z):
 
 LOSSES = {
     "squared_error": Loss("mine", "identity", squared, squared_slope),
-    "huber": Loss("mine", "identity", huber, huber_slope, parameter="delta"),
+    "huber": Loss("mine", "identity", huber, huber_slope, parameters=("delta",)),
 }
 CROSS_ENTROPY = Loss("mine", "logistic", cross_entropy, cross_entropy_slope)
 
@@ -191,6 +191,7 @@ def test_rules_of_ones_own_are_values_of_a_grid():
 
 GOOD = (lambda z: z * z, lambda z: 2 * z)
 BAD_ACTIVATIONS = {
+    "a slope of neither": (GOOD, {"slope_of": "z"}, "has slope_of='z', which must be"),
     "a wrong sign": ((GOOD[0], lambda z: -2 * z), {}, "slope .* not the derivative"),
     "a lost factor": ((GOOD[0], lambda z: z), {}, r"at z=.* it is .* differences"),
     "no number": (
@@ -213,7 +214,7 @@ BAD_ACTIVATIONS = {
 @pytest.mark.parametrize("case", BAD_ACTIVATIONS)
 def test_bad_activations_are_found_before_they_train(case):
     functions, others, message = BAD_ACTIVATIONS[case]
-    own = Activation("mine", *functions, by_input=True, **others)
+    own = Activation("mine", *functions, **{"slope_of": "input", **others})
     model = MLPRegressor(**SMALL).fit(X, Y)
     before = model.predict(X)
     for activation in (own, ["relu", own]):
@@ -225,10 +226,9 @@ def test_bad_activations_are_found_before_they_train(case):
 BAD_LOSSES = {
     "a wrong sign": ({"slope": lambda y, z: y - z}, "slope of loss 'mine' is not the"),
     "a forgotten slope": ({"slope": None}, "'mine' needs both a value and a slope"),
-    "rows": ({"row": squared}, "'mine' is one of your own, .* row"),
     "a parameter": (
-        {"value": huber, "slope": huber_slope, "parameter": "alpha"},
-        "parameter='alpha', which must be 'quantile' or 'delta' or 'power' here",
+        {"value": huber, "slope": huber_slope, "parameters": ("alpha",)},
+        "the parameter 'alpha', but .* must be 'quantile' or 'delta' or 'power' here",
     ),
     "an output": ({"output": "unknown"}, "output='unknown', which must be one of"),
     "a range": ({"low": 0.0, "high": 1.0}, "needs y >= 0 and y <= 1, but the smallest"),
@@ -250,10 +250,12 @@ def test_a_bad_loss_of_a_classifier_is_found():
     wrong = CROSS_ENTROPY._replace(slope=lambda y, z: 1 / (1 + np.exp(-z)) - 2 * y)
     with pytest.raises(ValueError, match="slope of loss 'mine' is not the derivative"):
         MLPClassifier(loss=wrong, **SMALL).fit(X, LABELS["two"])
-    with pytest.raises(ValueError, match="parameter='delta', which must be None here"):
+    with pytest.raises(ValueError, match=r"'delta', but .* must be empty here"):
         MLPClassifier(loss=LOSSES["huber"], **SMALL).fit(X, LABELS["two"])
 
 
 def test_kinks_are_no_errors():
-    kinked = Activation("kinked", lambda z: abs(z), lambda z: np.sign(z), by_input=True)
+    kinked = Activation(
+        "kinked", lambda z: abs(z), lambda z: np.sign(z), slope_of="input"
+    )
     assert MLPRegressor(activation=kinked, **SMALL).fit(X, Y).loss_ > 0

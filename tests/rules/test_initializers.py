@@ -10,7 +10,7 @@ from skmlp import MLPClassifier, MLPRegressor
 from skmlp.network import Network, init_params, views
 from skmlp.rules.activations import ACTIVATIONS
 from skmlp.rules.initializers import INITIALIZERS
-from skmlp.rules.losses import regression_loss
+from skmlp.rules.loss_choice import regression_loss
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 FAN_IN, FAN_OUT = 300, 200

@@ -196,6 +196,7 @@ def test_loss_values(row, dtype, backend):
     assert_exact(losses, expected, size, precision)
 
 
+@pytest.mark.sampled
 @both_backends
 @pytest.mark.parametrize("dtype", DTYPES)
 @every_row
@@ -208,12 +209,14 @@ def test_loss_slopes_are_derivatives(row, dtype, backend):
         assert_exact(delta[:, j], expected, 1 + np.abs(expected), precision)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
     "row", [row for row in LOSSES if row.value is not None], ids=name_of
 )
 def test_scalar_rules_keep_nan_and_the_dtype(row, dtype, runner):
-    p = () if row.parameter is None else (np.full(2, parameters_of(row)[0], dtype),)
+    p = [np.full(2, value, dtype) for value in parameters_of(row)]
+    p = p[: len(row.parameters)]
     y, z = np.ones(2, dtype), np.array([0.3, np.nan], dtype)
     for rule in (row.value, row.slope):
         got = runner(rule, 2 + len(p))(y, z, *p)

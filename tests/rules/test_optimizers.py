@@ -19,7 +19,7 @@ from skmlp.backends import _MODULES, Problem, cpu
 from skmlp.network import Network, init_params, views
 from skmlp.rules import optimizers
 from skmlp.rules.initializers import INITIALIZERS
-from skmlp.rules.losses import regression_loss
+from skmlp.rules.loss_choice import regression_loss
 from skmlp.rules.optimizers import OPTIMIZERS
 from skmlp.training.optimizer_state import OptimizerState, make_optimizer_config
 
@@ -114,7 +114,9 @@ def run_rule(settings, gradients, n_calls=1):
     state = OptimizerState(make_optimizer_config(settings), len(START), float)
     n_steps = len(gradients)
     cuts = np.linspace(0, n_steps, n_calls + 1).astype(int)
-    steps = np.concatenate([state.rates(span, n_steps) for span in pairwise(cuts)])
+    steps = np.concatenate(
+        [state.next_rates(span, n_steps).table for span in pairwise(cuts)]
+    )
     p, slots, path = START, state.slots, []
     apply = np.vectorize(
         lambda p, g, c, *slots: row.update(p, g, *slots, c, state.hyper),
@@ -197,7 +199,7 @@ def train_here(settings):
     )
     with cpu.open_session(problem, parameters, 1) as session:
         for step in range(STEPS):
-            rates = state.rates((step, step + 1), STEPS)
+            rates = state.next_rates((step, step + 1), STEPS).table
             session.train(state, problem.row_ids, N_ROWS, (0, 1), rates, 0.0)
             path.append(session.parameters.copy())
     return np.array(path)
@@ -334,7 +336,7 @@ def scaled_adagrad(p, g, total, c, h):
     return p - c[0] * g / type(p)(np.sqrt(total)), total
 
 
-ADDED = optimizers.OptimizerState(
+ADDED = optimizers.OptimizerRule(
     "added",
     "for this test",
     1,
@@ -374,6 +376,6 @@ def test_a_row_added_later_is_worked_out_as_it_says(monkeypatch):
 
 def test_a_row_added_later_can_be_compiled_ahead(monkeypatch):
     with pytest.raises(InvalidParameterError):
-        skmlp.warmup(solver="added")
+        skmlp.precompile(solver="added")
     monkeypatch.setitem(OPTIMIZERS, "added", ADDED)
-    skmlp.warmup(solver="added", dtype="float64")
+    skmlp.precompile(solver="added", dtype="float64")

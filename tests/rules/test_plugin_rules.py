@@ -1,6 +1,8 @@
 """A row that is added to a table is allowed, documented and tested by being there."""
 
+import inspect
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -9,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import plugin_rules
 import pytest
+from scipy import stats
+from sklearn.base import clone
 from sklearn.utils._param_validation import InvalidParameterError
 
 from skmlp import MLPClassifier, MLPRegressor
@@ -36,18 +40,64 @@ def test_a_row_added_at_run_time_is_an_allowed_value(monkeypatch, backend, dtype
     # A rate at which roundings do not decide where it ends.
     settings = {"hidden_layer_sizes": (20,), "learning_rate_init": 0.02}
     model = MLPRegressor(random_state=0, dtype=dtype, **settings)
+    before = model.get_params()
     for name, value in ADDED.items():
         with pytest.raises(InvalidParameterError, match=rf"The '{name}' parameter of"):
             model.set_params(**{name: value}).fit(X, Y)
         model.set_params(**{name: getattr(MLPRegressor(), name)})
     plugin_rules.add(monkeypatch)
-    model.set_params(**ADDED).fit(X, Y)
+    model = MLPRegressor(**before).set_params(**ADDED).fit(X, Y)
     assert model.score(X, Y) > 0.9
     assert model.history_["learning_rate"][-1] == 0.01
     for name in ADDED:
         with pytest.raises(InvalidParameterError, match=rf"among .*'{ADDED[name]}'"):
             model.set_params(**{name: "unknown"}).fit(X, Y)
         model.set_params(**ADDED)
+
+
+NAME, (FREEDOM, FLOOR) = "student_t", plugin_rules.STUDENT_T.parameters
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_loss_brings_its_parameters_and_its_spread(monkeypatch):
+    assert FREEDOM.name not in inspect.signature(MLPRegressor).parameters
+    with pytest.raises(TypeError, match="unexpected keyword argument 'scale_floor'"):
+        MLPRegressor(scale_floor=0.1)
+    plugin_rules.add(monkeypatch)
+    signature = inspect.signature(MLPRegressor).parameters
+    assert signature[FREEDOM.name].default == FREEDOM.default
+    assert FREEDOM.name not in inspect.signature(MLPClassifier).parameters
+    settings = {"solver": "lbfgs", "max_iter": 300, "random_state": 0, "alpha": 0.0}
+    model = MLPRegressor(NAME, (), scale_floor=0.1, **settings)
+    assert model.get_params()["scale_floor"] == 0.1
+    assert model.get_params()[FREEDOM.name] == FREEDOM.default
+    assert "scale_floor=0.1" in repr(model)
+    with pytest.raises(InvalidParameterError, match=r"'degrees_of_freedom'.*\(2"):
+        model.set_params(degrees_of_freedom=2).fit(X, Y)
+    model = clone(model.set_params(degrees_of_freedom=4.0))
+    noise = stats.t(4).rvs((20_000, 1), random_state=0)
+    y = np.hstack([1 + 0.5 * noise, 2 * noise[::-1]])
+    mean, std = model.fit(np.zeros((len(y), 1)), y).predict([[0.0]], return_std=True)
+    np.testing.assert_allclose(mean, [[1, 0]], atol=0.05)
+    np.testing.assert_allclose(std, np.sqrt(2) * np.array([[0.5, 2]]), rtol=0.05)
+    other = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(other.predict([[0.0]], return_std=True)[1], std)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("loss", [NAME, "two_sided"])
+@pytest.mark.parametrize("solver", ["lbfgs", "qhm"])
+def test_losses_with_two_parameters_train_as_by_definition(monkeypatch, loss, solver):
+    plugin_rules.add(monkeypatch)
+    settings = {"max_iter": 20, "random_state": 0, "delta": 0.3, "power": 1.7}
+    model = MLPRegressor(loss, (5,), solver=solver, scale_floor=0.1, **settings)
+    found = model.fit(X, Y)
+    monkeypatch.setitem(_MODULES, "cpu", "skmlp.backends.reference")
+    expected = clone(model).fit(X, Y)
+    for mine, theirs in zip(found.coefs_, expected.coefs_, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-7, atol=1e-9)
+    other = clone(model).set_params(delta=3.0, scale_floor=1.0).fit(X, Y)
+    assert not np.allclose(other.coefs_[0], found.coefs_[0])
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -81,7 +131,9 @@ def test_a_row_added_at_run_time_is_in_the_documentation(monkeypatch):
     )
 
     def text():
-        documented = with_shared_docs(type("Documented", (), {"__doc__": template}))
+        documented = with_shared_docs(
+            type("Documented", (MLPRegressor,), {"__doc__": template})
+        )
         return re.sub(r"\s+", " ", documented.__doc__)
 
     before = text()
@@ -90,11 +142,22 @@ def test_a_row_added_at_run_time_is_in_the_documentation(monkeypatch):
     for row in (
         plugin_rules.ACTIVATION,
         plugin_rules.LOSS,
+        plugin_rules.STUDENT_T,
         plugin_rules.OPTIMIZER,
+        plugin_rules.QHM,
         plugin_rules.SCHEDULE,
         plugin_rules.INITIALIZER,
     ):
         entry = f"- {row.name!r}: {row.about}"
+        assert entry not in before
+        assert entry in after
+    for parameter in (
+        *plugin_rules.STUDENT_T.parameters,
+        plugin_rules.QHM.parameters[-1],
+    ):
+        entry = (
+            f"{parameter.name} : float, default={parameter.default} {parameter.about}"
+        )
         assert entry not in before
         assert entry in after
 
@@ -103,7 +166,9 @@ def test_a_row_added_at_run_time_is_in_the_documentation(monkeypatch):
 TESTED = {
     plugin_rules.ACTIVATION.name: {"test_rules": 12, "test_backends": 3},
     plugin_rules.LOSS.name: {"test_losses": 10, "test_loss_statistics": 1},
+    plugin_rules.STUDENT_T.name: {"test_losses": 8},
     plugin_rules.OPTIMIZER.name: {"test_optimizers": 5, "test_backends": 5},
+    plugin_rules.QHM.name: {"test_optimizers": 5, "test_backends": 5},
     plugin_rules.SCHEDULE.name: {"test_schedules": 10},
 }
 

@@ -39,8 +39,9 @@ def rates_of(settings, n_batches=BATCHES, cuts=(0.0, 1.0)):
     parts = []
     for epoch in range(settings.max_iter):
         for span in pairwise(edges):
-            parts.append(optimizer.rates(span, n_batches)[:, 1])
-            assert optimizer.last_rates == [parts[-1][-1]]
+            rates = optimizer.next_rates(span, n_batches)
+            parts.append(rates.table[:, 1])
+            assert rates.learning_rates == [parts[-1][-1]]
         optimizer.end_epoch((epoch + 1) * 100)
     return np.concatenate(parts)
 
@@ -117,7 +118,7 @@ def test_rates_are_those_of_pytorch(name):
 @pytest.mark.parametrize("warmup", [1.0, 2.5, 0.34])
 @pytest.mark.parametrize("name", [*BY_STEP, "constant", "plateau"])
 def test_warmup_is_a_line_and_the_schedule_begins_after_it(name, warmup):
-    found = rates_of(settings_of(name, warmup=warmup, decay_epochs=3))
+    found = rates_of(settings_of(name, warmup_epochs=warmup, decay_epochs=3))
     n_warm = warmup * BATCHES
     form = CLOSED_FORMS[name]
     if name in ("exponential", "step"):
@@ -129,14 +130,14 @@ def test_warmup_is_a_line_and_the_schedule_begins_after_it(name, warmup):
 
 
 def test_steps_of_decay_come_with_epochs_after_a_fractional_warmup():
-    settings = settings_of("step", warmup=0.1, decay_epochs=1, decay_factor=0.5)
+    settings = settings_of("step", warmup_epochs=0.1, decay_epochs=1, decay_factor=0.5)
     found = rates_of(settings)
     assert_allclose(found[1:], RATE * 0.5 ** ((STEPS[1:] - 1) // BATCHES))
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_a_warmup_beyond_the_end_is_a_line(name):
-    found = rates_of(settings_of(name, warmup=2.0 * EPOCHS))
+    found = rates_of(settings_of(name, warmup_epochs=2.0 * EPOCHS))
     if name == "invscaling":
         found *= RATE / CLOSED_FORMS[name](STEPS, len(STEPS))
     first = RATE / 25 if name == "one_cycle" else RATE
@@ -169,7 +170,10 @@ def test_every_solver_with_every_schedule(solver, schedule):
     rate = {"adadelta": 1.0, "adagrad": 0.1}.get(solver, 0.01)
     model = MLPRegressor(solver=solver, learning_rate=schedule, random_state=0)
     model.set_params(
-        hidden_layer_sizes=(8,), learning_rate_init=rate, warmup=1.5, batch_size=20
+        hidden_layer_sizes=(8,),
+        learning_rate_init=rate,
+        warmup_epochs=1.5,
+        batch_size=20,
     )
     model.set_params(max_iter=20, weight_decay=0.01)
     with warnings.catch_warnings():
@@ -194,7 +198,7 @@ def test_plateau_is_pytorchs(solver, capsys):
     model = settings_of("plateau", solver=solver, max_iter=60, decay_factor=0.5)
     # Without a tolerance, for PyTorch adds up improvements that are smaller, while
     # here as in scikit-learn none of them counts.
-    model.set_params(decay_epochs=3, tol=0.0, n_iter_no_change=np.inf, verbose=True)
+    model.set_params(plateau_patience=3, tol=0.0, n_iter_no_change=np.inf, verbose=True)
     with pytest.warns(ConvergenceWarning, match="Maximum iterations"):
         model.set_params(batch_size=5, random_state=0).fit(X, Y)
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=RATE)
@@ -214,7 +218,9 @@ def test_plateau_is_pytorchs(solver, capsys):
 
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_plateau_ends_at_its_lowest_rate(early_stopping, capsys):
-    model = settings_of("plateau", max_iter=1000, decay_epochs=4, n_iter_no_change=7)
+    model = settings_of(
+        "plateau", max_iter=1000, plateau_patience=4, n_iter_no_change=7
+    )
     model.set_params(tol=0.5, early_stopping=early_stopping, random_state=0)
     model.set_params(verbose=True).fit(X, Y)
     lowered = lowered_after(capsys.readouterr().out)
@@ -257,9 +263,10 @@ def test_schedules_with_an_end_are_refused_by_partial_fit(name, kind):
 @pytest.mark.parametrize("name", [name for name in SCHEDULES if name not in ENDING])
 def test_partial_fits_are_the_epochs_of_a_fit(name):
     # A patience of infinity, for partial_fit does not stop.
-    model = settings_of(name, learning_rate_init=0.01, decay_epochs=2, max_iter=6)
-    model.set_params(shuffle=False, batch_size=13, random_state=0, warmup=1.5)
+    model = settings_of(name, learning_rate_init=0.01, max_iter=6)
+    model.set_params(shuffle=False, batch_size=13, random_state=0, warmup_epochs=1.5)
     model.set_params(n_iter_no_change=np.inf, tol=0.05)
+    model.set_params(decay_epochs=2, plateau_patience=2)
     with pytest.warns(ConvergenceWarning):
         expected = model.fit(X, Y).coefs_
     other = settings_of(name).set_params(**model.get_params())
@@ -271,16 +278,16 @@ def test_partial_fits_are_the_epochs_of_a_fit(name):
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_the_history_has_the_last_rate_of_each_epoch(name):
-    settings = {"batch_size": 6, "warmup": 1.5, "learning_rate_init": 0.01}
+    settings = {"batch_size": 6, "warmup_epochs": 1.5, "learning_rate_init": 0.01}
     model = settings_of(name, **settings, tol=0.0, n_iter_no_change=np.inf)
     # 'plateau' and 'adaptive' see no plateau within so few epochs.
-    model.set_params(max_iter=5, decay_epochs=6, random_state=0)
+    model.set_params(max_iter=5, plateau_patience=6, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(X[:50], Y[:50])
     optimizer = OptimizerState(make_optimizer_config(model), 1, float)
     for epoch, rate in enumerate(model.history_["learning_rate"]):
-        assert rate == optimizer.rates((0, 9), 9)[-1, 1]
+        assert rate == optimizer.next_rates((0, 9), 9).table[-1, 1]
         optimizer.end_epoch(50 * (epoch + 1))
 
 

@@ -12,17 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from optimizers import make_optimizer
 from rule_runners import LOSSES, name_of, outputs_of, parameters_of, row_of, targets_of
 from scipy import sparse
 
-from skmlp import MLPRegressor
 from skmlp.backends import Problem, Regularization, cpu, get_backend, reference
 from skmlp.backends.cpu import plan
 from skmlp.network import Network, init_params, layout, views
 from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
 from skmlp.rules.initializers import INITIALIZERS
 from skmlp.rules.optimizers import OPTIMIZERS
-from skmlp.training.optimizer_state import OptimizerState, make_optimizer_config
 
 N_ROWS, N_FEATURES = 67, 7
 HIDDEN = sorted(ACTIVATIONS)
@@ -61,19 +60,6 @@ def make_parameters(network, dtype=np.float64):
     return init_params(network, initializers, np.random.RandomState(0), dtype)
 
 
-def make_optimizer(name, size, dtype=np.float64):
-    # Rates that change from step to step, and weights that decay visibly.
-    settings = MLPRegressor(
-        solver=name,
-        learning_rate="exponential",
-        learning_rate_init=0.02,
-        decay_epochs=3,
-        weight_decay=0.5,
-        beta_2=0.99,
-    )
-    return OptimizerState(make_optimizer_config(settings), size, dtype)
-
-
 def train(backend, problem, parameters, optimizer, *, batch_size=16, n_jobs=None):
     """Parameters and losses, slice by slice, of one epoch in a scrambled order."""
     order = np.random.default_rng(1).permutation(problem.row_ids)
@@ -81,7 +67,7 @@ def train(backend, problem, parameters, optimizer, *, batch_size=16, n_jobs=None
     steps = []
     with backend.open_session(problem, parameters, n_jobs) as session:
         for span in [(0, 1), (1, n_batches)]:
-            rates = optimizer.rates(span, n_batches)
+            rates = optimizer.next_rates(span, n_batches).table
             loss = session.train(optimizer, order, batch_size, span, rates, 0.0)
             steps.append((loss, np.array(session.parameters)))
     return steps
@@ -121,11 +107,11 @@ def assert_gradient(backend, network, **settings):
     assert_allclose(gradient, numerical, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("sums_blocks", [False, True])
+@pytest.mark.parametrize("reduces_in_blocks", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_gradients_by_slabs_and_by_blocks(monkeypatch, sums_blocks, weighted):
-    """Both ways to the gradient, with several blocks of rows to a batch."""
-    monkeypatch.setattr(plan, "sums_blocks", lambda *shape: sums_blocks)
+def test_gradients_by_range_and_by_row_block(monkeypatch, reduces_in_blocks, weighted):
+    """Both ways to compute a gradient, with several row blocks per batch."""
+    monkeypatch.setattr(plan, "reduces_in_blocks", lambda *shape: reduces_in_blocks)
     monkeypatch.setattr(plan, "block_rows", lambda *shape: 16)
     network = make_network(SOFTMAX, ["tanh", "relu"])
     assert_gradient(cpu, network, weighted=weighted)
@@ -319,13 +305,13 @@ def test_outputs_equal_the_reference(row, is_sparse):
 
 
 @pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])
-@pytest.mark.parametrize("sums_blocks", [False, True])
+@pytest.mark.parametrize("reduces_in_blocks", [False, True])
 @pytest.mark.parametrize("batch_size", [16, 60, 1000])
 def test_hidden_outputs_are_those_of_the_last_batch(
-    monkeypatch, batch_size, sums_blocks, is_sparse
+    monkeypatch, batch_size, reduces_in_blocks, is_sparse
 ):
-    """Blocks of a batch lie apart, and the last batch may have but one."""
-    monkeypatch.setattr(plan, "sums_blocks", lambda *shape: sums_blocks)
+    """There are gaps between row blocks, and the last batch may have only one block."""
+    monkeypatch.setattr(plan, "reduces_in_blocks", lambda *shape: reduces_in_blocks)
     monkeypatch.setattr(plan, "block_rows", lambda *shape: 16)
     network = make_network(SOFTMAX, ["gelu", "relu"])
     problem = make_problem(network, is_sparse=is_sparse)
@@ -394,7 +380,7 @@ def test_gradient_is_the_same_in_sweeps(monkeypatch):
     problem = make_problem(network, weighted=True)
     parameters = make_parameters(network)
     expected = reference.Session(problem, parameters).loss_and_gradient(parameters)
-    monkeypatch.setattr("skmlp.backends.cpu.session._SWEEP_ROWS", 10)
+    monkeypatch.setattr("skmlp.backends.cpu.session._FULL_GRADIENT_ROWS", 10)
     with cpu.open_session(problem, parameters, 1) as session:
         for _ in range(2):
             loss, gradient = session.loss_and_gradient(parameters)
@@ -461,11 +447,11 @@ def test_views_cover_the_vector_once(sizes):
 
 
 @pytest.mark.parametrize("cores", [1, 2, 16])
-@pytest.mark.parametrize("summed", [False, True])
+@pytest.mark.parametrize("in_blocks", [False, True])
 @pytest.mark.parametrize("intercepts", [False, True])
 @pytest.mark.parametrize("normalization", [None, "layer", "batch"])
-def test_slabs_cover_what_is_trained_once(
-    monkeypatch, cores, summed, intercepts, normalization
+def test_param_ranges_cover_every_trained_parameter_once(
+    monkeypatch, cores, in_blocks, intercepts, normalization
 ):
     monkeypatch.setattr(plan.os, "cpu_count", lambda: cores)
     network = Network(
@@ -475,8 +461,8 @@ def test_slabs_cover_what_is_trained_once(
     )
     offsets = layout(network)
     covered = np.zeros(offsets.size, dtype=int)
-    for start, size, *_ in plan.slabs(network, 200, 4, summed=summed):
-        covered[start : start + size] += 1
+    for part in plan.param_ranges(network, 200, 4, in_blocks=in_blocks):
+        covered[part.start : part.start + part.size] += 1
     expected = np.zeros(offsets.size, dtype=int)
     expected[: offsets.n_trained] = 1
     if not intercepts:
@@ -488,8 +474,8 @@ def test_slabs_cover_what_is_trained_once(
 
 
 @pytest.mark.parametrize("cores", [1, 2, 16])
-@pytest.mark.parametrize("summed", [False, True])
-def test_slabs_of_weights_are_of_whole_rows(monkeypatch, cores, summed):
+@pytest.mark.parametrize("in_blocks", [False, True])
+def test_param_ranges_of_weights_have_whole_rows(monkeypatch, cores, in_blocks):
     monkeypatch.setattr(plan.os, "cpu_count", lambda: cores)
     sizes = (784, 100, 30, 1, 5)
     network = Network(sizes, ("relu",) * 3, SQUARED, "identity")
@@ -501,22 +487,21 @@ def test_slabs_of_weights_are_of_whole_rows(monkeypatch, cores, summed):
             for row in range(fan_in + 1)
         ]
     )
-    at = {(layer, row): place for layer, row, place in rows.tolist()}
-    slabs = plan.slabs(network, 200, 4, summed=summed).tolist()
-    for start, size, layer, row, last_layer, last_row in slabs:
-        if layer >= 0:
-            assert start == at[layer, row]
-            assert start + size == at[last_layer, last_row]
-            assert summed or layer == last_layer
-    of_weights = [slab for slab in slabs if slab[2] >= 0]
-    assert len(of_weights) >= (cores if summed else len(starts))
+    offsets = {(layer, row): offset for layer, row, offset in rows.tolist()}
+    ranges = plan.param_ranges(network, 200, 4, in_blocks=in_blocks)
+    of_weights = [part for part in ranges if part.first_layer >= 0]
+    for part in of_weights:
+        assert part.start == offsets[part.first_layer, part.first_row]
+        assert part.start + part.size == offsets[part.last_layer, part.last_row]
+        assert in_blocks or part.first_layer == part.last_layer
+    assert len(of_weights) >= (cores if in_blocks else len(starts))
 
 
 @pytest.mark.parametrize(
     ("batch_size", "sizes", "cores"),
     list(product([1, 7, 200, 100_000], [(3, 1), (784, 2000, 10)], [1, 2, 64])),
 )
-def test_blocks_are_of_sensible_size(monkeypatch, batch_size, sizes, cores):
+def test_row_blocks_have_sensible_sizes(monkeypatch, batch_size, sizes, cores):
     monkeypatch.setattr(plan.os, "cpu_count", lambda: cores)
     rows = plan.block_rows(sizes, batch_size, 4)
     assert 1 <= rows <= batch_size

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from skmlp.training import clock, minibatch
+from skmlp.training import minibatch, stopping
+from skmlp.training.optimizer_state import StepRates
 
 # Of one call; what it takes to launch anything; and to compile a kernel.
 LIMIT = 0.3
@@ -54,12 +55,14 @@ def trained(monkeypatch):
     def trained(device, n_rows, batch_size, epochs=1, max_time=None):
         watch = SimpleNamespace(perf_counter=lambda: device.now)
         monkeypatch.setattr(minibatch, "time", watch)
-        monkeypatch.setattr(clock, "time", watch)
-        slices = minibatch._Slices(clock.Clock(max_time))
-        optimizer = SimpleNamespace(rates=lambda span, n_batches: None)
+        monkeypatch.setattr(stopping, "time", watch)
+        timed = minibatch._Calls(stopping.Clock(max_time))
+        optimizer = SimpleNamespace(
+            next_rates=lambda span, n_batches: StepRates(None, [0.1])
+        )
         orders, found = np.arange(n_rows)[np.newaxis], []
         for _ in range(epochs):
-            losses, done = slices.train(device, optimizer, orders, batch_size)
+            losses, _, done = timed.train(device, optimizer, orders, batch_size)
             found.append((*losses, done))
         return found
 
@@ -153,13 +156,15 @@ def test_epochs_at_once_take_no_longer_than_a_slice(monkeypatch):
     device = Several(lambda row: 1e-7)
     watch = SimpleNamespace(perf_counter=lambda: device.now)
     monkeypatch.setattr(minibatch, "time", watch)
-    slices = minibatch._Slices(clock.Clock(None))
-    optimizer = SimpleNamespace(rates=lambda span, n_batches: None)
+    timed = minibatch._Calls(stopping.Clock(None))
+    optimizer = SimpleNamespace(
+        next_rates=lambda span, n_batches: StepRates(None, [0.1])
+    )
     asked = []
     for _ in range(20):
-        asked.append(slices.whole_epochs(50_001, 100))
+        asked.append(timed.epochs_per_call(50_001, 100))
         orders = np.tile(np.arange(50_001), (asked[-1], 1))
-        losses, n_rows = slices.train(device, optimizer, orders, 100)
+        losses, _, n_rows = timed.train(device, optimizer, orders, 100)
         assert losses == [1.0] * asked[-1]
         assert n_rows == 50_001
     assert asked[0] == 1

@@ -58,7 +58,7 @@ def test_epochs_at_once_are_those_one_by_one(monkeypatch, kind, backend, n_threa
     found = []
     for at_once in (True, False):
         optimizer = optimizer_of(len(start))
-        rates = optimizer.rates((0, EPOCHS * n_batches), n_batches)
+        rates = optimizer.next_rates((0, EPOCHS * n_batches), n_batches).table
         with backend.open_session(problem, start, None) as session:
             if at_once:
                 losses = session.train_epochs(optimizer, given, BATCH, rates)
@@ -85,7 +85,7 @@ def train(monkeypatch):
 
     def fit(estimator, seconds):
         calls.clear()
-        monkeypatch.setattr(minibatch, "_SLICE_SECONDS", seconds)
+        monkeypatch.setattr(minibatch, "_CALL_SECONDS", seconds)
         return estimator.fit(X, Y), list(calls)
 
     monkeypatch.setattr(cpu.session.Session, "train_epochs", counted)
@@ -111,7 +111,7 @@ def test_fits_of_epochs_at_once(train, schedule, shuffle):
         "learning_rate": schedule,
         "shuffle": shuffle,
         "max_iter": 40,
-        "warmup": 2.5,
+        "warmup_epochs": 2.5,
         "tol": 1e-3,
         "n_iter_no_change": 4,
         "random_state": 0,
@@ -148,7 +148,7 @@ def test_epochs_that_are_judged_by_a_score_go_one_by_one(train):
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_row_numbers_are_not_kept_beyond_some(train, monkeypatch):
-    monkeypatch.setattr(minibatch, "_MOST_NUMBERS", 3 * N_ROWS + 1)
+    monkeypatch.setattr(minibatch, "_MAX_ROW_IDS", 3 * N_ROWS + 1)
     _, calls = train(
         MLPRegressor(hidden_layer_sizes=(4,), max_iter=20, random_state=0), 100.0
     )
@@ -189,7 +189,7 @@ def test_rates_of_several_epochs(schedule):
         "solver": "sgd",
         "learning_rate": schedule,
         "max_iter": EPOCHS,
-        "warmup": 0.7,
+        "warmup_epochs": 0.7,
         "weight_decay": 0.1,
     }
     at_once, by_epoch = (optimizer_of(1, **settings) for _ in range(2))
@@ -197,14 +197,15 @@ def test_rates_of_several_epochs(schedule):
     if not at_once.knows_next_epochs:
         return
     n_batches = 7
-    table = at_once.rates((0, EPOCHS * n_batches), n_batches)
+    several = at_once.next_rates((0, EPOCHS * n_batches), n_batches)
     parts, last = [], []
     for epoch in range(EPOCHS):
-        parts.append(by_epoch.rates((0, n_batches), n_batches))
-        last += by_epoch.last_rates
+        rates = by_epoch.next_rates((0, n_batches), n_batches)
+        parts.append(rates.table)
+        last += rates.learning_rates
         by_epoch.end_epoch((epoch + 1) * 100)
-    assert_array_equal(table, np.concatenate(parts))
-    assert at_once.last_rates == last
+    assert_array_equal(several.table, np.concatenate(parts))
+    assert several.learning_rates == last
     assert at_once.t == by_epoch.t
 
 
@@ -215,7 +216,7 @@ def test_corrections_of_bias_after_very_many_steps(solver):
     # Across where 0.9 ** t and 0.999 ** t are cut off, and where they underflow.
     for t in (0, 990, 7_000, 99_990, 800_000):
         optimizer.t = t
-        got = optimizer.rates((0, 30), 30)[:, 1:]
+        got = optimizer.next_rates((0, 30), 30).table[:, 1:]
         steps = [t + i for i in range(1, 31)]
         second = np.array([1.0 - 0.999**k for k in steps])
         if solver == "adam":

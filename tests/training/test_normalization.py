@@ -95,6 +95,7 @@ def test_gradient_by_finite_differences(normalization, activation):
     assert_gradient(make_problem(normalization, (activation, "tanh")))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("row", LOSSES, ids=name_of)
 @pytest.mark.parametrize("normalization", ["batch", "layer"])
 def test_gradient_of_every_loss_by_finite_differences(normalization, row):
@@ -185,7 +186,7 @@ def train_by(name, backend, problem, dtype=np.float64):
     optimizer = OptimizerState(make_optimizer_config(settings), parameters.size, dtype)
     order, batch_size = problem.row_ids[::-1].copy(), 8
     n_batches = -(-len(order) // batch_size)
-    rates = optimizer.rates((0, n_batches), n_batches)
+    rates = optimizer.next_rates((0, n_batches), n_batches).table
     with backend.open_session(problem, parameters, 1) as session:
         loss = session.train(optimizer, order, batch_size, (0, n_batches), rates, 0.0)
         return loss, np.array(session.parameters), *optimizer.slots
@@ -204,6 +205,7 @@ LIMITS = [{}, {"max_norm": 0.8}, {"max_grad_norm": 0.2}, {"dropout": (0.4, 0.0)}
 PRECISIONS = [(np.float64, 1e-9), (np.float32, 1e-3)]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("dtype", "rtol"), PRECISIONS, ids=["double", "single"])
 @pytest.mark.parametrize("row", LOSSES, ids=name_of)
 @pytest.mark.parametrize("normalization", KINDS)

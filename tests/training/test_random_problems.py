@@ -64,7 +64,7 @@ class Case(NamedTuple):
         problem = problem._replace(
             x=problem.x.astype(dtype),
             targets=problem.targets.astype(dtype),
-            weights=None if weights is None else weights.astype(dtype),
+            sample_weight=None if weights is None else weights.astype(dtype),
         )
         return self._replace(problem=problem, start=self.start.astype(dtype))
 
@@ -186,7 +186,7 @@ def train(backend, case):
             order = rng.permutation(problem.row_ids)
             total = 0.0
             for span in pairwise(sorted({0, n_batches // 2, n_batches})):
-                rates = optimizer.rates(span, n_batches)
+                rates = optimizer.next_rates(span, n_batches).table
                 total = session.train(
                     optimizer, order, case.batch_size, span, rates, total
                 )
@@ -223,7 +223,7 @@ def assert_same(got, expected, rtol):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    """Blocks so small that all members of a team have something to do."""
+    """Row blocks so small that every worker of a pool has some."""
     monkeypatch.setattr(plan, "block_rows", lambda *arguments: 3)
     monkeypatch.setattr(plan, "predict_rows", lambda *arguments: 3)
 

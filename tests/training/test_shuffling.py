@@ -37,15 +37,28 @@ def test_numpy_shuffles_with_other_generators():
 def test_numpy_shuffles_where_the_state_lies_otherwise(monkeypatch):
     words, position = np.zeros(624, np.uint32), np.zeros(1, np.int32)
     monkeypatch.setattr(shuffling, "_state_of", lambda source: (words, position))
-    shuffling._is_as_expected.cache_clear()
+    shuffling._layout_is_as_expected.cache_clear()
     try:
-        assert not shuffling._is_as_expected()
+        assert not shuffling._layout_is_as_expected()
         kinds = (np.random.RandomState(3) for _ in range(2))
         assert_array_equal(*shuffled_by_numpy_and_here(100, *kinds))
     finally:
-        shuffling._is_as_expected.cache_clear()
+        shuffling._layout_is_as_expected.cache_clear()
+
+
+def test_numpy_shuffles_where_the_state_cannot_be_read(monkeypatch):
+    def fail(source):
+        raise AttributeError("state_address")
+
+    monkeypatch.setattr(shuffling, "_state_of", fail)
+    shuffling._layout_is_as_expected.cache_clear()
+    try:
+        kinds = (np.random.RandomState(3) for _ in range(2))
+        assert_array_equal(*shuffled_by_numpy_and_here(100, *kinds))
+    finally:
+        shuffling._layout_is_as_expected.cache_clear()
 
 
 def test_the_state_lies_as_expected():
     """Else all shuffles are NumPy's, and nobody would notice but for the time."""
-    assert shuffling._is_as_expected()
+    assert shuffling._layout_is_as_expected()

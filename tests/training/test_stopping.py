@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from estimator_bits import bits
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
@@ -32,7 +33,8 @@ from skmlp import MLPClassifier, MLPRegressor
 from skmlp.backends import _MODULES, cpu, reference
 from skmlp.estimators import validation
 from skmlp.network import Network
-from skmlp.rules.losses import MULTICLASS_LOSSES, all_losses
+from skmlp.rules.loss_choice import all_losses
+from skmlp.rules.losses import MULTICLASS_LOSSES
 from skmlp.training import minibatch
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -77,11 +79,6 @@ def fitted(task, X=X, X_val=X_VAL, sample_weight_val=None, **settings):
     return model(task, **settings).fit(
         X, y, X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val
     )
-
-
-def bits(estimator):
-    arrays = [*estimator.coefs_, *estimator.intercepts_]
-    return b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
 
 
 def after(task, n_epochs, **settings):
@@ -754,16 +751,16 @@ def test_a_part_of_an_epoch_counts_as_far_as_it_went(slow_slices, incremental):
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_seconds_have_the_scoring_of_their_epoch(monkeypatch, solver):
     """On a clock on which nothing takes any time but scoring, half a second."""
-    judge = validation.Judge.__call__
+    call = validation.ValidationScorer.__call__
     now = [0.0]
 
     def slow(self):
         now[0] += 0.5
-        return judge(self)
+        return call(self)
 
-    monkeypatch.setattr(validation.Judge, "__call__", slow)
+    monkeypatch.setattr(validation.ValidationScorer, "__call__", slow)
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
-    monkeypatch.setattr(minibatch._Slices, "_adapt", lambda self, batches, start: None)
+    monkeypatch.setattr(minibatch._Calls, "_adapt", lambda self, batches, start: None)
     y, y_val = data("regression")
     estimator = model("regression", solver=solver, max_iter=3)
     estimator.fit(X, y, X_val=X_VAL, y_val=y_val)

@@ -1,12 +1,24 @@
 """The CPU backend: a thread pool that runs Numba kernels.
 
-`session` is what training sees, `workspace` allocates a fit's buffers, and `plan` cuts
-the work into items. Below them lie three folders: `kernels/` (training, prediction and
-the elementwise loops), `gemm/` (matrix products and vector operations) and `threads/`
-(the pool, its size and its affinity). `intrinsics` has the LLVM instructions that Numba
-lacks: pointers, atomics and prefetch.
+- `session`: the session that training sees
+- `workspace`: allocates a fit's buffers
+- `binding`: a network and its data in the form that kernels read
+- `plan`: row blocks, parameter ranges and the number of threads
+- `kernels/`: training, prediction, and the loops of the rules
+- `gemm/`: matrix products and vector operations
+- `threads/`: the thread pool, its autotuned size and its affinity
+- `intrinsics`: LLVM intrinsics that Numba lacks: pointers, atomics and prefetch
 """
 
-from skmlp.backends.cpu.session import evaluate, open_session, outputs
+from typing import TYPE_CHECKING
+
+from skmlp.backends.cpu.session import Session, evaluate, open_session, outputs
+
+if TYPE_CHECKING:
+    from skmlp import backends
+
+    # mypy checks functions and arity here, tests/training/test_contract.py the names.
+    _BACKEND: backends.Backend = backends.cpu
+    _SESSION: type[backends.Session] = Session
 
 __all__ = ["evaluate", "open_session", "outputs"]

@@ -1,8 +1,8 @@
-"""Raw memory for the kernels: blocks of flat vectors, and atomic words.
+"""LLVM intrinsics for the kernels: views of flat vectors, atomics, prefetch.
 
-A block made here is an array without an owner: no reference count is touched when a
-kernel cuts a vector, so threads do not contend for one, and no negative index can
-occur, whose wrap-around would stop vectorization.
+A view made here is an array without an owner. Creating one touches no reference count,
+so threads do not contend for one. And no negative index can occur, whose wrap-around
+would stop vectorization.
 """
 
 from llvmlite import ir
@@ -30,27 +30,27 @@ def pointer(typing_context, array, offset):
 
 
 @intrinsic
-def advance(typing_context, place, n):
-    """The pointer `n` elements further on."""
+def advance(typing_context, address, n):
+    """The pointer moved on by `n` elements."""
 
     def generate(context, builder, signature, values):
         return builder.gep(values[0], [values[1]])
 
-    return place(place, types.intp), generate
+    return address(address, types.intp), generate
 
 
-def buffer(scalar, size):
-    """An intrinsic that gives `size` scalars on the stack, for one call."""
+def stack_buffer(scalar, size):
+    """An intrinsic that reserves `size` scalars on the stack until the call returns."""
 
     @intrinsic
     def reserve(typing_context):
         def generate(context, builder, signature, values):
-            kind = ir.ArrayType(context.get_value_type(scalar), size)
-            # Numba's own `alloca_once` would fill it with zeros at every call.
+            llvm_type = ir.ArrayType(context.get_value_type(scalar), size)
+            # Numba's own `alloca_once` would fill the buffer with zeros at every call.
             with builder.goto_entry_block():
-                place = builder.alloca(kind)
-            place.align = LINE_BYTES
-            return builder.bitcast(place, kind.element.as_pointer())
+                memory = builder.alloca(llvm_type)
+            memory.align = LINE_BYTES
+            return builder.bitcast(memory, llvm_type.element.as_pointer())
 
         return types.CPointer(scalar)(), generate
 
@@ -58,8 +58,8 @@ def buffer(scalar, size):
 
 
 @intrinsic
-def least(typing_context, a, b):
-    """The lesser of two integers; Numba's ``min`` is a function to compile."""
+def min_int(typing_context, a, b):
+    """The smaller of two integers; Numba's ``min`` is a function to compile."""
 
     def generate(context, builder, signature, values):
         return builder.select(builder.icmp_signed("<", *values), *values)
@@ -67,84 +67,86 @@ def least(typing_context, a, b):
     return types.intp(types.intp, types.intp), generate
 
 
-def emit_prefetch(builder, place, level):
-    """Write the instruction that asks for a line, to a level of the cache."""
-    place = builder.bitcast(place, ir.IntType(8).as_pointer())
-    number = ir.IntType(32)
-    kind = ir.FunctionType(ir.VoidType(), [place.type, number, number, number])
-    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    # To read; how near, 3 being the first level; data.
-    builder.call(function, [place, number(0), number(4 - level), number(1)])
+def emit_prefetch(builder, address, level):
+    """Emit the prefetch of a cache line into a level of the cache."""
+    address = builder.bitcast(address, ir.IntType(8).as_pointer())
+    int32 = ir.IntType(32)
+    signature = ir.FunctionType(ir.VoidType(), [address.type, int32, int32, int32])
+    function = cgutils.get_or_insert_function(
+        builder.module, signature, "llvm.prefetch.p0"
+    )
+    # For reading; locality, of which 3 is the first level; data.
+    builder.call(function, [address, int32(0), int32(4 - level), int32(1)])
 
 
 @intrinsic
 def prefetch(typing_context, array, offset):
-    """Ask for the cache line of an element before it is needed.
+    """Prefetch the cache line of an element.
 
-    Rows in random order have no pattern that the processor could guess.
+    Rows in random order follow no pattern that the hardware prefetcher could guess.
     """
 
     def generate(context, builder, signature, values):
-        place = _element(context, builder, signature.args[0], *values)
-        # The second level may wait for more lines than the first at a time.
-        emit_prefetch(builder, place, level=2)
+        address = _element(context, builder, signature.args[0], *values)
+        # The second level can have more outstanding lines than the first.
+        emit_prefetch(builder, address, level=2)
         return context.get_dummy_value()
 
     return types.void(array, types.intp), generate
 
 
-def _as_array(context, builder, kind, data, shape):
-    """An array of some type on memory that it does not own."""
-    itemsize = context.get_abi_sizeof(context.get_data_type(kind.dtype))
+def _as_array(context, builder, array_type, data, shape):
+    """An array of a type on memory that it does not own."""
+    itemsize = context.get_abi_sizeof(context.get_data_type(array_type.dtype))
     width = context.get_constant(types.intp, itemsize)
     strides = [width]
     for length in reversed(shape[1:]):
         strides.insert(0, builder.mul(strides[0], length))
-    made = context.make_array(kind)(context, builder)
-    populate_array(made, data, shape, strides, width, meminfo=None)
-    return made._getvalue()
+    array = context.make_array(array_type)(context, builder)
+    populate_array(array, data, shape, strides, width, meminfo=None)
+    return array._getvalue()
 
 
 @intrinsic
 def vector(typing_context, array, offset, size):
     """`size` elements of a flat array as a vector."""
-    kind = types.Array(array.dtype, 1, "C")
+    array_type = types.Array(array.dtype, 1, "C")
 
     def generate(context, builder, signature, values):
         data = _element(context, builder, signature.args[0], values[0], values[1])
-        return _as_array(context, builder, kind, data, [values[2]])
+        return _as_array(context, builder, array_type, data, [values[2]])
 
-    return kind(array, types.intp, types.intp), generate
+    return array_type(array, types.intp, types.intp), generate
 
 
 @intrinsic
 def matrix(typing_context, array, offset, rows, columns):
     """`rows * columns` elements of a flat array as a matrix."""
-    kind = types.Array(array.dtype, 2, "C")
+    array_type = types.Array(array.dtype, 2, "C")
 
     def generate(context, builder, signature, values):
         data = _element(context, builder, signature.args[0], values[0], values[1])
-        return _as_array(context, builder, kind, data, list(values[2:]))
+        return _as_array(context, builder, array_type, data, list(values[2:]))
 
-    return kind(array, types.intp, types.intp, types.intp), generate
+    return array_type(array, types.intp, types.intp, types.intp), generate
 
 
 @intrinsic
 def flat(typing_context, array):
     """All elements of a C-contiguous matrix as a vector."""
-    kind = types.Array(array.dtype, 1, "C")
+    array_type = types.Array(array.dtype, 1, "C")
 
     def generate(context, builder, signature, values):
-        given = context.make_array(signature.args[0])(context, builder, values[0])
-        size = builder.mul(*cgutils.unpack_tuple(builder, given.shape, 2))
-        return _as_array(context, builder, kind, given.data, [size])
+        source = context.make_array(signature.args[0])(context, builder, values[0])
+        size = builder.mul(*cgutils.unpack_tuple(builder, source.shape, 2))
+        return _as_array(context, builder, array_type, source.data, [size])
 
-    return kind(array), generate
+    return array_type(array), generate
 
 
 @intrinsic
 def atomic_add(typing_context, array, index, value):
-    """Add to an int64 element and return what it was."""
+    """Add to an int64 element and return its previous value."""
 
     def generate(context, builder, signature, values):
         element = _element(context, builder, signature.args[0], values[0], values[1])
@@ -194,7 +196,7 @@ def reinterpret_as_float(typing_context, value):
     result = types.float32 if value == types.int32 else types.float64
 
     def generate(context, builder, signature, values):
-        kind = context.get_value_type(signature.return_type)
-        return builder.bitcast(values[0], kind)
+        llvm_type = context.get_value_type(signature.return_type)
+        return builder.bitcast(values[0], llvm_type)
 
     return result(value), generate

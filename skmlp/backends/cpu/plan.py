@@ -1,136 +1,172 @@
-"""How work is cut into items and how many threads share them.
+"""The plan of a fit: row blocks, parameter ranges, and the number of threads.
 
-Items depend on the shape of the batch and on the machine, never on the number of
-threads at work: that makes the results the same for every ``n_jobs``.
+The items of work depend on the shape of the batch and on the machine, never on the
+number of threads: that makes results the same for every ``n_jobs``.
 """
 
 import math
 import os
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from skmlp.backends.threads import available_threads
 from skmlp.network import layout
 
-# Fewer rows than this to a product, and packing its other factor dominates; fewer
-# operations of a product, and calling it does.
+# With fewer rows than this to a product, packing its other factor dominates; with fewer
+# operations, the call does.
 _MIN_BLOCK = 16
 _MIN_PRODUCT = 2e5
-# Two layers of a block should stay in a core's second-level cache, which of all its
-# outputs and deltas are a part; more rows reuse a layer's weights more often.
+# Two layers of a row block should stay in a core's second-level cache; they are a part
+# of all its outputs and deltas. More rows reuse a layer's weights more often.
 _MAX_BLOCK_BYTES = 1 << 21
-# Rows that the product of matrices takes at a time: any other number has a remainder,
-# which is slower.
+# Rows that the matrix product takes at a time: other numbers leave a remainder, which
+# is slower.
 _STRIDE = 8
-# The gradient of a slab should still be in the second-level cache when the optimizer
-# reads it, beside the parameters and the optimizer's vectors. But all deltas pass by
-# for each slab: fewer rows than this, and fetching them takes longer than multiplying.
-_SLAB_BYTES = 1 << 16
-_SLAB_ROWS = 128
-# Fewer parameters than this, and the optimizer's step on them is over sooner than
-# another core has fetched them.
-_MIN_SLAB = 512
-# Between what two cores write at the same time: a page was too little, four enough.
-GAP_BYTES = 1 << 15
+# The gradient of a range should still be in the second-level cache when the optimizer
+# reads it, beside the parameters and the optimizer's slots. But every range reads all
+# deltas: with fewer rows than this, that takes longer than the multiplication.
+_RANGE_BYTES = 1 << 16
+_RANGE_ROWS = 128
+# With fewer parameters than this, the optimizer step takes less time than another core
+# needs to fetch them.
+_MIN_RANGE = 512
+# Padding between memory that two cores write at the same time: one page was too little,
+# four were enough.
+PADDING_BYTES = 1 << 15
 _PREDICT_BLOCK_BYTES = 1 << 18
-# A barrier and the wait for the slowest cost about 10 microseconds in all; a thread
-# more must save a multiple of that. Operations of a forward pass, by step and thread.
+# A barrier and the wait for the slowest worker cost about 10 microseconds together; one
+# more thread must save a multiple of that. Operations of a forward pass, per step and
+# thread.
 _MIN_WORK = 2.5e5
 
 
-def _cores():
-    """Power of two not below the machine's number of cores."""
+class ParamRange(NamedTuple):
+    """A range of the parameter vector, the item of work of phase 2.
+
+    A range of weights goes from a row of one layer to the row before one of the same or
+    a later layer. Biases are one range, if they are trained, and scales another; they
+    have no layers and no rows: -1.
+
+    Attributes
+    ----------
+    start, size : int
+        First parameter, and number of parameters.
+    first_layer, first_row : int
+        Layer and row of the first weight.
+    last_layer, last_row : int
+        Layer of the last weight, and the row after its row.
+    """
+
+    start: int
+    size: int
+    first_layer: int = -1
+    first_row: int = -1
+    last_layer: int = -1
+    last_row: int = -1
+
+
+def _n_cores():
+    """Smallest power of two not below the machine's number of cores."""
     return 1 << (max(1, os.cpu_count() or 1) - 1).bit_length()
 
 
 def threads_for(work, n_jobs):
-    """Number of threads worth having for `work` operations between two barriers."""
+    """Number of threads that pay for `work` operations between two barriers."""
     worth = int(work // _MIN_WORK)
-    # Asking the system what is available takes longer than a small prediction.
+    # Asking the system for its cores takes longer than a small prediction.
     return 1 if worth < 2 else min(available_threads(n_jobs), worth)
 
 
 def block_rows(sizes, batch_size, itemsize):
-    """Rows of a block of phase 1, for a network of these sizes."""
+    """Rows of a row block of phase 1, for the layers' sizes."""
     row_work = 2 * sum(fan_in * fan_out for fan_in, fan_out in pairwise(sizes))
-    at_least = max(_MIN_BLOCK, _whole_strides(_MIN_PRODUCT / max(1, row_work)))
-    at_most = _at_most(_MAX_BLOCK_BYTES // (itemsize * 2 * sum(sizes)))
-    # As many for every core, so that none waits for a last one.
-    n_blocks = _cores() * math.ceil(batch_size / (_cores() * at_most))
-    share = _whole_strides(batch_size / n_blocks)
-    return int(min(max(share, min(at_least, at_most)), batch_size))
+    at_least = max(_MIN_BLOCK, _round_up(_MIN_PRODUCT / max(1, row_work)))
+    at_most = _largest_block(_MAX_BLOCK_BYTES // (itemsize * 2 * sum(sizes)))
+    # The same number of blocks for every core, so that none waits for a last block.
+    n_blocks = _n_cores() * math.ceil(batch_size / (_n_cores() * at_most))
+    even = _round_up(batch_size / n_blocks)
+    return int(min(max(even, min(at_least, at_most)), batch_size))
 
 
-def _whole_strides(rows):
-    """The number of rows, made a multiple of `_STRIDE`."""
+def _round_up(rows):
+    """The number of rows, rounded up to a multiple of `_STRIDE`."""
     return _STRIDE * math.ceil(rows / _STRIDE)
 
 
-def _at_most(rows):
-    """The largest block where so many rows fit."""
+def _largest_block(rows):
+    """Rows of the largest block where `rows` rows fit."""
     return max(_MIN_BLOCK, rows // _STRIDE * _STRIDE)
 
 
-def sums_blocks(sizes, batch_size, n_blocks):
-    """Whether blocks of rows compute gradients of their own, to be summed.
+def reduces_in_blocks(sizes, batch_size, n_blocks):
+    """Whether row blocks compute partial gradients of the weights, to be reduced.
 
-    Else every slab's gradient is computed from all rows' outputs and deltas, of which
-    the half and more come from other cores.
+    Otherwise every range's gradient is computed from all rows' outputs and deltas, of
+    which half or more come from other cores.
     """
     n_weights = sum(fan_in * fan_out for fan_in, fan_out in pairwise(sizes))
     return n_blocks * n_weights <= batch_size * (2 * sum(sizes) - sizes[0])
 
 
 def predict_rows(width, n_rows, itemsize):
-    """Rows of a block of a prediction whose widest layer has `width` units."""
-    at_most = _at_most(_PREDICT_BLOCK_BYTES // (itemsize * width))
+    """Rows of a row block of a prediction whose widest layer has `width` units."""
+    at_most = _largest_block(_PREDICT_BLOCK_BYTES // (itemsize * width))
     return int(max(1, min(at_most, n_rows)))
 
 
-def slabs(network, batch_size, itemsize, *, summed):
-    """Slabs as rows (start, size, first layer, its row, last layer, its row).
-
-    A slab of weights goes from a row of one layer to the row before another's. Biases,
-    where they are trained, are one slab, whose layers are -1; so are the scales.
+def param_ranges(network, batch_size, itemsize, *, in_blocks):
+    """The ranges into which phase 2 of a minibatch cuts the parameters.
 
     Parameters
     ----------
     network : Network
     batch_size : int
     itemsize : int
-    summed : bool
-        Whether blocks of rows sum the weights' gradients. Then slabs are of one size;
-        else no slab has rows of two layers, and the heaviest layers come first.
+    in_blocks : bool
+        Whether row blocks compute partial gradients of the weights. Then ranges have
+        one size; else none has rows of two layers, and the largest layers come first.
+
+    Returns
+    -------
+    list of ParamRange
     """
     offsets, shapes = layout(network), network.shapes
-    if summed:
+    if in_blocks:
         pieces = list(pairwise(_even_cuts(shapes)))
     else:
-        heaviest = sorted(range(len(shapes)), key=lambda i: -np.prod(shapes[i]))
+        largest_first = sorted(range(len(shapes)), key=lambda i: -np.prod(shapes[i]))
         pieces = [
             ((layer, a), (layer, b))
-            for layer in heaviest
+            for layer in largest_first
             for a, b in pairwise(_cuts(shapes[layer], batch_size, itemsize))
         ]
-    rows = []
-    for first, last in pieces:
-        start, end = (
-            offsets.weight_offsets[layer] + row * shapes[layer][1]
-            for layer, row in (first, last)
+    ranges = []
+    for (first_layer, first_row), (last_layer, last_row) in pieces:
+        start = offsets.weight_offsets[first_layer] + first_row * shapes[first_layer][1]
+        end = offsets.weight_offsets[last_layer] + last_row * shapes[last_layer][1]
+        ranges.append(
+            ParamRange(
+                start=start,
+                size=end - start,
+                first_layer=first_layer,
+                first_row=first_row,
+                last_layer=last_layer,
+                last_row=last_row,
+            )
         )
-        rows.append((start, end - start, *first, *last))
     ends = [offsets.bias_offsets[0], *offsets.scale_offsets[:1], offsets.n_trained]
     if not network.intercepts:
         ends = ends[1:]
-    rows += [(start, end - start, *(-1,) * 4) for start, end in pairwise(ends)]
-    return np.array(rows, dtype=np.int64)
+    ranges += [ParamRange(start, end - start) for start, end in pairwise(ends)]
+    return ranges
 
 
 def _even_cuts(shapes):
-    """Layer and row where slabs of one size begin, and where the last one ends."""
+    """Layer and row where ranges of one size begin, and where the last one ends."""
     sizes = [fan_in * fan_out for fan_in, fan_out in shapes]
-    n_pieces = max(1, min(_cores(), sum(sizes) // _MIN_SLAB))
+    n_pieces = max(1, min(_n_cores(), sum(sizes) // _MIN_RANGE))
     cuts = {_row_of(sum(sizes) * i // n_pieces, shapes) for i in range(n_pieces)}
     return [*sorted(cuts), (len(shapes) - 1, shapes[-1][0])]
 
@@ -145,10 +181,10 @@ def _row_of(element, shapes):
 
 
 def _cuts(shape, batch_size, itemsize):
-    """Where the slabs of a layer's weights begin, and where the last one ends."""
+    """Rows where the ranges of a layer's weights begin, and where the last one ends."""
     fan_in, fan_out = shape
-    by_bytes = fan_in // max(_SLAB_ROWS, _SLAB_BYTES // (itemsize * fan_out))
+    by_bytes = fan_in // max(_RANGE_ROWS, _RANGE_BYTES // (itemsize * fan_out))
     by_work = int(2 * batch_size * fan_in * fan_out // _MIN_PRODUCT)
-    n_pieces = max(1, min(max(_cores(), by_bytes), fan_in // _STRIDE, by_work))
-    inner = {_whole_strides(fan_in * i / n_pieces) for i in range(1, n_pieces)}
+    n_pieces = max(1, min(max(_n_cores(), by_bytes), fan_in // _STRIDE, by_work))
+    inner = {_round_up(fan_in * i / n_pieces) for i in range(1, n_pieces)}
     return sorted({0, *(cut for cut in inner if cut < fan_in), fan_in})

@@ -1,6 +1,9 @@
-"""One fit on the CPU: binds arrays to kernels, keeps the threads, returns numbers."""
+"""A session on the CPU: one fit, its arrays bound to kernels and its threads.
 
-import functools
+A session keeps one `BatchContext` per batch size: a workspace, a thread pool and its
+tuner.
+"""
+
 import math
 import time
 from contextlib import contextmanager
@@ -10,50 +13,46 @@ import numpy as np
 from scipy import sparse
 
 from skmlp.backends.cpu import plan
+from skmlp.backends.cpu.binding import (
+    kernel_x,
+    prediction_net,
+    read_only,
+    training_net,
+)
 from skmlp.backends.cpu.gemm import matmul
-from skmlp.backends.cpu.kernels import clipping, elementwise, predict, train
-from skmlp.backends.cpu.kernels.batch_norm import batch_norm_of, train_batch_norm
-from skmlp.backends.cpu.kernels.input_layer import SparseRows
-from skmlp.backends.cpu.kernels.layer_norm import layer_loops
-from skmlp.backends.cpu.kernels.regularization import extras_of
-from skmlp.backends.cpu.kernels.structs import Data, Layers, Room, Span, Step
-from skmlp.backends.cpu.threads.autotune import Pace
-from skmlp.backends.cpu.threads.pool import Team
+from skmlp.backends.cpu.kernels import clipping, elementwise, losses, predict, train
+from skmlp.backends.cpu.kernels.batch_norm import batch_norm_desc, train_batch_norm
+from skmlp.backends.cpu.kernels.regularization import regularization_desc
+from skmlp.backends.cpu.kernels.structs import (
+    BatchRange,
+    TrainContext,
+    TrainingData,
+    UpdateParams,
+    Workspace,
+)
+from skmlp.backends.cpu.threads.autotune import ThreadCountTuner
+from skmlp.backends.cpu.threads.pool import ThreadPool
 from skmlp.backends.cpu.workspace import (
     aligned,
     aligned_copy,
-    make_room,
-    rows_of,
-    transposed,
+    layer_rows,
+    make_workspace,
+    transposed_weights,
     whole_lines,
 )
 from skmlp.compiler.struct_pointer import PackedStruct
 from skmlp.network import fold_batch_norm, layout
-from skmlp.rules.activations import activation_rule
+from skmlp.rules.activations import IDENTITY, activation_rule
 from skmlp.rules.optimizers import OPTIMIZERS
 
-# Rows that the gradient over all rows works on at a time.
-_SWEEP_ROWS = 1024
-# Rows of a batch whose hidden outputs are shown: a copy of all might be large.
-_MOST_ROWS_SHOWN = 1024
-
-
-def _read_only(array):
-    """A read-only view: kernels see one type, whatever the caller's array allows."""
-    view = np.asarray(array).view()
-    view.flags.writeable = False
-    return view
-
-
-def _kernel_x(x):
-    """X in the form of `first_layer`."""
-    if sparse.issparse(x):
-        return SparseRows(*map(_read_only, (x.data, x.indices, x.indptr)))
-    return _read_only(x)
+# Rows per batch of the gradient over all rows.
+_FULL_GRADIENT_ROWS = 1024
+# Most rows of a batch in `hidden_outputs`: a copy of all might be large.
+_MOST_HIDDEN_ROWS = 1024
 
 
 def _row_work(network, x):
-    """Multiplications and additions to propagate one row through the network."""
+    """Multiplications and additions of a row's forward pass."""
     shapes = network.shapes
     work = 2.0 * sum(fan_in * fan_out for fan_in, fan_out in shapes)
     if sparse.issparse(x):
@@ -62,76 +61,25 @@ def _row_work(network, x):
     return work
 
 
-def _layers(network, dtype):
-    """The network for the kernels, but for the loops that they call."""
-    offsets = layout(network)
-    normalizes = network.normalization == "layer"
-    norm, in_place, back = layer_loops(dtype) if normalizes else (0, 0, 0)
-    return Layers(
-        sizes=np.array(network.sizes, dtype=np.int64),
-        weights=np.array(offsets.weight_offsets, dtype=np.int64),
-        biases=np.array(offsets.bias_offsets, dtype=np.int64),
-        activations=_addresses(
-            elementwise.activation(row, dtype, keeps=False)
-            for row in network.activation_rows
-        ),
-        slopes=_addresses(()),
-        single_slopes=_addresses(()),
-        by_input=np.zeros(len(network.activation_rows), dtype=np.int64),
-        keeps=np.zeros(len(network.activation_rows), dtype=np.int64),
-        loss=0,
-        loss_parameters=np.zeros(1, dtype=dtype),
-        scales=_addresses(offsets.scale_offsets),
-        norm=norm,
-        norm_in_place=in_place,
-        norm_back=back,
-    )
+class BatchContext(NamedTuple):
+    """The state of a session for batches of one size.
 
+    Attributes
+    ----------
+    ws : Workspace
+    packed_ws : PackedStruct of Workspace
+    ctx : PackedStruct of TrainContext
+    norm : PackedStruct of BatchNormDesc, or None without batch normalization
+    pool : ThreadPool
+    tuner : ThreadCountTuner
+    """
 
-def _addresses(numbers):
-    return np.array([*numbers], dtype=np.int64)
-
-
-def _training_layers(network, dtype, drops):
-    """The network with all that a minibatch needs."""
-    rules = network.activation_rows
-    # Dropout comes between the product and the slope.
-    is_single = network.sizes[-1] == 1 and not drops
-    singles = (
-        [elementwise.single_slope(row, dtype) for row in rules] if is_single else []
-    )
-    by_input = np.array([row.by_input for row in rules], dtype=np.int64)
-    return _layers(network, dtype)._replace(
-        activations=_addresses(
-            elementwise.activation(row, dtype, keeps=row.by_input) for row in rules
-        ),
-        slopes=_addresses(elementwise.slope(row, dtype) for row in rules),
-        single_slopes=_addresses(singles),
-        by_input=by_input,
-        keeps=np.ones_like(by_input) if drops else by_input,
-        loss=elementwise.loss(network.loss, dtype),
-        loss_parameters=np.array(network.loss_parameters, dtype=dtype),
-    )
-
-
-@functools.lru_cache(maxsize=256)
-def _predicting_layers(network, output, dtype):
-    """The network with an output activation, for `predict`."""
-    layers = _layers(network, dtype)
-    last = elementwise.activation(activation_rule(output), dtype, keeps=False)
-    return PackedStruct(
-        layers._replace(activations=np.append(layers.activations, last))
-    )
-
-
-class _Place(NamedTuple):
-    """Where batches of one size are worked on."""
-
-    room: Room
-    packed: PackedStruct
+    ws: Workspace
+    packed_ws: PackedStruct
+    ctx: PackedStruct
     norm: PackedStruct | None
-    team: Team
-    pace: Pace
+    pool: ThreadPool
+    tuner: ThreadCountTuner
 
 
 class Session:
@@ -150,166 +98,191 @@ class Session:
         self._problem = problem
         self._n_jobs = n_jobs
         self._dtype = parameters.dtype
-        weights = problem.sample_weight
-        if weights is None:
-            weights = np.zeros(0, dtype=self._dtype)
+        sample_weight = problem.sample_weight
+        if sample_weight is None:
+            sample_weight = np.zeros(0, dtype=self._dtype)
         self._data = PackedStruct(
-            Data(_kernel_x(problem.x), _read_only(problem.targets), _read_only(weights))
+            TrainingData(
+                x=kernel_x(problem.x),
+                targets=read_only(problem.targets),
+                sample_weight=read_only(sample_weight),
+            )
         )
-        self._weight = 1.0 / problem.mean_sample_weight
-        extras = extras_of(problem.regularization, self._dtype)
-        self._is_limited = extras.penalize != 0
-        self._extras = PackedStruct(extras)
-        self._layers = PackedStruct(
-            _training_layers(problem.network, self._dtype, extras.drop != 0)
+        self._inv_mean_weight = 1.0 / problem.mean_sample_weight
+        reg = regularization_desc(problem.regularization, self._dtype)
+        self._is_clipped = reg.add_l2_fn != 0
+        self._reg = PackedStruct(reg)
+        self._net = PackedStruct(
+            training_net(problem.network, self._dtype, has_dropout=reg.dropout_fn != 0)
         )
-        self._steps = 0
-        self._places: dict[int, _Place] = {}
-        self._last: tuple[Room, int] | None = None
+        self._n_steps = 0
+        self._contexts: dict[int, BatchContext] = {}
+        # Workspace and rows of the batch trained on last.
+        self._last_batch: tuple[Workspace, int] | None = None
 
-    def _place(self, batch_size):
-        """Working memory and threads for batches of a size, made at first use."""
-        if batch_size not in self._places:
-            work = batch_size * _row_work(self._problem.network, self._problem.x)
-            team = Team(plan.threads_for(work, self._n_jobs))
-            room = make_room(self._problem, batch_size, self.parameters)
+    def _context(self, batch_size):
+        """The `BatchContext` of a size, made at first use."""
+        if batch_size not in self._contexts:
             network = self._problem.network
+            work = batch_size * _row_work(network, self._problem.x)
+            pool = ThreadPool(plan.threads_for(work, self._n_jobs))
+            ws = make_workspace(self._problem, batch_size, self.parameters)
+            packed_ws = PackedStruct(ws)
             norm = None
             if network.normalization == "batch":
                 units = sum(network.sizes[1:-1])
                 norm = PackedStruct(
-                    batch_norm_of(layout(network), room, units, self._dtype)
+                    batch_norm_desc(layout(network), ws, units, self._dtype)
                 )
-            pace = Pace(team.size)
-            self._places[batch_size] = _Place(
-                room, PackedStruct(room), norm, team, pace
+            self._contexts[batch_size] = BatchContext(
+                ws=ws,
+                packed_ws=packed_ws,
+                ctx=self._train_context(packed_ws, self.parameters),
+                norm=norm,
+                pool=pool,
+                tuner=ThreadCountTuner(pool.n_threads),
             )
-        return self._places[batch_size]
+        return self._contexts[batch_size]
+
+    def _train_context(self, packed_ws, params):
+        return PackedStruct(
+            TrainContext(
+                net=self._net,
+                data=self._data,
+                ws=packed_ws,
+                reg=self._reg,
+                params=params,
+            )
+        )
 
     def train(self, optimizer, order, batch_size, span, rates, total):
         """Train on some batches of an epoch."""
-        batches = self._span(order, len(order), batch_size, span)
+        batches = self._batch_range(order, len(order), batch_size, span)
         return float(self._train(optimizer, batches, rates, np.array([total]))[0])
 
     def train_epochs(self, optimizer, orders, batch_size, rates):
         """Train on whole epochs, in one call of the kernel or a few."""
         n_epochs, n_rows = orders.shape
-        batches = self._span(orders.ravel(), n_rows, batch_size, (0, len(rates)))
+        batches = self._batch_range(orders.ravel(), n_rows, batch_size, (0, len(rates)))
         return self._train(optimizer, batches, rates, np.zeros(n_epochs)).tolist()
 
-    def _span(self, order, n_rows, batch_size, span):
-        """Some batches of epochs of so many rows, the next ones to be trained on."""
-        return Span(
-            order=_read_only(order),
-            rows=n_rows,
-            batch=batch_size,
-            first=span[0],
-            last=span[1],
-            weight=self._weight,
-            steps=self._steps - span[0],
+    def _batch_range(self, order, n_rows, batch_size, span):
+        """Batches of epochs of `n_rows` rows, the next ones to train on."""
+        first_batch, last_batch = span
+        return BatchRange(
+            order=read_only(order),
+            n_rows=n_rows,
+            batch_size=batch_size,
+            first_batch=first_batch,
+            last_batch=last_batch,
+            inv_mean_weight=self._inv_mean_weight,
+            step_offset=self._n_steps - first_batch,
         )
 
-    def _train(self, optimizer, span, rates, result):
-        """Train on a span's batches; adds up losses in result, by epoch."""
-        place = self._place(span.batch)
-        step = Step(
-            update=elementwise.update(OPTIMIZERS[optimizer.name], self._dtype),
+    def _train(self, optimizer, batches, rates, result):
+        """Train on some batches; adds their losses to result, by epoch."""
+        context = self._context(batches.batch_size)
+        update = UpdateParams(
+            update_fn=elementwise.update(OPTIMIZERS[optimizer.name], self._dtype),
             slots=optimizer.slots,
-            shrinks=rates[:, 0].astype(self._dtype),
+            weight_decays=rates[:, 0].astype(self._dtype),
             coefficients=rates[:, 1:].astype(self._dtype, order="C"),
             hyper=np.array(optimizer.hyper, dtype=self._dtype),
-            decay=self._problem.alpha * self._weight,
+            l2=self._problem.alpha * self._inv_mean_weight,
         )
-        self._steps += span.last - span.first
-        arguments: tuple = (self._layers, self._data, place.packed, self._extras)
-        kernel = clipping.train_limited if self._is_limited else train.train
-        if place.norm is not None:
+        self._n_steps += batches.last_batch - batches.first_batch
+        structs: tuple[PackedStruct, ...] = (context.ctx,)
+        kernel = clipping.train_clipped if self._is_clipped else train.train
+        if context.norm is not None:
+            structs = (context.ctx, context.norm)
             kernel = train_batch_norm
-            arguments = (*arguments, place.norm)
 
-        def work(post, part):
-            first = part.first - span.first
-            rest = step._replace(
-                shrinks=step.shrinks[first:], coefficients=step.coefficients[first:]
+        def work(worker, part):
+            i = part.first_batch - batches.first_batch
+            part_update = update._replace(
+                weight_decays=update.weight_decays[i:],
+                coefficients=update.coefficients[i:],
             )
-            return kernel(post, *arguments, self.parameters, rest, part, result)
+            return kernel(worker, *structs, part_update, part, result)
 
-        self._run(place, span, work)
-        self._last = place.room, span.last_rows
+        self._run(context, batches, work)
+        self._last_batch = context.ws, batches.last_batch_rows
         return result
 
     def set_parameters(self, parameters):
-        """Go on from other parameters, in whatever precision."""
+        """Continue from other parameters, of any precision."""
         self.parameters[:] = parameters
 
     def loss_and_gradient(self, parameters):
-        """Loss and gradient over all training rows, the penalty included."""
-        self._check_sweep()
-        rows = self._problem.row_ids
-        batch_size = min(_SWEEP_ROWS, len(rows))
-        place = self._place(batch_size)
-        room = place.room
-        n_batches = -(-len(rows) // batch_size)
-        span = self._span(rows, len(rows), batch_size, (0, n_batches))
-        values = np.ascontiguousarray(parameters, dtype=self._dtype)
+        """Loss and gradient over all training rows, including the penalty."""
+        self._check_full_gradient()
+        row_ids = self._problem.row_ids
+        batch_size = min(_FULL_GRADIENT_ROWS, len(row_ids))
+        context = self._context(batch_size)
+        ws = context.ws
+        n_batches = -(-len(row_ids) // batch_size)
+        batches = self._batch_range(row_ids, len(row_ids), batch_size, (0, n_batches))
+        params = np.ascontiguousarray(parameters, dtype=self._dtype)
         result = np.zeros(1)
-        room.gradient[:] = 0
-        room.transposed[:] = transposed(self._problem.network, values)
-        arguments = (self._layers, self._data, place.packed, self._extras, values)
+        ws.gradient[:] = 0
+        ws.transposed_weights[:] = transposed_weights(self._problem.network, params)
+        ctx = self._train_context(context.packed_ws, params)
         self._run(
-            place,
-            span,
-            lambda post, part: train.differentiate(post, *arguments, part, result),
+            context,
+            batches,
+            lambda worker, part: train.differentiate(worker, ctx, part, result),
         )
-        self._last = room, span.last_rows
-        gradient = room.gradient.astype(np.float64)
+        self._last_batch = ws, batches.last_batch_rows
+        gradient = ws.gradient.astype(np.float64)
         n_weights = layout(self._problem.network).bias_offsets[0]
         penalized = np.asarray(parameters, dtype=np.float64)[:n_weights]
-        decay = self._problem.alpha * self._weight / len(rows)
-        gradient[:n_weights] += decay * penalized
-        # Not a dot product: BLAS would share it among threads, with other bits.
-        penalty = 0.5 * decay * np.sum(penalized * penalized)
+        l2 = self._problem.alpha * self._inv_mean_weight / len(row_ids)
+        gradient[:n_weights] += l2 * penalized
+        # Not a dot product: BLAS would split it among threads, with other bits.
+        penalty = 0.5 * l2 * np.sum(penalized * penalized)
         return float(result[0] + penalty), gradient
 
-    def _check_sweep(self):
-        """Refuse what a sweep over all rows has not: minibatches and numbered steps."""
+    def _check_full_gradient(self):
+        """Refuse problems whose loss depends on minibatches or on the step."""
         if self._problem.network.normalization == "batch":
             raise ValueError("A sweep over all rows has no statistics of minibatches.")
-        extras = self._problem.regularization
-        if extras.input_noise > 0 or any(rate > 0 for rate in extras.dropout):
+        regularization = self._problem.regularization
+        has_dropout = any(rate > 0 for rate in regularization.dropout)
+        if regularization.input_noise > 0 or has_dropout:
             raise ValueError("A sweep over all rows has no dropout and no noise.")
 
     @staticmethod
-    def _run(place, span, work):
-        """Let as many members work on a span's batches as have proved worth it."""
-        first = span.first
-        while first < span.last:
-            size, n_batches = place.pace.next(span.last - first)
-            part = span._replace(first=first, last=first + n_batches)
+    def _run(context, batches, work):
+        """Run batches in calls, each with the number of workers that the tuner says."""
+        first = batches.first_batch
+        while first < batches.last_batch:
+            n_workers, n_batches = context.tuner.next(batches.last_batch - first)
+            part = batches._replace(first_batch=first, last_batch=first + n_batches)
             start = time.perf_counter()
-            place.team.run(lambda post, part=part: work(post, part), size)
-            place.pace.record(size, n_batches, time.perf_counter() - start)
+            context.pool.run(lambda worker, part=part: work(worker, part), n_workers)
+            context.tuner.record(n_workers, n_batches, time.perf_counter() - start)
             first += n_batches
 
     def hidden_outputs(self):
         """Outputs of the hidden layers for rows of the batch trained on last."""
-        if self._last is None:
+        if self._last_batch is None:
             return None
-        room, n_rows = self._last
-        some, sizes = min(n_rows, _MOST_ROWS_SHOWN), self._problem.network.sizes[1:-1]
-        return [rows_of(room, n, units, some) for n, units in enumerate(sizes, 1)]
+        ws, n_rows = self._last_batch
+        n_rows = min(n_rows, _MOST_HIDDEN_ROWS)
+        sizes = self._problem.network.sizes[1:-1]
+        return [layer_rows(ws, i, units, n_rows) for i, units in enumerate(sizes, 1)]
 
     def outputs(self, x, rows):
         """Raw outputs for some rows, or for all, with the current parameters."""
         network = self._problem.network
-        return _predict(network, self.parameters, (x, rows), "identity", self._n_jobs)[
-            0
-        ]
+        source = (x, rows)
+        out, _ = _predict(network, self.parameters, source, IDENTITY, self._n_jobs)
+        return out
 
     def close(self):
         """End the threads."""
-        for place in self._places.values():
-            place.team.close()
+        for context in self._contexts.values():
+            context.pool.close()
 
 
 @contextmanager
@@ -325,43 +298,43 @@ def open_session(problem, parameters, n_jobs):
 def _predict(network, parameters, source, activation, n_jobs):
     """Predictions for some rows, and whether the sum of all of X is finite.
 
-    `source` is X and row numbers, or X and none; with numbers X is not summed.
+    `source` is X and row indices, or X and None; with indices X is not summed.
     """
     x, rows = source
-    network, parameters = fold_batch_norm(network, parameters)
+    network, params = fold_batch_norm(network, parameters)
     n_rows = x.shape[0] if rows is None else len(rows)
-    dtype = parameters.dtype
+    dtype = params.dtype
     width = max(network.sizes[1:] if sparse.issparse(x) else network.sizes)
-    block = plan.predict_rows(width, n_rows, dtype.itemsize)
-    n_blocks = -(-n_rows // block)
+    row_block = plan.predict_rows(width, n_rows, dtype.itemsize)
+    n_blocks = -(-n_rows // row_block)
     work = n_rows * _row_work(network, x)
     n_threads = min(plan.threads_for(work, n_jobs), n_blocks)
     out = np.empty((n_rows, network.sizes[-1]), dtype=dtype)
-    size = 2 * whole_lines(block * width, dtype)
-    scratch = aligned(n_threads * size, dtype).reshape(n_threads, size)
-    room = (scratch, block, matmul.multiplier(dtype))
-    # By rows, not names: the row that a name stands for may have been exchanged.
+    scratch_size = 2 * whole_lines(row_block * width, dtype)
+    scratch = aligned(n_threads * scratch_size, dtype).reshape(n_threads, scratch_size)
+    workspace = (scratch, row_block, matmul.multiplier(dtype))
+    # By rows, not names: a user may have replaced the row of a name.
     by_rows = network._replace(activations=tuple(network.activation_rows), loss=None)
-    layers = _predicting_layers(by_rows, activation, dtype)
-    numbers = _read_only(np.empty(0, dtype=np.int64) if rows is None else rows)
+    net = prediction_net(by_rows, activation, dtype)
+    row_ids = read_only(np.empty(0, dtype=np.int64) if rows is None else rows)
     sums = np.zeros(n_blocks)
-    arguments = (layers, _kernel_x(x), numbers, room, parameters, out, sums)
-    with Team(n_threads) as team:
-        team.run(lambda post: predict.predict(post, *arguments))
+    arguments = (net, kernel_x(x), row_ids, workspace, params, out, sums)
+    with ThreadPool(n_threads) as pool:
+        pool.run(lambda worker: predict.predict(worker, *arguments))
     return out, math.isfinite(sum(sums.tolist()))
 
 
 def outputs(network, parameters, x, activation, n_jobs):
-    """Predictions of a network, its output activation being the one named.
+    """Predictions of a network with the named output activation.
 
-    With them, whether the sum of X is finite. The working memory belongs to the call,
-    so that threads may predict at once.
+    Also returns whether the sum of X is finite. The call owns its working memory, so
+    threads may predict concurrently.
     """
     return _predict(network, parameters, (x, None), activation, n_jobs)
 
 
 def evaluate(network, raw, targets, weights):
-    """Mean loss of raw outputs, and the predictions that they stand for."""
+    """Mean loss of raw outputs, and their predictions."""
     n_rows, columns = raw.shape
     dtype = raw.dtype
     if weights is None:
@@ -369,17 +342,18 @@ def evaluate(network, raw, targets, weights):
         total_weight = float(n_rows)
     else:
         total_weight = float(weights.sum(dtype=np.float64))
-    block = min(_SWEEP_ROWS, n_rows)
+    size = min(_FULL_GRADIENT_ROWS, n_rows) * columns
     predictions = np.empty_like(raw)
     total = np.zeros(1)
+    output = activation_rule(network.output)
     predict.evaluate(
         (
-            elementwise.activation(activation_rule(network.output), dtype, keeps=False),
-            elementwise.loss(network.loss, dtype),
+            elementwise.activation(output, dtype, in_place=True),
+            losses.loss(network.loss, dtype),
         ),
-        _read_only(raw),
-        (_read_only(targets), _read_only(weights), _read_only(np.arange(n_rows))),
-        (np.empty(block * columns, dtype=dtype), np.empty(block * columns, dtype)),
+        read_only(raw),
+        (read_only(targets), read_only(weights), read_only(np.arange(n_rows))),
+        (np.empty(size, dtype=dtype), np.empty(size, dtype=dtype)),
         predictions,
         np.array(network.loss_parameters, dtype=dtype),
         total,

@@ -1,9 +1,8 @@
-"""The working memory of a fit on the CPU, for minibatches of one size.
+"""The workspace of a fit: its buffers, for minibatches of one size.
 
-What one core writes lies apart from what another one writes at the same time. A core
-fetches ahead of the addresses that it runs through, beyond their end, too, and would
-take from the other what that one is about to write: passes over a block took twice as
-long, and where cores are far from each other four times.
+Memory that two cores write at the same time is padded. Otherwise the hardware prefetch
+past the end of a block causes false sharing with the next worker's block: passes over a
+block took twice as long, and four times on a machine with distant cores.
 """
 
 import numpy as np
@@ -12,14 +11,14 @@ from scipy import sparse
 from skmlp.backends.cpu import plan
 from skmlp.backends.cpu.gemm import matmul
 from skmlp.backends.cpu.intrinsics import LINE_BYTES
-from skmlp.backends.cpu.kernels.structs import Room
+from skmlp.backends.cpu.kernels.structs import Workspace
 from skmlp.network import layout, views
 
 
 def aligned(size, dtype):
-    """A vector, not filled, that begins where a line of the cache does.
+    """An uninitialized vector, aligned to a cache line.
 
-    Large arrays of NumPy's begin 16 bytes later, and a register of 64 bytes is then
+    Large NumPy arrays start 16 bytes after a line, and a register of 64 bytes is then
     loaded from two lines: training takes 1 to 5 % longer.
     """
     n_bytes = size * dtype.itemsize
@@ -36,67 +35,68 @@ def aligned_copy(values):
 
 
 def whole_lines(size, dtype):
-    """The number of elements of the lines that hold so many."""
+    """The number of elements, rounded up to whole cache lines."""
     per_line = LINE_BYTES // dtype.itemsize
     return -(-size // per_line) * per_line
 
 
-def transposed(network, parameters):
-    """Every layer's weights but the first's, transposed, one after the other."""
-    coefs, _ = views(network, parameters)
+def transposed_weights(network, params):
+    """Weights of every layer but the first, transposed, one after the other."""
+    coefs, _ = views(network, params)
     parts = [coef.T.ravel() for coef in coefs[1:]]
-    return np.concatenate([np.empty(0, parameters.dtype), *parts])
+    return np.concatenate([np.empty(0, params.dtype), *parts])
 
 
-def make_room(problem, batch_size, parameters):
-    """Working memory for batches of a size."""
-    network, dtype = problem.network, parameters.dtype
+def make_workspace(problem, batch_size, params):
+    """The workspace for batches of a size."""
+    network, dtype = problem.network, params.dtype
     sizes = list(network.sizes)
     if sparse.issparse(problem.x):
-        sizes[0] = 0  # sparse rows are read where they lie
-    block = plan.block_rows(sizes, batch_size, dtype.itemsize)
-    n_blocks = -(-batch_size // block)
+        sizes[0] = 0  # sparse rows are read in place
+    row_block = plan.block_rows(sizes, batch_size, dtype.itemsize)
+    n_blocks = -(-batch_size // row_block)
     offsets = layout(network)
-    may_sum = network.normalization != "batch" and not sparse.issparse(problem.x)
-    sums_all = may_sum and plan.sums_blocks(sizes, batch_size, n_blocks)
-    sums_size = offsets.n_trained - (0 if sums_all else offsets.bias_offsets[0])
-    between = plan.GAP_BYTES // dtype.itemsize
-    # Slabs of a gradient of its own read a layer's rows across all blocks.
-    gap = between if sums_all else 0
-    sums_step = whole_lines(sums_size, dtype) + between
+    may_reduce = network.normalization != "batch" and not sparse.issparse(problem.x)
+    in_blocks = may_reduce and plan.reduces_in_blocks(sizes, batch_size, n_blocks)
+    partial_size = offsets.n_trained - (0 if in_blocks else offsets.bias_offsets[0])
+    padding = plan.PADDING_BYTES // dtype.itemsize
+    # Without partial gradients of the weights, a range's product reads a layer's rows
+    # across all blocks: they must be contiguous.
+    gap = padding if in_blocks else 0
+    stride = whole_lines(partial_size, dtype) + padding
     lengths = [whole_lines(batch_size * units, dtype) for units in sizes]
     ends = np.cumsum([0] + [length + n_blocks * gap for length in lengths])
     normalizes = network.normalization is not None
-    slabs = plan.slabs(network, batch_size, dtype.itemsize, summed=sums_all)
-    sums = aligned(n_blocks * sums_step + offsets.n_trained, dtype)
-    keeps = problem.regularization.dropout or any(
-        row.by_input for row in network.activation_rows
+    ranges = plan.param_ranges(network, batch_size, dtype.itemsize, in_blocks=in_blocks)
+    partial_grads = aligned(n_blocks * stride + offsets.n_trained, dtype)
+    stores_preactivations = problem.regularization.dropout or any(
+        row.needs_preactivation for row in network.activation_rows
     )
-    return Room(
+    return Workspace(
         outputs=aligned(ends[-1], dtype),
         deltas=aligned(ends[-1], dtype),
-        inputs=aligned(ends[-1] if keeps else 0, dtype),
-        at=ends[:-1].astype(np.int64),
+        preactivations=aligned(ends[-1] if stores_preactivations else 0, dtype),
+        offsets=ends[:-1].astype(np.int64),
         gap=gap,
-        gradient=sums[n_blocks * sums_step :],
+        gradient=partial_grads[n_blocks * stride :],
         losses=np.zeros(n_blocks),
-        squares=np.zeros(len(slabs)),
-        norms=np.zeros(len(slabs)),
-        sums=sums,
-        sums_size=sums_size,
-        sums_step=sums_step,
-        normed=aligned(ends[-1] if normalizes else 0, dtype),
-        inverses=aligned(batch_size * len(sizes), dtype),
-        slabs=slabs,
-        block=block,
-        multiply=matmul.multiplier(dtype),
-        transposed=aligned_copy(transposed(network, parameters)),
+        param_sq_sums=np.zeros(len(ranges)),
+        grad_sq_sums=np.zeros(len(ranges)),
+        partial_grads=partial_grads,
+        partial_grads_size=partial_size,
+        partial_grads_stride=stride,
+        normalized=aligned(ends[-1] if normalizes else 0, dtype),
+        inv_stds=aligned(batch_size * len(sizes), dtype),
+        param_ranges=np.array(ranges, dtype=np.int64),
+        row_block=row_block,
+        gemm=matmul.multiplier(dtype),
+        transposed_weights=aligned_copy(transposed_weights(network, params)),
     )
 
 
-def rows_of(room, layer, units, n_rows):
-    """A copy of a layer's outputs for a batch's first rows, whose blocks lie apart."""
-    size, first = room.block * units, room.at[layer]
-    starts = [first + n * (size + room.gap) for n in range(-(-n_rows // room.block))]
-    blocks = [room.outputs[start : start + size] for start in starts]
+def layer_rows(ws, layer, units, n_rows):
+    """A copy of a layer's outputs for a batch's first rows, without the gaps."""
+    size, first = ws.row_block * units, ws.offsets[layer]
+    starts = [first + i * (size + ws.gap) for i in range(-(-n_rows // ws.row_block))]
+    blocks = [ws.outputs[start : start + size] for start in starts]
     return np.concatenate(blocks)[: n_rows * units].reshape(n_rows, units)

@@ -5,6 +5,7 @@ See `spanwise` and `stepwise`, the two programs that a session has.
 
 import threading
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from numba import cuda
 
@@ -62,3 +63,11 @@ class Backend:
         """Mean loss of raw outputs, and the predictions that they stand for."""
         with self._on_device():
             return prediction.evaluate(network, raw, targets, weights)
+
+
+if TYPE_CHECKING:
+    from skmlp import backends
+
+    # mypy checks functions and arity here, tests/training/test_contract.py the names.
+    _BACKEND: type[backends.DeviceBackend] = Backend
+    _SESSION: type[backends.Session] = session.Session

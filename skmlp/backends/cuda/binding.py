@@ -47,7 +47,9 @@ def net_of(network, dtype):
         mean_offsets=integers(offsets.mean_offsets),
         variance_offsets=integers(offsets.variance_offsets),
         activation_ids=integers(activation_ids(network)),
-        needs_preactivation=integers([row.by_input for row in network.activation_rows]),
+        needs_preactivation=integers(
+            [row.needs_preactivation for row in network.activation_rows]
+        ),
         loss_params=upload(np.array(network.loss_parameters, dtype=dtype)),
         n_trained=offsets.n_trained,
     )

@@ -27,7 +27,8 @@ from skmlp.backends.cuda.runtime.memory import (
 )
 from skmlp.backends.cuda.workspace import BatchRange, Fit, TrainState
 from skmlp.network import layout
-from skmlp.rules.optimizers import N_COEFFICIENTS
+from skmlp.rules.activations import IDENTITY
+from skmlp.rules.optimizers import MAX_COEFFICIENTS, MAX_HYPERPARAMETERS
 
 # Rows of a batch of the gradient over all rows.
 _SWEEP_ROWS = 4096
@@ -258,9 +259,9 @@ class Session:
         values = upload(np.ascontiguousarray(parameters, dtype=self._dtype))
         batch_size = min(_SWEEP_ROWS, len(rows), self._source.most_rows)
         program = self._program(batch_size, None)
-        hyper = np.zeros(N_COEFFICIENTS, dtype=self._dtype)
+        hyper = np.zeros(MAX_HYPERPARAMETERS, dtype=self._dtype)
         state = TrainState(params=values, slots=values, hyper=hyper)
-        rates = np.zeros((-(-len(rows) // batch_size), 1 + N_COEFFICIENTS))
+        rates = np.zeros((-(-len(rows) // batch_size), 1 + MAX_COEFFICIENTS))
         ranges = self._ranges(program, rows, batch_size, rates)
         loss, gradient = program.differentiate(state, ranges)
         gradient = gradient.astype(np.float64)
@@ -278,10 +279,10 @@ class Session:
         network, parameters = self._problem.network, self._params
         if x is self._problem.x and isinstance(self._source, Streamed):
             chosen = x if rows is None else x[rows]
-            return predict(network, self.parameters, chosen, "identity")[0]
+            return predict(network, self.parameters, chosen, IDENTITY)[0]
         if network.normalization == "batch":
             parameters = self.parameters
-        predictor = Predictor(network, parameters, "identity")
+        predictor = Predictor(network, parameters, IDENTITY)
         data = self._on_device(x)
         row_ids = np.arange(x.shape[0]) if rows is None else rows
         return predictor.predict(data, row_ids, self._sparse)

@@ -20,7 +20,7 @@ from skmlp.backends.cuda.kernels.structs import (
 )
 from skmlp.backends.cuda.runtime.memory import Arena, download, upload
 from skmlp.network import Network, layout
-from skmlp.rules.optimizers import N_COEFFICIENTS
+from skmlp.rules.optimizers import MAX_COEFFICIENTS, MAX_HYPERPARAMETERS
 
 # Limits of a batch range: its batches, and partial sums stored for them.
 _MAX_BATCHES = 8192
@@ -62,7 +62,7 @@ class TrainState(NamedTuple):
     Attributes
     ----------
     params, slots : device array
-    hyper : ndarray of N_COEFFICIENTS
+    hyper : ndarray of MAX_HYPERPARAMETERS
     """
 
     params: object
@@ -77,7 +77,7 @@ class BatchRange(NamedTuple):
     ----------
     row_ids : ndarray of int64
         The rows, one batch after the other.
-    rates : ndarray of shape (n_batches, 1 + N_COEFFICIENTS)
+    rates : ndarray of shape (n_batches, 1 + MAX_COEFFICIENTS)
         The fraction by which weights shrink, and the optimizer's coefficients.
     first_step_index : int
         Index of the first batch's step in the training.
@@ -195,8 +195,8 @@ class BatchBuffers:
         workspace["grad_sq_sums"] = n_partials
         of_range = {
             "weight_decays": self.max_batches,
-            "coefficients": N_COEFFICIENTS * self.max_batches,
-            "hyper": N_COEFFICIENTS,
+            "coefficients": MAX_COEFFICIENTS * self.max_batches,
+            "hyper": MAX_HYPERPARAMETERS,
             "result": 2 * self.max_batches,
             "ones": batch_size,
         }

@@ -1,352 +1,388 @@
-"""Products of matrices, by a kernel of our own.
+"""Matrix products (GEMM): loops over packed panels around a micro-kernel.
 
-Training multiplies matrices that a BLAS is not made for: 20 to 800 columns by batches
-of 32 to 1,000 rows, again and again with other rows. A BLAS packs both factors before
-it multiplies, and picks its code by a table of processors, which lags behind them (on
-one with 512-bit registers that the table does not know, half the machine's rate). Here
-a tile of the result stays in registers while one row of b after the other is read as
-vectors, one element of a after the other is spread over a vector, and the width of a
-vector is what the compiler says the processor has. A measurement beside OpenBLAS is
-part of `benchmarks/products.py`.
+Training multiplies matrices that BLAS libraries are not tuned for: 20 to 800 columns by
+batches of 32 to 1,000 rows, again and again with other rows. A BLAS packs both factors
+before it multiplies, and picks its kernel from a table of processors, which lags behind
+them (on a processor with 512-bit registers that the table does not know, it runs at
+half the machine's rate). Here a register tile of C accumulates while rows of B are read
+as vectors and elements of A are broadcast over a vector; the vector width is what the
+compiler reports for the processor. `benchmarks/products.py` measures it beside
+OpenBLAS.
 
-Nothing is packed unless rows lie so far apart that every one is on lines of the cache,
-or in a page, of its own, and many in the same few sets: then panels of b, and of a
-transposed a the part that all panels share, are copied to the stack first.
+A factor is packed only where its rows lie so far apart that each one touches its own
+cache lines or its own page, and many fall into the same few cache sets. Then panels of
+B, and of a transposed A the part that all panels share, are first copied to the stack.
 
-b must have contiguous rows, while a may have any strides: a transposed first
-factor costs nothing, a transposed second factor has to be laid out anew (`transpose`).
+Rows of B must be contiguous, while A may have any strides: a transposed first factor
+costs nothing, a transposed second factor has to be laid out anew (`transpose`).
 
-An element of the result is summed over the inner dimension in one fixed order, whatever
-rows and columns are asked for beside it. Hence the same bits for a row by itself and
-within any block.
+Every element of the result is summed over the inner dimension in one fixed order, which
+does not depend on the rows and columns computed beside it. Hence a row has the same
+bits when it is computed alone and within any block.
 """
 
 import functools
 
 from numba import from_dtype, types
 
-from skmlp.backends.cpu.gemm.microkernels import SQUARE, dots, mover, squares, tile
+from skmlp.backends.cpu.gemm.microkernels import (
+    SQUARE,
+    copy_kernel,
+    dot_kernel,
+    micro_kernel,
+    transpose_kernel,
+)
 from skmlp.backends.cpu.gemm.simd import MASKS_ARE_FREE, VECTOR_BYTES
 from skmlp.backends.cpu.gemm.vector_ops import copy_row
-from skmlp.backends.cpu.intrinsics import advance, buffer, least, pointer
+from skmlp.backends.cpu.intrinsics import advance, min_int, pointer, stack_buffer
 from skmlp.compiler import jit
 
-# Rows of b that stay in the cache while all rows of a pass by.
-_INNER = 256
-# Bytes from row to row, and rows of the result, from which on packing of b pays; fewer
-# rows where a is transposed: half of b, the deltas, has then been written by another
-# core, and packing asks for it ahead.
-_FAR_B, _MANY_ROWS, _MANY_OF_TRANSPOSED = (
+# Inner dimension of a pass (KC in BLIS): rows of B that stay in the cache while all
+# rows of A are multiplied by them.
+_KC = 256
+# B is packed from this stride (bytes from row to row) and this many rows of C on; from
+# fewer rows on where A is transposed: half of B, the deltas, has then been written by
+# another core, and packing prefetches it.
+_PACK_B_STRIDE, _PACK_B_ROWS, _PACK_B_ROWS_TRANSPOSED = (
     (512, 48, 48) if VECTOR_BYTES == 32 else (1024, 112, 16)
 )
-# The same of a transposed a, and panels that share what is packed.
-_FAR_A, _MANY_PANELS = 2048, 4
-# Bytes of an inner row of a that are packed at a time, all of which take 256 KB.
-_PACKED_BYTES = 1024
-# Rows that are asked for while one is packed: the processor does not see that the next
-# will be in another page.
+# A transposed A is packed from this stride, and this many panels that share it, on.
+_PACK_A_STRIDE, _PACK_A_PANELS = 2048, 4
+# Bytes of an inner row of A that are packed at a time; the packed block takes 256 KB.
+_PACKED_A_BYTES = 1024
+# Rows to prefetch ahead while packing: the hardware prefetcher stops at page borders,
+# and the next row is in another page.
 _ROWS_AHEAD = 8
-# Panels of b that are packed at a time: a row of a single one of AVX is no more than a
-# line of the cache, and a page would be asked for again and again.
-_PACKED_PANELS = 4 if VECTOR_BYTES == 32 else 1
+# Panels of B that are packed at a time: a row of a single AVX panel is no more than a
+# cache line, so every page would be visited again and again.
+_PACKED_B_PANELS = 4 if VECTOR_BYTES == 32 else 1
 
-# Rows and vectors of a tile: its sums, and what is loaded for them, fit the registers,
-# of which AVX has 16 and both AVX-512 and NEON 32.
-_ROWS, _VECTORS = (6, 2) if VECTOR_BYTES == 32 else (8, 3)
-_HEIGHTS = (_ROWS, 4, 1)
-# Room for a tile's rows in a vector of its own.
-_TILE = 8
+# The register tile, MR rows by NR vectors: its accumulators, and the operands loaded
+# for them, fit the registers, of which AVX has 16 and both AVX-512 and NEON 32.
+_MR, _NR_VECTORS = (6, 2) if VECTOR_BYTES == 32 else (8, 3)
+_TILE_ROWS = (_MR, 4, 1)
+# Elements that MR rows of a packed A take, padding included.
+_PACKED_MR = 8
 
 
-def _panel(vectors, lanes, is_whole):
-    """A function that computes all rows of some vectors of columns.
+def _panel_kernel(vectors, lanes, is_whole):
+    """The loop of the micro-kernel over all rows of one panel, `vectors` wide.
 
-    Of the last vector it takes as many columns as there are, unless it is whole.
+    The last vector may be partial, with the lanes that the shape leaves, unless the
+    panel is whole.
     """
     tall, middle, single = (
-        tile(height, vectors, lanes, is_whole) for height in _HEIGHTS
+        micro_kernel(rows, vectors, lanes, is_whole) for rows in _TILE_ROWS
     )
-    tall_rows, middle_rows, _ = _HEIGHTS
+    tall_rows, middle_rows, _ = _TILE_ROWS
 
     @jit.inline
-    def panel(a, strides, b, start, begins, out, out_row, sizes):
-        rows, columns, inner = sizes
-        b, b_step = b
-        tail = columns - (vectors - 1) * lanes
-        row, step, tall_step = strides
-        from_row, begin = begins
-        while rows > 0:
-            from_both = (a, row, step, b, b_step)
-            of_result = (start, from_row, begin, out, out_row, inner, tail)
-            if rows >= tall_rows:
-                tall(*from_both, *of_result)
-                done, onward = tall_rows, tall_step
-            elif rows >= middle_rows:
-                middle(*from_both, *of_result)
-                done, onward = middle_rows, middle_rows * row
+    def panel_kernel(a, b, c, out, shape):
+        m, n, k = shape
+        a, a_stride, k_stride, tile_stride = a
+        c, c_stride, beta = c
+        out, out_stride = out
+        tail = n - (vectors - 1) * lanes
+        while m > 0:
+            a_tile, c_tile = (a, a_stride, k_stride), (c, c_stride, beta)
+            out_tile = (out, out_stride)
+            if m >= tall_rows:
+                tall(a_tile, b, c_tile, out_tile, k, tail)
+                done, a_step = tall_rows, tile_stride
+            elif m >= middle_rows:
+                middle(a_tile, b, c_tile, out_tile, k, tail)
+                done, a_step = middle_rows, middle_rows * a_stride
             else:
-                single(*from_both, *of_result)
-                done, onward = 1, row
-            a, out = advance(a, onward), advance(out, done * out_row)
-            start = advance(start, done * from_row)
-            rows -= done
+                single(a_tile, b, c_tile, out_tile, k, tail)
+                done, a_step = 1, a_stride
+            a, out = advance(a, a_step), advance(out, done * out_stride)
+            c = advance(c, done * c_stride)
+            m -= done
 
-    return panel
+    return panel_kernel
 
 
-def _single_column(lanes):
-    """The product with a single column b, where rows of a are contiguous."""
-    four, one = dots(4, lanes), dots(1, lanes)
+def _column_kernel(lanes):
+    """The product with a single column b (GEMV), where rows of A are contiguous."""
+    four, one = dot_kernel(4, lanes), dot_kernel(1, lanes)
 
     @jit.inline
-    def single_column(a, row, b, start, begins, out, out_row, rows, inner):
-        from_row, begin = begins
+    def column_kernel(a, b, c, out, shape):
+        m, k = shape
+        a, a_stride = a
+        c, c_stride, beta = c
+        out, out_stride = out
         i = 0
-        while i < rows:
-            here = advance(a, i * row)
-            begun = advance(start, i * from_row)
-            there = advance(out, i * out_row)
-            if rows - i >= 4:
-                four(here, row, b, begun, from_row, begin, there, out_row, inner)
+        while i < m:
+            a_rows = (advance(a, i * a_stride), a_stride)
+            c_rows = (advance(c, i * c_stride), c_stride, beta)
+            out_rows = (advance(out, i * out_stride), out_stride)
+            if m - i >= 4:
+                four(a_rows, b, c_rows, out_rows, k)
                 i += 4
             else:
-                one(here, row, b, begun, from_row, begin, there, out_row, inner)
+                one(a_rows, b, c_rows, out_rows, k)
                 i += 1
 
-    return single_column
+    return column_kernel
 
 
-def _columns(lanes):
-    """A function for as many columns as a tile is wide, or fewer (see `_panel`)."""
+def _macro_kernel(lanes):
+    """The product for at most NR vectors of columns (see `_panel_kernel`)."""
     is_whole = not MASKS_ARE_FREE
-    one, two = _panel(1, lanes, is_whole), _panel(2, lanes, is_whole)
-    three = two if _VECTORS == 2 else _panel(3, lanes, is_whole)
+    one, two = _panel_kernel(1, lanes, is_whole), _panel_kernel(2, lanes, is_whole)
+    three = two if _NR_VECTORS == 2 else _panel_kernel(3, lanes, is_whole)
     # A vector of half the width for the last few columns, of 50 or 100 for example.
     narrow_lanes = lanes // 2
-    narrow = _panel(1, narrow_lanes, is_whole=False)
-    # Where masks are free, the panels above are for parts of vectors, too.
-    part, one_and_part = narrow, two
+    narrow = _panel_kernel(1, narrow_lanes, is_whole=False)
+    # Where masks are free, the panels above may be partial, too.
+    partial, one_and_partial = narrow, two
     if is_whole:
-        part = _panel(1, lanes, is_whole=False)
-        one_and_part = _panel(2, lanes, is_whole=False)
+        partial = _panel_kernel(1, lanes, is_whole=False)
+        one_and_partial = _panel_kernel(2, lanes, is_whole=False)
 
     @jit.inline
-    def multiply_columns(a, strides, b, start, begins, out, out_row, sizes):
-        rows, n, inner = sizes
-        rest = n % lanes
-        # The sums of one vector are too few to keep the processor busy.
+    def macro_kernel(a, b, c, out, shape):
+        m, n, k = shape
+        remainder = n % lanes
+        # The accumulators of one vector are too few to hide the latency of FMA.
         if is_whole and lanes < n < 2 * lanes:
-            one_and_part(a, strides, b, start, begins, out, out_row, sizes)
+            one_and_partial(a, b, c, out, shape)
             return
-        if rest > narrow_lanes and not is_whole:
-            rest = 0
-        n -= rest
-        some = (rows, n, inner)
+        if remainder > narrow_lanes and not is_whole:
+            remainder = 0
+        n -= remainder
+        main = (m, n, k)
         if n > 2 * lanes:
-            three(a, strides, b, start, begins, out, out_row, some)
+            three(a, b, c, out, main)
         elif n > lanes:
-            two(a, strides, b, start, begins, out, out_row, some)
+            two(a, b, c, out, main)
         elif n > 0:
-            one(a, strides, b, start, begins, out, out_row, some)
-        if rest > 0:
-            b, start = (advance(b[0], n), b[1]), advance(start, n)
-            out, some = advance(out, n), (rows, rest, inner)
-            if rest > narrow_lanes:
-                part(a, strides, b, start, begins, out, out_row, some)
+            one(a, b, c, out, main)
+        if remainder > 0:
+            b_data, b_stride = b
+            c_data, c_stride, beta = c
+            out_data, out_stride = out
+            b = (advance(b_data, n), b_stride)
+            c = (advance(c_data, n), c_stride, beta)
+            out = (advance(out_data, n), out_stride)
+            last = (m, remainder, k)
+            if remainder > narrow_lanes:
+                partial(a, b, c, out, last)
             else:
-                narrow(a, strides, b, start, begins, out, out_row, some)
+                narrow(a, b, c, out, last)
 
-    return multiply_columns
+    return macro_kernel
 
 
-def _pack_rows():
-    """A function that lays a transposed a out tile by tile, in the tile's order."""
-    whole, part = mover(1, _TILE, is_whole=True), mover(1, _TILE, is_whole=False)
+def _pack_a():
+    """A function that packs a transposed A tile by tile, in the tile's order."""
+    whole = copy_kernel(1, _PACKED_MR, is_whole=True)
+    partial = copy_kernel(1, _PACKED_MR, is_whole=False)
 
     @jit.inline
-    def pack_rows(a, step, packed, rows, inner):
-        ahead = _ROWS_AHEAD * step
-        for p in range(inner):
-            for i in range(0, rows, _ROWS):
-                here = advance(a, p * step + i)
-                to = advance(packed, (i // _ROWS * inner + p) * _TILE)
-                # What is more than a tile's rows is not looked at.
-                if rows - i >= _TILE:
-                    whole(here, to, _TILE, ahead)
+    def pack_a(a, k_stride, packed, m, k):
+        ahead = _ROWS_AHEAD * k_stride
+        for p in range(k):
+            for i in range(0, m, _MR):
+                source = advance(a, p * k_stride + i)
+                target = advance(packed, (i // _MR * k + p) * _PACKED_MR)
+                # Elements beyond a tile's MR rows are copied but never read.
+                if m - i >= _PACKED_MR:
+                    whole(source, target, _PACKED_MR, ahead)
                 else:
-                    part(here, to, least(_ROWS, rows - i), ahead)
+                    partial(source, target, min_int(_MR, m - i), ahead)
 
-    return pack_rows
+    return pack_a
 
 
-def _pack_columns(lanes):
-    """A function that lays b out panel by panel.
+def _pack_b(lanes):
+    """A function that packs B panel by panel.
 
-    Row by row of all panels, for every row is in a page of its own.
+    It goes through all panels row by row, because every row is in another page.
     """
-    width = _VECTORS * lanes
-    move = mover(_VECTORS, lanes, is_whole=True)
+    nr = _NR_VECTORS * lanes
+    move = copy_kernel(_NR_VECTORS, lanes, is_whole=True)
 
     @jit.inline
-    def pack_columns(b, b_step, packed, columns, inner):
-        for p in range(inner):
-            here, to = advance(b, p * b_step), advance(packed, p * width)
-            for j in range(0, columns, width):
-                n, there = least(width, columns - j), advance(to, j * inner)
-                if n == width:
-                    move(advance(here, j), there, lanes, _ROWS_AHEAD * b_step)
+    def pack_b(b, b_stride, packed, n, k):
+        for p in range(k):
+            row, target = advance(b, p * b_stride), advance(packed, p * nr)
+            for j in range(0, n, nr):
+                width, panel = min_int(nr, n - j), advance(target, j * k)
+                if width == nr:
+                    move(advance(row, j), panel, lanes, _ROWS_AHEAD * b_stride)
                 else:
-                    copy_row(advance(here, j), there, n)
+                    copy_row(advance(row, j), panel, width)
 
-    return pack_columns
+    return pack_b
 
 
-def _multiply(scalar, lanes):
-    """The function: out = start + a b.
+def _gemm(scalar, lanes):
+    """The function ``out = beta * C + A B``, where beta is 0 or 1.
 
-    a is given by a pointer and its strides by row and inner index, one of which is 1;
-    b and out, whose rows are contiguous, by a pointer and the stride from row to row.
-    A single column of b, and of out for a transposed a, is contiguous too. `begins` is
-    the stride by row of `start`, 0 for a row that all begin with, and 1; or 0 to begin
-    with zeros.
+    A is given as (pointer, row stride, inner stride), and one of these strides is 1; B
+    as (pointer, row stride); C as (pointer, row stride, beta), where a row stride of 0
+    stands for one row that all rows of the result share; out as (pointer, row stride).
+    Rows of B, C and out are contiguous. A single column of B, and of out for a
+    transposed A, is contiguous, too. The shape is (m, n, k): rows and columns of out,
+    and the inner dimension.
     """
     itemsize = VECTOR_BYTES // lanes
-    width = _VECTORS * lanes
-    multiply_columns = _columns(lanes)
-    pack_rows, pack_columns = _pack_rows(), _pack_columns(lanes)
-    at_once = _PACKED_PANELS * width
-    single_column = _single_column(lanes)
-    tiles = _PACKED_BYTES // itemsize // _TILE
-    room_of_a = buffer(scalar, tiles * _TILE * _INNER)
-    room_of_b = buffer(scalar, at_once * _INNER)
+    nr = _NR_VECTORS * lanes
+    macro_kernel = _macro_kernel(lanes)
+    pack_a, pack_b = _pack_a(), _pack_b(lanes)
+    nc = _PACKED_B_PANELS * nr
+    column_kernel = _column_kernel(lanes)
+    packed_tiles = _PACKED_A_BYTES // itemsize // _PACKED_MR
+    a_buffer = stack_buffer(scalar, packed_tiles * _PACKED_MR * _KC)
+    b_buffer = stack_buffer(scalar, nc * _KC)
 
-    def multiply(a, strides, b, b_step, start, begins, out, out_row, sizes):
-        rows, columns, inner = sizes
-        # In a single column a vector would have one lane at work.
-        if columns == 1 and strides[1] == 1:
-            single_column(a, strides[0], b, start, begins, out, out_row, rows, inner)
+    def gemm(a, b, c, out, shape):
+        m, n, k = shape
+        a_data, a_stride, k_stride = a
+        b_data, b_stride = b
+        c_data, c_stride, beta = c
+        out_data, out_stride = out
+        # In a single column only one lane of a vector would work.
+        if n == 1 and k_stride == 1:
+            column_kernel((a_data, a_stride), b_data, c, out, (m, k))
             return 0
-        if columns == 1:
+        if n == 1:
             # As a row: the transposed product of the transposed factors.
-            a, strides, b, b_step = b, (0, b_step), a, strides[1]
-            rows, columns = 1, rows
-        row, step = strides
-        tiled, packed = room_of_a(), room_of_b()
-        packs_a = row == 1 and step * itemsize >= _FAR_A
-        packs_a &= columns >= _MANY_PANELS * width
-        many = _MANY_ROWS if step == 1 else _MANY_OF_TRANSPOSED
-        packs_b = rows >= many and b_step * itemsize >= _FAR_B
-        rows_at_once = tiles * _ROWS if packs_a else rows
-        for p in range(0, inner, _INNER):
-            depth = least(_INNER, inner - p)
+            a_data, b_data = b_data, a_data
+            a_stride, k_stride, b_stride = 0, b_stride, k_stride
+            m, n = 1, m
+        packed_a, packed_b = a_buffer(), b_buffer()
+        packs_a = a_stride == 1 and k_stride * itemsize >= _PACK_A_STRIDE
+        packs_a &= n >= _PACK_A_PANELS * nr
+        min_rows = _PACK_B_ROWS if k_stride == 1 else _PACK_B_ROWS_TRANSPOSED
+        packs_b = m >= min_rows and b_stride * itemsize >= _PACK_B_STRIDE
+        mc = packed_tiles * _MR if packs_a else m
+        for p in range(0, k, _KC):
+            depth = min_int(_KC, k - p)
             if p > 0:
-                start, begins = out, (out_row, 1)
-            from_b = advance(b, p * b_step)
-            for i in range(0, rows, rows_at_once):
-                here = advance(a, p * step + i * row)
-                begun = advance(start, i * begins[0])
-                to = advance(out, i * out_row)
-                high = least(rows_at_once, rows - i)
-                # By row, by inner index, and by as many rows as a tile has.
-                how = (row, step, _ROWS * row)
+                c_data, c_stride, beta = out_data, out_stride, 1
+            b_rows = advance(b_data, p * b_stride)
+            for i in range(0, m, mc):
+                a_block = advance(a_data, p * k_stride + i * a_stride)
+                c_block = advance(c_data, i * c_stride)
+                out_block = advance(out_data, i * out_stride)
+                height = min_int(mc, m - i)
+                a_panel = (a_block, a_stride, k_stride, _MR * a_stride)
                 if packs_a:
-                    pack_rows(here, step, tiled, high, depth)
-                    here, how = tiled, (1, _TILE, _TILE * depth)
-                for j in range(0, columns, width):
-                    panel = (advance(from_b, j), b_step)
+                    pack_a(a_block, k_stride, packed_a, height, depth)
+                    a_panel = (packed_a, 1, _PACKED_MR, _PACKED_MR * depth)
+                for j in range(0, n, nr):
+                    b_panel = (advance(b_rows, j), b_stride)
                     if packs_b:
-                        done = j % at_once
+                        done = j % nc
                         if done == 0:
-                            wide = least(at_once, columns - j)
-                            pack_columns(panel[0], b_step, packed, wide, depth)
-                        panel = (advance(packed, done * depth), width)
-                    multiply_columns(
-                        *(here, how, panel),
-                        *(advance(begun, j), begins, advance(to, j), out_row),
-                        (high, least(width, columns - j), depth),
+                            width = min_int(nc, n - j)
+                            pack_b(advance(b_rows, j), b_stride, packed_b, width, depth)
+                        b_panel = (advance(packed_b, done * depth), nr)
+                    macro_kernel(
+                        a_panel,
+                        b_panel,
+                        (advance(c_block, j), c_stride, beta),
+                        (advance(out_block, j), out_stride),
+                        (height, min_int(nr, n - j), depth),
                     )
         return 0
 
-    return multiply
+    return gemm
 
 
 @functools.cache
 def multiplier(dtype):
-    """Address of the product in one dtype, for the functions below."""
+    """Address of `gemm` in one dtype, for the functions below."""
     scalar = from_dtype(dtype)
-    at = types.CPointer(scalar)
-    pair, triple = types.UniTuple(types.intp, 2), types.UniTuple(types.intp, 3)
-    signature = types.int64(
-        *(at, pair, at, types.intp, at, pair, at, types.intp, triple)
-    )
-    function = _multiply(scalar, VECTOR_BYTES // dtype.itemsize)
-    dispatcher, address = jit.loop(function, signature, f"{__name__}.multiply")
+    pointer_type, n = types.CPointer(scalar), types.intp
+    a = types.Tuple((pointer_type, n, n))
+    b = types.Tuple((pointer_type, n))
+    signature = types.int64(a, b, a, b, types.UniTuple(n, 3))
+    function = _gemm(scalar, VECTOR_BYTES // dtype.itemsize)
+    dispatcher, address = jit.loop(function, signature, f"{__name__}.gemm")
     _ALIVE.append(dispatcher)
     return address
 
 
-# The addresses are in the hands of kernels for as long as the process lives.
+# Kernels use the addresses for as long as the process lives.
 _ALIVE: list = []
 _call = jit.caller(types.int64)
 
 
 @jit.inline
-def product(multiply, a, b, first, out, sizes):
-    """Set out to a b, every row of it added to a first one; all row-major.
+def product(gemm, a, b, c, out, shape):
+    """Set out to A B, plus one row c to each of its rows; all row-major.
 
-    Matrices are given as (array, offset), the first row as (array, offset, 1), or with
-    0 for a row of zeros. sizes is (rows of out, columns of out, inner dimension).
+    Matrices are given as (array, offset), the row as (array, offset, beta), where beta
+    is 1, or 0 for a row of zeros. shape is (rows of out, columns of out, inner
+    dimension).
     """
-    _, columns, inner = sizes
-    here, there = pointer(a[0], a[1]), pointer(b[0], b[1])
-    start, target = pointer(first[0], first[1]), pointer(out[0], out[1])
+    a, a_offset = a
+    b, b_offset = b
+    c, c_offset, beta = c
+    out, out_offset = out
+    _, n, k = shape
     _call(
-        multiply,
+        gemm,
         (
-            *(here, (inner, 1), there, columns, start, (0, first[2])),
-            *(target, columns, sizes),
+            (pointer(a, a_offset), k, 1),
+            (pointer(b, b_offset), n),
+            (pointer(c, c_offset), 0, beta),
+            (pointer(out, out_offset), n),
+            shape,
         ),
     )
 
 
 @jit.inline
-def product_of_transposed(multiply, a, b, out, sizes, add):
-    """Set out to a.T b, or add it, for some columns of a: (array, offset, width of a).
+def product_of_transposed(gemm, a, b, out, shape, beta):
+    """Set out to A.T B, or add it where beta is 1.
 
-    sizes is (columns of a that are taken, columns of b, rows of both).
+    Some columns of A are given as (array, offset, columns of all of A), B and out as
+    (array, offset). shape is (columns of A that are used, columns of B, rows of both).
     """
-    columns = sizes[1]
-    here, there = pointer(a[0], a[1]), pointer(b[0], b[1])
-    target = pointer(out[0], out[1])
+    a, a_offset, a_columns = a
+    b, b_offset = b
+    out, out_offset = out
+    _, n, _ = shape
+    target = pointer(out, out_offset)
     _call(
-        multiply,
+        gemm,
         (
-            *(here, (1, a[2]), there, columns, target, (columns, add)),
-            *(target, columns, sizes),
+            (pointer(a, a_offset), 1, a_columns),
+            (pointer(b, b_offset), n),
+            (target, n, beta),
+            (target, n),
+            shape,
         ),
     )
 
 
-_whole_square, _part_of_square = squares(is_whole=True), squares(is_whole=False)
+_whole_square = transpose_kernel(is_whole=True)
+_partial_square = transpose_kernel(is_whole=False)
 
 
 @jit.inline
-def transpose(source, start, target, offset, sizes):
-    """Lay rows of `source` out as columns of `target`, a matrix of some width.
+def transpose(source, source_offset, target, target_offset, shape):
+    """Copy rows of `source` to columns of `target`.
 
-    sizes is (rows, columns, width); rows of the source are contiguous from `start` on.
+    shape is (rows, columns, row stride of the target); rows of the source are
+    contiguous.
     """
-    rows, columns, width = sizes
+    rows, columns, stride = shape
     if columns == 1:
-        copy_row(pointer(source, start), pointer(target, offset), rows)
+        copy_row(pointer(source, source_offset), pointer(target, target_offset), rows)
         return
     for j in range(0, columns, SQUARE):
-        wide = least(SQUARE, columns - j)
+        width = min_int(SQUARE, columns - j)
         for i in range(0, rows, SQUARE):
-            high = least(SQUARE, rows - i)
-            here = pointer(source, start + i * columns + j)
-            there = pointer(target, offset + j * width + i)
-            if high == SQUARE and wide == SQUARE:
-                _whole_square(here, columns, there, width, high, wide)
+            height = min_int(SQUARE, rows - i)
+            from_square = pointer(source, source_offset + i * columns + j)
+            to_square = pointer(target, target_offset + j * stride + i)
+            if height == SQUARE and width == SQUARE:
+                _whole_square(from_square, columns, to_square, stride, height, width)
             else:
-                _part_of_square(here, columns, there, width, high, wide)
+                _partial_square(from_square, columns, to_square, stride, height, width)

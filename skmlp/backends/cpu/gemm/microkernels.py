@@ -1,9 +1,9 @@
-"""Tiles of a product of matrices, instruction by instruction.
+"""Micro-kernels of the matrix product: register tiles in LLVM IR.
 
-LLVM's own vectorizer does not keep a tile of sums in registers, so the vectors are
-spelled out here: what the innermost loops of `products` do, and nothing else. Lanes
-beyond a matrix's last column are masked: neither read nor written. What is whole has no
-masks, where these cost something (see `emitter`).
+LLVM's own vectorizer does not keep a tile of accumulators in registers, so the vector
+instructions of the innermost loops of `matmul` are written out here. Lanes beyond a
+matrix's last column are masked: neither read nor written. Whole tiles use no masks
+where masks cost something (see `simd`).
 """
 
 from itertools import product as pairs
@@ -16,106 +16,109 @@ from numba.extending import intrinsic
 from skmlp.backends.cpu.gemm.simd import Emitter
 
 
-def tile(rows, vectors, lanes, is_whole):
-    """An intrinsic that computes rows × vectors of the result.
+def micro_kernel(rows, vectors, lanes, is_whole):
+    """An intrinsic that computes a register tile of rows × vectors of the result.
 
-    Its arguments: a, its strides by row and by inner index; b and its stride by inner
-    index; what the sums begin with, its stride by row, and whether they begin with it
-    or with zero; out and its stride by row; length of the inner dimension; lanes in use
-    of the last vector.
+    Its arguments are a (pointer, row stride, inner stride), b (pointer, inner stride),
+    c (pointer, row stride, beta), out (pointer, row stride), the length k of the inner
+    dimension, and the lanes in use of the last vector. The accumulators start at c
+    where beta is not zero, else at zero.
     """
 
     @intrinsic
-    def compute(
-        typing_context, a, a_row, a_step, b, b_step,
-        start, start_row, begins, out, out_row, inner, tail,
-    ):  # fmt: skip
+    def compute(typing_context, a, b, c, out, k, tail):
         def generate(context, builder, signature, values):
-            a, a_row, a_step, b, b_step, *others = values
-            start, start_row, begins, out, out_row, inner, tail = others
-            emit = Emitter(context, builder, signature.args[0].dtype, lanes)
+            *matrices, k, tail = values
+            a, b, c, out = (cgutils.unpack_tuple(builder, part) for part in matrices)
+            a, a_stride, a_step = a
+            b, b_step = b
+            c, c_stride, beta = c
+            out, out_stride = out
+            scalar = signature.args[0].types[0].dtype
+            emit = Emitter(context, builder, scalar, lanes)
             last_mask = None if is_whole else emit.mask(tail)
             masks = [None] * (vectors - 1) + [last_mask]
-            places = list(pairs(range(rows), range(vectors)))
+            tile = list(pairs(range(rows), range(vectors)))
 
-            def place_in(matrix, row, i, v):
-                offset = builder.mul(row, emit.integer(i))
+            def vector_address(matrix, stride, i, v):
+                offset = builder.mul(stride, emit.integer(i))
                 offset = builder.add(offset, emit.integer(v * lanes))
                 return builder.gep(matrix, [offset])
 
-            rows_of_a = [
-                emit.opaque(builder.gep(a, [builder.mul(a_row, emit.integer(i))]))
+            a_rows = [
+                emit.opaque(builder.gep(a, [builder.mul(a_stride, emit.integer(i))]))
                 for i in range(rows)
             ]
-            fresh = builder.append_basic_block("fresh")
-            loaded = builder.append_basic_block("loaded")
+            from_zero = builder.append_basic_block("from_zero")
+            from_c = builder.append_basic_block("from_c")
             body = builder.append_basic_block("body")
             done = builder.append_basic_block("done")
             builder.cbranch(
-                builder.icmp_signed("!=", begins, emit.integer(0)), loaded, fresh
+                builder.icmp_signed("!=", beta, emit.integer(0)), from_c, from_zero
             )
-            builder.position_at_end(loaded)
-            held = [
-                emit.load(place_in(start, start_row, i, v), masks[v]) for i, v in places
+            builder.position_at_end(from_c)
+            c_vectors = [
+                emit.load(vector_address(c, c_stride, i, v), masks[v]) for i, v in tile
             ]
             builder.branch(body)
-            builder.position_at_end(fresh)
+            builder.position_at_end(from_zero)
             builder.branch(body)
 
             builder.position_at_end(body)
-            p = builder.phi(inner.type)
-            along_a = builder.phi(inner.type)
-            b_place = builder.phi(b.type)
-            sums = [builder.phi(emit.vector) for _ in places]
-            for block, starts in ((fresh, [emit.zero] * len(places)), (loaded, held)):
+            p = builder.phi(k.type)
+            a_offset = builder.phi(k.type)
+            b_row = builder.phi(b.type)
+            accumulators = [builder.phi(emit.vector) for _ in tile]
+            zeros = [emit.zero] * len(tile)
+            for block, starts in ((from_zero, zeros), (from_c, c_vectors)):
                 p.add_incoming(emit.integer(0), block)
-                along_a.add_incoming(emit.integer(0), block)
-                b_place.add_incoming(b, block)
-                for total, start in zip(sums, starts, strict=True):
-                    total.add_incoming(start, block)
-            row_of_b = [
-                emit.load(builder.gep(b_place, [emit.integer(v * lanes)]), masks[v])
+                a_offset.add_incoming(emit.integer(0), block)
+                b_row.add_incoming(b, block)
+                for accumulator, start in zip(accumulators, starts, strict=True):
+                    accumulator.add_incoming(start, block)
+            b_vectors = [
+                emit.load(builder.gep(b_row, [emit.integer(v * lanes)]), masks[v])
                 for v in range(vectors)
             ]
-            spread = [
-                emit.spread(builder.load(builder.gep(row, [along_a])))
-                for row in rows_of_a
+            a_vectors = [
+                emit.broadcast(builder.load(builder.gep(row, [a_offset])))
+                for row in a_rows
             ]
-            added = [
-                emit.multiply_add(spread[i], row_of_b[v], total)
-                for (i, v), total in zip(places, sums, strict=True)
+            sums = [
+                emit.multiply_add(a_vectors[i], b_vectors[v], accumulator)
+                for (i, v), accumulator in zip(tile, accumulators, strict=True)
             ]
             following = builder.add(p, emit.integer(1))
             p.add_incoming(following, body)
-            along_a.add_incoming(builder.add(along_a, a_step), body)
-            b_place.add_incoming(builder.gep(b_place, [b_step]), body)
-            for total, new in zip(sums, added, strict=True):
-                total.add_incoming(new, body)
-            goes_on = builder.icmp_signed("<", following, inner)
+            a_offset.add_incoming(builder.add(a_offset, a_step), body)
+            b_row.add_incoming(builder.gep(b_row, [b_step]), body)
+            for accumulator, total in zip(accumulators, sums, strict=True):
+                accumulator.add_incoming(total, body)
+            goes_on = builder.icmp_signed("<", following, k)
             branch = builder.cbranch(goes_on, body, done)
             if rows > 1:
-                # Twice the rows' addresses would be more than there are registers.
+                # Unrolled, the addresses of the rows would not fit the registers.
                 emit.leave_rolled(branch)
             builder.position_at_end(done)
-            for (i, v), value in zip(places, added, strict=True):
-                emit.store(value, place_in(out, out_row, i, v), masks[v])
+            for (i, v), total in zip(tile, sums, strict=True):
+                emit.store(total, vector_address(out, out_stride, i, v), masks[v])
             return context.get_dummy_value()
 
-        n = types.intp
-        return types.void(a, n, n, b, n, start, n, n, out, n, n, n), generate
+        return types.void(a, b, c, out, types.intp, types.intp), generate
 
     return compute
 
 
-def mover(vectors, lanes, is_whole):
-    """An intrinsic that copies some vectors to where there is room for all of them.
+def copy_kernel(vectors, lanes, is_whole):
+    """An intrinsic that copies some vectors, for packing.
 
-    Its arguments: from where, and where to; lanes in use of the last vector, which is
-    filled up with zeros; and how much farther on there is what will be asked for next.
+    Its arguments are the source, the target, which has memory for whole vectors, the
+    lanes in use of the last vector, which is padded with zeros, and how many elements
+    ahead of the source to prefetch.
     """
 
     @intrinsic
-    def move(typing_context, source, target, tail, ahead):
+    def copy(typing_context, source, target, tail, ahead):
         def generate(context, builder, signature, values):
             source, target, tail, ahead = values
             emit = Emitter(context, builder, signature.args[0].dtype, lanes)
@@ -130,34 +133,35 @@ def mover(vectors, lanes, is_whole):
         n = types.intp
         return types.void(source, target, n, n), generate
 
-    return move
+    return copy
 
 
-def dots(rows, lanes):
-    """An intrinsic: inner products of some rows of a with a vector.
+def dot_kernel(rows, lanes):
+    """An intrinsic: dot products of some rows of A with a vector x.
 
-    Its arguments: a and its stride by row; the vector; what the sums begin with, its
-    stride by row, and whether they begin with it or with zero; out and its stride by
-    row; length of the inner dimension.
+    Its arguments are a (pointer, row stride), x, c (pointer, row stride, beta), out
+    (pointer, row stride) and the length k of the rows. The sums start at c where beta
+    is not zero, else at zero.
     """
 
     @intrinsic
-    def compute(
-        typing_context, a, a_row, vector, start, start_row, begins, out, out_row, inner
-    ):
+    def compute(typing_context, a, x, c, out, k):
         def generate(context, builder, signature, values):
-            a, a_row, vector, start, start_row, begins, out, out_row, inner = values
-            emit = Emitter(context, builder, signature.args[0].dtype, lanes)
+            a, x, c, out, k = values
+            a, a_stride = cgutils.unpack_tuple(builder, a)
+            c, c_stride, beta = cgutils.unpack_tuple(builder, c)
+            out, out_stride = cgutils.unpack_tuple(builder, out)
+            emit = Emitter(context, builder, signature.args[1].dtype, lanes)
             width = emit.integer(lanes)
-            whole = builder.mul(builder.sdiv(inner, width), width)
+            whole = builder.mul(builder.sdiv(k, width), width)
             sums = [cgutils.alloca_once_value(builder, emit.zero) for _ in range(rows)]
 
             def add_products(p, mask):
-                part = emit.load(builder.gep(vector, [p]), mask)
+                x_vector = emit.load(builder.gep(x, [p]), mask)
                 for i, total in enumerate(sums):
-                    offset = builder.add(builder.mul(a_row, emit.integer(i)), p)
+                    offset = builder.add(builder.mul(a_stride, emit.integer(i)), p)
                     row = emit.load(builder.gep(a, [offset]), mask)
-                    value = emit.multiply_add(row, part, builder.load(total))
+                    value = emit.multiply_add(row, x_vector, builder.load(total))
                     builder.store(value, total)
 
             with cgutils.for_range_slice(builder, emit.integer(0), whole, width) as (
@@ -165,24 +169,23 @@ def dots(rows, lanes):
                 _,
             ):
                 add_products(p, None)
-            rest = builder.sub(inner, whole)
-            with builder.if_then(builder.icmp_signed(">", rest, emit.integer(0))):
-                add_products(whole, emit.mask(rest))
-            begins = builder.icmp_signed("!=", begins, emit.integer(0))
+            remainder = builder.sub(k, whole)
+            with builder.if_then(builder.icmp_signed(">", remainder, emit.integer(0))):
+                add_products(whole, emit.mask(remainder))
+            adds_c = builder.icmp_signed("!=", beta, emit.integer(0))
             for i, total in enumerate(sums):
-                first = cgutils.alloca_once_value(
+                start = cgutils.alloca_once_value(
                     builder, ir.Constant(emit.scalar, 0.0)
                 )
-                with builder.if_then(begins):
-                    offset = builder.mul(start_row, emit.integer(i))
-                    builder.store(builder.load(builder.gep(start, [offset])), first)
-                value = emit.sum_lanes(builder.load(first), builder.load(total))
-                offset = builder.mul(out_row, emit.integer(i))
+                with builder.if_then(adds_c):
+                    offset = builder.mul(c_stride, emit.integer(i))
+                    builder.store(builder.load(builder.gep(c, [offset])), start)
+                value = emit.sum_lanes(builder.load(start), builder.load(total))
+                offset = builder.mul(out_stride, emit.integer(i))
                 builder.store(value, builder.gep(out, [offset]))
             return context.get_dummy_value()
 
-        n = types.intp
-        return types.void(a, n, vector, start, n, n, out, n, n), generate
+        return types.void(a, x, c, out, types.intp), generate
 
     return compute
 
@@ -192,63 +195,68 @@ SQUARE = 8
 
 
 def _transposed(builder, rows):
-    """The columns of a square as vectors: swaps between ever nearer rows."""
+    """The columns of a square as vectors, by butterfly swaps of ever nearer rows."""
     rows = list(rows)
     indices = ir.VectorType(ir.IntType(32), SQUARE)
     lanes = range(SQUARE)
     for d in (SQUARE // 2, SQUARE // 4, SQUARE // 8):
-        above = ir.Constant(
+        upper = ir.Constant(
             indices, [n if n & d == 0 else SQUARE + n - d for n in lanes]
         )
-        below = ir.Constant(
+        lower = ir.Constant(
             indices, [n + d if n & d == 0 else SQUARE + n for n in lanes]
         )
         for i in (i for i in lanes if i & d == 0):
             pair = rows[i], rows[i + d]
-            rows[i] = builder.shuffle_vector(*pair, above)
-            rows[i + d] = builder.shuffle_vector(*pair, below)
+            rows[i] = builder.shuffle_vector(*pair, upper)
+            rows[i + d] = builder.shuffle_vector(*pair, lower)
     return rows
 
 
-def squares(is_whole):
-    """An intrinsic that transposes a square, or where it is not whole, a part of one.
+def transpose_kernel(is_whole):
+    """An intrinsic that transposes a square, or a part of one unless it is whole.
 
-    Its arguments: source and its stride by row; target and its stride by row; rows and
-    columns in use of the source.
+    Its arguments are the source and its row stride, the target and its row stride, and
+    the rows and columns of the source that are in use.
     """
 
     @intrinsic
     def transpose(
-        typing_context, source, source_row, target, target_row, rows, columns
+        typing_context, source, source_stride, target, target_stride, rows, columns
     ):
         def generate(context, builder, signature, values):
-            source, source_row, target, target_row, rows, columns = values
+            source, source_stride, target, target_stride, rows, columns = values
             emit = Emitter(context, builder, signature.args[0].dtype, SQUARE)
 
-            def masks(inner, outer):
-                """Of every vector: none beyond the last, and none of its last lanes."""
+            def masks(n_lanes, n_vectors):
+                """Masks by vector: the lanes in use, none beyond the last vector."""
                 if is_whole:
                     return [None] * SQUARE
                 nothing = emit.integer(0)
                 return [
                     emit.mask(
                         builder.select(
-                            builder.icmp_signed("<", emit.integer(i), outer),
-                            *(inner, nothing),
+                            builder.icmp_signed("<", emit.integer(i), n_vectors),
+                            n_lanes,
+                            nothing,
                         )
                     )
                     for i in range(SQUARE)
                 ]
 
-            def places(matrix, row):
+            def addresses(matrix, stride):
                 for i in range(SQUARE):
-                    yield builder.gep(matrix, [builder.mul(row, emit.integer(i))])
+                    yield builder.gep(matrix, [builder.mul(stride, emit.integer(i))])
 
-            given = zip(places(source, source_row), masks(columns, rows), strict=True)
-            found = _transposed(builder, [emit.load(*each) for each in given])
-            wanted = zip(places(target, target_row), masks(rows, columns), strict=True)
-            for value, each in zip(found, wanted, strict=True):
-                emit.store(value, *each)
+            sources = zip(
+                addresses(source, source_stride), masks(columns, rows), strict=True
+            )
+            square = _transposed(builder, [emit.load(*row) for row in sources])
+            targets = zip(
+                addresses(target, target_stride), masks(rows, columns), strict=True
+            )
+            for value, (address, mask) in zip(square, targets, strict=True):
+                emit.store(value, address, mask)
             return context.get_dummy_value()
 
         n = types.intp

@@ -1,9 +1,9 @@
-"""Instructions on vectors, for loops that LLVM's own vectorizer would not make.
+"""The emitter of vector instructions, for loops that LLVM would not vectorize well.
 
-AVX-512 masks lanes in any instruction for nothing. Others do not: AVX reads under a
-mask that has to be a vector of sign bits (LLVM's own masks are made into one anew at
-every use), and on some processors takes ten times as long to write under one; the rest
-have no masks at all. There a part of a vector is written in halves.
+AVX-512 masks lanes of any instruction for free. Other instruction sets do not: an AVX
+masked load takes a vector of sign bits (LLVM's own masks are converted to one at every
+use), an AVX masked store takes ten times as long on some processors, and the remaining
+sets have no masks at all. There a partial vector is stored in halves.
 """
 
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from skmlp.backends.cpu.intrinsics import LINE_BYTES, emit_prefetch
 
 
 def _vector_bytes():
-    """Width of a vector register on the processor that Numba compiles for."""
+    """Width of a vector register of the processor that Numba compiles for."""
     if config.CPU_FEATURES:
         enabled = set(config.CPU_FEATURES.split(","))
     else:
@@ -38,7 +38,7 @@ class Mask(NamedTuple):
     ----------
     n_lanes : LLVM value of 64 bits
     lanes : LLVM vector
-        In whatever form loads take it.
+        In the form that masked loads take: booleans, or sign bits with AVX.
     """
 
     n_lanes: ir.Value
@@ -46,7 +46,7 @@ class Mask(NamedTuple):
 
 
 class Emitter:
-    """Writes instructions on vectors of one kind."""
+    """Emits instructions on vectors of one scalar type and number of lanes."""
 
     def __init__(self, context, builder, scalar, lanes):
         self.builder = builder
@@ -63,35 +63,35 @@ class Emitter:
         """A constant of 64 bits."""
         return ir.Constant(ir.IntType(64), value)
 
-    def _function(self, name, result, kinds):
-        signature = ir.FunctionType(result, kinds)
+    def _function(self, name, result, llvm_types):
+        signature = ir.FunctionType(result, llvm_types)
         return cgutils.get_or_insert_function(self.builder.module, signature, name)
 
-    def opaque(self, place):
-        """The same address, of which the optimizer does not know where it comes from.
+    def opaque(self, address):
+        """The same address, hidden from the optimizer.
 
-        Else it computes addresses that differ by a stride one from the other, in a
-        chain of additions that can take longer than what is done with them.
+        Otherwise LLVM computes addresses that differ by a stride one from the other, in
+        a chain of additions that can take longer than the work on them.
         """
-        kind = ir.FunctionType(place.type, [place.type])
-        return self.builder.asm(kind, "", "=r,0", [place], side_effect=False)
+        llvm_type = ir.FunctionType(address.type, [address.type])
+        return self.builder.asm(llvm_type, "", "=r,0", [address], side_effect=False)
 
     def leave_rolled(self, branch):
-        """Keep a loop from being unrolled, by the branch that goes back."""
+        """Keep a loop from being unrolled, given the branch that closes it."""
         module = self.builder.module
         option = module.add_metadata(["llvm.loop.unroll.disable"])
-        # The name of a loop is a node that refers to itself, and of no other content.
+        # A loop is named by a node that refers to itself and is distinct from others.
         loop = module.add_metadata([option, self.integer(len(module.metadata))])
         loop.operands = (loop, option)
         branch.set_metadata("llvm.loop", loop)
 
-    def prefetch(self, place, vectors):
-        """Ask for some vectors that will be read; of memory beyond an array, too."""
+    def prefetch(self, address, vectors):
+        """Prefetch some vectors; the address may lie beyond the end of an array."""
         for first in range(0, vectors * self.lanes, LINE_BYTES // self._bytes):
-            there = self.builder.gep(place, [self.integer(first)])
-            emit_prefetch(self.builder, there, level=1)
+            line = self.builder.gep(address, [self.integer(first)])
+            emit_prefetch(self.builder, line, level=1)
 
-    def spread(self, value):
+    def broadcast(self, value):
         """A vector with the value in every lane."""
         empty = ir.Constant(ir.VectorType(value.type, self.lanes), ir.Undefined)
         first = ir.Constant(ir.IntType(32), 0)
@@ -100,75 +100,80 @@ class Emitter:
         return self.builder.shuffle_vector(single, empty, indices)
 
     def mask(self, n_lanes):
-        """The first lanes on, the others off: a `Mask`."""
-        kind = ir.VectorType(ir.IntType(64), self.lanes)
-        numbers = ir.Constant(kind, list(range(self.lanes)))
-        lanes = self.builder.icmp_signed("<", numbers, self.spread(n_lanes))
+        """A `Mask` of the first lanes."""
+        llvm_type = ir.VectorType(ir.IntType(64), self.lanes)
+        indices = ir.Constant(llvm_type, list(range(self.lanes)))
+        lanes = self.builder.icmp_signed("<", indices, self.broadcast(n_lanes))
         if self._has_avx:
             signs = ir.VectorType(ir.IntType(8 * self._bytes), self.lanes)
             lanes = self.builder.sext(lanes, signs)
         return Mask(n_lanes, lanes)
 
-    def load(self, place, mask):
-        """A vector from memory, zero in the lanes that a mask turns off."""
+    def load(self, address, mask):
+        """A vector from memory, zero in the lanes that are masked off."""
         if mask is not None and self._has_avx:
-            return self._load_by_signs(place, mask.lanes)
-        place = self.builder.bitcast(place, self.vector.as_pointer())
+            return self._load_by_signs(address, mask.lanes)
+        address = self.builder.bitcast(address, self.vector.as_pointer())
         if mask is None:
-            return self.builder.load(place, align=self._bytes)
-        kinds = [place.type, ir.IntType(32), self.mask_type, self.vector]
+            return self.builder.load(address, align=self._bytes)
+        llvm_types = [address.type, ir.IntType(32), self.mask_type, self.vector]
         name = f"llvm.masked.load.{self._suffix}.p0"
         align = ir.Constant(ir.IntType(32), self._bytes)
-        function = self._function(name, self.vector, kinds)
-        return self.builder.call(function, [place, align, mask.lanes, self.zero])
+        function = self._function(name, self.vector, llvm_types)
+        return self.builder.call(function, [address, align, mask.lanes, self.zero])
 
-    def _load_by_signs(self, place, lanes):
-        place = self.builder.bitcast(place, ir.IntType(8).as_pointer())
+    def _load_by_signs(self, address, lanes):
+        address = self.builder.bitcast(address, ir.IntType(8).as_pointer())
         name = "ps" if self._bytes == 4 else "pd"
         if self._bytes * self.lanes == 32:
             name += ".256"
-        kinds = [place.type, lanes.type]
-        function = self._function(f"llvm.x86.avx.maskload.{name}", self.vector, kinds)
-        return self.builder.call(function, [place, lanes])
+        llvm_types = [address.type, lanes.type]
+        function = self._function(
+            f"llvm.x86.avx.maskload.{name}", self.vector, llvm_types
+        )
+        return self.builder.call(function, [address, lanes])
 
-    def store(self, value, place, mask):
-        """A vector to memory, but for the lanes that a mask turns off."""
+    def store(self, value, address, mask):
+        """Store a vector, except for the lanes that are masked off."""
         if mask is not None and not MASKS_ARE_FREE:
-            self._store_by_halves(value, place, mask.n_lanes)
+            self._store_by_halves(value, address, mask.n_lanes)
             return
-        place = self.builder.bitcast(place, self.vector.as_pointer())
+        address = self.builder.bitcast(address, self.vector.as_pointer())
         if mask is None:
-            self.builder.store(value, place, align=self._bytes)
+            self.builder.store(value, address, align=self._bytes)
             return
-        kinds = [self.vector, place.type, ir.IntType(32), self.mask_type]
+        llvm_types = [self.vector, address.type, ir.IntType(32), self.mask_type]
         name = f"llvm.masked.store.{self._suffix}.p0"
         align = ir.Constant(ir.IntType(32), self._bytes)
-        function = self._function(name, ir.VoidType(), kinds)
-        self.builder.call(function, [value, place, align, mask.lanes])
+        function = self._function(name, ir.VoidType(), llvm_types)
+        self.builder.call(function, [value, address, align, mask.lanes])
 
-    def _store_by_halves(self, value, place, n_lanes):
-        """Store the first lanes: all, or a half and of the next half the same again."""
-        builder, part = self.builder, self.lanes
-        while part > 0:
-            taken = builder.and_(n_lanes, self.integer(part))
-            takes = builder.icmp_signed("!=", taken, self.integer(0))
-            half = self._lanes_of(value, 0, part)
-            with builder.if_then(takes):
-                kind = half.type.as_pointer()
-                builder.store(half, builder.bitcast(place, kind), align=self._bytes)
-            if part < self.lanes:
-                value = builder.select(takes, self._lanes_of(value, part, part), half)
-                place = builder.gep(place, [taken])
-            part //= 2
+    def _store_by_halves(self, value, address, n_lanes):
+        """Store the first lanes by the binary digits of their number."""
+        builder, size = self.builder, self.lanes
+        while size > 0:
+            digit = builder.and_(n_lanes, self.integer(size))
+            is_set = builder.icmp_signed("!=", digit, self.integer(0))
+            low = self._lanes_of(value, 0, size)
+            with builder.if_then(is_set):
+                llvm_type = low.type.as_pointer()
+                builder.store(
+                    low, builder.bitcast(address, llvm_type), align=self._bytes
+                )
+            if size < self.lanes:
+                high = self._lanes_of(value, size, size)
+                value = builder.select(is_set, high, low)
+                address = builder.gep(address, [digit])
+            size //= 2
 
     def _lanes_of(self, value, first, size):
-        """So many lanes of a vector from some lane on."""
-        numbers = ir.VectorType(ir.IntType(32), size)
-        lanes = ir.Constant(numbers, list(range(first, first + size)))
+        """`size` lanes of a vector, from lane `first` on."""
+        index_type = ir.VectorType(ir.IntType(32), size)
+        lanes = ir.Constant(index_type, list(range(first, first + size)))
         return self.builder.shuffle_vector(value, value, lanes)
 
     def sum_lanes(self, start, value):
-        """A start plus all lanes, in whatever order."""
+        """A start plus all lanes, in any order."""
         name = f"llvm.vector.reduce.fadd.{self._suffix}"
         function = self._function(name, self.scalar, [self.scalar, self.vector])
         return self.builder.call(function, [start, value], fastmath=("reassoc",))

@@ -1,8 +1,8 @@
-"""Passes over rows, instruction by instruction: copies, and sums of columns.
+"""Vector operations on rows: copies, and sums of columns.
 
 The rows of a small network are one to a few vectors long. The loop that LLVM's own
-vectorizer makes of a pass over one takes four vectors at a time, the rest element by
-element, and looks before each row whether what it reads and writes overlap.
+vectorizer makes for a row takes four vectors at a time and the remainder element by
+element, and before each row it checks whether source and target overlap.
 """
 
 from functools import reduce
@@ -15,9 +15,9 @@ from skmlp.backends.cpu.gemm.simd import VECTOR_BYTES, Emitter
 from skmlp.backends.cpu.intrinsics import advance, flat, pointer
 from skmlp.compiler import jit
 
-# Vectors of columns that one pass over the rows sums, and how many sums are made at a
-# time: an addition takes some cycles, and a line of the cache is fetched once.
-_WIDE, _SUMS = 4, 8
+# Vectors of columns that one pass over the rows sums, and the number of accumulators:
+# an addition takes some cycles, and a cache line is fetched once.
+_WIDE, _ACCUMULATORS = 4, 8
 
 
 def _lanes(scalar):
@@ -28,38 +28,38 @@ def sum_columns(matrix, out):
     """Set out to the sums of a matrix's columns."""
 
 
-def _sums(vectors, is_whole):
-    """An intrinsic that sums the rows of some vectors of columns, or a part of one.
+def _sum_kernel(vectors, is_whole):
+    """An intrinsic that sums the rows of some vectors of columns, or of a partial one.
 
-    Its arguments: matrix and its stride by row; number of rows; out; lanes in use of
-    the last vector.
+    Its arguments are the matrix and its row stride, the number of rows, out, and the
+    lanes in use of the last vector.
     """
-    at_once = _SUMS // vectors
+    unroll = _ACCUMULATORS // vectors
 
     @intrinsic
-    def compute(typing_context, matrix, row, rows, out, tail):
+    def compute(typing_context, matrix, stride, rows, out, tail):
         def generate(context, builder, signature, values):
-            matrix, row, rows, out, tail = values
+            matrix, stride, rows, out, tail = values
             scalar = signature.args[0].dtype
             emit = Emitter(context, builder, scalar, _lanes(scalar))
             mask = None if is_whole else emit.mask(tail)
             offsets = [emit.integer(v * emit.lanes) for v in range(vectors)]
             totals = [
                 [cgutils.alloca_once_value(builder, emit.zero) for _ in offsets]
-                for _ in range(at_once)
+                for _ in range(unroll)
             ]
 
-            def add(i, to):
-                here = builder.gep(matrix, [builder.mul(i, row)])
-                for offset, total in zip(offsets, to, strict=True):
-                    value = emit.load(builder.gep(here, [offset]), mask)
+            def add(i, accumulators):
+                row = builder.gep(matrix, [builder.mul(i, stride)])
+                for offset, total in zip(offsets, accumulators, strict=True):
+                    value = emit.load(builder.gep(row, [offset]), mask)
                     builder.store(builder.fadd(builder.load(total), value), total)
 
-            zero, one, several = map(emit.integer, (0, 1, at_once))
+            zero, one, several = map(emit.integer, (0, 1, unroll))
             whole = builder.sub(rows, builder.srem(rows, several))
             with cgutils.for_range_slice(builder, zero, whole, several) as (i, _):
-                for k, to in enumerate(totals):
-                    add(builder.add(i, emit.integer(k)), to)
+                for j, accumulators in enumerate(totals):
+                    add(builder.add(i, emit.integer(j)), accumulators)
             with cgutils.for_range_slice(builder, whole, rows, one) as (i, _):
                 add(i, totals[0])
             for offset, parts in zip(offsets, zip(*totals, strict=True), strict=True):
@@ -73,8 +73,9 @@ def _sums(vectors, is_whole):
     return compute
 
 
-_wide_sums, _whole_sums = _sums(_WIDE, is_whole=True), _sums(1, is_whole=True)
-_part_of_sums = _sums(1, is_whole=False)
+_sum_wide = _sum_kernel(_WIDE, is_whole=True)
+_sum_whole = _sum_kernel(1, is_whole=True)
+_sum_partial = _sum_kernel(1, is_whole=False)
 
 
 @jit.overload_by_types(sum_columns)
@@ -82,9 +83,9 @@ def _sum_columns(matrix, out):
     lanes = _lanes(matrix.dtype)
     wide = _WIDE * lanes
 
-    def by_vectors(matrix, out):
+    def sum_by_vectors(matrix, out):
         rows, columns = matrix.shape
-        row = columns
+        stride = columns
         if columns == 1:
             column = flat(matrix)
             total = matrix.dtype.type(0)
@@ -92,21 +93,21 @@ def _sum_columns(matrix, out):
                 total += column[i]
             out[0] = total
             return
-        here, there = pointer(flat(matrix), 0), pointer(out, 0)
+        source, target = pointer(flat(matrix), 0), pointer(out, 0)
         while columns > 0:
             if columns >= wide:
-                _wide_sums(here, row, rows, there, lanes)
+                _sum_wide(source, stride, rows, target, lanes)
                 done = wide
             elif columns >= lanes:
-                _whole_sums(here, row, rows, there, lanes)
+                _sum_whole(source, stride, rows, target, lanes)
                 done = lanes
             else:
-                _part_of_sums(here, row, rows, there, columns)
+                _sum_partial(source, stride, rows, target, columns)
                 done = columns
-            here, there = advance(here, done), advance(there, done)
+            source, target = advance(source, done), advance(target, done)
             columns -= done
 
-    return by_vectors
+    return sum_by_vectors
 
 
 @intrinsic
@@ -123,13 +124,13 @@ def copy_row(typing_context, source, target, size):
             value = emit.load(builder.gep(source, [start]), mask)
             emit.store(value, builder.gep(target, [start]), mask)
 
-        rest = builder.srem(size, emit.integer(lanes))
-        whole = builder.sub(size, rest)
+        remainder = builder.srem(size, emit.integer(lanes))
+        whole = builder.sub(size, remainder)
         zero, step = emit.integer(0), emit.integer(lanes)
         with cgutils.for_range_slice(builder, zero, whole, step) as (start, _):
             move(start, None)
-        with builder.if_then(builder.icmp_signed(">", rest, zero)):
-            move(whole, emit.mask(rest))
+        with builder.if_then(builder.icmp_signed(">", remainder, zero)):
+            move(whole, emit.mask(remainder))
         return context.get_dummy_value()
 
     return types.void(source, target, types.intp), generate

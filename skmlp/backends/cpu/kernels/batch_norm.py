@@ -1,12 +1,12 @@
-"""Training with hidden layers normalized over the rows of a minibatch.
+"""Training with batch normalization of the hidden layers.
 
-All rows of a batch meet in each layer's statistics, so the blocks of rows cannot go
-through all layers by themselves as in `kernels`: here they meet after every layer, on
-the way forward and on the way back. That is a kernel of its own, compiled when it is
-first used, so that other networks pay nothing for it.
+Each layer's statistics need all rows of a batch, so row blocks cannot go through all
+layers independently as in `train`: there is a barrier after every layer, in the forward
+and in the backward pass. It is a separate kernel, compiled when it is first used, so
+that other networks pay nothing for it.
 
-Statistics are those of blocks, combined in the order of the blocks (Chan et al., 1983),
-by everyone who needs them: it is less work than to wait for one who does it.
+Statistics of row blocks are combined in the order of the blocks (Chan et al., 1983), by
+every worker that needs them: that takes less time than to wait for one that does it.
 """
 
 import functools
@@ -15,54 +15,58 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from skmlp.backends.cpu.intrinsics import least, matrix, vector
-from skmlp.backends.cpu.kernels.clipping import finish_limited
-from skmlp.backends.cpu.kernels.elementwise import Kinds, address_of
+from skmlp.backends.cpu.intrinsics import matrix, min_int, vector
+from skmlp.backends.cpu.kernels.clipping import finish_clipped
+from skmlp.backends.cpu.kernels.elementwise import LoopTypes, address_of
 from skmlp.backends.cpu.kernels.forward_backward import (
     activate_layer,
-    back_to_layer,
-    blocks_of,
+    backward_to_layer,
+    block_loss,
+    layer_offset,
     load_block,
-    loss_of_block,
     multiply_layer,
-    start_of,
-    sums_of_block,
+    n_row_blocks,
+    partial_grads_offset,
 )
-from skmlp.backends.cpu.kernels.input_layer import ask_for_targets
-from skmlp.backends.cpu.kernels.train import bounds, finish_batch
-from skmlp.backends.cpu.threads.pool import meet, take
+from skmlp.backends.cpu.kernels.input_layer import prefetch_targets
+from skmlp.backends.cpu.kernels.train import batch_bounds, finish_batch
+from skmlp.backends.cpu.threads.pool import barrier, next_item
 from skmlp.compiler import jit
 from skmlp.rules.normalization import EPSILON, MOMENTUM
 
 _call = jit.caller(types.int64)
-# Vectors of a block: its means and sums of squares, and of the batch the means, the
-# factors, and the means of the deltas and of their products with the inputs.
-_VECTORS = 6
+# Vectors of a row block in `BatchNormDesc.statistics`. The first two are means and sums
+# of squares of the block. The others belong to the whole batch: means, factors (one
+# over the standard deviation), means of the deltas, and means of their products with
+# the normalized values.
+_BLOCK_MEANS, _BLOCK_SQUARES, _MEANS, _FACTORS, _DELTA_MEANS, _PRODUCT_MEANS = range(6)
+_N_VECTORS = 6
 
 
-class BatchNorm(NamedTuple):
-    """Addresses of the loops below, and what the kernel keeps of a batch.
+class BatchNormDesc(NamedTuple):
+    """Batch normalization in the form that the kernel reads.
 
     Attributes
     ----------
-    moments, apply, products, back : int
-    means, variances : ndarray of int64
-        Offsets of the running statistics.
-    parts : ndarray
-        `_VECTORS` vectors a block and hidden unit.
+    moments_fn, apply_fn, products_fn, backward_fn : int
+        Addresses of the loops below.
+    mean_offsets, variance_offsets : ndarray of int64
+        Offsets of the running statistics in the parameter vector.
+    statistics : ndarray
+        `_N_VECTORS` vectors of hidden units for each row block.
     """
 
-    moments: int
-    apply: int
-    products: int
-    back: int
-    means: np.ndarray
-    variances: np.ndarray
-    parts: np.ndarray
+    moments_fn: int
+    apply_fn: int
+    products_fn: int
+    backward_fn: int
+    mean_offsets: np.ndarray
+    variance_offsets: np.ndarray
+    statistics: np.ndarray
 
 
 def _moments(z, mean, squares):
-    """Means of the columns, and sums of the squared differences from them."""
+    """Means of the columns, and sums of squared differences from them."""
     rows, columns = z.shape
     for j in range(columns):
         mean[j] = 0
@@ -78,274 +82,277 @@ def _moments(z, mean, squares):
     return 0
 
 
-def _apply(z, mean, factor, scale, bias, normed):
-    """Normalize to `normed`, scaled and shifted to `z`."""
+def _apply(z, mean, factor, scale, bias, normalized):
+    """Normalize z to `normalized`, and set z to it, scaled and shifted."""
     for i in range(z.shape[0]):
         for j in range(z.shape[1]):
             value = (z[i, j] - mean[j]) * factor[j]
-            normed[i, j] = value
+            normalized[i, j] = value
             z[i, j] = value * scale[j] + bias[j]
     return 0
 
 
-def _products(delta, normed, sums):
-    """Sums of the columns of the products: the scales' gradient."""
+def _products(delta, normalized, sums):
+    """Column sums of the products: the gradient of the scales."""
     for j in range(delta.shape[1]):
         sums[j] = 0
     for i in range(delta.shape[0]):
         for j in range(delta.shape[1]):
-            sums[j] += delta[i, j] * normed[i, j]
+            sums[j] += delta[i, j] * normalized[i, j]
     return 0
 
 
-def _back(delta, normed, factor, mean, share):
-    """Deltas by a layer's inputs, in place."""
+def _backward(delta, normalized, factor, mean, product_mean):
+    """Deltas by a layer's preactivation, in place."""
     for i in range(delta.shape[0]):
         for j in range(delta.shape[1]):
-            rest = delta[i, j] - mean[j] - normed[i, j] * share[j]
-            delta[i, j] = factor[j] * rest
+            centered = delta[i, j] - mean[j] - normalized[i, j] * product_mean[j]
+            delta[i, j] = factor[j] * centered
     return 0
 
 
 @functools.cache
 def _loops(dtype):
-    """Addresses of the loops above, in the order of the fields."""
-    kinds = Kinds(dtype)
-    a, v = kinds.matrix, kinds.vector
+    """Addresses of the loops above, by name."""
+    loop_types = LoopTypes(dtype)
+    a, v = loop_types.matrix, loop_types.vector
     signatures = {
         _moments: types.int64(a, v, v),
         _apply: types.int64(a, v, v, v, v, a),
         _products: types.int64(a, a, v),
-        _back: types.int64(a, a, v, v, v),
+        _backward: types.int64(a, a, v, v, v),
     }
-    return [
-        address_of(loop, f"{__name__}.{loop.__name__}", signature)
+    return {
+        f"{loop.__name__.lstrip('_')}_fn": address_of(
+            loop, f"{__name__}.{loop.__name__}", signature
+        )
         for loop, signature in signatures.items()
-    ]
+    }
 
 
-def batch_norm_of(offsets, room, n_hidden_units, dtype):
-    """What the kernel needs beside the layers, for a network's layout and a room."""
-    n_blocks = room.losses.shape[0]
-    return BatchNorm(
-        **dict(
-            zip(("moments", "apply", "products", "back"), _loops(dtype), strict=True)
-        ),
-        means=np.array(offsets.mean_offsets, dtype=np.int64),
-        variances=np.array(offsets.variance_offsets, dtype=np.int64),
-        parts=np.zeros(n_blocks * _VECTORS * n_hidden_units, dtype=dtype),
+def batch_norm_desc(offsets, ws, n_hidden_units, dtype):
+    """Batch normalization for a network's layout and a workspace."""
+    n_blocks = ws.losses.shape[0]
+    return BatchNormDesc(
+        **_loops(dtype),
+        mean_offsets=np.array(offsets.mean_offsets, dtype=np.int64),
+        variance_offsets=np.array(offsets.variance_offsets, dtype=np.int64),
+        statistics=np.zeros(n_blocks * _N_VECTORS * n_hidden_units, dtype=dtype),
     )
 
 
 @jit.inline
-def _place(layers, block, number, layer):
-    """Where one of the vectors of a block for a hidden layer begins."""
-    hidden = layers.biases[layers.biases.shape[0] - 1] - layers.biases[0]
-    start = (block * _VECTORS + number) * hidden
-    return start + layers.biases[layer] - layers.biases[0]
+def _offset(net, block, which, layer):
+    """Offset of one of the vectors of a row block, for the units of a hidden layer."""
+    biases = net.bias_offsets
+    hidden = biases[biases.shape[0] - 1] - biases[0]
+    return (block * _N_VECTORS + which) * hidden + biases[layer] - biases[0]
 
 
 @jit.inline
-def _combine(norm, layers, room, parameters, layer, item, n):
-    """Means and factors of a batch for a block; block 0 moves the running ones."""
-    kind = parameters.dtype.type
-    columns = layers.sizes[layer + 1]
-    mean = vector(norm.parts, _place(layers, item, 2, layer), columns)
-    factor = vector(norm.parts, _place(layers, item, 3, layer), columns)
-    running = vector(parameters, norm.means[layer], columns)
-    variances = vector(parameters, norm.variances[layer], columns)
+def _combine(ctx, norm, layer, block, n):
+    """Batch means and factors for a block; block 0 updates the running statistics."""
+    net, ws, params = ctx.net, ctx.ws, ctx.params
+    T = params.dtype.type
+    columns = net.sizes[layer + 1]
+    mean = vector(norm.statistics, _offset(net, block, _MEANS, layer), columns)
+    factor = vector(norm.statistics, _offset(net, block, _FACTORS, layer), columns)
+    running_mean = vector(params, norm.mean_offsets[layer], columns)
+    running_variance = vector(params, norm.variance_offsets[layer], columns)
     if n == 1:
         for j in range(columns):
-            mean[j] = running[j]
-            factor[j] = kind(1) / np.sqrt(variances[j] + kind(EPSILON))
+            mean[j] = running_mean[j]
+            factor[j] = T(1) / np.sqrt(running_variance[j] + T(EPSILON))
         return
     for j in range(columns):
         mean[j] = 0
         factor[j] = 0
-    for block in range(blocks_of(room, n)):
-        before = block * room.block
-        rows = least(room.block, n - before)
-        own = kind(rows) / kind(before + rows)
-        both = own * kind(before)
-        other = vector(norm.parts, _place(layers, block, 0, layer), columns)
-        squares = vector(norm.parts, _place(layers, block, 1, layer), columns)
+    for other in range(n_row_blocks(ws, n)):
+        before = other * ws.row_block
+        n_rows = min_int(ws.row_block, n - before)
+        fraction = T(n_rows) / T(before + n_rows)
+        weight = fraction * T(before)
+        block_mean = vector(
+            norm.statistics, _offset(net, other, _BLOCK_MEANS, layer), columns
+        )
+        squares = vector(
+            norm.statistics, _offset(net, other, _BLOCK_SQUARES, layer), columns
+        )
         for j in range(columns):
-            difference = other[j] - mean[j]
-            mean[j] += difference * own
-            factor[j] += squares[j] + difference * difference * both
-    if item == 0:
+            difference = block_mean[j] - mean[j]
+            mean[j] += difference * fraction
+            factor[j] += squares[j] + difference * difference * weight
+    if block == 0:
         for j in range(columns):
-            running[j] += kind(MOMENTUM) * (mean[j] - running[j])
-            variance = factor[j] / kind(n - 1)
-            variances[j] += kind(MOMENTUM) * (variance - variances[j])
+            running_mean[j] += T(MOMENTUM) * (mean[j] - running_mean[j])
+            variance = factor[j] / T(n - 1)
+            running_variance[j] += T(MOMENTUM) * (variance - running_variance[j])
     for j in range(columns):
-        factor[j] = kind(1) / np.sqrt(factor[j] / kind(n) + kind(EPSILON))
+        factor[j] = T(1) / np.sqrt(factor[j] / T(n) + T(EPSILON))
 
 
-# A rule, that is, inlined always: how LLVM vectorizes divisions in single precision,
-# and so their last bit, depends on what they are part of.
+# Inlined always: how LLVM vectorizes divisions in single precision, and so their last
+# bit, depends on the function that they are part of.
 @jit.inline_always
-def _normalize(norm, layers, room, parameters, layer, item, n_block, n):
-    """Normalize a block of a hidden layer's inputs."""
-    columns = layers.sizes[layer + 1]
-    start = start_of(layers, room, layer + 1, item * room.block)
-    _combine(norm, layers, room, parameters, layer, item, n)
-    inputs = room.inputs if layers.keeps[layer] != 0 else room.outputs
+def _normalize(ctx, norm, layer, block, n_block, n):
+    """Normalize a row block of a hidden layer's preactivation."""
+    net, ws = ctx.net, ctx.ws
+    columns = net.sizes[layer + 1]
+    offset = layer_offset(net, ws, layer + 1, block * ws.row_block)
+    _combine(ctx, norm, layer, block, n)
+    stores = net.stores_preactivation[layer] != 0
+    z = ws.preactivations if stores else ws.outputs
     _call(
-        norm.apply,
+        norm.apply_fn,
         (
-            matrix(inputs, start, n_block, columns),
-            vector(norm.parts, _place(layers, item, 2, layer), columns),
-            vector(norm.parts, _place(layers, item, 3, layer), columns),
-            vector(parameters, layers.scales[layer], columns),
-            vector(parameters, layers.biases[layer], columns),
-            matrix(room.normed, start, n_block, columns),
+            matrix(z, offset, n_block, columns),
+            vector(norm.statistics, _offset(net, block, _MEANS, layer), columns),
+            vector(norm.statistics, _offset(net, block, _FACTORS, layer), columns),
+            vector(ctx.params, net.scale_offsets[layer], columns),
+            vector(ctx.params, net.bias_offsets[layer], columns),
+            matrix(ws.normalized, offset, n_block, columns),
         ),
     )
 
 
 @jit.inline
-def _measure(norm, layers, room, layer, item, n_block):
-    """Means and squares of a block of a hidden layer's inputs."""
-    columns = layers.sizes[layer + 1]
-    start = start_of(layers, room, layer + 1, item * room.block)
-    inputs = room.inputs if layers.keeps[layer] != 0 else room.outputs
-    z = matrix(inputs, start, n_block, columns)
-    mean = vector(norm.parts, _place(layers, item, 0, layer), columns)
+def _measure(ctx, norm, layer, block, n_block):
+    """Means and sums of squares of a row block of a hidden layer's preactivation."""
+    net, ws = ctx.net, ctx.ws
+    columns = net.sizes[layer + 1]
+    offset = layer_offset(net, ws, layer + 1, block * ws.row_block)
+    stores = net.stores_preactivation[layer] != 0
+    z = ws.preactivations if stores else ws.outputs
     _call(
-        norm.moments,
-        (z, mean, vector(norm.parts, _place(layers, item, 1, layer), columns)),
-    )
-
-
-@jit.inline
-def _back_through_slope(norm, layers, room, extras, lo, n_block, layer, step):
-    """Deltas by a hidden layer's normalized inputs, and their sums with these."""
-    back_to_layer(layers, room, extras, n_block, lo, layer, step)
-    columns = layers.sizes[layer]
-    start = start_of(layers, room, layer, lo)
-    first = sums_of_block(room, lo)
-    _call(
-        norm.products,
+        norm.moments_fn,
         (
-            matrix(room.deltas, start, n_block, columns),
-            matrix(room.normed, start, n_block, columns),
-            vector(room.sums, first + layers.scales[layer - 1], columns),
+            matrix(z, offset, n_block, columns),
+            vector(norm.statistics, _offset(net, block, _BLOCK_MEANS, layer), columns),
+            vector(
+                norm.statistics, _offset(net, block, _BLOCK_SQUARES, layer), columns
+            ),
         ),
     )
 
 
 @jit.inline
-def _back_through_norm(norm, layers, room, parameters, layer, item, n_block, n):
-    """Deltas of a block by the inputs of a hidden layer, from the sums of all."""
-    kind = parameters.dtype.type
-    columns = layers.sizes[layer + 1]
-    factor = vector(norm.parts, _place(layers, item, 3, layer), columns)
-    mean = vector(norm.parts, _place(layers, item, 4, layer), columns)
-    share = vector(norm.parts, _place(layers, item, 5, layer), columns)
-    scale = vector(parameters, layers.scales[layer], columns)
+def _backward_through_slope(ctx, norm, lo, n_block, layer, step_index):
+    """Deltas by a hidden layer's normalized values, and their column sums."""
+    net, ws = ctx.net, ctx.ws
+    backward_to_layer(ctx, n_block, lo, layer, step_index)
+    columns = net.sizes[layer]
+    offset = layer_offset(net, ws, layer, lo)
+    grads = partial_grads_offset(ws, lo)
+    _call(
+        norm.products_fn,
+        (
+            matrix(ws.deltas, offset, n_block, columns),
+            matrix(ws.normalized, offset, n_block, columns),
+            vector(ws.partial_grads, grads + net.scale_offsets[layer - 1], columns),
+        ),
+    )
+
+
+@jit.inline
+def _backward_through_norm(ctx, norm, layer, block, n_block, n):
+    """Deltas of a row block by a hidden layer's preactivation."""
+    net, ws, params = ctx.net, ctx.ws, ctx.params
+    T = params.dtype.type
+    columns = net.sizes[layer + 1]
+    factor = vector(norm.statistics, _offset(net, block, _FACTORS, layer), columns)
+    mean = vector(norm.statistics, _offset(net, block, _DELTA_MEANS, layer), columns)
+    product_mean = vector(
+        norm.statistics, _offset(net, block, _PRODUCT_MEANS, layer), columns
+    )
+    scale = vector(params, net.scale_offsets[layer], columns)
     for j in range(columns):
         mean[j] = 0
-        share[j] = 0
+        product_mean[j] = 0
         factor[j] *= scale[j]
     if n > 1:
-        for block in range(blocks_of(room, n)):
-            first = sums_of_block(room, block * room.block)
-            sums = vector(room.sums, first + layers.biases[layer], columns)
-            products = vector(room.sums, first + layers.scales[layer], columns)
+        for other in range(n_row_blocks(ws, n)):
+            grads = partial_grads_offset(ws, other * ws.row_block)
+            sums = vector(ws.partial_grads, grads + net.bias_offsets[layer], columns)
+            products = vector(
+                ws.partial_grads, grads + net.scale_offsets[layer], columns
+            )
             for j in range(columns):
-                mean[j] += sums[j] / kind(n)
-                share[j] += products[j] / kind(n)
-    start = start_of(layers, room, layer + 1, item * room.block)
-    delta = matrix(room.deltas, start, n_block, columns)
-    normed = matrix(room.normed, start, n_block, columns)
-    _call(norm.back, (delta, normed, factor, mean, share))
+                mean[j] += sums[j] / T(n)
+                product_mean[j] += products[j] / T(n)
+    offset = layer_offset(net, ws, layer + 1, block * ws.row_block)
+    delta = matrix(ws.deltas, offset, n_block, columns)
+    normalized = matrix(ws.normalized, offset, n_block, columns)
+    _call(norm.backward_fn, (delta, normalized, factor, mean, product_mean))
 
 
 @jit.inline
-def _forward_stage(
-    post, layers, data, room, extras, norm, parameters, rows, scale, step, layer
-):
-    """One layer forward for all blocks; from the last one, the way back begins."""
-    n = rows.shape[0]
-    last = layers.sizes.shape[0] - 2
-    n_blocks = blocks_of(room, n)
-    item = take(post, n_blocks)
+def _forward_stage(worker, ctx, norm, row_ids, scale, step_index, layer):
+    """One layer forward for all row blocks; the last one begins the backward pass."""
+    ws = ctx.ws
+    n = row_ids.shape[0]
+    last = ctx.net.sizes.shape[0] - 2
+    n_blocks = n_row_blocks(ws, n)
+    item = next_item(worker, n_blocks)
     while item < n_blocks:
-        lo = item * room.block
-        block = rows[lo : least(lo + room.block, n)]
-        n_block = block.shape[0]
+        lo = item * ws.row_block
+        block_ids = row_ids[lo : min_int(lo + ws.row_block, n)]
+        n_block = block_ids.shape[0]
         if layer == 0:
-            ask_for_targets(data, block)
-            load_block(layers, data, room, extras, parameters, block, lo, step)
+            prefetch_targets(ctx.data, block_ids)
+            load_block(ctx, block_ids, lo, step_index)
         else:
-            _normalize(norm, layers, room, parameters, layer - 1, item, n_block, n)
-            activate_layer(
-                layers, room, extras, parameters, n_block, lo, layer - 1, step
-            )
-        multiply_layer(layers, data, room, parameters, block, lo, layer)
+            _normalize(ctx, norm, layer - 1, item, n_block, n)
+            activate_layer(ctx, n_block, lo, layer - 1, step_index)
+        multiply_layer(ctx, block_ids, lo, layer)
         if layer < last:
-            _measure(norm, layers, room, layer, item, n_block)
+            _measure(ctx, norm, layer, item, n_block)
         else:
-            room.losses[item] = loss_of_block(
-                layers, data, room, parameters, block, lo, scale
-            )
+            ws.losses[item] = block_loss(ctx, block_ids, lo, scale)
             if last > 0:
-                _back_through_slope(norm, layers, room, extras, lo, n_block, last, step)
-        item = take(post, n_blocks)
+                _backward_through_slope(ctx, norm, lo, n_block, last, step_index)
+        item = next_item(worker, n_blocks)
 
 
 @jit.inline
-def _backward_stage(post, layers, room, extras, norm, parameters, n, step, layer):
-    """Back through a hidden layer's normalization, and to the one below."""
-    n_blocks = blocks_of(room, n)
-    item = take(post, n_blocks)
+def _backward_stage(worker, ctx, norm, n, step_index, layer):
+    """Back through a hidden layer's normalization, and to the layer before it."""
+    ws = ctx.ws
+    n_blocks = n_row_blocks(ws, n)
+    item = next_item(worker, n_blocks)
     while item < n_blocks:
-        lo = item * room.block
-        n_block = least(room.block, n - lo)
-        _back_through_norm(norm, layers, room, parameters, layer, item, n_block, n)
+        lo = item * ws.row_block
+        n_block = min_int(ws.row_block, n - lo)
+        _backward_through_norm(ctx, norm, layer, item, n_block, n)
         if layer > 0:
-            _back_through_slope(norm, layers, room, extras, lo, n_block, layer, step)
-        item = take(post, n_blocks)
+            _backward_through_slope(ctx, norm, lo, n_block, layer, step_index)
+        item = next_item(worker, n_blocks)
 
 
 @jit.inline
-def _finish(post, layers, data, room, extras, parameters, rows, step, number, loss):
-    """Phase 2 of a minibatch, with the limits of norms that there may be."""
-    if extras.penalize != 0:
-        return finish_limited(
-            post, layers, data, room, extras, parameters, rows, step, number, loss
-        )
-    return finish_batch(post, layers, data, room, parameters, rows, step, number, loss)
+def _finish(worker, ctx, row_ids, update, i, loss):
+    """Phase 2 of a minibatch, with clipping and max-norm where the fit has them."""
+    if ctx.reg.add_l2_fn != 0:
+        return finish_clipped(worker, ctx, row_ids, update, i, loss)
+    return finish_batch(worker, ctx, row_ids, update, i, loss)
 
 
 @jit.kernel
-def train_batch_norm(
-    post, layers, data, room, extras, norm, parameters, step, span, result
-):
-    """As `kernels.train`, for hidden layers normalized over minibatches."""
-    last = layers.sizes.shape[0] - 2
-    for b in range(span.first, span.last):
-        first, end, epoch = bounds(span, b)
-        rows = span.order[first:end]
-        scale = parameters.dtype.type(span.weight / rows.shape[0])
-        number = span.steps + b
+def train_batch_norm(worker, ctx, norm, update, batches, result):
+    """As `train.train`, with batch normalization."""
+    last = ctx.net.sizes.shape[0] - 2
+    for b in range(batches.first_batch, batches.last_batch):
+        first, end, epoch = batch_bounds(batches, b)
+        row_ids = batches.order[first:end]
+        scale = ctx.params.dtype.type(batches.inv_mean_weight / row_ids.shape[0])
+        step_index = batches.step_offset + b
         for layer in range(last + 1):
-            _forward_stage(
-                *(post, layers, data, room, extras, norm, parameters),
-                *(rows, scale, number, layer),
-            )
-            if not meet(post):
+            _forward_stage(worker, ctx, norm, row_ids, scale, step_index, layer)
+            if not barrier(worker):
                 return
         for layer in range(last - 1, -1, -1):
-            _backward_stage(
-                *(post, layers, room, extras, norm, parameters),
-                *(rows.shape[0], number, layer),
-            )
-            if not meet(post):
+            _backward_stage(worker, ctx, norm, row_ids.shape[0], step_index, layer)
+            if not barrier(worker):
                 return
-        if not _finish(
-            *(post, layers, data, room, extras, parameters),
-            *(rows, step, b - span.first, vector(result, epoch, 1)),
-        ):
+        i = b - batches.first_batch
+        if not _finish(worker, ctx, row_ids, update, i, vector(result, epoch, 1)):
             return

@@ -1,126 +1,127 @@
-"""Training with a limit to the norm of the gradient, or of a unit's weights.
+"""Training with gradient clipping, or with max-norm constraints on units' weights.
 
-Both need all of a step's slabs before they can go on: the gradient's norm before any
-weight is changed, a unit's norm after all of its weights were. So phase 2 of `kernels`
-becomes up to three, with a barrier after each. It is a kernel of its own, because most
-trainings have no such limits and need not wait for its compilation.
+Both need all parameter ranges of a step before they can go on: the gradient's norm
+before any weight is changed, a unit's norm after all of its weights were. So phase 2 of
+`train` becomes up to three phases, with a barrier after each. They are in a separate
+kernel, because most fits need neither and should not wait for its compilation.
 """
 
 import numpy as np
 
 from skmlp.backends.cpu.intrinsics import matrix, vector
-from skmlp.backends.cpu.kernels.forward_backward import blocks_of, rows_phase
-from skmlp.backends.cpu.kernels.regularization import call_limit, call_penalize
-from skmlp.backends.cpu.kernels.train import bounds
+from skmlp.backends.cpu.kernels.forward_backward import n_row_blocks, rows_phase
+from skmlp.backends.cpu.kernels.regularization import call_add_l2, call_max_norm
+from skmlp.backends.cpu.kernels.train import batch_bounds
 from skmlp.backends.cpu.kernels.update import (
-    gradient_at,
+    gradient_offset,
     is_penalized,
-    renew_transposed,
-    slab_gradient,
+    param_range,
+    range_gradient,
     sum_of,
-    update_slab,
+    update_range,
+    update_transposed,
 )
-from skmlp.backends.cpu.threads.pool import meet, take
+from skmlp.backends.cpu.threads.pool import barrier, next_item
 from skmlp.compiler import jit
 
 
 @jit.inline
-def _gradient_phase(post, layers, data, room, extras, parameters, rows, step):
-    """Gradient of every slab, the penalty's included, and its squares."""
-    kind = parameters.dtype.type
-    n_rows = rows.shape[0]
-    decay = kind(step.decay / n_rows)
-    item = take(post, room.slabs.shape[0])
-    while item < room.slabs.shape[0]:
-        slab = room.slabs[item]
-        slab_gradient(slab, layers, data, room, rows, 0)
-        penalized = is_penalized(slab)
-        squares = call_penalize(
-            extras.penalize,
+def _gradient_phase(worker, ctx, row_ids, update):
+    """Gradient of every range, including the penalty's, and its sum of squares."""
+    ws, reg, params = ctx.ws, ctx.reg, ctx.params
+    T = params.dtype.type
+    n_rows = row_ids.shape[0]
+    l2 = T(update.l2 / n_rows)
+    index = next_item(worker, ws.param_ranges.shape[0])
+    while index < ws.param_ranges.shape[0]:
+        part = param_range(ws, index)
+        range_gradient(ctx, part, row_ids, 0)
+        penalized = is_penalized(part)
+        squares = call_add_l2(
+            reg.add_l2_fn,
             (
-                vector(room.sums, gradient_at(slab, room, n_rows), slab[1]),
-                vector(parameters, slab[0], slab[1]),
-                decay if penalized else kind(0),
-                vector(room.norms, item, 1),
+                vector(ws.partial_grads, gradient_offset(part, ws, n_rows), part.size),
+                vector(params, part.start, part.size),
+                l2 if penalized else T(0),
+                vector(ws.grad_sq_sums, index, 1),
             ),
         )
-        room.squares[item] = squares if penalized else 0.0
-        item = take(post, room.slabs.shape[0])
+        ws.param_sq_sums[index] = squares if penalized else 0.0
+        index = next_item(worker, ws.param_ranges.shape[0])
 
 
 @jit.inline
-def _update_phase(post, layers, room, extras, parameters, n_rows, step, number):
-    """The optimizer's step on every slab, by the gradient made shorter."""
-    norm = np.sqrt(sum_of(room.norms, room.slabs.shape[0]))
-    too_long = norm > extras.max_grad_norm
-    share = parameters.dtype.type(extras.max_grad_norm / norm if too_long else 1.0)
-    item = take(post, room.slabs.shape[0])
-    while item < room.slabs.shape[0]:
-        slab = room.slabs[item]
-        start = gradient_at(slab, room, n_rows)
-        gradient = vector(room.sums, start, slab[1])
-        for i in range(gradient.shape[0]):
-            gradient[i] *= share
-        none = parameters.dtype.type(0)
-        update_slab(slab, layers, room, parameters, start, step, number, none)
-        item = take(post, room.slabs.shape[0])
+def _update_phase(worker, ctx, n_rows, update, i):
+    """The optimizer step on every range, by the clipped gradient."""
+    ws, reg = ctx.ws, ctx.reg
+    T = ctx.params.dtype.type
+    norm = np.sqrt(sum_of(ws.grad_sq_sums, ws.param_ranges.shape[0]))
+    is_clipped = norm > reg.max_grad_norm
+    factor = T(reg.max_grad_norm / norm if is_clipped else 1.0)
+    index = next_item(worker, ws.param_ranges.shape[0])
+    while index < ws.param_ranges.shape[0]:
+        part = param_range(ws, index)
+        offset = gradient_offset(part, ws, n_rows)
+        gradient = vector(ws.partial_grads, offset, part.size)
+        for e in range(gradient.shape[0]):
+            gradient[e] *= factor
+        update_range(ctx, part, offset, update, i, T(0))
+        index = next_item(worker, ws.param_ranges.shape[0])
 
 
 @jit.inline
-def _weights_phase(post, layers, room, extras, parameters):
-    """Shrink the weights of every unit to their largest norm, a layer an item."""
-    sizes = layers.sizes
-    layer = take(post, sizes.shape[0] - 1)
+def _max_norm_phase(worker, ctx):
+    """Scale the weights of every unit down to the largest norm, a layer an item."""
+    net, ws, reg, params = ctx.net, ctx.ws, ctx.reg, ctx.params
+    sizes = net.sizes
+    layer = next_item(worker, sizes.shape[0] - 1)
     while layer < sizes.shape[0] - 1:
         fan_in, fan_out = sizes[layer], sizes[layer + 1]
-        start = layers.weights[layer]
-        weights = matrix(parameters, start, fan_in, fan_out)
-        # The gradient has been used up.
-        scratch = vector(room.gradient, start, fan_out)
-        largest = parameters.dtype.type(extras.max_norm)
-        call_limit(extras.limit, (weights, scratch, largest))
+        offset = net.weight_offsets[layer]
+        weights = matrix(params, offset, fan_in, fan_out)
+        # The gradient is not needed any more.
+        scratch = vector(ws.gradient, offset, fan_out)
+        max_norm = params.dtype.type(reg.max_norm)
+        call_max_norm(reg.max_norm_fn, (weights, scratch, max_norm))
         if layer > 0:
-            renew_transposed(layer, 0, fan_in, layers, room, parameters)
-        layer = take(post, sizes.shape[0] - 1)
+            update_transposed(ctx, layer, 0, fan_in)
+        layer = next_item(worker, sizes.shape[0] - 1)
 
 
 @jit.inline
-def finish_limited(
-    post, layers, data, room, extras, parameters, rows, step, number, loss
-):
-    """As `kernels.finish_batch`, with limits of norms."""
-    n_blocks = blocks_of(room, rows.shape[0])
-    if post.member == 0:
-        loss[0] += rows.shape[0] * sum_of(room.losses, n_blocks)
-    _gradient_phase(post, layers, data, room, extras, parameters, rows, step)
-    if not meet(post):
+def finish_clipped(worker, ctx, row_ids, update, i, loss):
+    """As `train.finish_batch`, with gradient clipping and max-norm constraints."""
+    ws = ctx.ws
+    n_rows = row_ids.shape[0]
+    n_blocks = n_row_blocks(ws, n_rows)
+    if worker.worker_id == 0:
+        loss[0] += n_rows * sum_of(ws.losses, n_blocks)
+    _gradient_phase(worker, ctx, row_ids, update)
+    if not barrier(worker):
         return False
-    n_rows = rows.shape[0]
-    _update_phase(post, layers, room, extras, parameters, n_rows, step, number)
-    if not meet(post):
+    _update_phase(worker, ctx, n_rows, update, i)
+    if not barrier(worker):
         return False
-    if post.member == 0:
-        loss[0] += 0.5 * step.decay * sum_of(room.squares, room.slabs.shape[0])
-    if extras.limit != 0:
-        _weights_phase(post, layers, room, extras, parameters)
-        return meet(post)
+    if worker.worker_id == 0:
+        squares = sum_of(ws.param_sq_sums, ws.param_ranges.shape[0])
+        loss[0] += 0.5 * update.l2 * squares
+    if ctx.reg.max_norm_fn != 0:
+        _max_norm_phase(worker, ctx)
+        return barrier(worker)
     return True
 
 
 @jit.kernel
-def train_limited(post, layers, data, room, extras, parameters, step, span, result):
-    """As `kernels.train`, with limits of norms."""
-    for b in range(span.first, span.last):
-        first, end, epoch = bounds(span, b)
-        rows = span.order[first:end]
-        scale = parameters.dtype.type(span.weight / rows.shape[0])
-        rows_phase(
-            post, layers, data, room, extras, parameters, rows, scale, span.steps + b
-        )
-        if not meet(post):
+def train_clipped(worker, ctx, update, batches, result):
+    """As `train.train`, with gradient clipping and max-norm constraints."""
+    for b in range(batches.first_batch, batches.last_batch):
+        first, end, epoch = batch_bounds(batches, b)
+        row_ids = batches.order[first:end]
+        scale = ctx.params.dtype.type(batches.inv_mean_weight / row_ids.shape[0])
+        rows_phase(worker, ctx, row_ids, scale, batches.step_offset + b)
+        if not barrier(worker):
             return
-        if not finish_limited(
-            *(post, layers, data, room, extras, parameters, rows, step),
-            *(b - span.first, vector(result, epoch, 1)),
-        ):
+        i = b - batches.first_batch
+        loss = vector(result, epoch, 1)
+        if not finish_clipped(worker, ctx, row_ids, update, i, loss):
             return

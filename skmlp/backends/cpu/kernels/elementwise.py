@@ -1,8 +1,9 @@
-"""The loops that run a scalar rule over a block of rows or a slab of parameters.
+"""Elementwise loops: a scalar rule over a row block or a parameter range.
 
-Each factory below makes one kind of loop from one rule of the tables in
-`skmlp.rules`; `activation`, `slope`, `loss` and `update` compile it, once a rule and
-dtype, and give the address that the kernels call.
+Each factory below makes a loop from a rule of the tables in `skmlp.rules`. The
+functions `activation`, `slope`, `single_output_slope` and `update` compile it once per
+rule and dtype, and return the address that kernels call. `losses` does the same for the
+losses.
 """
 
 import functools
@@ -16,21 +17,20 @@ from skmlp.backends.cpu.intrinsics import (
     reinterpret_as_integer,
 )
 from skmlp.compiler import jit
-from skmlp.rules import activations, coupled, polynomials
+from skmlp.rules import activations, coupled, losses, polynomials
 from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
-from skmlp.rules.elementary import exp, log
-from skmlp.rules.losses import all_losses
+from skmlp.rules.elementary import exp
+from skmlp.rules.loss_choice import all_losses
 from skmlp.rules.optimizers import OPTIMIZERS
 
 call_activation = jit.caller(types.int64)
 call_slope = jit.caller(types.int64)
-call_single_slope = jit.caller(types.int64)
-call_loss = jit.caller(types.float64)
+call_single_output_slope = jit.caller(types.int64)
 call_update = jit.caller(types.float64)
 
 
 def _rules_of_tables():
-    """The functions of the rules' tables, and those that only they call."""
+    """The functions of the rules' tables, and their helpers."""
     for row in (*ACTIVATIONS.values(), *OUTPUT_ONLY.values()):
         yield from (row.value, row.slope)
     for row in all_losses():
@@ -39,10 +39,11 @@ def _rules_of_tables():
         yield row.update
     yield from activations.HELPERS
     yield from coupled.HELPERS
+    yield from losses.HELPERS
 
 
-def _teach_rules():
-    """Let compiled code call the rules by the names they have in Python."""
+def _register_rules():
+    """Let compiled code call the rules by their Python names."""
     to_bits = jit.overload_by_types(polynomials.bits_of)
     to_bits(lambda x: lambda x: reinterpret_as_integer(x))
     from_bits = jit.overload_by_types(polynomials.from_bits)
@@ -56,30 +57,30 @@ def _teach_rules():
             jit.register_overload(rule)
 
 
-_teach_rules()
+_register_rules()
 
 
-# Passes over all elements as one vector: rows of 50 or 100 columns would end in a few
-# that do not fill a vector.
+# These loops treat a block as one vector: rows of 50 or 100 columns would each end in a
+# few elements that do not fill a vector register.
 def _activation_loop(value):
-    """In place: the inputs z are lost, and `out` is z itself."""
+    """In place: overwrites the preactivation z; `out` is z itself."""
 
     def loop(z, out):
-        block = flat(z)
-        for e in range(block.shape[0]):
-            block[e] = value(block[e])
+        all_z = flat(z)
+        for e in range(all_z.shape[0]):
+            all_z[e] = value(all_z[e])
         return 0
 
     return loop
 
 
-def _keeping_loop(value):
-    """To other memory: the inputs z stay, for a slope that needs them."""
+def _out_of_place_loop(value):
+    """To other memory: preserves the preactivation z for a slope that needs it."""
 
     def loop(z, out):
-        block, target = flat(z), flat(out)
-        for e in range(block.shape[0]):
-            target[e] = value(block[e])
+        all_z, target = flat(z), flat(out)
+        for e in range(all_z.shape[0]):
+            target[e] = value(all_z[e])
         return 0
 
     return loop
@@ -89,7 +90,7 @@ def _softmax(z, out):
     """Softmax of every row; exponentials over the whole block, to vectorize."""
     rows, columns = z.shape
     for i in range(rows):
-        _shift_to_maximum(z[i])
+        subtract_maximum(z[i])
     all_z = flat(z)
     for e in range(all_z.shape[0]):
         all_z[e] = exp(all_z[e])
@@ -103,7 +104,7 @@ def _softmax(z, out):
 
 
 @jit.inline
-def _shift_to_maximum(row):
+def subtract_maximum(row):
     """Subtract the largest element of a row."""
     largest = row[0]
     for j in range(row.shape[0]):
@@ -114,16 +115,16 @@ def _shift_to_maximum(row):
 
 def _slope_loop(slope):
     def loop(delta, source):
-        block, given = flat(delta), flat(source)
-        for e in range(block.shape[0]):
-            block[e] *= slope(given[e])
+        all_delta, all_source = flat(delta), flat(source)
+        for e in range(all_delta.shape[0]):
+            all_delta[e] *= slope(all_source[e])
         return 0
 
     return loop
 
 
-def _single_slope_loop(slope):
-    """Back from a single output: delta need not be read before it is set."""
+def _single_output_slope_loop(slope):
+    """Backward pass from a single output: sets delta without reading it."""
 
     def loop(delta, source, outer, weights):
         for i in range(delta.shape[0]):
@@ -135,7 +136,7 @@ def _single_slope_loop(slope):
 
 
 def _softmax_slope(delta, output):
-    """Back through a softmax: a_j (delta_j - sum_k a_k delta_k)."""
+    """Backward pass of a softmax: a_j (delta_j - sum_k a_k delta_k)."""
     for i in range(delta.shape[0]):
         mean = type(delta[0, 0])(0)
         for j in range(delta.shape[1]):
@@ -145,179 +146,52 @@ def _softmax_slope(delta, output):
     return 0
 
 
-@jit.inline
-def _weight(weights, row, scale):
-    return scale * weights[row] if weights.shape[0] > 0 else scale
+# How rules of one, two and three slots become rules of three. A slot that a rule lacks
+# is passed through; `_update_loop` does not store it.
+_WITH_THREE_SLOTS = {
+    1: lambda rule: lambda p, g, a, b, c, k, h: (*rule(p, g, a, k, h), b, c),
+    2: lambda rule: lambda p, g, a, b, c, k, h: (*rule(p, g, a, b, k, h), c),
+    3: lambda rule: rule,
+}
 
 
-def _two_arguments(rule):
-    """A loss's rule without a parameter, called with one."""
-    return jit.inline_always(lambda y, z, p: rule(y, z))
-
-
-def _number(targets, row, j, p, columns):
-    return targets[row, j]
-
-
-def _smoothed(targets, row, j, p, columns):
-    y = targets[row, j]
-    return y + p * (type(p)(0.5) - y)
-
-
-def _membership(targets, row, j, p, columns):
-    """1 for the output of the class's number, else 0; smoothed."""
-    T = type(p)
-    share = p / T(columns)
-    return T(1) - p + share if int(targets[row, 0]) == j else share
-
-
-def _loss_loop(value, slope, link, link_slope, target):
-    def loop(z, delta, targets, weights, rows, scale, parameters):
-        n, columns = z.shape
-        p = parameters[0]
-        for i in range(n):
-            row = rows[i]
-            for j in range(columns):
-                delta[i, j] = target(targets, row, j, p, columns)
-        # One flat pass: with a single output the inner loop above has one turn.
-        all_z = flat(z)
-        all_delta = flat(delta)
-        for e in range(all_z.shape[0]):
-            y = all_delta[e]
-            a = link(all_z[e])
-            all_z[e] = value(y, a, p)
-            all_delta[e] = slope(y, a, p) * link_slope(a)
-        if weights.shape[0] > 0:
-            for i in range(n):
-                for j in range(columns):
-                    z[i, j] *= weights[rows[i]]
-                    delta[i, j] *= weights[rows[i]]
-        total = 0.0
-        for e in range(all_z.shape[0]):
-            total += all_z[e]
-            all_delta[e] *= scale
-        return total * scale
-
-    return loop
-
-
-def _loss_by_rows(rule):
-    def loop(z, delta, targets, weights, rows, scale, parameters):
-        total = 0.0
-        for i in range(z.shape[0]):
-            w = _weight(weights, rows[i], scale)
-            total += w * rule(targets[rows[i]], z[i], delta[i], parameters)
-            for j in range(z.shape[1]):
-                delta[i, j] *= w
-        return total
-
-    return loop
-
-
-def _softmax_loss(z, delta, targets, weights, rows, scale, parameters):
-    """Cross-entropy of classes given by number: log(sum_j exp z_j) - z_class."""
-    n, columns = z.shape
-    smoothing = parameters[0]
-    for i in range(n):
-        _shift_to_maximum(z[i])
-    all_z = flat(z)
-    all_delta = flat(delta)
-    for e in range(all_z.shape[0]):
-        all_delta[e] = exp(all_z[e])
-    total = 0.0
-    for i in range(n):
-        w = _weight(weights, rows[i], scale)
-        of_class = int(targets[rows[i], 0])
-        exponentials = type(w)(0)
-        for j in range(columns):
-            exponentials += delta[i, j]
-        chosen = z[i, of_class]
-        share = w / exponentials
-        for j in range(columns):
-            delta[i, j] *= share
-        if smoothing > 0:
-            chosen = _smooth(chosen, z[i], delta[i], w, smoothing)
-        total += w * (log(exponentials) - chosen)
-        delta[i, of_class] -= w * (type(w)(1) - smoothing)
-    return total
-
-
-@jit.inline
-def _smooth(chosen, z, delta, w, smoothing):
-    """Share out a part of the target among all classes (Szegedy et al., 2016)."""
-    T = type(w)
-    share = smoothing / T(z.shape[0])
-    total = T(0)
-    for j in range(z.shape[0]):
-        total += z[j]
-        delta[j] -= w * share
-    return (T(1) - smoothing) * chosen + share * total
-
-
-def _one_slot_update(update):
-    def loop(p, g, first, second, third, coefficients, shrink, decay, hyper):
-        c = (coefficients[0], coefficients[1], coefficients[2])
+def _update_loop(rule, n_slots):
+    def loop(p, g, slots, coefficients, weight_decay, l2, hyper):
+        first, second, third = slots
+        k = (coefficients[0], coefficients[1], coefficients[2])
         h = (hyper[0], hyper[1], hyper[2])
-        squares = type(shrink)(0)
+        squares = type(weight_decay)(0)
         for i in range(p.shape[0]):
             squares += p[i] * p[i]
-            p[i], first[i] = update(
-                p[i] - shrink * p[i], g[i] + decay * p[i], first[i], c, h
-            )
-        return np.float64(squares)
-
-    return loop
-
-
-def _two_slot_update(update):
-    def loop(p, g, first, second, third, coefficients, shrink, decay, hyper):
-        c = (coefficients[0], coefficients[1], coefficients[2])
-        h = (hyper[0], hyper[1], hyper[2])
-        squares = type(shrink)(0)
-        for i in range(p.shape[0]):
-            squares += p[i] * p[i]
-            p[i], first[i], second[i] = update(
-                p[i] - shrink * p[i], g[i] + decay * p[i], first[i], second[i], c, h
-            )
-        return np.float64(squares)
-
-    return loop
-
-
-def _three_slot_update(update):
-    def loop(p, g, first, second, third, coefficients, shrink, decay, hyper):
-        c = (coefficients[0], coefficients[1], coefficients[2])
-        h = (hyper[0], hyper[1], hyper[2])
-        squares = type(shrink)(0)
-        for i in range(p.shape[0]):
-            squares += p[i] * p[i]
-            p[i], first[i], second[i], third[i] = update(
-                p[i] - shrink * p[i],
-                g[i] + decay * p[i],
+            p[i], a, b, c = rule(
+                p[i] - weight_decay * p[i],
+                g[i] + l2 * p[i],
                 first[i],
                 second[i],
                 third[i],
-                c,
+                k,
                 h,
             )
+            first[i] = a
+            if n_slots > 1:
+                second[i] = b
+            if n_slots > 2:
+                third[i] = c
         return np.float64(squares)
 
     return loop
 
 
-_UPDATE_LOOPS = {1: _one_slot_update, 2: _two_slot_update, 3: _three_slot_update}
-
-
-class Kinds:
+class LoopTypes:
     """The array and scalar types of the loops' arguments in one dtype."""
 
     def __init__(self, dtype):
         self.scalar = from_dtype(dtype)
         self.vector = types.Array(self.scalar, 1, "C")
         self.matrix = types.Array(self.scalar, 2, "C")
-        self.given_vector = types.Array(self.scalar, 1, "C", readonly=True)
-        self.given_matrix = types.Array(self.scalar, 2, "C", readonly=True)
-        self.rows = types.Array(types.int64, 1, "C", readonly=True)
+        self.readonly_vector = types.Array(self.scalar, 1, "C", readonly=True)
+        self.readonly_matrix = types.Array(self.scalar, 2, "C", readonly=True)
+        self.row_ids = types.Array(types.int64, 1, "C", readonly=True)
 
     def activation(self):
         """Z, out."""
@@ -327,43 +201,57 @@ class Kinds:
         """Delta, source."""
         return types.int64(self.matrix, self.matrix)
 
-    def single_slope(self):
+    def single_output_slope(self):
         """Delta, source, the output's deltas, its weights."""
-        return types.int64(self.matrix, self.matrix, *(self.vector,) * 2)
+        return types.int64(self.matrix, self.matrix, self.vector, self.vector)
 
     def loss(self):
-        """Z, delta, targets, weights, rows, scale, parameters."""
+        """Z, delta, targets, sample_weight, row_ids, scale, loss_params."""
         return types.float64(
-            *(self.matrix, self.matrix, self.given_matrix),
-            *(self.given_vector, self.rows, self.scalar, self.vector),
+            self.matrix,
+            self.matrix,
+            self.readonly_matrix,
+            self.readonly_vector,
+            self.row_ids,
+            self.scalar,
+            self.vector,
         )
 
     def update(self):
-        """P, g, slots, coefficients, shrink, decay, hyperparameters."""
-        return types.float64(*(self.vector,) * 6, self.scalar, self.scalar, self.vector)
+        """P, g, slots, coefficients, weight_decay, l2, hyperparameters."""
+        return types.float64(
+            self.vector,
+            self.vector,
+            types.UniTuple(self.vector, 3),
+            self.vector,
+            self.scalar,
+            self.scalar,
+            self.vector,
+        )
 
 
-# Loops live as long as the process: their addresses are in the hands of kernels.
+# Kernels use the addresses for as long as the process lives.
 _ALIVE: list = []
 
 
 @functools.cache
 def address_of(function, key, signature):
-    """Address of a compiled loop, which stays valid."""
+    """Address of a compiled loop, valid for the rest of the process."""
     dispatcher, address = jit.loop(function, signature, key)
     _ALIVE.append(dispatcher)
     return address
 
 
-def _from_rules(make, row, rules, signature):
-    """Address of the loop that a factory makes of the rules of a table's row."""
+def from_rules(factory, row, rules, signature):
+    """Address of the loop that a factory makes from the rules of a table's row."""
     compiled = [
-        (jit.inline_always if _is_own(rule) else jit.user_rule)(rule) for rule in rules
+        (jit.inline_always if _is_builtin(rule) else jit.user_rule)(rule)
+        for rule in rules
     ]
-    loop = make(*compiled)
-    if all(_is_own(rule) for rule in rules):
+    loop = factory(*compiled)
+    if all(_is_builtin(rule) for rule in rules):
         names = ",".join(rule.__qualname__ for rule in rules)
-        return address_of(loop, f"{__name__}.{make.__name__}({names})", signature)
+        return address_of(loop, f"{__name__}.{factory.__name__}({names})", signature)
     try:
         return address_of(loop, None, signature)
     except Exception as error:
@@ -374,74 +262,59 @@ def _from_rules(make, row, rules, signature):
         ) from error
 
 
-def _is_own(rule):
-    """Whether a rule is one of this package."""
+def _is_builtin(rule):
+    """Whether a rule is part of this package."""
     return rule.__module__.startswith("skmlp.")
 
 
 @functools.cache
-def activation(row, dtype, *, keeps):
+def activation(row, dtype, *, in_place):
     """Address of ``out = value(z)`` for a row of the activations.
 
     Parameters
     ----------
     row : Activation
     dtype : numpy dtype
-    keeps : bool
-        Whether z stays as it is; else `out` is z.
+    in_place : bool
+        Whether `out` is z; else z is preserved.
     """
-    signature = Kinds(dtype).activation()
+    signature = LoopTypes(dtype).activation()
     if row.value is None:
         return address_of(_softmax, f"{__name__}._softmax", signature)
-    make = _keeping_loop if keeps else _activation_loop
-    return _from_rules(make, row, (row.value,), signature)
+    factory = _activation_loop if in_place else _out_of_place_loop
+    return from_rules(factory, row, (row.value,), signature)
 
 
 @functools.cache
 def slope(row, dtype):
     """Address of ``delta *= slope(source)`` for a row of the activations."""
-    signature = Kinds(dtype).slope()
+    signature = LoopTypes(dtype).slope()
     if row.slope is None:
         return address_of(_softmax_slope, f"{__name__}._softmax_slope", signature)
-    return _from_rules(_slope_loop, row, (row.slope,), signature)
+    return from_rules(_slope_loop, row, (row.slope,), signature)
 
 
 @functools.cache
-def single_slope(row, dtype):
-    """Address of ``delta = outer weights slope(source)``, back from a single output.
+def single_output_slope(row, dtype):
+    """Address of ``delta = outer weights slope(source)``, below a single output.
 
-    0 where a slope is not by element.
+    0 where the slope is not elementwise.
     """
     if row.slope is None:
         return 0
-    signature = Kinds(dtype).single_slope()
-    return _from_rules(_single_slope_loop, row, (row.slope,), signature)
-
-
-@functools.cache
-def loss(row, dtype):
-    """Address of a loss's loop: sums the loss, leaves the gradient by z in delta."""
-    signature = Kinds(dtype).loss()
-    if row.row is not None:
-        return _from_rules(_loss_by_rows, row, (row.row,), signature)
-    if row.value is None:
-        return address_of(_softmax_loss, f"{__name__}._softmax_loss", signature)
-    link = row.link or ACTIVATIONS["identity"]
-    target = _number if row.parameter else _smoothed
-    target = _membership if row.labels else target
-    rules = (row.value, row.slope, link.value, link.slope, target)
-
-    def make(value, slope, *others):
-        if row.parameter is None:
-            value, slope = _two_arguments(value), _two_arguments(slope)
-        return _loss_loop(value, slope, *others)
-
-    make.__name__ = _loss_loop.__name__
-    return _from_rules(make, row, rules, signature)
+    signature = LoopTypes(dtype).single_output_slope()
+    return from_rules(_single_output_slope_loop, row, (row.slope,), signature)
 
 
 @functools.cache
 def update(row, dtype):
-    """Address of an optimizer's loop; it returns the sum of the squares of p before."""
-    signature = Kinds(dtype).update()
-    return _from_rules(_UPDATE_LOOPS[row.slots], row, (row.update,), signature)
+    """Address of an optimizer's loop; it returns the previous sum of squares of p."""
+    signature = LoopTypes(dtype).update()
+
+    def factory(rule):
+        if row.slots < 3:
+            rule = jit.inline_always(_WITH_THREE_SLOTS[row.slots](rule))
+        return _update_loop(rule, row.slots)
+
+    factory.__name__ = _update_loop.__name__
+    return from_rules(factory, row, (row.update,), signature)

@@ -1,270 +1,294 @@
-"""Phase 1 of a minibatch: blocks of rows, forward, loss, and back.
+"""Phase 1 of a minibatch: forward pass, loss and backward pass, by row block.
 
-A block goes through all layers while it is in the cache. Where the weights are few, its
-share of their gradient is computed on the spot, too.
+A row block goes through all layers while it is in the cache. Where the weights are few,
+its partial gradient is computed at once, too.
 """
 
 from skmlp.backends.cpu.gemm.matmul import product, product_of_transposed
 from skmlp.backends.cpu.gemm.vector_ops import sum_columns
-from skmlp.backends.cpu.intrinsics import least, matrix, vector
+from skmlp.backends.cpu.intrinsics import matrix, min_int, vector
 from skmlp.backends.cpu.kernels.elementwise import (
     call_activation,
-    call_loss,
-    call_single_slope,
+    call_single_output_slope,
     call_slope,
 )
 from skmlp.backends.cpu.kernels.input_layer import (
-    ask_for_targets,
     load_rows,
     multiply_rows,
+    prefetch_targets,
 )
-from skmlp.backends.cpu.kernels.layer_norm import call_back, call_norm
-from skmlp.backends.cpu.kernels.regularization import call_drop, call_noise
-from skmlp.backends.cpu.threads.pool import take
+from skmlp.backends.cpu.kernels.layer_norm import (
+    call_layer_norm,
+    call_layer_norm_backward,
+)
+from skmlp.backends.cpu.kernels.losses import call_loss
+from skmlp.backends.cpu.kernels.regularization import call_dropout, call_noise
+from skmlp.backends.cpu.threads.pool import next_item
 from skmlp.compiler import jit
 
 
 @jit.inline
-def _dropout_arguments(extras, layer, lo, step):
-    """What dropout of a block of a hidden layer's outputs is told."""
-    keys = (extras.seed, step, layer + 1)
-    return keys, lo, extras.thresholds[layer], extras.factors[layer]
+def _dropout_arguments(reg, layer, lo, step_index):
+    """Arguments of the dropout loop for a row block of a hidden layer's outputs."""
+    key = (reg.seed, step_index, layer + 1)
+    return key, lo, reg.thresholds[layer], reg.factors[layer]
 
 
 @jit.inline
-def start_of(layers, room, layer, lo):
-    """Where rows from `lo` on, a block's first, begin in what a layer puts out.
+def layer_offset(net, ws, layer, lo):
+    """Offset of a row block, whose first row is `lo`, in a layer's outputs.
 
     Layer 0 is X itself.
     """
-    own = lo * layers.sizes[layer] + lo // room.block * room.gap
-    return room.at[layer] + own
+    return ws.offsets[layer] + lo * net.sizes[layer] + lo // ws.row_block * ws.gap
 
 
 @jit.inline
-def _norm(layers, room, parameters, layer, lo, n):
-    """Scales of a hidden layer, and where a block's normalized inputs are kept."""
-    columns = layers.sizes[layer + 1]
-    place = start_of(layers, room, layer + 1, lo)
-    batch = room.inverses.shape[0] // layers.sizes.shape[0]
+def _layer_norm_arguments(ctx, layer, lo, n):
+    """Scales of a hidden layer, normalized values and factors of a row block."""
+    net, ws = ctx.net, ctx.ws
+    columns = net.sizes[layer + 1]
+    offset = layer_offset(net, ws, layer + 1, lo)
+    batch_size = ws.inv_stds.shape[0] // net.sizes.shape[0]
     return (
-        vector(parameters, layers.scales[layer], columns),
-        matrix(room.normed, place, n, columns),
-        vector(room.inverses, layer * batch + lo, n),
+        vector(ctx.params, net.scale_offsets[layer], columns),
+        matrix(ws.normalized, offset, n, columns),
+        vector(ws.inv_stds, layer * batch_size + lo, n),
     )
 
 
 @jit.inline
-def load_block(layers, data, room, extras, parameters, rows, lo, step):
-    """Fill a block's rows of X, with noise where there is any."""
-    start = start_of(layers, room, 0, lo)
-    load_rows(data.x, rows, room.outputs, start)
-    if extras.noise != 0:
-        x = matrix(room.outputs, start, rows.shape[0], layers.sizes[0])
-        deviation = parameters.dtype.type(extras.deviation)
-        call_noise(extras.noise, (x, (extras.seed, step, 0), lo, deviation))
+def load_block(ctx, row_ids, lo, step_index):
+    """Gather a block's rows of X, and add the input noise."""
+    net, ws, reg = ctx.net, ctx.ws, ctx.reg
+    offset = layer_offset(net, ws, 0, lo)
+    load_rows(ctx.data.x, row_ids, ws.outputs, offset)
+    if reg.noise_fn != 0:
+        x = matrix(ws.outputs, offset, row_ids.shape[0], net.sizes[0])
+        std = ctx.params.dtype.type(reg.noise_std)
+        call_noise(reg.noise_fn, (x, (reg.seed, step_index, 0), lo, std))
 
 
 @jit.inline
-def first_row(layers, parameters, layer):
-    """What a layer's products begin with: the bias, unless they are normalized."""
-    is_hidden = layer < layers.sizes.shape[0] - 2
-    begins = 0 if is_hidden and layers.scales.shape[0] > 0 else 1
-    return parameters, layers.biases[layer], begins
+def bias_row(net, params, layer):
+    """The row that a layer's product starts from, as in `product`.
+
+    It is the bias, or zeros where the product is normalized before the bias is added.
+    """
+    is_hidden = layer < net.sizes.shape[0] - 2
+    beta = 0 if is_hidden and net.scale_offsets.shape[0] > 0 else 1
+    return params, net.bias_offsets[layer], beta
 
 
 @jit.inline
-def multiply_layer(layers, data, room, parameters, rows, lo, layer):
-    """Products of a block with a layer's weights, and the bias; not the activation."""
-    n = rows.shape[0]
-    sizes = layers.sizes
+def multiply_layer(ctx, row_ids, lo, layer):
+    """Preactivation of a row block: its product with a layer's weights, plus bias."""
+    net, ws, params = ctx.net, ctx.ws, ctx.params
+    n = row_ids.shape[0]
+    sizes = net.sizes
     last = sizes.shape[0] - 2
     columns = sizes[layer + 1]
-    keeps = layer < last and layers.keeps[layer] != 0
-    start = start_of(layers, room, layer + 1, lo)
-    out = (room.inputs if keeps else room.outputs, start)
-    source = (room.outputs, start_of(layers, room, layer, lo))
-    first = first_row(layers, parameters, layer)
+    stores = layer < last and net.stores_preactivation[layer] != 0
+    offset = layer_offset(net, ws, layer + 1, lo)
+    out = (ws.preactivations if stores else ws.outputs, offset)
+    source = (ws.outputs, layer_offset(net, ws, layer, lo))
+    c = bias_row(net, params, layer)
     if layer == 0:
-        multiply_rows(
-            data.x, rows, source, parameters, first, out, columns, room.multiply
+        multiply_rows(ws.gemm, ctx.data.x, row_ids, source, params, c, out, columns)
+    else:
+        weights = (params, net.weight_offsets[layer])
+        product(ws.gemm, source, weights, c, out, (n, columns, sizes[layer]))
+
+
+@jit.inline
+def activate_layer(ctx, n, lo, layer, step_index):
+    """Outputs of a row block of a hidden layer from its preactivation."""
+    net, ws, reg = ctx.net, ctx.ws, ctx.reg
+    columns = net.sizes[layer + 1]
+    offset = layer_offset(net, ws, layer + 1, lo)
+    stores = net.stores_preactivation[layer] != 0
+    z = matrix(ws.preactivations if stores else ws.outputs, offset, n, columns)
+    if net.layer_norm_fn != 0:
+        bias = vector(ctx.params, net.bias_offsets[layer], columns)
+        scale, normalized, inv_stds = _layer_norm_arguments(ctx, layer, lo, n)
+        call_layer_norm(net.layer_norm_fn, (z, bias, scale, normalized, inv_stds))
+    out = matrix(ws.outputs, offset, n, columns)
+    call_activation(net.activation_fns[layer], (z, out))
+    if reg.dropout_fn != 0:
+        key, first_row, threshold, factor = _dropout_arguments(
+            reg, layer, lo, step_index
         )
-    else:
-        weights = (parameters, layers.weights[layer])
-        sizes_of_product = (n, columns, sizes[layer])
-        product(room.multiply, source, weights, first, out, sizes_of_product)
-
-
-@jit.inline
-def activate_layer(layers, room, extras, parameters, n, lo, layer, step):
-    """Outputs of a block of a hidden layer from its inputs."""
-    columns = layers.sizes[layer + 1]
-    start = start_of(layers, room, layer + 1, lo)
-    inputs = room.inputs if layers.keeps[layer] != 0 else room.outputs
-    z = matrix(inputs, start, n, columns)
-    if layers.norm != 0:
-        bias = vector(parameters, layers.biases[layer], columns)
-        known = _norm(layers, room, parameters, layer, lo, n)
-        call_norm(layers.norm, (z, bias, *known))
-    out = matrix(room.outputs, start, n, columns)
-    call_activation(layers.activations[layer], (z, out))
-    if extras.drop != 0:
-        how = _dropout_arguments(extras, layer, lo, step)
-        if layers.by_input[layer] != 0:
-            call_drop(extras.drop, (out, *how))
+        if net.needs_preactivation[layer] != 0:
+            call_dropout(reg.dropout_fn, (out, key, first_row, threshold, factor))
         else:
-            call_drop(extras.drop_to, (z, out, *how))
+            call_dropout(reg.dropout_to_fn, (z, out, key, first_row, threshold, factor))
 
 
 @jit.inline
-def _forward(layers, data, room, extras, parameters, rows, lo, step):
-    """Fill the outputs of a block of rows that begins at row `lo` of the batch.
+def _forward(ctx, row_ids, lo, step_index):
+    """Forward pass of a row block, whose first row is row `lo` of the batch.
 
-    The last layer is left without activation, which belongs to the loss.
+    The last layer is left without its activation, which belongs to the loss.
     """
-    n = rows.shape[0]
-    last = layers.sizes.shape[0] - 2
-    load_block(layers, data, room, extras, parameters, rows, lo, step)
+    n = row_ids.shape[0]
+    last = ctx.net.sizes.shape[0] - 2
+    load_block(ctx, row_ids, lo, step_index)
     for layer in range(last + 1):
-        multiply_layer(layers, data, room, parameters, rows, lo, layer)
+        multiply_layer(ctx, row_ids, lo, layer)
         if layer < last:
-            activate_layer(layers, room, extras, parameters, n, lo, layer, step)
+            activate_layer(ctx, n, lo, layer, step_index)
 
 
 @jit.inline
-def blocks_of(room, n_rows):
-    """How many blocks a batch of so many rows has."""
-    return (n_rows + room.block - 1) // room.block
+def n_row_blocks(ws, n_rows):
+    """Number of row blocks of a batch of `n_rows` rows."""
+    return (n_rows + ws.row_block - 1) // ws.row_block
 
 
 @jit.inline
-def sums_of_block(room, lo):
-    """Where a block's sums would begin, did they have all parameters."""
-    left_out = room.gradient.shape[0] - room.sums_size
-    return lo // room.block * room.sums_step - left_out
+def partial_grads_offset(ws, lo):
+    """Offset of a block's partial gradients, to be indexed by parameter offset.
+
+    It is shifted to where the gradient of parameter 0 would be if all parameters had
+    partial gradients.
+    """
+    without = ws.gradient.shape[0] - ws.partial_grads_size
+    return lo // ws.row_block * ws.partial_grads_stride - without
 
 
 @jit.inline
-def sums_all(room):
-    """Whether blocks sum the gradient of all parameters, weights included."""
-    return room.sums_size == room.gradient.shape[0]
+def reduces_in_blocks(ws):
+    """Whether row blocks have partial gradients of all parameters, weights included."""
+    return ws.partial_grads_size == ws.gradient.shape[0]
 
 
 @jit.inline
-def loss_of_block(layers, data, room, parameters, rows, lo, scale):
-    """Loss of a block of rows; the last layer's deltas and their sums."""
-    n = rows.shape[0]
-    sums = sums_of_block(room, lo)
-    last = layers.sizes.shape[0] - 2
-    columns = layers.sizes[last + 1]
-    start = start_of(layers, room, last + 1, lo)
-    z = matrix(room.outputs, start, n, columns)
-    delta = matrix(room.deltas, start, n, columns)
-    arguments = (z, delta, data.targets, data.weights, rows, scale)
-    total = call_loss(layers.loss, (*arguments, layers.loss_parameters))
-    sum_columns(delta, vector(room.sums, sums + layers.biases[last], columns))
+def block_loss(ctx, row_ids, lo, scale):
+    """Loss of a row block; fills the last layer's deltas and their column sums."""
+    net, data, ws = ctx.net, ctx.data, ctx.ws
+    n = row_ids.shape[0]
+    grads = partial_grads_offset(ws, lo)
+    last = net.sizes.shape[0] - 2
+    columns = net.sizes[last + 1]
+    offset = layer_offset(net, ws, last + 1, lo)
+    z = matrix(ws.outputs, offset, n, columns)
+    delta = matrix(ws.deltas, offset, n, columns)
+    total = call_loss(
+        net.loss_fn,
+        (z, delta, data.targets, data.sample_weight, row_ids, scale, net.loss_params),
+    )
+    bias_grad = vector(ws.partial_grads, grads + net.bias_offsets[last], columns)
+    sum_columns(delta, bias_grad)
     return total
 
 
 @jit.inline
-def _back_from_single(layers, room, lo, layer, delta, known):
-    """Deltas of a block below a single output: their product needs no loop over it."""
+def _backward_from_single_output(net, ws, lo, layer, delta, known):
+    """Deltas below a single output, whose product has no inner loop."""
     n, columns = delta.shape
-    place = layers.weights[layer] - layers.weights[1]
-    call_single_slope(
-        layers.single_slopes[layer - 1],
-        (
-            *(delta, known),
-            vector(room.deltas, start_of(layers, room, layer + 1, lo), n),
-            vector(room.transposed, place, columns),
-        ),
+    weights = net.weight_offsets[layer] - net.weight_offsets[1]
+    outer = vector(ws.deltas, layer_offset(net, ws, layer + 1, lo), n)
+    call_single_output_slope(
+        net.single_output_slope_fns[layer - 1],
+        (delta, known, outer, vector(ws.transposed_weights, weights, columns)),
     )
 
 
 @jit.inline
-def _back_from_layer(layers, room, extras, lo, layer, step, delta, known):
-    """Deltas of a block below a layer."""
+def _backward_from_layer(ctx, lo, layer, step_index, delta, known):
+    """Deltas of a row block below a layer."""
+    net, ws, reg = ctx.net, ctx.ws, ctx.reg
     n, columns = delta.shape
-    start = start_of(layers, room, layer, lo)
+    offset = layer_offset(net, ws, layer, lo)
     product(
-        room.multiply,
-        (room.deltas, start_of(layers, room, layer + 1, lo)),
-        (room.transposed, layers.weights[layer] - layers.weights[1]),
-        (room.deltas, start, 0),
-        (room.deltas, start),
-        (n, columns, layers.sizes[layer + 1]),
+        ws.gemm,
+        (ws.deltas, layer_offset(net, ws, layer + 1, lo)),
+        (ws.transposed_weights, net.weight_offsets[layer] - net.weight_offsets[1]),
+        (ws.deltas, offset, 0),
+        (ws.deltas, offset),
+        (n, columns, net.sizes[layer + 1]),
     )
-    if extras.drop != 0:
-        how = _dropout_arguments(extras, layer - 1, lo, step)
-        call_drop(extras.drop, (delta, *how))
-    call_slope(layers.slopes[layer - 1], (delta, known))
+    if reg.dropout_fn != 0:
+        key, first_row, threshold, factor = _dropout_arguments(
+            reg, layer - 1, lo, step_index
+        )
+        call_dropout(reg.dropout_fn, (delta, key, first_row, threshold, factor))
+    call_slope(net.slope_fns[layer - 1], (delta, known))
 
 
 @jit.inline
-def back_to_layer(layers, room, extras, n, lo, layer, step):
-    """Deltas of a block and their sums, from a layer to the hidden one before it."""
-    columns = layers.sizes[layer]
-    start = start_of(layers, room, layer, lo)
-    delta = matrix(room.deltas, start, n, columns)
-    source = room.inputs if layers.keeps[layer - 1] != 0 else room.outputs
-    known = matrix(source, start, n, columns)
-    is_single = layer == layers.single_slopes.shape[0]
-    if is_single and layers.single_slopes[layer - 1] != 0:
-        _back_from_single(layers, room, lo, layer, delta, known)
+def backward_to_layer(ctx, n, lo, layer, step_index):
+    """Deltas of a row block, and their column sums, for the hidden layer before one."""
+    net, ws = ctx.net, ctx.ws
+    columns = net.sizes[layer]
+    offset = layer_offset(net, ws, layer, lo)
+    delta = matrix(ws.deltas, offset, n, columns)
+    stores = net.stores_preactivation[layer - 1] != 0
+    known = matrix(ws.preactivations if stores else ws.outputs, offset, n, columns)
+    is_single = layer == net.single_output_slope_fns.shape[0]
+    if is_single and net.single_output_slope_fns[layer - 1] != 0:
+        _backward_from_single_output(net, ws, lo, layer, delta, known)
     else:
-        _back_from_layer(layers, room, extras, lo, layer, step, delta, known)
-    place = sums_of_block(room, lo) + layers.biases[layer - 1]
-    sum_columns(delta, vector(room.sums, place, columns))
+        _backward_from_layer(ctx, lo, layer, step_index, delta, known)
+    grads = partial_grads_offset(ws, lo) + net.bias_offsets[layer - 1]
+    sum_columns(delta, vector(ws.partial_grads, grads, columns))
 
 
 @jit.inline
-def _backward(layers, data, room, extras, parameters, rows, lo, scale, step):
-    """Loss of a block of rows; its deltas down to the first layer and their sums."""
-    n = rows.shape[0]
-    sums = sums_of_block(room, lo)
-    total = loss_of_block(layers, data, room, parameters, rows, lo, scale)
-    for layer in range(layers.sizes.shape[0] - 2, 0, -1):
-        back_to_layer(layers, room, extras, n, lo, layer, step)
-        if layers.norm_back != 0:
-            known = _norm(layers, room, parameters, layer - 1, lo, n)
-            columns = layers.sizes[layer]
-            start = start_of(layers, room, layer, lo)
-            delta = matrix(room.deltas, start, n, columns)
-            out = vector(room.sums, sums + layers.scales[layer - 1], columns)
-            call_back(layers.norm_back, (delta, *known, out))
+def _backward(ctx, row_ids, lo, scale, step_index):
+    """Loss of a row block; its deltas down to the first layer, and their sums."""
+    net, ws = ctx.net, ctx.ws
+    n = row_ids.shape[0]
+    grads = partial_grads_offset(ws, lo)
+    total = block_loss(ctx, row_ids, lo, scale)
+    for layer in range(net.sizes.shape[0] - 2, 0, -1):
+        backward_to_layer(ctx, n, lo, layer, step_index)
+        if net.layer_norm_backward_fn != 0:
+            scale_, normalized, inv_stds = _layer_norm_arguments(ctx, layer - 1, lo, n)
+            columns = net.sizes[layer]
+            delta = matrix(ws.deltas, layer_offset(net, ws, layer, lo), n, columns)
+            scale_grad = vector(
+                ws.partial_grads, grads + net.scale_offsets[layer - 1], columns
+            )
+            call_layer_norm_backward(
+                net.layer_norm_backward_fn,
+                (delta, scale_, normalized, inv_stds, scale_grad),
+            )
     return total
 
 
 @jit.inline
-def _gradient_of_block(layers, room, n, lo):
-    """Gradient of all weights by a block of rows."""
-    sizes = layers.sizes
+def _block_gradient(net, ws, n, lo):
+    """Partial gradient of all weights by a row block."""
+    sizes = net.sizes
     for layer in range(sizes.shape[0] - 1):
         fan_in, columns = sizes[layer], sizes[layer + 1]
         product_of_transposed(
-            room.multiply,
-            (room.outputs, start_of(layers, room, layer, lo), fan_in),
-            (room.deltas, start_of(layers, room, layer + 1, lo)),
-            (room.sums, sums_of_block(room, lo) + layers.weights[layer]),
+            ws.gemm,
+            (ws.outputs, layer_offset(net, ws, layer, lo), fan_in),
+            (ws.deltas, layer_offset(net, ws, layer + 1, lo)),
+            (
+                ws.partial_grads,
+                partial_grads_offset(ws, lo) + net.weight_offsets[layer],
+            ),
             (fan_in, columns, n),
             0,
         )
 
 
 @jit.inline
-def rows_phase(post, layers, data, room, extras, parameters, rows, scale, step):
-    """Phase 1: forward and backward for every block of rows."""
-    n_blocks = blocks_of(room, rows.shape[0])
-    item = take(post, n_blocks)
+def rows_phase(worker, ctx, row_ids, scale, step_index):
+    """Phase 1: forward and backward pass of every row block; returns their number."""
+    ws = ctx.ws
+    n_blocks = n_row_blocks(ws, row_ids.shape[0])
+    item = next_item(worker, n_blocks)
     while item < n_blocks:
-        lo = item * room.block
-        block = rows[lo : least(lo + room.block, rows.shape[0])]
-        ask_for_targets(data, block)
-        _forward(layers, data, room, extras, parameters, block, lo, step)
-        room.losses[item] = _backward(
-            layers, data, room, extras, parameters, block, lo, scale, step
-        )
-        if sums_all(room):
-            _gradient_of_block(layers, room, block.shape[0], lo)
-        item = take(post, n_blocks)
+        lo = item * ws.row_block
+        block_ids = row_ids[lo : min_int(lo + ws.row_block, row_ids.shape[0])]
+        prefetch_targets(ctx.data, block_ids)
+        _forward(ctx, block_ids, lo, step_index)
+        ws.losses[item] = _backward(ctx, block_ids, lo, scale, step_index)
+        if reduces_in_blocks(ws):
+            _block_gradient(ctx.net, ws, block_ids.shape[0], lo)
+        item = next_item(worker, n_blocks)
     return n_blocks

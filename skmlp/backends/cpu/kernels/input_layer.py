@@ -1,7 +1,7 @@
-"""The first layer over dense rows and over compressed sparse rows.
+"""The first layer over dense rows and over compressed sparse rows (CSR).
 
-The rest of the network does not see the difference: these functions are the
-only ones that touch X, and Numba picks the version by the type of X.
+Only these functions, and those that pass X on to them, depend on the type of X: Numba
+picks the version by that type.
 """
 
 from typing import NamedTuple
@@ -11,15 +11,21 @@ from numba import types
 
 from skmlp.backends.cpu.gemm.matmul import product, product_of_transposed
 from skmlp.backends.cpu.gemm.vector_ops import copy_row
-from skmlp.backends.cpu.intrinsics import LINE_BYTES, least, pointer, prefetch, vector
+from skmlp.backends.cpu.intrinsics import (
+    LINE_BYTES,
+    min_int,
+    pointer,
+    prefetch,
+    vector,
+)
 from skmlp.compiler import jit
 
-# How far ahead rows are asked for: about as long as memory takes to answer.
+# Prefetch distance: about the time that memory takes to answer.
 _BYTES_AHEAD = 8192
 
 
 class SparseRows(NamedTuple):
-    """X in compressed sparse rows, column numbers ascending within a row.
+    """X in compressed sparse rows, column indices ascending within a row.
 
     Attributes
     ----------
@@ -37,19 +43,19 @@ def _is_sparse(x):
     return isinstance(x, types.NamedTuple) and x.instance_class is SparseRows
 
 
-def load_rows(x, rows, room, offset):
-    """Copy dense rows to `room` at `offset`; of sparse rows nothing is copied."""
+def load_rows(x, row_ids, out, offset):
+    """Gather dense rows into `out` at `offset`; does nothing for sparse rows."""
 
 
-def multiply_rows(x, rows, loaded, weights, first, out, columns, multiply):
-    """Rows of X times the first layer's weights, added to a first row as in `product`.
+def multiply_rows(gemm, x, row_ids, loaded, weights, c, out, columns):
+    """Rows of X times the first layer's weights, plus the row c as in `product`.
 
-    `loaded` is where `load_rows` has put dense rows, which are read from there;
-    it and `out` are given as (array, offset).
+    `loaded` is where `load_rows` has put dense rows, which are read from there; it and
+    `out` are given as (array, offset).
     """
 
 
-def multiply_range(x, lo, n, weights, first, out, columns, multiply):
+def multiply_range(gemm, x, lo, n, weights, c, out, columns):
     """As `multiply_rows`, for rows lo <= i < lo + n of X, read in place."""
 
 
@@ -57,75 +63,78 @@ def sum_range(x, lo, n):
     """Sum of dense rows lo <= i < lo + n; zero for sparse rows."""
 
 
-def gather_gradient(x, rows, room, delta, slab, gradient, columns, add, multiply):
-    """Gradient of weights' rows first <= i < last: those columns of X.T times delta.
+def gather_gradient(gemm, x, row_ids, outputs, delta, gradient, weight_rows, beta):
+    """Gradient of some rows of the weights: those columns of X.T times delta.
 
-    `slab` is (first, last, number of features); `delta` the flat vector of the first
-    layer's deltas as (vector, offset). add is 0 to overwrite, 1 to add.
+    `weight_rows` is (first, last, columns of the weights), `outputs` has the dense rows
+    of X first, and `delta` is the vector of the first layer's deltas as (vector,
+    offset). beta is 0 to overwrite, 1 to add.
     """
 
 
 @jit.inline
-def ask_for_targets(data, rows):
-    """Have the targets in the cache by the time that the loss needs them."""
+def prefetch_targets(data, row_ids):
+    """Prefetch targets and weights of a row block for its loss."""
     width = data.targets.shape[1]
-    for i in range(rows.shape[0]):
-        prefetch(data.targets, rows[i] * width)
-        if data.weights.shape[0] > 0:
-            prefetch(data.weights, rows[i])
+    for i in range(row_ids.shape[0]):
+        prefetch(data.targets, row_ids[i] * width)
+        if data.sample_weight.shape[0] > 0:
+            prefetch(data.sample_weight, row_ids[i])
 
 
 @jit.overload_by_types(load_rows)
-def _load_rows(x, rows, room, offset):
+def _load_rows(x, row_ids, out, offset):
     if _is_sparse(x):
-        return lambda x, rows, room, offset: None
+        return lambda x, row_ids, out, offset: None
 
-    def dense(x, rows, room, offset):
-        n, columns = rows.shape[0], x.shape[1]
+    def dense(x, row_ids, out, offset):
+        n, columns = row_ids.shape[0], x.shape[1]
         per_line = LINE_BYTES // x.itemsize
         ahead = 1 + _BYTES_AHEAD // (x.itemsize * columns)
         for i in range(n):
-            start = rows[least(i + ahead, n - 1)] * columns
+            next_row = row_ids[min_int(i + ahead, n - 1)] * columns
             for j in range(0, columns, per_line):
-                prefetch(x, start + j)
-            row = pointer(x, rows[i] * columns)
-            copy_row(row, pointer(room, offset + i * columns), columns)
+                prefetch(x, next_row + j)
+            row = pointer(x, row_ids[i] * columns)
+            copy_row(row, pointer(out, offset + i * columns), columns)
 
     return dense
 
 
 @jit.overload_by_types(multiply_rows)
-def _multiply_rows(x, rows, loaded, weights, first, out, columns, multiply):
+def _multiply_rows(gemm, x, row_ids, loaded, weights, c, out, columns):
     if not _is_sparse(x):
 
-        def dense(x, rows, loaded, weights, first, out, columns, multiply):
-            sizes = (rows.shape[0], columns, x.shape[1])
-            product(multiply, loaded, (weights, 0), first, out, sizes)
+        def dense(gemm, x, row_ids, loaded, weights, c, out, columns):
+            shape = (row_ids.shape[0], columns, x.shape[1])
+            product(gemm, loaded, (weights, 0), c, out, shape)
 
         return dense
 
-    def sparse(x, rows, loaded, weights, first, out, columns, multiply):
-        for i in range(rows.shape[0]):
-            row = vector(out[0], out[1] + i * columns, columns)
-            _multiply_sparse_row(x, rows[i], weights, first, row)
+    def sparse(gemm, x, row_ids, loaded, weights, c, out, columns):
+        array, offset = out
+        for i in range(row_ids.shape[0]):
+            row = vector(array, offset + i * columns, columns)
+            _multiply_sparse_row(x, row_ids[i], weights, c, row)
 
     return sparse
 
 
 @jit.overload_by_types(multiply_range)
-def _multiply_range(x, lo, n, weights, first, out, columns, multiply):
+def _multiply_range(gemm, x, lo, n, weights, c, out, columns):
     if not _is_sparse(x):
 
-        def dense(x, lo, n, weights, first, out, columns, multiply):
-            sizes = (n, columns, x.shape[1])
-            product(multiply, (x, lo * x.shape[1]), (weights, 0), first, out, sizes)
+        def dense(gemm, x, lo, n, weights, c, out, columns):
+            shape = (n, columns, x.shape[1])
+            product(gemm, (x, lo * x.shape[1]), (weights, 0), c, out, shape)
 
         return dense
 
-    def sparse(x, lo, n, weights, first, out, columns, multiply):
+    def sparse(gemm, x, lo, n, weights, c, out, columns):
+        array, offset = out
         for i in range(n):
-            row = vector(out[0], out[1] + i * columns, columns)
-            _multiply_sparse_row(x, lo + i, weights, first, row)
+            row = vector(array, offset + i * columns, columns)
+            _multiply_sparse_row(x, lo + i, weights, c, row)
 
     return sparse
 
@@ -136,22 +145,23 @@ def _sum_range(x, lo, n):
         return lambda x, lo, n: 0.0
 
     def dense(x, lo, n):
-        block = vector(x, lo * x.shape[1], n * x.shape[1])
+        elements = vector(x, lo * x.shape[1], n * x.shape[1])
         total = x.dtype.type(0)
-        for e in range(block.shape[0]):
-            total += block[e]
+        for e in range(elements.shape[0]):
+            total += elements[e]
         return np.float64(total)
 
     return dense
 
 
 @jit.inline
-def _multiply_sparse_row(x, row, weights, first, out):
-    """One row of X times the weights, added to a first row."""
+def _multiply_sparse_row(x, row, weights, c, out):
+    """One row of X times the weights, plus the row c."""
     columns = out.shape[0]
-    begin = vector(first[0], first[1], columns)
+    array, offset, beta = c
+    start = vector(array, offset, columns)
     for j in range(columns):
-        out[j] = begin[j] if first[2] != 0 else 0
+        out[j] = start[j] if beta != 0 else 0
     for e in range(x.indptr[row], x.indptr[row + 1]):
         factor = x.data[e]
         weight = vector(weights, np.int64(x.indices[e]) * columns, columns)
@@ -160,33 +170,34 @@ def _multiply_sparse_row(x, row, weights, first, out):
 
 
 @jit.overload_by_types(gather_gradient)
-def _gather_gradient(x, rows, room, delta, slab, gradient, columns, add, multiply):
+def _gather_gradient(gemm, x, row_ids, outputs, delta, gradient, weight_rows, beta):
     if not _is_sparse(x):
 
-        def dense(x, rows, room, delta, slab, gradient, columns, add, multiply):
-            first, last, width = slab
+        def dense(gemm, x, row_ids, outputs, delta, gradient, weight_rows, beta):
+            first, last, columns = weight_rows
             product_of_transposed(
-                multiply,
-                (room, first, width),
+                gemm,
+                (outputs, first, x.shape[1]),
                 delta,
                 (gradient, first * columns),
-                (last - first, columns, rows.shape[0]),
-                add,
+                (last - first, columns, row_ids.shape[0]),
+                beta,
             )
 
         return dense
 
-    def sparse(x, rows, room, delta, slab, gradient, columns, add, multiply):
-        first, last, _ = slab
-        if add == 0:
+    def sparse(gemm, x, row_ids, outputs, delta, gradient, weight_rows, beta):
+        first, last, columns = weight_rows
+        deltas, offset = delta
+        if beta == 0:
             out = vector(gradient, first * columns, (last - first) * columns)
             for j in range(out.shape[0]):
                 out[j] = 0
-        for i in range(rows.shape[0]):
-            row_delta = vector(delta[0], delta[1] + i * columns, columns)
-            e = x.indptr[rows[i]]
-            end = x.indptr[rows[i] + 1]
-            # The slab's first column by bisection: indices ascend within a row.
+        for i in range(row_ids.shape[0]):
+            row_delta = vector(deltas, offset + i * columns, columns)
+            e = x.indptr[row_ids[i]]
+            end = x.indptr[row_ids[i] + 1]
+            # Find column `first` by bisection: indices ascend within a row.
             above = end
             while e < above:
                 middle = (e + above) // 2

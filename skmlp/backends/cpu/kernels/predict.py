@@ -1,135 +1,137 @@
-"""The kernels for what a network says: outputs of rows, and what outputs are worth.
+"""The kernels of prediction: raw outputs of rows, and their loss.
 
-Blocks of rows go through the whole network in a scratch of their own, read where they
-lie; whoever of a team is free takes the next block.
+Row blocks go through the whole network in a scratch buffer per worker; X is read in
+place. A worker that is free takes the next block.
 """
 
 from skmlp.backends.cpu.gemm.matmul import product
-from skmlp.backends.cpu.intrinsics import flat, least, matrix, vector
-from skmlp.backends.cpu.kernels.elementwise import call_activation, call_loss
-from skmlp.backends.cpu.kernels.forward_backward import first_row
+from skmlp.backends.cpu.intrinsics import flat, matrix, min_int, vector
+from skmlp.backends.cpu.kernels.elementwise import call_activation
+from skmlp.backends.cpu.kernels.forward_backward import bias_row
 from skmlp.backends.cpu.kernels.input_layer import (
     load_rows,
     multiply_range,
     multiply_rows,
     sum_range,
 )
-from skmlp.backends.cpu.kernels.layer_norm import call_norm
-from skmlp.backends.cpu.threads.pool import take
+from skmlp.backends.cpu.kernels.layer_norm import call_layer_norm
+from skmlp.backends.cpu.kernels.losses import call_loss
+from skmlp.backends.cpu.threads.pool import next_item
 from skmlp.compiler import jit
 
 
 @jit.kernel
-def predict(post, layers, x, rows, room, parameters, out, sums):
+def predict(worker, net, x, row_ids, workspace, params, out, sums):
     """Outputs of rows, block by block.
 
     Parameters
     ----------
     x : ndarray or SparseRows
-    rows : ndarray of int64
-        Numbers of the rows; empty for all of them in their order.
-    room : tuple (outputs, block, multiply)
-        outputs has a vector a member, large enough for two layers of a block.
+    row_ids : ndarray of int64
+        Indices of the rows; empty for all rows in their order.
+    workspace : tuple (scratch, row_block, gemm)
+        scratch has a vector per worker, large enough for two layers of a block.
     out : ndarray of shape (number of rows, outputs)
     sums : ndarray of float64
         Sum of a dense X by block, where all rows are asked for.
     """
-    outputs, block, multiply = room
-    scratch = outputs[post.member]
+    scratches, row_block, gemm = workspace
+    scratch = scratches[worker.worker_id]
     n_rows = out.shape[0]
-    n_blocks = (n_rows + block - 1) // block
-    item = take(post, n_blocks)
+    n_blocks = (n_rows + row_block - 1) // row_block
+    item = next_item(worker, n_blocks)
     while item < n_blocks:
-        lo = item * block
-        n = least(block, n_rows - lo)
+        lo = item * row_block
+        n = min_int(row_block, n_rows - lo)
         half = scratch.shape[0] // 2
-        columns = layers.sizes[1]
-        first, target = first_row(layers, parameters, 0), (scratch, half)
-        if rows.shape[0] == 0:
-            # Before the product: a pass in the order of the memory is what a core
-            # fetches ahead best, and the product then has the block in its cache.
+        columns = net.sizes[1]
+        c, target = bias_row(net, params, 0), (scratch, half)
+        if row_ids.shape[0] == 0:
+            # The sum comes first: the hardware prefetcher follows a pass in the order
+            # of the memory best, and the product then finds the block in its cache.
             sums[item] = sum_range(x, lo, n)
-            multiply_range(x, lo, n, parameters, first, target, columns, multiply)
+            multiply_range(gemm, x, lo, n, params, c, target, columns)
         else:
-            some = rows[lo : lo + n]
-            load_rows(x, some, scratch, 0)
+            block_ids = row_ids[lo : lo + n]
+            load_rows(x, block_ids, scratch, 0)
             loaded = (scratch, 0)
-            multiply_rows(x, some, loaded, parameters, first, target, columns, multiply)
-        end = _propagate(layers, parameters, scratch, half, n, multiply)
+            multiply_rows(gemm, x, block_ids, loaded, params, c, target, columns)
+        offset = _propagate(net, params, scratch, half, n, gemm)
         columns = out.shape[1]
-        result = matrix(scratch, end, n, columns)
+        result = matrix(scratch, offset, n, columns)
         for i in range(n):
             for j in range(columns):
                 out[lo + i, j] = result[i, j]
-        item = take(post, n_blocks)
+        item = next_item(worker, n_blocks)
 
 
 @jit.inline
-def _propagate(layers, parameters, scratch, half, n, multiply):
-    """From the first layer's products to the outputs; where in `scratch` they lie.
+def _propagate(net, params, scratch, half, n, gemm):
+    """From the first layer's product to the outputs; returns their offset in `scratch`.
 
-    A layer's outputs are in one half of the scratch, the next layer's in the other.
+    Layers alternate between the two halves of the scratch buffer.
     """
-    sizes = layers.sizes
-    here = half
+    sizes = net.sizes
+    current = half
     for layer in range(sizes.shape[0] - 1):
         columns = sizes[layer + 1]
         if layer > 0:
             product(
-                multiply,
-                (scratch, here),
-                (parameters, layers.weights[layer]),
-                first_row(layers, parameters, layer),
-                (scratch, half - here),
+                gemm,
+                (scratch, current),
+                (params, net.weight_offsets[layer]),
+                bias_row(net, params, layer),
+                (scratch, half - current),
                 (n, columns, sizes[layer]),
             )
-            here = half - here
-        z = matrix(scratch, here, n, columns)
-        if layers.norm_in_place != 0 and layer < sizes.shape[0] - 2:
-            scale = vector(parameters, layers.scales[layer], columns)
-            bias = vector(parameters, layers.biases[layer], columns)
-            call_norm(layers.norm_in_place, (z, bias, scale))
-        call_activation(layers.activations[layer], (z, z))
-    return here
+            current = half - current
+        z = matrix(scratch, current, n, columns)
+        if net.layer_norm_predict_fn != 0 and layer < sizes.shape[0] - 2:
+            scale = vector(params, net.scale_offsets[layer], columns)
+            bias = vector(params, net.bias_offsets[layer], columns)
+            call_layer_norm(net.layer_norm_predict_fn, (z, bias, scale))
+        call_activation(net.activation_fns[layer], (z, z))
+    return current
 
 
 @jit.kernel
-def evaluate(loops, raw, data, scratch, predictions, parameters, result):
-    """Sum of the weighted losses of raw outputs, and their predictions.
+def evaluate(loops, raw, data, scratch, predictions, loss_params, result):
+    """Sum of the weighted losses of raw outputs, and the predictions.
 
-    The loops overwrite what they are given and leave a gradient: so they get a block's
-    scratch.
+    The loops overwrite their inputs, and that of the loss leaves a gradient: so a block
+    is copied to scratch buffers first.
 
     Parameters
     ----------
-    loops : tuple (output, loss)
+    loops : tuple (activation_fn, loss_fn)
         Addresses of the output activation and of the loss.
     raw : ndarray of shape (rows, outputs)
-    data : tuple (targets, weights, rows)
-        With all the rows' numbers, in their order.
+    data : tuple (targets, sample_weight, row_ids)
+        row_ids are the indices of all rows, in their order.
     scratch : tuple of 2 ndarray of the size of a block
     predictions : ndarray of shape (rows, outputs)
         Filled.
-    parameters : ndarray
-        The loss's.
+    loss_params : ndarray
     result : ndarray of shape (1,)
         The sum is added to it.
     """
-    targets, weights, rows = data
+    activation_fn, loss_fn = loops
+    targets, sample_weight, row_ids = data
+    z_scratch, delta_scratch = scratch
     n_rows, columns = raw.shape
-    block = scratch[0].shape[0] // columns
-    for lo in range(0, n_rows, block):
-        n = least(block, n_rows - lo)
-        z = matrix(scratch[0], 0, n, columns)
-        delta = matrix(scratch[1], 0, n, columns)
+    row_block = z_scratch.shape[0] // columns
+    for lo in range(0, n_rows, row_block):
+        n = min_int(row_block, n_rows - lo)
+        z = matrix(z_scratch, 0, n, columns)
+        delta = matrix(delta_scratch, 0, n, columns)
         out = matrix(flat(predictions), lo * columns, n, columns)
         for i in range(n):
             for j in range(columns):
                 z[i, j] = raw[lo + i, j]
                 out[i, j] = raw[lo + i, j]
-        call_activation(loops[0], (out, out))
-        some = rows[lo : lo + n]
+        call_activation(activation_fn, (out, out))
+        block_ids = row_ids[lo : lo + n]
         scale = raw.dtype.type(1)
         result[0] += call_loss(
-            loops[1], (z, delta, targets, weights, some, scale, parameters)
+            loss_fn, (z, delta, targets, sample_weight, block_ids, scale, loss_params)
         )

@@ -1,8 +1,7 @@
-"""Loops that only some trainings need: dropout, noise, limits of norms.
+"""Loops that only some fits need: dropout, input noise, gradient clipping, max-norm.
 
-Each is compiled when it is first used and called by its address, like the rules' loops
-(see `skmlp.compiler.jit`), so that a training without them neither compiles nor runs
-them.
+Each is compiled when it is first used and called by its address, like the loops of
+rules (see `skmlp.compiler.jit`): a fit without them neither compiles nor runs them.
 """
 
 import functools
@@ -12,7 +11,7 @@ import numpy as np
 from numba import types
 
 from skmlp.backends.cpu.intrinsics import flat
-from skmlp.backends.cpu.kernels.elementwise import Kinds, address_of
+from skmlp.backends.cpu.kernels.elementwise import LoopTypes, address_of
 from skmlp.compiler import jit
 from skmlp.rules import randomness
 from skmlp.rules.randomness import (
@@ -23,134 +22,137 @@ from skmlp.rules.randomness import (
     word_of,
 )
 
-call_drop = jit.caller(types.int64)
+call_dropout = jit.caller(types.int64)
 call_noise = jit.caller(types.int64)
-call_penalize = jit.caller(types.float64)
-call_limit = jit.caller(types.int64)
+call_add_l2 = jit.caller(types.float64)
+call_max_norm = jit.caller(types.int64)
 
 for helper in randomness.HELPERS:
     jit.register_overload(helper)
 
 
-class Extras(NamedTuple):
-    """What only some trainings have; addresses are 0 for what a training has not.
+class RegularizationDesc(NamedTuple):
+    """Regularization in the form that kernels read; unused loops have address 0.
 
     Attributes
     ----------
     seed : int
-    drop, drop_to : int
-        Addresses of dropout.
+    dropout_fn, dropout_to_fn : int
+        Addresses of dropout, in place and to other memory.
     thresholds : ndarray of uint32
-        Of each hidden layer's dropout.
+        Dropout threshold of each hidden layer.
     factors : ndarray
-        One over the share that each hidden layer keeps.
-    noise : int
-        Address of `_noise`.
-    deviation : float
-        Of the noise.
-    penalize : int
-        Address of `_penalize`, where any norm is limited.
+        One over the fraction of outputs that each hidden layer retains.
+    noise_fn : int
+        Address of `_add_noise`.
+    noise_std : float
+    add_l2_fn : int
+        Address of `_add_l2`, where gradients are clipped or norms constrained.
     max_grad_norm : float
-    limit : int
-        Address of `_limit_columns`, where norms of weights are limited.
+    max_norm_fn : int
+        Address of `_apply_max_norm`, where norms of weights are constrained.
     max_norm : float
     """
 
     seed: int
-    drop: int
-    drop_to: int
+    dropout_fn: int
+    dropout_to_fn: int
     thresholds: np.ndarray
     factors: np.ndarray
-    noise: int
-    deviation: float
-    penalize: int
+    noise_fn: int
+    noise_std: float
+    add_l2_fn: int
     max_grad_norm: float
-    limit: int
+    max_norm_fn: int
     max_norm: float
 
 
-def _drop(values, keys, first_row, threshold, factor):
-    """Multiply by the factor what is kept, the rest by zero."""
-    key = key_of(keys[0], keys[1], keys[2])
+def _dropout(values, key, first_row, threshold, factor):
+    """Inverted dropout in place: retained values times the factor, others zero."""
+    stream = key_of(key[0], key[1], key[2])
     zero = type(factor)(0)
-    block = flat(values)
-    number = np.uint32(first_row * values.shape[1])
-    for e in range(block.shape[0]):
-        block[e] *= factor if is_kept(key, number, threshold) else zero
-        number = np.uint32(number + np.uint32(1))
+    all_values = flat(values)
+    counter = np.uint32(first_row * values.shape[1])
+    for e in range(all_values.shape[0]):
+        all_values[e] *= factor if is_kept(stream, counter, threshold) else zero
+        counter = np.uint32(counter + np.uint32(1))
     return 0
 
 
-def _drop_to(source, out, keys, first_row, threshold, factor):
-    """As `_drop`, from memory to other memory."""
-    key = key_of(keys[0], keys[1], keys[2])
+def _dropout_to(source, out, key, first_row, threshold, factor):
+    """As `_dropout`, from memory to other memory."""
+    stream = key_of(key[0], key[1], key[2])
     zero = type(factor)(0)
-    block, target = flat(source), flat(out)
-    number = np.uint32(first_row * source.shape[1])
-    for e in range(block.shape[0]):
-        target[e] = block[e] * (factor if is_kept(key, number, threshold) else zero)
-        number = np.uint32(number + np.uint32(1))
+    all_values, target = flat(source), flat(out)
+    counter = np.uint32(first_row * source.shape[1])
+    for e in range(all_values.shape[0]):
+        retained = is_kept(stream, counter, threshold)
+        target[e] = all_values[e] * (factor if retained else zero)
+        counter = np.uint32(counter + np.uint32(1))
     return 0
 
 
-def _noise(x, keys, first_row, deviation):
-    """Add normal noise to a block of X."""
-    key = key_of(keys[0], keys[1], keys[2])
-    block = flat(x)
-    number = np.uint32(first_row * x.shape[1])
-    for e in range(block.shape[0]):
-        block[e] += normal_of(word_of(key, number), deviation)
-        number = np.uint32(number + np.uint32(1))
+def _add_noise(x, key, first_row, std):
+    """Add normal noise to a row block of X."""
+    stream = key_of(key[0], key[1], key[2])
+    all_x = flat(x)
+    counter = np.uint32(first_row * x.shape[1])
+    for e in range(all_x.shape[0]):
+        all_x[e] += normal_of(word_of(stream, counter), std)
+        counter = np.uint32(counter + np.uint32(1))
     return 0
 
 
-def _penalize(gradient, parameters, decay, squares):
-    """Add the penalty's gradient; the sums of squares of parameters and gradient."""
-    of_parameters, of_gradient = 0.0, 0.0
+def _add_l2(gradient, params, l2, grad_squares):
+    """Add the gradient of the L2 penalty; sums of squares of gradient and parameters.
+
+    That of the parameters is returned.
+    """
+    param_sum, grad_sum = 0.0, 0.0
     for i in range(gradient.shape[0]):
-        of_parameters += parameters[i] * parameters[i]
-        gradient[i] += decay * parameters[i]
-        of_gradient += gradient[i] * gradient[i]
-    squares[0] = of_gradient
-    return of_parameters
+        param_sum += params[i] * params[i]
+        gradient[i] += l2 * params[i]
+        grad_sum += gradient[i] * gradient[i]
+    grad_squares[0] = grad_sum
+    return param_sum
 
 
-def _limit_columns(weights, norms, largest):
-    """Shrink every column of a matrix to a Euclidean norm; `norms` is scratch."""
+def _apply_max_norm(weights, scratch, max_norm):
+    """Scale every column of a matrix down to a Euclidean norm."""
     rows, columns = weights.shape
     for j in range(columns):
-        norms[j] = 0
+        scratch[j] = 0
     for i in range(rows):
         for j in range(columns):
-            norms[j] += weights[i, j] * weights[i, j]
+            scratch[j] += weights[i, j] * weights[i, j]
     for j in range(columns):
-        norm = np.sqrt(norms[j])
-        norms[j] = largest / norm if norm > largest else 1
+        norm = np.sqrt(scratch[j])
+        scratch[j] = max_norm / norm if norm > max_norm else 1
     for i in range(rows):
         for j in range(columns):
-            weights[i, j] *= norms[j]
+            weights[i, j] *= scratch[j]
     return 0
 
 
 @functools.cache
 def _signatures(dtype):
     """Signatures of the loops in one dtype, by function."""
-    kinds = Kinds(dtype)
-    keys = types.UniTuple(types.int64, 3)
-    scalar, vector, matrix = kinds.scalar, kinds.vector, kinds.matrix
-    drops = (keys, types.int64, types.uint32, scalar)
+    loop_types = LoopTypes(dtype)
+    key = types.UniTuple(types.int64, 3)
+    T, vector, matrix = loop_types.scalar, loop_types.vector, loop_types.matrix
+    dropout = (key, types.int64, types.uint32, T)
     double = types.Array(types.float64, 1, "C")
     return {
-        _drop: types.int64(matrix, *drops),
-        _drop_to: types.int64(matrix, matrix, *drops),
-        _noise: types.int64(matrix, keys, types.int64, scalar),
-        _penalize: types.float64(vector, vector, scalar, double),
-        _limit_columns: types.int64(matrix, vector, scalar),
+        _dropout: types.int64(matrix, *dropout),
+        _dropout_to: types.int64(matrix, matrix, *dropout),
+        _add_noise: types.int64(matrix, key, types.int64, T),
+        _add_l2: types.float64(vector, vector, T, double),
+        _apply_max_norm: types.int64(matrix, vector, T),
     }
 
 
-def extras_of(regularization, dtype):
-    """What a training has beside the network, ready for its kernels.
+def regularization_desc(regularization, dtype):
+    """A fit's regularization for the kernels; compiles the loops that it needs.
 
     Parameters
     ----------
@@ -159,29 +161,29 @@ def extras_of(regularization, dtype):
 
     Returns
     -------
-    Extras
+    RegularizationDesc
     """
 
-    def address(function, wanted):
-        if not wanted:
+    def address(function, is_needed):
+        if not is_needed:
             return 0
         name = f"{__name__}.{function.__name__}"
         return address_of(function, name, _signatures(dtype)[function])
 
     rates = np.array(regularization.dropout, dtype=np.float64)
-    drops = bool(np.any(rates > 0))
-    limits = (regularization.max_grad_norm, regularization.max_norm)
-    limited = bool(np.isfinite(limits).any())
-    return Extras(
+    has_dropout = bool(np.any(rates > 0))
+    norms = (regularization.max_grad_norm, regularization.max_norm)
+    is_clipped = bool(np.isfinite(norms).any())
+    return RegularizationDesc(
         seed=regularization.seed,
-        drop=address(_drop, drops),
-        drop_to=address(_drop_to, drops),
+        dropout_fn=address(_dropout, has_dropout),
+        dropout_to_fn=address(_dropout_to, has_dropout),
         thresholds=np.array([threshold_of(rate) for rate in rates], dtype=np.uint32),
         factors=(1.0 / (1.0 - rates)).astype(dtype),
-        noise=address(_noise, regularization.input_noise > 0),
-        deviation=regularization.input_noise,
-        penalize=address(_penalize, limited),
+        noise_fn=address(_add_noise, regularization.input_noise > 0),
+        noise_std=regularization.input_noise,
+        add_l2_fn=address(_add_l2, is_clipped),
         max_grad_norm=regularization.max_grad_norm,
-        limit=address(_limit_columns, np.isfinite(regularization.max_norm)),
+        max_norm_fn=address(_apply_max_norm, np.isfinite(regularization.max_norm)),
         max_norm=regularization.max_norm,
     )

@@ -1,8 +1,9 @@
-"""What kernels are told, in a handful of named tuples.
+"""The structs that kernels take by pointer.
 
-A kernel takes few arguments, each a whole, and hands it on by its address (see
-`skmlp.compiler.struct_pointer`): `Layers`, `Data` and `Room`, which many calls share,
-are packed by who makes them; `Step` and `Span` are new for every call.
+A kernel takes few arguments: a `WorkerContext`, and the structs below, by address (see
+`skmlp.compiler.struct_pointer`). `TrainContext` points to the structs that many calls
+share, which the session packs once; `UpdateParams` and `BatchRange` are new for every
+call.
 """
 
 from typing import NamedTuple
@@ -12,178 +13,199 @@ import numpy as np
 from skmlp.compiler.struct_pointer import passed_by_pointer
 
 
-class Layers(NamedTuple):
-    """The network in the form that kernels read.
+class NetDesc(NamedTuple):
+    """The network in the form that kernels read. Loops are given by their addresses.
 
     Attributes
     ----------
     sizes : ndarray of int64
         Units of each layer, features and outputs included.
-    weights, biases : ndarray of int64
+    weight_offsets, bias_offsets : ndarray of int64
         Offsets in the parameter vector.
-    activations : ndarray of int64
-        Addresses of each hidden layer's activation; in `predict` also the output's.
-    slopes : ndarray of int64
-        Addresses of each hidden layer's slope.
-    single_slopes : ndarray of int64
-        Addresses of each hidden layer's slope together with the way back to it from a
-        single output, 0 for those that have no such loop; empty where there is no
-        single output.
-    by_input : ndarray of int64
-        1 for each hidden layer whose slope is a function of its inputs; else 0.
-    keeps : ndarray of int64
-        1 for each hidden layer whose inputs, or its outputs before dropout, are kept
-        in `Room.inputs` for the slope; else 0.
-    loss : int
-        Address of the loss.
-    loss_parameters : ndarray
+    activation_fns : ndarray of int64
+        Each hidden layer's activation; in `predict` also that of the outputs.
+    slope_fns : ndarray of int64
+        Each hidden layer's derivative.
+    single_output_slope_fns : ndarray of int64
+        Each hidden layer's derivative, combined with the backward product from a single
+        output; 0 for layers without such a loop; empty unless there is one output.
+    needs_preactivation : ndarray of int64
+        1 for each hidden layer whose derivative is a function of its preactivation,
+        0 where it is a function of its output.
+    stores_preactivation : ndarray of int64
+        1 for each hidden layer whose preactivation, or whose output before dropout, is
+        stored in `Workspace.preactivations` for the backward pass; else 0.
+    loss_fn : int
+    loss_params : ndarray
         At least one.
-    scales : ndarray of int64
-        Offsets of the hidden layers' scales.
-    norm, norm_in_place, norm_back : int
-        Addresses of the loops that normalize rows; 0 where there are none.
+    scale_offsets : ndarray of int64
+        Offsets of the hidden layers' scales; empty without normalization.
+    layer_norm_fn, layer_norm_predict_fn, layer_norm_backward_fn : int
+        Layer normalization; 0 for networks without it.
     """
 
     sizes: np.ndarray
-    weights: np.ndarray
-    biases: np.ndarray
-    activations: np.ndarray
-    slopes: np.ndarray
-    single_slopes: np.ndarray
-    by_input: np.ndarray
-    keeps: np.ndarray
-    loss: int
-    loss_parameters: np.ndarray
-    scales: np.ndarray
-    norm: int
-    norm_in_place: int
-    norm_back: int
+    weight_offsets: np.ndarray
+    bias_offsets: np.ndarray
+    activation_fns: np.ndarray
+    slope_fns: np.ndarray
+    single_output_slope_fns: np.ndarray
+    needs_preactivation: np.ndarray
+    stores_preactivation: np.ndarray
+    loss_fn: int
+    loss_params: np.ndarray
+    scale_offsets: np.ndarray
+    layer_norm_fn: int
+    layer_norm_predict_fn: int
+    layer_norm_backward_fn: int
 
 
-class Data(NamedTuple):
-    """The training data: X dense or sparse, targets (rows, columns), weights or ()."""
+class TrainingData(NamedTuple):
+    """X, dense or sparse, targets (rows, columns), and sample weights, maybe empty."""
 
     x: object
     targets: np.ndarray
-    weights: np.ndarray
+    sample_weight: np.ndarray
 
 
-class Room(NamedTuple):
-    """Working memory of a fit.
+class Workspace(NamedTuple):
+    """The preallocated buffers of a fit, for minibatches of one size.
 
     Attributes
     ----------
     outputs : ndarray
-        Layer by layer the outputs of a batch, the batch's rows of X first.
+        Outputs of a batch, layer by layer, starting with the batch's rows of X.
     deltas : ndarray like outputs
-    inputs : ndarray like outputs
-        Of the layers that keep theirs; empty if none does.
-    at : ndarray of int64
-        Where each layer's part of the outputs begins.
+    preactivations : ndarray like outputs
+        Empty unless a layer stores them.
+    offsets : ndarray of int64
+        Offset of each layer in these vectors.
     gap : int
-        Elements between two blocks of rows in a layer's part.
+        Elements between two row blocks of a layer.
     gradient : ndarray of shape (parameters,)
-        The end of `sums`.
-    losses, squares : ndarray of float64
-        Partial sums by row block and by slab.
-    norms : ndarray of float64
-        Sums of the squares of the gradient, by slab.
-    sums : ndarray of shape (row blocks * sums_step + parameters,)
-        Gradients by row block: of biases and scales, and where blocks compute their
-        weights' gradient, of all parameters. At the end that of all rows.
-    sums_size : int
-        Number of these parameters, the last ones of all.
-    sums_step : int
-        Elements from one block's sums to the next one's, a gap included.
-    normed : ndarray like outputs
-        Normalized inputs of the hidden layers; empty if they are not.
-    inverses : ndarray
-        What each row of each layer was multiplied by in normalizing it.
-    slabs : ndarray of int64 of shape (slabs, 6)
-        See `plan.slabs`.
-    block : int
+        The end of `partial_grads`.
+    losses : ndarray of float64
+        Partial sums of the loss, by row block.
+    param_sq_sums, grad_sq_sums : ndarray of float64
+        Sums of squares of the penalized parameters, and of the gradient, by parameter
+        range.
+    partial_grads : ndarray of shape (row blocks * partial_grads_stride + parameters,)
+        Gradients by row block: of biases and scales, and where the reduction is done by
+        row block, of all parameters. At the end the gradient of the whole batch.
+    partial_grads_size : int
+        Number of parameters with partial gradients; they are the last ones of all.
+    partial_grads_stride : int
+        Elements from one block's partial gradients to the next, padding included.
+    normalized : ndarray like outputs
+        Normalized preactivations of the hidden layers; empty without normalization.
+    inv_stds : ndarray
+        The factor by which layer normalization scaled each row of each layer.
+    param_ranges : ndarray of int64 of shape (ranges, 6)
+        Rows are `plan.ParamRange`.
+    row_block : int
         Rows of a block.
-    multiply : int
-        Address of the product of matrices.
-    transposed : ndarray
-        Every layer's weights but the first's, transposed, for the way back.
+    gemm : int
+        Address of the matrix product.
+    transposed_weights : ndarray
+        Weights of every layer but the first, transposed, for the backward pass.
     """
 
     outputs: np.ndarray
     deltas: np.ndarray
-    inputs: np.ndarray
-    at: np.ndarray
+    preactivations: np.ndarray
+    offsets: np.ndarray
     gap: int
     gradient: np.ndarray
     losses: np.ndarray
-    squares: np.ndarray
-    norms: np.ndarray
-    sums: np.ndarray
-    sums_size: int
-    sums_step: int
-    normed: np.ndarray
-    inverses: np.ndarray
-    slabs: np.ndarray
-    block: int
-    multiply: int
-    transposed: np.ndarray
+    param_sq_sums: np.ndarray
+    grad_sq_sums: np.ndarray
+    partial_grads: np.ndarray
+    partial_grads_size: int
+    partial_grads_stride: int
+    normalized: np.ndarray
+    inv_stds: np.ndarray
+    param_ranges: np.ndarray
+    row_block: int
+    gemm: int
+    transposed_weights: np.ndarray
 
 
-@passed_by_pointer
-class Step(NamedTuple):
-    """The optimizer: address of its loop, its vectors, and its scalars.
+class TrainContext(NamedTuple):
+    """What stays the same in all calls of a training kernel.
 
     Attributes
     ----------
-    update : int
-    slots : ndarray of shape (1 to 3, parameters)
-    shrinks : ndarray of shape (batches of the span,)
-        Share by which the weights shrink before each batch's update.
-    coefficients : ndarray of shape (batches of the span, 3)
-        The rule's, for each batch.
-    hyper : ndarray of shape (3,)
-    decay : float
-        L2 penalty over the mean weight of the training rows.
+    net : PackedStruct of NetDesc
+    data : PackedStruct of TrainingData
+    ws : PackedStruct of Workspace
+    reg : PackedStruct of skmlp.backends.cpu.kernels.regularization.RegularizationDesc
+    params : ndarray
+        The network's parameters, trained in place.
     """
 
-    update: int
-    slots: np.ndarray
-    shrinks: np.ndarray
-    coefficients: np.ndarray
-    hyper: np.ndarray
-    decay: float
+    net: object
+    data: object
+    ws: object
+    reg: object
+    params: np.ndarray
 
 
 @passed_by_pointer
-class Span(NamedTuple):
-    """Which rows to train on: batches first <= b < last of an order.
+class UpdateParams(NamedTuple):
+    """The optimizer's update: its loop, state and coefficients.
+
+    Attributes
+    ----------
+    update_fn : int
+        Address of the loop.
+    slots : ndarray of shape (1 to 3, parameters)
+    weight_decays : ndarray of shape (batches,)
+        Factor of the decoupled weight decay in each batch's update.
+    coefficients : ndarray of shape (batches, 3)
+        Coefficients of the rule, for each batch.
+    hyper : ndarray of shape (3,)
+    l2 : float
+        L2 penalty over the mean weight of the training rows.
+    """
+
+    update_fn: int
+    slots: np.ndarray
+    weight_decays: np.ndarray
+    coefficients: np.ndarray
+    hyper: np.ndarray
+    l2: float
+
+
+@passed_by_pointer
+class BatchRange(NamedTuple):
+    """The minibatches first_batch <= b < last_batch of an order of rows.
 
     Attributes
     ----------
     order : ndarray of int64
-        Row numbers of one epoch or of several, one after the other.
-    rows : int
+        Row indices of one epoch, or of several, one after the other.
+    n_rows : int
         Rows of an epoch.
-    batch : int
-        Rows of a batch, the last of an epoch excepted.
-    first, last : int
-    weight : float
+    batch_size : int
+        Rows of a batch; the last batch of an epoch may have fewer.
+    first_batch, last_batch : int
+    inv_mean_weight : float
         One over the mean weight of the training rows.
-    steps : int
-        Steps before the batch of number 0.
+    step_offset : int
+        Step index of batch 0.
     """
 
     order: np.ndarray
-    rows: int
-    batch: int
-    first: int
-    last: int
-    weight: float
-    steps: int
+    n_rows: int
+    batch_size: int
+    first_batch: int
+    last_batch: int
+    inv_mean_weight: float
+    step_offset: int
 
     @property
-    def last_rows(self):
+    def last_batch_rows(self):
         """Rows of the last batch."""
-        per_epoch = -(-self.rows // self.batch)
-        before = (self.last - 1) % per_epoch * self.batch
-        return min(self.batch, self.rows - before)
+        per_epoch = -(-self.n_rows // self.batch_size)
+        before = (self.last_batch - 1) % per_epoch * self.batch_size
+        return min(self.batch_size, self.n_rows - before)

@@ -1,100 +1,103 @@
-"""The kernels: minibatch training, and the gradient over all rows.
+"""The training kernel: minibatches, and the gradient over all rows for L-BFGS.
 
-Every member of a team runs the same kernel (see `team`). A minibatch has two phases,
-each a set of numbered items, with a barrier after each:
+Every worker of a thread pool runs the same kernel (see `threads.pool`). A minibatch has
+two phases, each a set of numbered items, with a barrier after each:
 
-  1. blocks of rows: gather, forward, loss, deltas back to the first layer, and where
-     the weights are few, their gradient by these rows;
-  2. slabs of the weight matrices: gradient over the whole batch, or the sum of the
-     blocks' gradients, then the optimizer's step on that slab while it is in the cache.
+  1. row blocks: gather, forward pass, loss, deltas back to the first layer, and where
+     the weights are few, their partial gradient by these rows;
+  2. parameter ranges: gradient over the whole batch, or the reduction of the partial
+     gradients, then the optimizer step on that range while it is in the cache.
 
-A core fetches what another one has written at a tenth of its own cache's speed. So the
-smaller of the two is handed over: what the layers put out, or the blocks' gradients.
+A core fetches data that another core has written at a tenth of its own cache's speed.
+So the smaller of the two is handed over: the layers' outputs, or partial gradients.
 
-Rows and slabs are cut by the batch's shape, partial losses are summed in order, so
-the results do not depend on the number of threads.
+Row blocks and ranges are cut by the batch's shape and partial losses are summed in
+order, so results do not depend on the number of threads.
 
-Kernels neither raise nor allocate: Python has allocated, and checks the results.
+Kernels neither raise nor allocate: Python allocates before, and checks results after.
 """
 
-from skmlp.backends.cpu.intrinsics import least, vector
-from skmlp.backends.cpu.kernels.forward_backward import blocks_of, rows_phase
-from skmlp.backends.cpu.kernels.update import slab_gradient, slabs_phase, sum_of
-from skmlp.backends.cpu.threads.pool import meet, take
+from skmlp.backends.cpu.intrinsics import min_int, vector
+from skmlp.backends.cpu.kernels.forward_backward import n_row_blocks, rows_phase
+from skmlp.backends.cpu.kernels.update import (
+    param_range,
+    range_gradient,
+    sum_of,
+    update_phase,
+)
+from skmlp.backends.cpu.threads.pool import barrier, next_item
 from skmlp.compiler import jit
 
 
 @jit.inline
-def bounds(span, b):
-    """Of a batch the first row in the order, the one after its last, and the epoch."""
-    per_epoch = (span.rows + span.batch - 1) // span.batch
+def batch_bounds(batches, b):
+    """Bounds of batch b in the order, and its epoch."""
+    per_epoch = (batches.n_rows + batches.batch_size - 1) // batches.batch_size
     epoch = b // per_epoch
-    first = epoch * span.rows + (b - epoch * per_epoch) * span.batch
-    return first, least(first + span.batch, (epoch + 1) * span.rows), epoch
+    first = epoch * batches.n_rows + (b - epoch * per_epoch) * batches.batch_size
+    end = min_int(first + batches.batch_size, (epoch + 1) * batches.n_rows)
+    return first, end, epoch
 
 
 @jit.inline
-def finish_batch(post, layers, data, room, parameters, rows, step, number, loss):
-    """Phase 2 of a minibatch; false when the work was called off.
+def finish_batch(worker, ctx, row_ids, update, i, loss):
+    """Phase 2 of a minibatch, the i-th of this call; False when the work is aborted.
 
-    To loss, an array of one, the batch's is added, times its rows.
+    Adds the batch's loss times its rows to `loss`, an array of one element.
     """
-    n_blocks = blocks_of(room, rows.shape[0])
-    if post.member == 0:
-        loss[0] += rows.shape[0] * sum_of(room.losses, n_blocks)
-    slabs_phase(post, layers, data, room, parameters, rows, step, number)
-    if not meet(post):
+    ws = ctx.ws
+    n_blocks = n_row_blocks(ws, row_ids.shape[0])
+    if worker.worker_id == 0:
+        loss[0] += row_ids.shape[0] * sum_of(ws.losses, n_blocks)
+    update_phase(worker, ctx, row_ids, update, i)
+    if not barrier(worker):
         return False
-    if post.member == 0:
-        loss[0] += 0.5 * step.decay * sum_of(room.squares, room.slabs.shape[0])
+    if worker.worker_id == 0:
+        squares = sum_of(ws.param_sq_sums, ws.param_ranges.shape[0])
+        loss[0] += 0.5 * update.l2 * squares
     return True
 
 
 @jit.kernel
-def train(post, layers, data, room, extras, parameters, step, span, result):
+def train(worker, ctx, update, batches, result):
     """Train on some batches; adds their loss times their rows to their epoch's result.
 
-    The loss of a batch is that before its update, the L2 term included. To an epoch's
-    sum one batch is added after the other: however epochs are cut into calls, the bits
-    are the same.
+    The loss of a batch is that before its update, L2 term included. Batches are added
+    to an epoch's sum one by one: the bits do not depend on how epochs are cut into
+    calls.
     """
-    for b in range(span.first, span.last):
-        first, end, epoch = bounds(span, b)
-        rows = span.order[first:end]
-        scale = parameters.dtype.type(span.weight / rows.shape[0])
-        rows_phase(
-            post, layers, data, room, extras, parameters, rows, scale, span.steps + b
-        )
-        if not meet(post):
+    for b in range(batches.first_batch, batches.last_batch):
+        first, end, epoch = batch_bounds(batches, b)
+        row_ids = batches.order[first:end]
+        scale = ctx.params.dtype.type(batches.inv_mean_weight / row_ids.shape[0])
+        rows_phase(worker, ctx, row_ids, scale, batches.step_offset + b)
+        if not barrier(worker):
             return
-        if not finish_batch(
-            *(post, layers, data, room, parameters, rows, step, b - span.first),
-            vector(result, epoch, 1),
-        ):
+        i = b - batches.first_batch
+        if not finish_batch(worker, ctx, row_ids, update, i, vector(result, epoch, 1)):
             return
 
 
 @jit.kernel
-def differentiate(post, layers, data, room, extras, parameters, span, result):
+def differentiate(worker, ctx, batches, result):
     """Loss and gradient over batches of an order, without the penalty.
 
     The batches only bound the memory: the sums run over all of them, into
-    room.gradient, which the caller has set to zero, and into result[0].
+    `Workspace.gradient`, which the caller has set to zero, and into result[0].
     """
-    scale = parameters.dtype.type(span.weight / span.rows)
-    for b in range(span.first, span.last):
-        first, end, _ = bounds(span, b)
-        rows = span.order[first:end]
-        n_blocks = rows_phase(
-            post, layers, data, room, extras, parameters, rows, scale, 0
-        )
-        if not meet(post):
+    ws = ctx.ws
+    scale = ctx.params.dtype.type(batches.inv_mean_weight / batches.n_rows)
+    for b in range(batches.first_batch, batches.last_batch):
+        first, end, _ = batch_bounds(batches, b)
+        row_ids = batches.order[first:end]
+        n_blocks = rows_phase(worker, ctx, row_ids, scale, 0)
+        if not barrier(worker):
             return
-        if post.member == 0:
-            result[0] += sum_of(room.losses, n_blocks)
-        item = take(post, room.slabs.shape[0])
-        while item < room.slabs.shape[0]:
-            slab_gradient(room.slabs[item], layers, data, room, rows, 1)
-            item = take(post, room.slabs.shape[0])
-        if not meet(post):
+        if worker.worker_id == 0:
+            result[0] += sum_of(ws.losses, n_blocks)
+        item = next_item(worker, ws.param_ranges.shape[0])
+        while item < ws.param_ranges.shape[0]:
+            range_gradient(ctx, param_range(ws, item), row_ids, 1)
+            item = next_item(worker, ws.param_ranges.shape[0])
+        if not barrier(worker):
             return

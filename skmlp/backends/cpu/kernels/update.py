@@ -1,144 +1,177 @@
-"""Phase 2 of a minibatch: slabs of the weight matrices, and the biases.
+"""Phase 2 of a minibatch: gradient and optimizer step, by parameter range.
 
-A slab's gradient over the whole batch, or the sum of the blocks' gradients, is followed
-by the optimizer's step on it while it is in the cache.
+A range's gradient over the whole batch, or the reduction of the row blocks' partial
+gradients, is followed by the optimizer step on it while it is in the cache.
 """
 
 from skmlp.backends.cpu.gemm.matmul import product_of_transposed, transpose
-from skmlp.backends.cpu.intrinsics import least, vector
+from skmlp.backends.cpu.intrinsics import min_int, vector
 from skmlp.backends.cpu.kernels.elementwise import call_update
 from skmlp.backends.cpu.kernels.forward_backward import (
-    blocks_of,
-    sums_all,
-    sums_of_block,
+    n_row_blocks,
+    partial_grads_offset,
+    reduces_in_blocks,
 )
 from skmlp.backends.cpu.kernels.input_layer import gather_gradient
-from skmlp.backends.cpu.threads.pool import take
+from skmlp.backends.cpu.plan import ParamRange
+from skmlp.backends.cpu.threads.pool import next_item
 from skmlp.compiler import jit
 
 
 @jit.inline
-def _sum_blocks(slab, room, n_blocks, add):
-    """Gradient of a slab from the sums of the blocks of rows, of two or more or all."""
-    start, size = slab[0], slab[1]
-    out = vector(room.gradient, start, size)
+def param_range(ws, index):
+    """One of the parameter ranges of `Workspace.param_ranges`."""
+    row = ws.param_ranges[index]
+    return ParamRange(
+        start=row[0],
+        size=row[1],
+        first_layer=row[2],
+        first_row=row[3],
+        last_layer=row[4],
+        last_row=row[5],
+    )
+
+
+@jit.inline
+def is_penalized(part):
+    """Whether a range has weights; biases and scales are not penalized."""
+    return part.first_layer >= 0
+
+
+@jit.inline
+def _is_reduced(part, ws):
+    """Whether a range's gradient is reduced from partial gradients of row blocks."""
+    return reduces_in_blocks(ws) or not is_penalized(part)
+
+
+@jit.inline
+def _reduce_blocks(part, ws, n_blocks, beta):
+    """Gradient of a range from partial gradients.
+
+    With beta 1 they are added to the gradient, with 0 they replace it, and then there
+    must be two blocks at least.
+    """
+    start, size = part.start, part.size
+    out = vector(ws.gradient, start, size)
     first = 0
-    if add == 0:
-        one = vector(room.sums, sums_of_block(room, 0) + start, size)
-        other = vector(room.sums, sums_of_block(room, room.block) + start, size)
+    if beta == 0:
+        grads = partial_grads_offset(ws, 0) + start
+        next_grads = partial_grads_offset(ws, ws.row_block) + start
+        a = vector(ws.partial_grads, grads, size)
+        b = vector(ws.partial_grads, next_grads, size)
         for j in range(size):
-            out[j] = one[j] + other[j]
+            out[j] = a[j] + b[j]
         first = 2
     for block in range(first, n_blocks):
-        part = vector(room.sums, sums_of_block(room, block * room.block) + start, size)
+        grads = partial_grads_offset(ws, block * ws.row_block) + start
+        a = vector(ws.partial_grads, grads, size)
         for j in range(size):
-            out[j] += part[j]
+            out[j] += a[j]
 
 
 @jit.inline
-def is_penalized(slab):
-    """Whether a slab is of weights; biases and scales are not penalized."""
-    return slab[2] >= 0
+def gradient_offset(part, ws, n_rows):
+    """Offset of a range's gradient in `Workspace.partial_grads`.
+
+    The partial gradient of a single row block is read in place.
+    """
+    if _is_reduced(part, ws) and n_row_blocks(ws, n_rows) == 1:
+        return partial_grads_offset(ws, 0) + part.start
+    return ws.partial_grads.shape[0] - ws.gradient.shape[0] + part.start
 
 
 @jit.inline
-def _is_summed(slab, room):
-    """Whether a slab's gradient is summed by blocks of rows."""
-    return sums_all(room) or not is_penalized(slab)
-
-
-@jit.inline
-def gradient_at(slab, room, n_rows):
-    """Where in `Room.sums` a slab's gradient begins: a single block's is not copied."""
-    if _is_summed(slab, room) and blocks_of(room, n_rows) == 1:
-        return sums_of_block(room, 0) + slab[0]
-    return room.sums.shape[0] - room.gradient.shape[0] + slab[0]
-
-
-@jit.inline
-def slab_gradient(slab, layers, data, room, rows, add):
-    """Compute the gradient of one slab over the whole batch, or add it to the last."""
-    layer, first, last = slab[2], slab[3], slab[5]
-    at, sizes = room.at, layers.sizes
-    n = rows.shape[0]
-    if _is_summed(slab, room):
-        n_blocks = blocks_of(room, n)
-        if n_blocks > 1 or add != 0:
-            _sum_blocks(slab, room, n_blocks, add)
+def range_gradient(ctx, part, row_ids, beta):
+    """Gradient of a range over the whole batch; with beta 1 added to the previous."""
+    net, ws = ctx.net, ctx.ws
+    layer, sizes = part.first_layer, net.sizes
+    n = row_ids.shape[0]
+    if _is_reduced(part, ws):
+        n_blocks = n_row_blocks(ws, n)
+        if n_blocks > 1 or beta != 0:
+            _reduce_blocks(part, ws, n_blocks, beta)
     elif layer == 0:
         gather_gradient(
-            data.x, rows, room.outputs, (room.deltas, at[1]),
-            (first, last, sizes[0]), room.gradient, sizes[1], add, room.multiply,
-        )  # fmt: skip
+            ws.gemm,
+            ctx.data.x,
+            row_ids,
+            ws.outputs,
+            (ws.deltas, ws.offsets[1]),
+            ws.gradient,
+            (part.first_row, part.last_row, sizes[1]),
+            beta,
+        )
     else:
         product_of_transposed(
-            room.multiply,
-            (room.outputs, at[layer] + first, sizes[layer]),
-            (room.deltas, at[layer + 1]),
-            (room.gradient, slab[0]),
-            (last - first, sizes[layer + 1], n),
-            add,
+            ws.gemm,
+            (ws.outputs, ws.offsets[layer] + part.first_row, sizes[layer]),
+            (ws.deltas, ws.offsets[layer + 1]),
+            (ws.gradient, part.start),
+            (part.last_row - part.first_row, sizes[layer + 1], n),
+            beta,
         )
 
 
 @jit.inline
-def slabs_phase(post, layers, data, room, parameters, rows, step, number):
-    """Phase 2: gradient and optimizer step, by its number, of every slab."""
-    kind = parameters.dtype.type
-    decay = kind(step.decay / rows.shape[0])
-    item = take(post, room.slabs.shape[0])
-    while item < room.slabs.shape[0]:
-        slab = room.slabs[item]
-        slab_gradient(slab, layers, data, room, rows, 0)
-        gradient = gradient_at(slab, room, rows.shape[0])
-        room.squares[item] = update_slab(
-            slab, layers, room, parameters, gradient, step, number, decay
-        )
-        item = take(post, room.slabs.shape[0])
+def update_phase(worker, ctx, row_ids, update, i):
+    """Phase 2: gradient and optimizer step, the i-th of this call, of every range."""
+    ws = ctx.ws
+    l2 = ctx.params.dtype.type(update.l2 / row_ids.shape[0])
+    index = next_item(worker, ws.param_ranges.shape[0])
+    while index < ws.param_ranges.shape[0]:
+        part = param_range(ws, index)
+        range_gradient(ctx, part, row_ids, 0)
+        gradient = gradient_offset(part, ws, row_ids.shape[0])
+        ws.param_sq_sums[index] = update_range(ctx, part, gradient, update, i, l2)
+        index = next_item(worker, ws.param_ranges.shape[0])
 
 
 @jit.inline
-def update_slab(slab, layers, room, parameters, gradient, step, number, decay):
-    """The optimizer's step on a slab; the sum of the squares of penalized parameters.
+def update_range(ctx, part, gradient, update, i, l2):
+    """The optimizer step on a range; returns the sum of squares of its parameters.
 
-    The squares are those before the step, and zero for what is not penalized.
+    The squares are those before the step, and zero for parameters without penalty.
     """
-    kind = parameters.dtype.type
-    slots = step.slots
-    start, size = slab[0], slab[1]
-    penalized = is_penalized(slab)
+    net, ws, params = ctx.net, ctx.ws, ctx.params
+    T = params.dtype.type
+    slots = update.slots
+    start, size = part.start, part.size
+    penalized = is_penalized(part)
     squares = call_update(
-        step.update,
+        update.update_fn,
         (
-            vector(parameters, start, size),
-            vector(room.sums, gradient, size),
-            vector(slots[0], start, size),
-            vector(slots[least(1, slots.shape[0] - 1)], start, size),
-            vector(slots[slots.shape[0] - 1], start, size),
-            step.coefficients[number],
-            step.shrinks[number] if penalized else kind(0),
-            decay if penalized else kind(0),
-            step.hyper,
+            vector(params, start, size),
+            vector(ws.partial_grads, gradient, size),
+            (
+                vector(slots[0], start, size),
+                vector(slots[min_int(1, slots.shape[0] - 1)], start, size),
+                vector(slots[slots.shape[0] - 1], start, size),
+            ),
+            update.coefficients[i],
+            update.weight_decays[i] if penalized else T(0),
+            l2 if penalized else T(0),
+            update.hyper,
         ),
     )
     if not penalized:
         return 0.0
-    for layer in range(slab[2], slab[4] + 1):
-        first = slab[3] if layer == slab[2] else 0
-        last = slab[5] if layer == slab[4] else layers.sizes[layer]
+    for layer in range(part.first_layer, part.last_layer + 1):
+        first = part.first_row if layer == part.first_layer else 0
+        last = part.last_row if layer == part.last_layer else net.sizes[layer]
         if layer > 0:
-            renew_transposed(layer, first, last, layers, room, parameters)
+            update_transposed(ctx, layer, first, last)
     return squares
 
 
 @jit.inline
-def renew_transposed(layer, first, last, layers, room, parameters):
-    """Copy rows of a layer's weights that have changed to the transposed weights."""
-    fan_in, fan_out = layers.sizes[layer], layers.sizes[layer + 1]
-    start = layers.weights[layer] + first * fan_out
-    offset = layers.weights[layer] - layers.weights[1] + first
-    sizes = (last - first, fan_out, fan_in)
-    transpose(parameters, start, room.transposed, offset, sizes)
+def update_transposed(ctx, layer, first, last):
+    """Copy changed rows of a layer's weights to the transposed weights."""
+    net, ws = ctx.net, ctx.ws
+    fan_in, fan_out = net.sizes[layer], net.sizes[layer + 1]
+    source = net.weight_offsets[layer] + first * fan_out
+    target = net.weight_offsets[layer] - net.weight_offsets[1] + first
+    shape = (last - first, fan_out, fan_in)
+    transpose(ctx.params, source, ws.transposed_weights, target, shape)
 
 
 @jit.inline

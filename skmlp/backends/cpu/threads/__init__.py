@@ -1,6 +1,6 @@
 """Threads of the CPU backend.
 
 - `pool`: worker threads, barrier and work stealing
-- `autotune`: how many workers a fit uses, measured while it runs
+- `autotune`: chooses the number of workers from timings, during the fit
 - `affinity`: moves a worker off a core that it shares with another one
 """

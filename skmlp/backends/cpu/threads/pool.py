@@ -1,21 +1,21 @@
-"""A team of threads that runs one kernel together.
+"""A thread pool whose workers run one kernel together.
 
-One Python thread a core runs the same kernel, which releases the interpreter's lock,
-for many minibatches on end. Inside it the members share out numbered items of work
-and meet at barriers: a barrier of this kind costs a few tenths of a microsecond, a
-parallel region of Numba's 1 to 80. Numba's own threading layers are not used: one
-aborts the process on concurrent use, another kills forked children, and neither
-respects the limits that joblib and threadpoolctl set.
+One Python thread per core runs the same kernel, which releases the interpreter's lock,
+for many minibatches without returning. Inside it the workers share numbered items of
+work by work stealing and synchronize at barriers. Such a barrier costs a few tenths of
+a microsecond, a parallel region of Numba 1 to 80. Numba's own threading layers are not
+used: one aborts the process on concurrent use, another kills forked children, and
+neither respects the limits that joblib and threadpoolctl set.
 
-Every member has a queue of items, the same ones in every round of the same work: what
-it has written lies in its core's cache, and another core would fetch it at a tenth of
-the speed. Who has done its own goes on with others' items, as soon as their owners have
-left the barrier before. For one that the system has taken off its core at a barrier all
-have to wait: if that happens often, fewer members are faster, and `pace` finds it out.
-What an item computes does not depend on who takes it; nor does any result on the number
-of members.
+Every worker has a queue of items, the same ones in every round of the same work: its
+results lie in its core's cache, and another core would fetch them at a tenth of the
+speed. A worker that has emptied its own queue steals items from the others, as soon as
+their owners have left the previous barrier. When the system preempts a worker at a
+barrier, all others have to wait: if that happens often, fewer workers are faster, which
+`autotune` detects. The result of an item does not depend on the worker that computes
+it, and no result depends on the number of workers.
 
-A member that waits spins for a few microseconds and then yields its core.
+A waiting worker spins for a few microseconds and then yields its core.
 """
 
 import sys
@@ -26,79 +26,81 @@ import numpy as np
 from numba import types
 
 from skmlp.backends.cpu.intrinsics import atomic_add, atomic_load, atomic_store
-from skmlp.backends.cpu.threads.affinity import spread
+from skmlp.backends.cpu.threads.affinity import move_off_shared_core
 from skmlp.compiler.jit import inline
 from skmlp.compiler.struct_pointer import passed_by_pointer
 
-# Words of the shared state, a cache line apart, and the first of the queues': how many
-# items have been taken, and above these bits the generation in which.
+# Offsets in the shared state, a cache line apart against false sharing: the counter and
+# the generation of the barrier, the abort flag, and the first worker's queue. A queue
+# is one word: the number of items taken, and above these bits the generation.
 _LINE_WORDS = 8
 _ARRIVED, _GENERATION, _ABORT, _QUEUES = (_LINE_WORDS * i for i in range(4))
 _ITEM_BITS = 32
 _SPINS = 2000
 
-_give_way = types.ExternalFunction(
+_yield_core = types.ExternalFunction(
     "SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32()
 )
 
 
 @passed_by_pointer
-class Post(NamedTuple):
-    """What a kernel knows of the team: its shared words, its size, its own number.
+class WorkerContext(NamedTuple):
+    """The view that a worker has of the pool.
 
     Attributes
     ----------
     state : ndarray of int64
-    size : int
-    member : int
-        0 is the thread that called; it does what only one may do.
+        Shared by all workers.
+    n_workers : int
+    worker_id : int
+        0 is the thread that called `ThreadPool.run`; it does the serial parts.
     """
 
     state: np.ndarray
-    size: int
-    member: int
+    n_workers: int
+    worker_id: int
 
 
 @inline
-def _taken(word):
-    """How many items have been taken from a queue."""
+def _n_taken(word):
+    """Number of items taken from a queue."""
     return word & ((1 << _ITEM_BITS) - 1)
 
 
 @inline
-def take(post, n_items):
-    """Number of an item of work since the last barrier, n_items if none is left.
+def next_item(worker, n_items):
+    """Index of the next item since the last barrier, n_items if none is left.
 
-    A member's own come first: those that leave its number over when divided by the
-    team's size.
+    A worker first empties its own queue, the items whose index modulo the number of
+    workers is its id, and then steals from the others.
     """
-    state, size = post.state, post.size
-    for distance in range(size):
-        owner = (post.member + distance) % size
+    state, n_workers = worker.state, worker.n_workers
+    for distance in range(n_workers):
+        owner = (worker.worker_id + distance) % n_workers
         queue = _QUEUES + owner * _LINE_WORDS
         if distance > 0:
             # An owner that is still at the barrier has no queue of this generation.
             word = atomic_load(state, queue)
             is_open = word >> _ITEM_BITS == atomic_load(state, _GENERATION)
-            if not is_open or owner + _taken(word) * size >= n_items:
+            if not is_open or owner + _n_taken(word) * n_workers >= n_items:
                 continue
-        item = owner + _taken(atomic_add(state, queue, 1)) * size
+        item = owner + _n_taken(atomic_add(state, queue, 1)) * n_workers
         if item < n_items:
             return item
     return n_items
 
 
 @inline
-def meet(post):
-    """Wait for the whole team; false when the work was called off."""
-    state = post.state
-    queue = _QUEUES + post.member * _LINE_WORDS
-    if post.size == 1:
+def barrier(worker):
+    """Wait for all workers; returns False when the work was aborted."""
+    state = worker.state
+    queue = _QUEUES + worker.worker_id * _LINE_WORDS
+    if worker.n_workers == 1:
         state[queue] = 0
         return True
     generation = atomic_load(state, _GENERATION)
     following = (generation + 1) << _ITEM_BITS
-    if atomic_add(state, _ARRIVED, 1) == post.size - 1:
+    if atomic_add(state, _ARRIVED, 1) == worker.n_workers - 1:
         atomic_store(state, queue, following)
         atomic_store(state, _ARRIVED, 0)
         atomic_add(state, _GENERATION, 1)
@@ -109,35 +111,37 @@ def meet(post):
         if spins > _SPINS:
             if atomic_load(state, _ABORT) != 0:
                 return False
-            _give_way()
+            _yield_core()
     atomic_store(state, queue, following)
     return True
 
 
-class Team:
+class ThreadPool:
     """Threads that wait for work between two calls of `run`.
 
     Parameters
     ----------
-    size : int
-        Members, the calling thread included. Where the system refuses a thread, the
-        team is smaller.
+    n_threads : int
+        Number of workers, the calling thread included. The pool is smaller where the
+        system refuses a thread.
     """
 
-    def __init__(self, size):
+    def __init__(self, n_threads):
         self._changed = threading.Condition()
         self._job: _Job | None = None
         self._threads = []
-        for member in range(1, size):
-            thread = threading.Thread(target=self._serve, args=(member,), daemon=True)
+        for worker_id in range(1, n_threads):
+            thread = threading.Thread(
+                target=self._serve, args=(worker_id,), daemon=True
+            )
             try:
                 thread.start()
             except RuntimeError:  # can't start new thread
                 break
             self._threads.append(thread)
-        self.size = 1 + len(self._threads)
+        self.n_threads = 1 + len(self._threads)
 
-    def _serve(self, member):
+    def _serve(self, worker_id):
         job = None
         while True:
             with self._changed:
@@ -146,31 +150,32 @@ class Team:
                 job = self._job
             if job.work is None:
                 return
-            if member < job.size:
-                job.serve(Post(job.state, job.size, member))
+            if worker_id < job.n_workers:
+                job.serve(WorkerContext(job.state, job.n_workers, worker_id))
                 with self._changed:
                     self._changed.notify_all()
 
-    def run(self, work, size=None):
-        """Let members call ``work(post)`` and wait for all of them.
+    def run(self, work, n_workers=None):
+        """Call ``work(worker)`` in every worker and wait for all of them.
 
         Parameters
         ----------
         work : callable
-        size : int, default=None
-            Members to work, the calling thread included; None for the whole team.
+            Called with a `WorkerContext`.
+        n_workers : int, default=None
+            Number of workers, the calling thread included; None for the whole pool.
 
         Notes
         -----
-        An exception in this thread, Ctrl-C for one, calls the work off: the others
-        leave the kernel at their next barrier, and the exception goes on from here.
+        An exception in this thread, such as Ctrl-C, aborts the work: the other workers
+        leave the kernel at their next barrier, and then the exception is raised.
         """
-        job = _Job(work, min(size or self.size, self.size))
+        job = _Job(work, min(n_workers or self.n_threads, self.n_threads))
         try:
-            if job.size > 1:
-                spread(job.cores, 0)
+            if job.n_workers > 1:
+                move_off_shared_core(job.cores, 0)
                 self._announce(job)
-            work(Post(job.state, job.size, 0))
+            work(WorkerContext(job.state, job.n_workers, 0))
         except BaseException:
             job.state[_ABORT] = 1
             raise
@@ -186,15 +191,15 @@ class Team:
             self._changed.notify_all()
 
     def _wait(self, job):
-        """Wait until all others have left the work, also while Ctrl-C is pressed."""
+        """Wait until all other workers have finished, also during Ctrl-C."""
         interruption = None
-        n_others = job.size - 1
-        while len(job.left) < n_others:
+        n_others = job.n_workers - 1
+        while len(job.finished) < n_others:
             try:
                 with self._changed:
                     self._changed.notify_all()
                     self._changed.wait_for(
-                        lambda: len(job.left) == n_others, timeout=1.0
+                        lambda: len(job.finished) == n_others, timeout=1.0
                     )
             except KeyboardInterrupt as error:
                 job.state[_ABORT] = 1
@@ -205,7 +210,7 @@ class Team:
     def close(self):
         """End the threads."""
         if self._threads:
-            self._announce(_Job(None, self.size))
+            self._announce(_Job(None, self.n_threads))
         for thread in self._threads:
             thread.join()
         self._threads = []
@@ -218,21 +223,22 @@ class Team:
 
 
 class _Job:
-    """One call of `Team.run`: the work, its shared words, members' cores, who left."""
+    """One call of `ThreadPool.run`."""
 
-    def __init__(self, work, size):
+    def __init__(self, work, n_workers):
         self.work = work
-        self.size = size
-        self.state = np.zeros(_QUEUES + size * _LINE_WORDS, dtype=np.int64)
-        self.cores = [-1] * size
-        self.left = []
+        self.n_workers = n_workers
+        self.state = np.zeros(_QUEUES + n_workers * _LINE_WORDS, dtype=np.int64)
+        self.cores = [-1] * n_workers
+        # Ids of the workers that are done.
+        self.finished = []
         self.errors = []
 
-    def serve(self, post):
+    def serve(self, worker):
         try:
-            spread(self.cores, post.member)
-            self.work(post)
+            move_off_shared_core(self.cores, worker.worker_id)
+            self.work(worker)
         except BaseException as error:
             self.state[_ABORT] = 1
             self.errors.append(error)
-        self.left.append(post.member)
+        self.finished.append(worker.worker_id)

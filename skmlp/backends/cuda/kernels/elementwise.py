@@ -8,7 +8,7 @@ import numpy as np
 
 from skmlp.backends.cuda.runtime.jit import device, rule, switch
 from skmlp.rules.activations import identity, identity_slope
-from skmlp.rules.optimizers import N_COEFFICIENTS, OPTIMIZERS
+from skmlp.rules.optimizers import MAX_COEFFICIENTS, OPTIMIZERS
 from skmlp.rules.randomness import is_kept, key_of
 
 
@@ -126,7 +126,7 @@ def update_one(spec):
 @device
 def coefficients(update, batch_index):
     """The optimizer's coefficients in a batch of the range."""
-    first = N_COEFFICIENTS * batch_index
+    first = MAX_COEFFICIENTS * batch_index
     c = update.coefficients
     return c[first], c[first + 1], c[first + 2]
 

@@ -10,7 +10,9 @@ from numba import cuda
 
 from skmlp.backends.cuda.kernels import reductions
 from skmlp.backends.cuda.runtime.jit import device, rule
-from skmlp.rules.activations import ACTIVATIONS
+from skmlp.rules.activations import ACTIVATIONS, IDENTITY
+from skmlp.rules.loss_row import first_params, smoothing_param, takes_tuple
+from skmlp.rules.losses import membership, smoothed
 
 
 @device
@@ -20,52 +22,35 @@ def _row_weight(data, row, scale):
     return scale
 
 
-@device
-def _plain(data, row, j, p, columns):
-    return data.targets[row * columns + j]
-
-
-@device
-def _smoothed(data, row, j, p, columns):
-    T = type(p)
-    y = data.targets[row * columns + j]
-    return y + p * (T(0.5) - y)
-
-
-@device
-def _one_hot(data, row, j, p, columns):
-    """1 for the output of the target's class, else 0; smoothed."""
-    T = type(p)
-    smoothing = p / T(columns)
-    if int(data.targets[row]) == j:
-        return T(1) - p + smoothing
-    return smoothing
-
-
 def _target(loss):
-    """What a scalar rule compares an output with."""
+    """The function that reads the target of an output."""
+    smooth, is_member = rule(smoothed), rule(membership)
+
+    def column(data, row, j, smoothing, columns):
+        return data.targets[row * columns + j]
+
+    def smoothed_column(data, row, j, smoothing, columns):
+        return smooth(data.targets[row * columns + j], smoothing)
+
+    def of_class(data, row, j, smoothing, columns):
+        return is_member(int(data.targets[row]) == j, smoothing, columns)
+
     if loss.labels:
-        return _one_hot
-    return _smoothed if loss.parameter is None else _plain
-
-
-def _with_parameter(loss, function):
-    """A scalar rule called with the loss's parameter, whether it takes one or not."""
-    scalar_rule = rule(function)
-    if loss.parameter is not None:
-        return scalar_rule
-    return device(lambda y, z, p: scalar_rule(y, z))
+        return device(of_class)
+    return device(smoothed_column if loss.smoothing else column)
 
 
 def _by_elements(spec):
     """Losses that are sums over outputs."""
     loss, threads = spec.loss, spec.tile.threads
     lanes, warp_sum = reductions.lanes_of(threads), reductions.warp_sum(threads)
-    value = _with_parameter(loss, loss.value)
-    slope = _with_parameter(loss, loss.slope)
-    link_row = loss.link or ACTIVATIONS["identity"]
+    n_params = len(loss.parameters)
+    value = device(takes_tuple(rule(loss.value), n_params))
+    slope = device(takes_tuple(rule(loss.slope), n_params))
+    unpack = device(first_params(n_params))
+    link_row = loss.link or ACTIVATIONS[IDENTITY]
     link, link_slope = rule(link_row.value), rule(link_row.slope)
-    target = _target(loss)
+    target, smoothing_of = _target(loss), device(smoothing_param(loss))
 
     def of_row(ctx, batch, i, lane):
         net, data, ws = ctx.net, ctx.data, ctx.ws
@@ -73,12 +58,12 @@ def _by_elements(spec):
         columns = net.sizes[last + 1]
         row = data.row_ids[batch.first + i]
         weight = _row_weight(data, row, batch.scale)
-        p = net.loss_params[0]
-        total = type(p)(0)
+        p, smoothing = unpack(net.loss_params), smoothing_of(net.loss_params)
+        total = type(smoothing)(0)
         for j in range(lane, columns, lanes):
             offset = ws.offsets[last + 1] + i * columns + j
             z = ws.outputs[offset] + ctx.params[net.bias_offsets[last] + j]
-            y, a = target(data, row, j, p, columns), link(z)
+            y, a = target(data, row, j, smoothing, columns), link(z)
             total += value(y, a, p)
             ws.deltas[offset] = weight * (slope(y, a, p) * link_slope(a))
         return weight * warp_sum(total)
@@ -121,6 +106,7 @@ def _softmax(spec):
     threads = spec.tile.threads
     lanes = reductions.lanes_of(threads)
     warp_sum, warp_max = reductions.warp_sum(threads), reductions.warp_max(threads)
+    is_member = rule(membership)
 
     def of_row(ctx, batch, i, lane):
         net, data, ws, params = ctx.net, ctx.data, ctx.ws, ctx.params
@@ -149,9 +135,9 @@ def _softmax(spec):
         exponentials, all_z = warp_sum(exponentials), warp_sum(all_z)
         true_z = warp_sum(true_z)
         for j in range(lane, columns, lanes):
-            target = by_class + (T(1) - smoothing if j == true_class else T(0))
+            truth = is_member(j == true_class, smoothing, columns)
             probability = ws.deltas[start + j] / exponentials
-            ws.deltas[start + j] = weight * (probability - target)
+            ws.deltas[start + j] = weight * (probability - truth)
         expected_z = (T(1) - smoothing) * true_z + by_class * all_z
         return weight * (math.log(exponentials) - expected_z)
 

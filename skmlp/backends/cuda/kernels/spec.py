@@ -6,7 +6,7 @@ import numpy as np
 
 from skmlp.backends.cuda.kernels.tile import Tile
 from skmlp.rules.activations import Activation
-from skmlp.rules.losses import Loss
+from skmlp.rules.loss_row import LossRow
 
 
 class Spec(NamedTuple):
@@ -20,7 +20,7 @@ class Spec(NamedTuple):
         Those of the hidden layers, each once, softmax excepted.
     softmax : bool
         Whether any hidden layer is a softmax.
-    loss : Loss or None
+    loss : LossRow or None
     optimizer : str or None
         A row of `skmlp.rules.optimizers.OPTIMIZERS`; None without updates.
     normalization : {'batch', 'layer'} or None
@@ -40,7 +40,7 @@ class Spec(NamedTuple):
     tile: Tile
     activations: tuple[Activation, ...]
     softmax: bool
-    loss: Loss | None = None
+    loss: LossRow | None = None
     optimizer: str | None = None
     normalization: str | None = None
     intercepts: bool = True
@@ -55,7 +55,9 @@ class Spec(NamedTuple):
     @property
     def needs_preactivation(self):
         """Whether the backward pass needs any layer's preactivation."""
-        return not self.forward_only and any(row.by_input for row in self.activations)
+        return not self.forward_only and any(
+            row.needs_preactivation for row in self.activations
+        )
 
     @property
     def stores_preactivation(self):

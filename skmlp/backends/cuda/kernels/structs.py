@@ -166,7 +166,7 @@ class UpdateParams(NamedTuple):
     weight_decays : array
         For each batch of a range, the fraction by which weights shrink.
     coefficients : array
-        For each batch of a range, the rule's `N_COEFFICIENTS` coefficients.
+        For each batch of a range, the rule's `MAX_COEFFICIENTS` coefficients.
     hyper : array
         The rule's hyperparameters, as many.
     l2 : float

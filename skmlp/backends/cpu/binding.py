@@ -1,0 +1,104 @@
+"""A network and its data in the form that kernels read.
+
+Here the rules of a network become addresses of compiled loops, and arrays get the few
+types that kernels are compiled for.
+"""
+
+import functools
+
+import numpy as np
+from scipy import sparse
+
+from skmlp.backends.cpu.kernels import elementwise, losses
+from skmlp.backends.cpu.kernels.input_layer import SparseRows
+from skmlp.backends.cpu.kernels.layer_norm import layer_norm_loops
+from skmlp.backends.cpu.kernels.structs import NetDesc
+from skmlp.compiler.struct_pointer import PackedStruct
+from skmlp.network import layout
+from skmlp.rules.activations import activation_rule
+
+
+def read_only(array):
+    """A read-only view: kernels see one type, whether the caller's array is writable.
+
+    Numba would otherwise compile a kernel for each.
+    """
+    view = np.asarray(array).view()
+    view.flags.writeable = False
+    return view
+
+
+def kernel_x(x):
+    """X in the form of `input_layer`."""
+    if sparse.issparse(x):
+        return SparseRows(*map(read_only, (x.data, x.indices, x.indptr)))
+    return read_only(x)
+
+
+def _net_desc(network, dtype):
+    """The network for the kernels, without the loops that only training calls."""
+    offsets = layout(network)
+    has_layer_norm = network.normalization == "layer"
+    forward, in_predictions, backward = (
+        layer_norm_loops(dtype) if has_layer_norm else (0, 0, 0)
+    )
+    return NetDesc(
+        sizes=_int_array(network.sizes),
+        weight_offsets=_int_array(offsets.weight_offsets),
+        bias_offsets=_int_array(offsets.bias_offsets),
+        activation_fns=_int_array(
+            elementwise.activation(row, dtype, in_place=True)
+            for row in network.activation_rows
+        ),
+        slope_fns=_int_array(()),
+        single_output_slope_fns=_int_array(()),
+        needs_preactivation=np.zeros(len(network.activation_rows), dtype=np.int64),
+        stores_preactivation=np.zeros(len(network.activation_rows), dtype=np.int64),
+        loss_fn=0,
+        loss_params=np.zeros(1, dtype=dtype),
+        scale_offsets=_int_array(offsets.scale_offsets),
+        layer_norm_fn=forward,
+        layer_norm_predict_fn=in_predictions,
+        layer_norm_backward_fn=backward,
+    )
+
+
+def _int_array(values):
+    return np.array([*values], dtype=np.int64)
+
+
+def training_net(network, dtype, *, has_dropout):
+    """The network with all loops of a minibatch."""
+    rows = network.activation_rows
+    # Dropout comes between the product and the slope, which this loop combines.
+    has_single_output = network.sizes[-1] == 1 and not has_dropout
+    single_output_slopes = (
+        [elementwise.single_output_slope(row, dtype) for row in rows]
+        if has_single_output
+        else []
+    )
+    needs_preactivation = _int_array(row.needs_preactivation for row in rows)
+    return _net_desc(network, dtype)._replace(
+        activation_fns=_int_array(
+            elementwise.activation(row, dtype, in_place=not row.needs_preactivation)
+            for row in rows
+        ),
+        slope_fns=_int_array(elementwise.slope(row, dtype) for row in rows),
+        single_output_slope_fns=_int_array(single_output_slopes),
+        needs_preactivation=needs_preactivation,
+        stores_preactivation=(
+            np.ones_like(needs_preactivation) if has_dropout else needs_preactivation
+        ),
+        loss_fn=losses.loss(network.loss, dtype),
+        loss_params=np.array(network.loss_parameters, dtype=dtype),
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def prediction_net(network, output, dtype):
+    """The network with an output activation, for `predict`."""
+    net = _net_desc(network, dtype)
+    last = elementwise.activation(activation_rule(output), dtype, in_place=True)
+    return PackedStruct(
+        net._replace(activation_fns=np.append(net.activation_fns, last))
+    )

@@ -1,0 +1,56 @@
+"""The one warning for a private interface of Numba that is not as expected.
+
+Compilation is fast because this package reaches into Numba: fewer passes, deferred
+linking, structs passed by pointer, a disk cache. A release of Numba may change any of
+them without notice. So each user of such an interface checks it at first use and, where
+the check fails, does the same job through Numba's public interfaces: the numbers do not
+change, only the time does. Here is how it says so.
+"""
+
+import logging
+import sys
+import warnings
+
+import numba
+
+from skmlp.exceptions import CompilerFallbackWarning
+
+_LOGGER = logging.getLogger("skmlp")
+# Frames of these packages lie between the user's line and the fallback.
+_NOT_THE_USER = {"skmlp", "numba", "sklearn", "joblib", "contextlib"}
+_WARNED: dict = {}
+
+
+def warn_of_fallback(what, error, cost="first fits take longer"):
+    """Warn, once a process for each `what`, that a fallback is in use.
+
+    Parameters
+    ----------
+    what : str
+        The part that is not used, as in "deferred linking".
+    error : Exception or str
+        How the self-check failed; logged at level DEBUG with its traceback.
+    cost : str
+        What the user loses.
+    """
+    message = (
+        f"skmlp does without {what}, which does not work with Numba "
+        f"{numba.__version__}: {cost}, the results are the same. Please report it, "
+        f"with this error: {error!r}"
+    )
+    # One atomic operation decides which of several threads warns.
+    if _WARNED.setdefault(what, token := object()) is not token:
+        return
+    traceback = error if isinstance(error, BaseException) else None
+    _LOGGER.debug(message, exc_info=traceback)
+    warnings.warn(message, CompilerFallbackWarning, stacklevel=_user_stacklevel())
+
+
+def _user_stacklevel():
+    """`stacklevel` for the caller: that of the first frame outside `_NOT_THE_USER`."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None:
+        if frame.f_globals.get("__name__", "").partition(".")[0] not in _NOT_THE_USER:
+            break
+        frame, level = frame.f_back, level + 1
+    return level

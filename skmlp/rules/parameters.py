@@ -1,0 +1,78 @@
+"""Parameters that a row of a table declares: name, default, allowed values, text.
+
+The estimators' signatures, constraints and documentation follow from these
+declarations, so a row with a parameter of a new name needs no other file.
+"""
+
+from typing import Any, NamedTuple
+
+
+class Range(NamedTuple):
+    """An interval of numbers.
+
+    Attributes
+    ----------
+    low, high : float or None
+        None for no bound.
+    closed : {'left', 'right', 'both', 'neither'}
+        Which bounds belong to it.
+    integral : bool, default=False
+        Whether only integers are allowed.
+    """
+
+    low: float | None
+    high: float | None
+    closed: str
+    integral: bool = False
+
+
+class Parameter(NamedTuple):
+    """A parameter of the estimators, declared by the rows that read it.
+
+    Attributes
+    ----------
+    name : str
+    default : float, int or bool
+        The default of the estimators' constructor.
+    constraint : tuple of Range or str
+        Allowed values: ranges, and scikit-learn's words, as 'boolean' or 'array-like'.
+    about : str
+        What the documentation says about it.
+    type : str, default=''
+        Its type in the documentation; '' for the name of the default's type.
+    """
+
+    name: str
+    default: Any
+    constraint: tuple[Range | str, ...]
+    about: str
+    type: str = ""
+
+
+def declared(rows):
+    """Parameters that rows of a table declare, by name.
+
+    Parameters
+    ----------
+    rows : iterable
+        Rows with an attribute ``declares``, a tuple of `Parameter`.
+
+    Returns
+    -------
+    dict of str to Parameter
+        In the order of the rows.
+
+    Raises
+    ------
+    ValueError
+        If two rows declare a name differently.
+    """
+    parameters: dict[str, Parameter] = {}
+    for row in rows:
+        for parameter in row.declares:
+            if parameters.setdefault(parameter.name, parameter) != parameter:
+                raise ValueError(
+                    f"{row.name!r} declares the parameter {parameter.name!r} "
+                    "differently from another row: declare it once and share it."
+                )
+    return parameters

@@ -1,0 +1,133 @@
+"""The scaffold of the benchmarks, and what `benchmarks/gpu.py` does without a GPU."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import skmlp
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+if not BENCHMARKS.is_dir():
+    pytest.skip("no benchmarks here", allow_module_level=True)
+sys.path.append(str(BENCHMARKS))
+
+import gpu  # noqa: E402
+import machine  # noqa: E402
+import scenario  # noqa: E402
+
+# The scripts have the skmlp that the tests have, installed or not.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(skmlp.__file__).parent.parent)}
+
+
+def make_scenario(**parts):
+    functions = {
+        "setup": lambda options: 10,
+        "measure": lambda state, options: iter(["a line", {"value": state}]),
+        "line": lambda entry: f"value {entry['value']}",
+        "options": {"rounds": scenario.rounds(7, 3)},
+    }
+    return scenario.Scenario(doc="A title.", quick="less", **{**functions, **parts})
+
+
+@pytest.fixture(autouse=True)
+def _fixed_machine(monkeypatch):
+    monkeypatch.setattr(machine, "_WATCHED_SECONDS", 0.05)
+
+
+def test_entries_are_printed_and_reported(capsys, monkeypatch, tmp_path):
+    file = tmp_path / "figures.json"
+    monkeypatch.setattr(sys, "argv", ["x.py", "--json", str(file)])
+    make_scenario(goal=2).main()
+    assert capsys.readouterr().out.endswith("a line\nvalue 10\n")
+    report = json.loads(file.read_text())
+    assert report["results"] == [{"value": 10}]
+    assert report["goal"] == 2
+    assert report["options"]["rounds"] == 7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rounds"),
+    [([], 7), (["--quick"], 3), (["--quick", "--rounds", "5"], 5)],
+)
+def test_quick_changes_what_is_not_given(arguments, rounds):
+    assert make_scenario().parse(arguments).rounds == rounds
+
+
+@pytest.mark.parametrize(
+    ("idle", "words"),
+    [(0, "NOT QUIET (2.0 of 2 cores busy"), (100, "quiet (0.0 of 2 cores busy")],
+)
+def test_the_heading_says_whether_the_machine_is_quiet(idle, words, monkeypatch):
+    ticks = iter([(0, 0), (100, idle)])
+    monkeypatch.setattr(machine, "_ticks", lambda: next(ticks))
+    monkeypatch.setattr(machine.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(machine.joblib, "cpu_count", lambda: 2)
+    assert words in machine.in_words(machine.describe())
+
+
+def test_the_heading_says_what_the_vectors_are():
+    assert re.search(r"with(out)? AVX-512", machine.in_words(machine.describe()))
+
+
+class Peer:
+    """Trains for a hundredth of a second an epoch."""
+
+    def fit(self, epochs):
+        time.sleep(0.01 * epochs)
+        return 0.5
+
+
+def test_a_step_is_a_difference_of_fits(monkeypatch):
+    monkeypatch.setattr(gpu.timing, "settle", lambda: None)
+    timer = gpu.StepTimer(Peer(), steps=10, seconds=0.05)
+    for _ in range(3):
+        timer.play()
+    result = timer.result()
+    assert result["loss"] == 0.5
+    assert result["epochs"] >= 5
+    assert len(result["by_round"]) == 3
+    assert 900 < result["step_us"] < 5000
+
+
+@pytest.mark.parametrize("loss", [0.52, 0.48, float("nan")])
+def test_another_loss_than_the_cpus_is_an_error(loss):
+    assert gpu.loss_error(loss, 0.5, "highest") is not None
+    assert gpu.loss_error(0.5, 0.5, "highest") is None
+
+
+def test_a_work_that_learns_something_else_is_not_timed(monkeypatch):
+    monkeypatch.setattr(gpu, "step_on_cpu", lambda *_: {"loss": 0.6, "step_us": 1.0})
+    monkeypatch.setattr(gpu.gpu_peers, "SkmlpOn", lambda *_: Peer())
+    monkeypatch.setattr(gpu.gpu_peers, "torch_peers", lambda device: [])
+    options = gpu.SCENARIO.parse(["--device", "cpu", "--quick"])
+    entry = gpu.measure_steps(gpu.WORKS[-1], options)
+    assert "times" not in entry
+    assert "LOSSES DIFFER" in gpu.line(entry)
+
+
+def run(script, *options):
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / script, *options],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_the_gpu_benchmark_can_be_tried_out_on_the_cpu():
+    printed = run("gpu.py", "--device", "cpu", "--quick", "--filter", "^20x100")
+    assert "A TRIAL ON THE CPU" in printed
+    assert "LOSSES DIFFER" not in printed
+    assert re.search(r"skmlp on the CPU +[\d.]+ us a step", printed)
+    assert "_FIXED_SECONDS = " in printed
