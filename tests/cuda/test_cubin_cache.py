@@ -122,7 +122,7 @@ PROCESS = """
 import hashlib
 import numpy as np
 from test_cubin_cache import SPEC, TANH, Device, is_read, pretend
-from test_kernels import assessing_signature
+from kernel_types import evaluating_signature
 from skmlp.backends.cuda.kernels import predict
 device = pretend(Device((9, 0)), setattr)
 kernel = predict.evaluating(SPEC, TANH)
@@ -235,14 +235,17 @@ def test_different_specs_have_different_keys():
     specs = [
         BASE,
         BASE._replace(dtype=np.dtype(np.float64)),
-        BASE._replace(tile=BASE.tile._replace(each=8)),
+        BASE._replace(tile=BASE.tile._replace(thread_tile=8)),
         BASE._replace(activations=(TANH,)),
         BASE._replace(activations=(TANH, ACTIVATIONS["gelu"])),
         BASE._replace(activations=(ACTIVATIONS["gelu"], TANH)),
         BASE._replace(loss=row_of("huber-identity")),
         BASE._replace(loss=row_of("squared_error-relu")),
         BASE._replace(loss=row_of("squared_error-identity")),
-        *(BASE._replace(**{name: True}) for name in ("softmax", "sparse", "drops")),
+        *(
+            BASE._replace(**{name: True})
+            for name in ("softmax", "sparse", "has_dropout")
+        ),
     ]
     keys = {cubin_cache.key_of("training", spec) for spec in specs}
     keys.add(cubin_cache.key_of("differentiating", BASE))
