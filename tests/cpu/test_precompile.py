@@ -1,7 +1,7 @@
-"""What `skmlp.precompile` compiles is what the fits after it need, and all of it.
+"""`skmlp.precompile` compiles everything that later fits need.
 
-Counted in fresh processes: whenever a kernel or a rule's loop is first used in a
-process, it is looked up in the cache on disk, whether it is there or not.
+Counted in fresh processes: at its first use in a process, every kernel and every loop
+of a rule is looked up in the disk cache, whether the cache has it or not.
 """
 
 import pytest
@@ -16,7 +16,7 @@ CLASSIFIER, REGRESSOR = "MLPClassifier", "MLPRegressor"
 
 
 def first_uses(arguments, fits):
-    """How many kernels precompile uses, and which each fit after it uses first."""
+    """Number of kernels that precompile uses, and those that each later fit adds."""
     import warnings
 
     import numpy as np
@@ -34,29 +34,29 @@ def first_uses(arguments, fits):
     KernelCache.load_overload = watched
     with warnings.catch_warnings(action="error"):
         skmlp.precompile(**arguments)
-    found = [len(used)]
+    uses = [len(used)]
     x = np.random.default_rng(0).uniform(size=(30, 4))
     targets = {"MLPClassifier": [np.arange(30) % 2, np.arange(30) % 3]}
     targets["MLPClassifier"].append(np.eye(3, dtype=int)[np.arange(30) % 3])
     targets["MLPRegressor"] = [1 + x[:, 0], 1 + x[:, :2]]
-    for kind, settings in fits:
+    for estimator, settings in fits:
         used.clear()
         several = isinstance(settings.get("quantile"), list)
-        for y in targets[kind][:1] if several else targets[kind]:
-            model = getattr(skmlp, kind)(max_iter=2, random_state=0, **settings)
+        for y in targets[estimator][:1] if several else targets[estimator]:
+            model = getattr(skmlp, estimator)(max_iter=2, random_state=0, **settings)
             model.fit(x, y, X_val=x, y_val=y).predict(x)
             if hasattr(model, "predict_proba"):
                 model.predict_proba(x)
-        found.append(sorted(set(used)))
-    return found
+        uses.append(sorted(set(used)))
+    return uses
 
 
 def with_all_losses(**settings):
     """Fits of both estimators with each of their losses."""
-    kinds = {CLASSIFIER: BINARY_LOSSES, REGRESSOR: REGRESSION_LOSSES}
+    tables = {CLASSIFIER: BINARY_LOSSES, REGRESSOR: REGRESSION_LOSSES}
     fits = [
-        (kind, {"loss": name, **settings})
-        for kind, table in kinds.items()
+        (estimator, {"loss": name, **settings})
+        for estimator, table in tables.items()
         for name, _ in table
     ]
     several = {"loss": "quantile", "quantile": [0.1, 0.2], **settings}
@@ -64,7 +64,7 @@ def with_all_losses(**settings):
 
 
 @pytest.mark.slow
-def test_the_default_is_what_scikit_learn_has():
+def test_the_defaults_cover_those_of_scikit_learn():
     fits = [
         (CLASSIFIER, {}),
         (REGRESSOR, {}),
@@ -75,7 +75,7 @@ def test_the_default_is_what_scikit_learn_has():
     n_used, *uses, other = run_apart(first_uses, {"dtype": "float64"}, fits)
     assert n_used > 0
     assert uses == [[]] * 4
-    # The count is not blind.
+    # The test would notice a kernel that was not precompiled.
     assert any("mish" in key for key in other)
 
 
@@ -92,7 +92,7 @@ def test_all_activations_and_losses():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("normalization", ["batch", "layer"])
-def test_what_is_named(normalization):
+def test_named_activations_and_losses(normalization):
     common = {"dtype": "float64", "solver": "sgd", "normalization": normalization}
     arguments = {"activation": ["gelu", "softmax"], "loss": ["huber", "hinge"]}
     fits = [
@@ -101,7 +101,7 @@ def test_what_is_named(normalization):
         (REGRESSOR, {"activation": "gelu", "loss": "log_cosh"}),
         (CLASSIFIER, {"activation": "erf", "loss": "hinge"}),
     ]
-    fits = [(kind, {**settings, **common}) for kind, settings in fits]
+    fits = [(estimator, {**settings, **common}) for estimator, settings in fits]
     _, *uses = run_apart(first_uses, {**arguments, **common}, fits)
     assert uses[:2] == [[], []]
     assert all("log_cosh" in key for key in uses[2])
@@ -121,7 +121,7 @@ def test_what_is_named(normalization):
         {"loss": "squared_error", "solver": "lbfgs", "normalization": "batch"},
     ],
 )
-def test_what_there_is_not_is_an_error(arguments):
+def test_unknown_names_are_an_error(arguments):
     with pytest.raises(ValueError, match=str([*arguments][-1])):
         skmlp.precompile(**arguments)
 

@@ -105,7 +105,7 @@ def test_predictions_in_four_threads(pool_size):
     assert in_threads(4, work) == [0, 0, 0, 0]
 
 
-def test_fits_and_predictions_at_once(pool_size):
+def test_concurrent_fits_and_predictions(pool_size):
     estimator = model().fit(X, Y)
     expected_fit = bits(estimator)
     expected = estimator.predict_proba(X).tobytes()
@@ -127,7 +127,7 @@ def test_a_fit_lets_other_threads_run(solver):
     y = x[:, 0] > 0
     estimator = model(solver, hidden_layer_sizes=(300, 300), tol=0, max_iter=1)
     start = time.perf_counter()
-    estimator.fit(x, y)  # compiles, and tells how long an iteration takes
+    estimator.fit(x, y)  # compiles
     start = time.perf_counter()
     estimator.fit(x, y)
     seconds = time.perf_counter() - start
@@ -179,8 +179,8 @@ def in_a_thread(work):
     return in_threads(1, lambda i: work())[0]
 
 
-# Of a network that SciPy's vectors of L-BFGS fit in without help from BLAS's threads,
-# which share dot products of more than 10,000 elements, and of one that they do not.
+# Two hidden layers: with the small one, SciPy's L-BFGS vectors stay below the 10,000
+# elements from which BLAS splits dot products among threads.
 SMALL, LARGE = (60,), (100,)
 
 
@@ -192,7 +192,7 @@ def blas_threads(number):
     ("solver", "hidden"), [("adam", SMALL), ("adam", LARGE), ("lbfgs", SMALL)]
 )
 def test_same_bits_for_every_limit_of_blas_threads(solver, hidden):
-    """A BLAS on two threads adds in another order, and limits may not reach it."""
+    """A BLAS with two threads adds in another order, and limits may not reach it."""
     estimator = model(solver, hidden_layer_sizes=hidden)
     x = np.hstack([X] * 5)
     found = set()
@@ -205,7 +205,7 @@ def test_same_bits_for_every_limit_of_blas_threads(solver, hidden):
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_same_bits_in_a_thread(number):
-    """Under one limit also where SciPy's vectors are shared among BLAS's threads."""
+    """Under one limit, also where BLAS splits SciPy's vectors among its threads."""
     estimator = model("lbfgs", hidden_layer_sizes=LARGE)
     x = np.hstack([X] * 5)
     with blas_threads(number):
@@ -216,7 +216,7 @@ def test_same_bits_in_a_thread(number):
 
 
 def test_loss_and_gradient_have_the_same_bits_for_every_limit_of_blas_threads():
-    """What L-BFGS is told, of a network that is large for it."""
+    """Loss and gradient for L-BFGS, from a network large enough for BLAS threads."""
     x = np.ascontiguousarray(np.hstack([X] * 5))
     row = classification_loss("log_loss", "auto", multiclass=True)
     network = Network((x.shape[1], *LARGE, 3), ("relu",), row, row.output)
@@ -263,7 +263,7 @@ def blas_limits():
     after = []
     for where in ("main", "threads", "main again"):
         if where == "threads":
-            # The first to come is the first to leave: others have to restore.
+            # The first fit to start ends first: others have to restore the limits.
             threads = [
                 threading.Thread(target=fit, args=(5 + 20 * i,)) for i in (0, 1, 2)
             ]
@@ -281,7 +281,7 @@ def blas_limits():
 
 @pytest.mark.slow
 def test_blas_limits_stay():
-    """Overlapping limits of threadpoolctl's would leave one thread for good."""
+    """Overlapping limits of threadpoolctl would permanently leave one thread."""
     found = run_apart(blas_limits, OPENBLAS_NUM_THREADS="3")
     assert found["after"] == [found["before"]] * 3
 
@@ -301,7 +301,7 @@ def test_failing_fits_do_not_leak(monkeypatch):
     fail(30)
     before = resident_bytes()
     fail(200)
-    # One fit has more than a megabyte of working memory.
+    # The workspace of one fit takes more than a megabyte.
     assert resident_bytes() - before < 20e6
 
 
@@ -320,7 +320,7 @@ def test_numba_num_threads_is_respected(monkeypatch, n_jobs):
 
 
 def interrupted(solver, settings):
-    """Ctrl-C half a second into a fit that would take minutes."""
+    """Ctrl-C one second into a fit that would take minutes."""
     import os
     import signal
     import threading
@@ -388,7 +388,7 @@ def test_interruption(solver, settings):
     assert found["finite"]
     assert found["threads left"] == 0
     assert found["trains again"]
-    # As in scikit-learn, L-BFGS has no network to keep and lets the exception pass.
+    # As in scikit-learn, L-BFGS has no network to return and raises the exception.
     assert found["raised"] == (solver == "lbfgs")
     warned = "Training interrupted by user." in found["messages"]
     assert warned == (solver != "lbfgs")
@@ -473,7 +473,7 @@ def fit_in_worker(solver):
 
     x = np.random.default_rng(0).standard_normal((1500, 100))
     y = (x[:, 0] > 0).astype(int)
-    # Of L-BFGS, vectors that SciPy's BLAS does not share among threads: the same bits.
+    # For L-BFGS, vectors that BLAS does not split among threads: the same bits.
     hidden = (400,) if solver == "adam" else (90,)
     estimator = skmlp.MLPClassifier(hidden, solver=solver, max_iter=10, random_state=0)
     estimator.fit(x, y)
@@ -485,7 +485,7 @@ def fit_in_worker(solver):
 
 
 def in_workers(backend):
-    """The same fits in this process and in two workers of joblib's."""
+    """The same fits in this process and in two joblib workers."""
     import joblib
 
     solvers = ("adam", "lbfgs")
@@ -510,14 +510,14 @@ def test_workers_of_joblib(backend):
     )
     assert found["same"]
     assert found["threads"] == [1, 1]
-    # The workers of threading share one process's clock, and SciPy's own vectors of
-    # L-BFGS go through a BLAS that only loky gives its share of the cores.
+    # Workers of the threading backend have one process clock. (L-BFGS is not checked:
+    # its vectors go through a BLAS that only loky limits to the allotted cores.)
     if backend != "threading":
         assert found["cpu per wall of adam"] < 1.3
 
 
 def imported():
-    """Which heavy modules come along with what needs no training."""
+    """Heavy modules that are imported without any training."""
     import pickle
     import sys
 
@@ -537,7 +537,7 @@ def test_import_without_numba():
 
 
 def loaded(path):
-    """Which heavy modules come along with a fitted model."""
+    """Heavy modules that are imported with a fitted model."""
     import sys
     from pathlib import Path
     from pickle import loads
@@ -558,7 +558,7 @@ def test_loading_a_model_without_numba(tmp_path):
 
 
 def probed():
-    """A fit of each solver: what comes out and how many functions were compiled."""
+    """A fit of each solver: a hash of its results, and the functions compiled."""
     import hashlib
 
     import numba.core.event
@@ -586,12 +586,12 @@ def probed():
 
 
 def listing(folder):
-    """Names and numbers of the files, which are new where a file was replaced."""
+    """Names and inodes of the files; a replaced file has a new inode."""
     return {path.name: path.stat().st_ino for path in folder.iterdir()}
 
 
 def all_sound(folder):
-    """Whether every file of a cache is a kernel behind its checksum."""
+    """Whether every file of a cache is a checksum and a matching kernel."""
     contents = [path.read_bytes() for path in folder.iterdir()]
     return bool(contents) and all(
         hashlib.sha256(content[32:]).digest() == content[:32] for content in contents
@@ -600,7 +600,7 @@ def all_sound(folder):
 
 @pytest.fixture(scope="module")
 def warm(tmp_path_factory):
-    """A cache that a first process has filled, and what that process found."""
+    """A cache that a first process has filled, and the results of that process."""
     folder = tmp_path_factory.mktemp("cache") / "kernels"
     found = run_apart(probed, SKMLP_CACHE_DIR=str(folder))
     assert found["compiled"] > 0
@@ -634,14 +634,14 @@ def test_files_are_private(warm):
     assert set(modes[1:]) == {0o600}
 
 
-def flip(content, number):
-    """One byte changed, at a place that differs from file to file."""
-    place = (number * 7919) % len(content)
-    return content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :]
+def flip(content, i):
+    """One byte changed, at an offset that differs from file to file."""
+    offset = (i * 7919) % len(content)
+    return content[:offset] + bytes([content[offset] ^ 0x10]) + content[offset + 1 :]
 
 
-def spoil(content, number):
-    """Damage of another kind from file to file."""
+def spoil(content, i):
+    """Damage that differs from file to file."""
     no_kernel = b"\x80\x04N."  # a pickle of None
     return (
         b"",
@@ -649,15 +649,15 @@ def spoil(content, number):
         content[:32],
         b"no kernel " * 20,
         hashlib.sha256(no_kernel).digest() + no_kernel,
-    )[number % 5]
+    )[i % 5]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", [flip, spoil])
 def test_damaged_files_are_compiled_anew(copy_of_warm, damage):
     folder, first = copy_of_warm
-    for number, path in enumerate(sorted(folder.iterdir())):
-        path.write_bytes(damage(path.read_bytes(), number))
+    for i, path in enumerate(sorted(folder.iterdir())):
+        path.write_bytes(damage(path.read_bytes(), i))
     found = run_apart(probed, SKMLP_CACHE_DIR=str(folder))
     assert found["result"] == first["result"]
     assert found["compiled"] == first["compiled"]
@@ -696,7 +696,7 @@ def test_changed_sources_are_compiled_anew(copy_of_warm, tmp_path):
 
 
 def written(start):
-    """Write one kernel again and again, from the moment that others do so, too."""
+    """Write one kernel repeatedly, starting at the same moment as other processes."""
     import time
 
     from skmlp.compiler import jit
@@ -755,7 +755,7 @@ def cache_at(monkeypatch):
 
 
 def compile_a_kernel():
-    """Compile and run a small kernel; says whether it came from the cache."""
+    """Compile and run a small kernel; returns whether it came from the cache."""
 
     def plus_one(x):
         return x + 1
