@@ -49,7 +49,7 @@ def _empty_device_cache():
     from skmlp.backends.cuda.runtime import device_cache
 
     with cuda.gpus[0]:
-        device_cache.of_device().evict()
+        device_cache.current().evict()
 
 
 class TorchEager(peers.Torch):

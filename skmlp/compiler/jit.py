@@ -22,6 +22,7 @@ and has a fallback on public interfaces that costs time but changes no result:
 `_supported` and `_entry_address` here.
 """
 
+import numba
 from llvmlite import ir
 from numba import cfunc, njit, types
 from numba.core import cgutils
@@ -46,6 +47,9 @@ def _supported(options):
         unknown = {name for name in private if not hasattr(Known, name)}
     if unknown:
         reason = f"unknown: {', '.join(sorted(unknown))}"
+        # A fallback that counts references would free what is still in use.
+        if "_nrt" in unknown and "pipeline_class" not in options:
+            raise ImportError(f"skmlp does not work with Numba {numba.__version__}")
         warn_of_fallback("private compiler options", reason)
     return {name: options[name] for name in options.keys() - unknown}
 

@@ -18,8 +18,9 @@ from numba.core.compiler import Compiler
 
 from skmlp.compiler.fallback import warn_of_fallback
 
-# Which argument of Numba's `CompilerBase` holds the types of the function's arguments.
-_ARGUMENT_TYPES = 3
+# Which arguments of Numba's `CompilerBase` hold the types of the function's arguments,
+# and the flags.
+_ARGUMENT_TYPES, _FLAGS = 3, 5
 
 
 class _Fallible:
@@ -49,6 +50,10 @@ class _Fallible:
 
     def __init__(self, *arguments):
         self._arguments = arguments
+        # What the option `_nrt` has done already, where Numba has that option. Fields
+        # of a struct are loaded without a reference, so that counting would free them.
+        if arguments[_FLAGS].nrt:
+            arguments[_FLAGS].nrt = False
 
     @classmethod
     def load(cls):

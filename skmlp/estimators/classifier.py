@@ -232,7 +232,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _head(self, targets):
         several = self._labels.one_of_several
         loss = classification_loss(self.loss, self.out_activation, several, self)
-        return self._labels.n_outputs, loss, loss.numbers(loss, self, targets.shape[1])
+        return self._labels.n_outputs, loss, loss.loss_params(self, targets.shape[1])
 
     def _stratify(self, targets):
         if self._labels.multilabel:

@@ -47,7 +47,7 @@ activation : str, Activation or list of them, default='relu'
     A custom function is an `skmlp.Activation`.
 
 solver : str, default='adam'
-    How the weights are found. Each solver uses the parameters named with it.
+    The optimizer. Each solver uses the parameters named with it.
 
 <optimizers>;
     - 'lbfgs': a quasi-Newton method on the whole data set; good on small ones.
@@ -232,8 +232,8 @@ device : {'cpu', 'cuda', 'cuda:1', ..., 'auto'}, default='cpu'
     Data are NumPy arrays, or sparse, and so are the results. An X that is on that GPU
     already, as an array of CuPy, a tensor of PyTorch or, where one of these is
     installed, any other that has DLPack or ``__cuda_array_interface__``, is used where
-    it lies; what is predicted for it is there, too, and of its kind, if that reads
-    DLPack.
+    it lies; predictions for it are arrays of its library on that GPU, if the library
+    reads DLPack.
 
 dtype : {'float32', 'float64'} or NumPy dtype, default=None
     Precision of the training and of the parameters.

@@ -5,7 +5,6 @@ parameters that rows declare at every access to the constructor: a row that is a
 a table is known at once.
 """
 
-import functools
 import inspect
 import re
 from collections import ChainMap
@@ -20,7 +19,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from skmlp.rules.activations import ACTIVATIONS, Activation
 from skmlp.rules.initializers import INITIALIZERS
 from skmlp.rules.optimizers import OPTIMIZERS
-from skmlp.rules.parameters import Range, declared
+from skmlp.rules.parameters import Parameter, Range, declared
 from skmlp.rules.schedules import SCHEDULES
 
 STOCHASTIC_SOLVERS = OPTIMIZERS.keys()
@@ -46,14 +45,21 @@ class LossNames(Set):
         return sum(1 for _ in self)
 
 
+# By the rows' ids: the rows, so that no id is used again, and what they declare.
+_DECLARED: dict[tuple[int, ...], tuple[list, dict[str, Parameter]]] = {}
+
+
 def rule_parameters(tables):
-    """Parameters that the rows of some tables declare, by name."""
-    return _declared_by(tuple(tuple(table.values()) for table in tables))
+    """Parameters that the rows of some tables declare, by name.
 
-
-@functools.lru_cache(maxsize=16)
-def _declared_by(tables):
-    return declared(row for rows in tables for row in rows)
+    The same dict as before, unless rows were added: every estimator that is made asks,
+    and to hash all rows would take longer than to make it.
+    """
+    rows = [row for table in tables for row in table.values()]
+    key = tuple(map(id, rows))
+    if key not in _DECLARED:
+        _DECLARED[key] = rows, declared(rows)
+    return _DECLARED[key][1]
 
 
 def _constraint(parameter):
@@ -90,17 +96,16 @@ class Constructor:
         self._tables = tables
         self._constraints = constraints
         self._written = inspect.signature(function)
-        self._names = None
+        self._declared = None
 
     def __get__(self, instance, owner=None):
-        names = [*map(tuple, self._tables)]
-        if names != self._names:
-            self._refresh()
-            self._names = names
+        parameters = rule_parameters(self._tables)
+        if parameters is not self._declared:
+            self._refresh(parameters)
+            self._declared = parameters
         return self._function.__get__(instance, owner)
 
-    def _refresh(self):
-        parameters = rule_parameters(self._tables)
+    def _refresh(self, parameters):
         written = [*self._written.parameters.values()]
         if written[-1].kind is inspect.Parameter.VAR_KEYWORD:
             written.pop()
@@ -117,15 +122,15 @@ class Constructor:
 
 
 class Devices(StrOptions):
-    """The CPU, or a GPU by its number, of which there may be any."""
+    """The CPU, or a GPU by its index, which has no upper bound."""
 
     def __init__(self):
         super().__init__({"auto", "cpu", "cuda"})
 
     def is_satisfied_by(self, val):
         """Whether a value names a device."""
-        of_number = isinstance(val, str) and re.fullmatch("cuda:(0|[1-9][0-9]*)", val)
-        return bool(of_number) or super().is_satisfied_by(val)
+        by_index = isinstance(val, str) and re.fullmatch("cuda:(0|[1-9][0-9]*)", val)
+        return bool(by_index) or super().is_satisfied_by(val)
 
     def __str__(self):
         return "a str among {'auto', 'cpu', 'cuda', 'cuda:0', 'cuda:1', ...}"

@@ -208,7 +208,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def _head(self, targets):
         loss, columns = self._loss(), targets.shape[1]
-        params = loss.numbers(loss, self, columns)
+        params = loss.loss_params(self, columns)
         return loss.n_outputs(columns, params), loss, params
 
     def _stratify(self, targets):
@@ -280,7 +280,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
                 "return_std=True needs a model that was trained with loss="
                 f"{' or '.join(map(repr, names))}."
             )
-        return predicted, _as_column(self._decoder.std(outputs, self._decoder.params))
+        return predicted, _as_column(self._decoder.standard_deviation(outputs))
 
 
 def _as_column(values):

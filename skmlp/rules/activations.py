@@ -426,15 +426,15 @@ ACTIVATIONS = _table(
     ),
 )  # fmt: skip
 
-# What rules call, beside elementary functions and other rules.
+# Functions that rules call, beside elementary functions and other rules.
 HELPERS = (_gelu_argument,)
 
-# What only an output layer has.
+# Activations of output layers only.
 OUTPUT_ONLY = _table(Activation("exp", exponential, exponential_slope))
 
 
 def activation_rule(activation):
-    """The row of an activation given by its name or by itself."""
+    """The row of an activation: itself, or that of its name."""
     if isinstance(activation, Activation):
         return activation
     return ACTIVATIONS.get(activation) or OUTPUT_ONLY[activation]

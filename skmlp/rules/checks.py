@@ -16,7 +16,7 @@ _TOLERANCE = 1e-4
 
 
 def _called(function, name, *arguments):
-    # What is compiled is the code of a function, which a ufunc or a method has not.
+    # Numba compiles the code of a Python function; ufuncs and methods have none.
     if not inspect.isfunction(function):
         raise ValueError(
             f"{name} must be a function of Python, got {function!r}: write one that "
@@ -35,7 +35,7 @@ def _compare(what, values, slopes):
     """Compare slopes with differences of the values at points either side."""
     numerical = (values[1] - values[0]) / (2 * _STEP)
     known = np.isfinite(numerical)
-    # A slope that is no number is far from any.
+    # A slope of nan is far from any number.
     far = known & ~(np.abs(slopes - numerical) <= _TOLERANCE * (1 + np.abs(numerical)))
     # A kink that a point happens to hit is no error.
     if np.count_nonzero(far) > 2 or not known.any():

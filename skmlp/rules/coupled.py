@@ -139,5 +139,5 @@ def brier(y, z, delta, p):
     return loss
 
 
-# What rules call, beside elementary functions and other rules.
+# Functions that rules call, beside elementary functions and other rules.
 HELPERS = (_largest_other,)

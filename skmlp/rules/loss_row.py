@@ -84,6 +84,11 @@ class Decoder(NamedTuple):
         """Predicted targets, of shape (n_samples, n_columns)."""
         return self.decode(outputs, self.params)
 
+    def standard_deviation(self, outputs):
+        """Standard deviations of the targets, of the same shape; only with `std`."""
+        assert self.std is not None
+        return self.std(outputs, self.params)
+
 
 def unchanged(outputs, params):
     """The outputs are the prediction."""
@@ -138,10 +143,10 @@ class LossRow(NamedTuple):
         Range of the targets; not needed for classes.
     closed : bool
         Whether `low` itself is in the range.
-    numbers : callable
-        ``numbers(row, settings, n_columns)``, the values of the parameters as a tuple
-        of float, from an object that has the estimator's parameters as attributes;
-        raises ValueError for values that the constraints cannot exclude.
+    read : callable
+        ``read(row, settings, n_columns)``, the values of the parameters as a tuple of
+        float, from an object that has the estimator's parameters as attributes; raises
+        ValueError for values that the constraints cannot exclude.
     decode : callable
         ``decode(outputs, params)``, the prediction (n_samples, n_columns) from arrays
         of the network's outputs and the parameters' values.
@@ -168,7 +173,7 @@ class LossRow(NamedTuple):
     low: float = float("-inf")
     high: float = float("inf")
     closed: bool = True
-    numbers: Callable = one_number_each
+    read: Callable = one_number_each
     decode: Callable = unchanged
     std: Callable | None = None
     levels: bool = False
@@ -184,6 +189,10 @@ class LossRow(NamedTuple):
     def is_margin(self):
         """Whether a classifier's outputs are margins and not probabilities."""
         return self.output == IDENTITY
+
+    def loss_params(self, settings, n_columns):
+        """Values of the parameters; see `read`."""
+        return self.read(self, settings, n_columns)
 
     def n_outputs(self, n_columns, params):
         """Raw outputs of a network for a target of some columns."""

@@ -132,7 +132,7 @@ def tweedie(y, z, p):
     """Half the Tweedie deviance of power 1 < p < 2 and of the mean exp(z)."""
     T = type(z)
     a, b = T(1) - p, T(2) - p
-    # Zero times an exponential that overflows is no number.
+    # Zero times an exponential that overflows is nan.
     of_y = exp(b * log(y)) / (a * b) - y * exp(a * z) / a if y > T(0) else T(0)
     return of_y + exp(b * z) / b
 
@@ -232,11 +232,11 @@ def _table(*rows):
 # The several quantiles of 'quantile'.
 QUANTILES = LossRow(
     "quantiles", "identity", row=coupled.quantiles, parameters=(QUANTILE,),
-    outputs_per_target=0, numbers=coupled.ascending_levels,
+    outputs_per_target=0, read=coupled.ascending_levels,
     decode=coupled.ascending_quantiles, levels=True,
 )  # fmt: skip
 
-# What backends call, beside the rules of the tables.
+# Functions that backends call, beside the rules of the tables.
 HELPERS = (smoothed, membership)
 
 REGRESSION_LOSSES = _table(

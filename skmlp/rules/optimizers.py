@@ -139,8 +139,8 @@ def adam_hyper(settings):
 def _one_less_power(complement, t):
     """1 - beta ** t of a decay rate's complement.
 
-    Of the power nothing is left after a hundred times 1 / complement steps, and it
-    takes 80 times as long where it is beyond the smallest number.
+    After 100 / complement steps the power is negligible; below the smallest normal
+    number it would take 80 times as long to compute.
     """
     return 1.0 - (1.0 - complement) ** np.minimum(t, 100.0 / complement)
 
@@ -169,7 +169,7 @@ def amsgrad(p, g, m, v, largest, c, h):
 def nadam(p, g, m, v, c, h):
     """Incorporating Nesterov momentum into Adam (Dozat, 2016).
 
-    c is the share of the gradient, that of the first moment, and the bias correction
+    c is the weight of the gradient, that of the first moment, and the bias correction
     of the second moment's root, to which epsilon is then added, as in PyTorch.
     """
     T = type(p)
@@ -179,7 +179,7 @@ def nadam(p, g, m, v, c, h):
 
 
 def nadam_coefficients(t, rates, h):
-    """Bias-corrected shares by the momentum's schedule, which goes up to beta_1."""
+    """Bias-corrected weights by the momentum's schedule, which rises to beta_1."""
     beta_1 = 1.0 - h[0]
     product = _momentum_products(t, beta_1)
     momentum, following = _nadam_momentum(t, beta_1), _nadam_momentum(t + 1, beta_1)
@@ -197,7 +197,7 @@ def _nadam_momentum(t, beta_1):
 def _momentum_products(t, beta_1):
     """Products of the momenta of all steps up to t.
 
-    They are wanted as 1 - product, so those below 2^-53 are all the same: a long
+    They are used as 1 - product, so products below 2^-53 make no difference: a long
     training need not multiply from its beginning at every call.
     """
     vanished = -53 * math.log(2) / math.log(max(beta_1, 1e-300))

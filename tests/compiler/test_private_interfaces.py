@@ -9,7 +9,7 @@ import warnings
 
 import numpy as np
 import pytest
-from numba import types
+from numba import njit, types
 from numba.core import caching, codegen, cpu, errors
 from numba.core.compiler import Compiler
 from subprocesses import run_apart
@@ -200,6 +200,25 @@ def test_an_option_that_numba_does_not_know(monkeypatch, name):
     assert new_kernel()(3) == 7
 
 
+def test_references_are_never_counted(monkeypatch):
+    """By the option, else by the flag; where there is neither, nothing is compiled."""
+    monkeypatch.setattr(jit, "_INNER", {**jit._INNER})
+    monkeypatch.setattr(jit, "_KERNEL", {**jit._KERNEL})
+    del jit._INNER["_nrt"], jit._KERNEL["_nrt"]
+
+    def first(x):
+        y = x
+        return y[0] + len(y)
+
+    kernel, plain = jit.kernel(first), njit(first)
+    assert kernel(np.arange(3.0)) == plain(np.arange(3.0)) == 3
+    assert "NRT_" in "".join(plain.inspect_llvm().values())
+    assert "NRT_" not in "".join(kernel.inspect_llvm().values())
+    monkeypatch.setattr(cpu, "CPUTargetOptions", object)
+    with pytest.raises(ImportError, match="does not work with Numba"):
+        jit._supported({"_nrt": False})
+
+
 def test_addresses_that_cannot_be_had(monkeypatch):
     @jit.inline
     def plus_one(x):
@@ -276,10 +295,8 @@ def fitted(broken):
     if broken == "import":
         sys.modules["skmlp.compiler.pipeline"] = None
     if broken == "options":
-        for cls in cpu.CPUTargetOptions.__mro__:
-            for name in ("_nrt", "no_cpython_wrapper", "no_cfunc_wrapper"):
-                if name in vars(cls):
-                    delattr(cls, name)
+        # Numba itself has bound the class by now, and uses these options, too.
+        cpu.CPUTargetOptions = object
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         from skmlp import MLPClassifier

@@ -111,7 +111,7 @@ def test_memory_of_a_kernel_is_counted():
 
 
 def kernel_of_many_values(n):
-    """A kernel that has n values at once, each in a register as far as they go."""
+    """A kernel with n live values, in registers as far as those suffice."""
     loads = [f"    v{j} = x[{j} * i]" for j in range(n)]
     stores = [f"    y[{j} * i] = v{j}" for j in range(n)]
     head, barrier = ["def kernel(x, y, i):"], ["    cuda.syncthreads()"]

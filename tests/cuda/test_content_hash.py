@@ -1,4 +1,4 @@
-"""Fingerprints of arrays: by their definition, and told apart by every change."""
+"""The content hash: by its definition, and different after every change."""
 
 import itertools
 import math
@@ -7,26 +7,26 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from skmlp.backends.cuda.runtime import content_hash
-from skmlp.backends.cuda.runtime.content_hash import fingerprint, key_of
+from skmlp.backends.cuda.runtime import content_hash as module
+from skmlp.backends.cuda.runtime.content_hash import cache_key, content_hash
 
 _64_BITS = (1 << 64) - 1
 
 
 def by_definition(content):
     """The three sums over some bytes, in Python's integers."""
-    step, factor, turned = map(
-        int, (content_hash._STEP, content_hash._FACTOR, content_hash._TURNED)
+    step, factor, flipped = map(
+        int, (module._STEP, module._FACTOR, module._FLIPPED_BITS)
     )
-    one = another = plain = 0
+    sum_0 = sum_1 = sum_2 = 0
     for i in range(len(content) // 8 + 1):
         word = int.from_bytes(content[8 * i : 8 * i + 8], "little")
         z = word ^ ((i + 1) * step & _64_BITS)
         z = (z ^ (z >> 32)) * factor & _64_BITS
-        one += math.prod(divmod(z, 1 << 32))
-        another += math.prod(divmod(z ^ turned, 1 << 32))
-        plain += z
-    return one & _64_BITS, another & _64_BITS, plain & _64_BITS
+        sum_0 += math.prod(divmod(z, 1 << 32))
+        sum_1 += math.prod(divmod(z ^ flipped, 1 << 32))
+        sum_2 += z
+    return sum_0 & _64_BITS, sum_1 & _64_BITS, sum_2 & _64_BITS
 
 
 def matrix(shape, dtype):
@@ -38,46 +38,46 @@ def matrix(shape, dtype):
 def test_the_definition(shape, dtype):
     x = 9 * matrix(shape, np.float64)
     x = x.astype(dtype)
-    assert fingerprint(x) == by_definition(x.tobytes())
+    assert content_hash(x) == by_definition(x.tobytes())
 
 
 @pytest.mark.parametrize("n_jobs", [1, 3])
 @pytest.mark.parametrize("words", [1, 7, 256])
-def test_it_depends_neither_on_parts_nor_on_threads(monkeypatch, words, n_jobs):
+def test_it_depends_neither_on_tasks_nor_on_threads(monkeypatch, words, n_jobs):
     x = matrix((77, 13), np.float32)
-    monkeypatch.setattr(content_hash, "_PART_WORDS", words)
-    assert fingerprint(x, n_jobs) == by_definition(x.tobytes())
+    monkeypatch.setattr(module, "_TASK_WORDS", words)
+    assert content_hash(x, n_jobs) == by_definition(x.tobytes())
 
 
-def test_it_depends_neither_on_the_address_nor_on_who_may_write():
+def test_it_depends_neither_on_the_address_nor_on_the_writeable_flag():
     x = matrix(101, np.float32)
     moved = np.empty(102, np.float32)[1:]
     moved[:] = x
     moved.flags.writeable = False
     assert x.ctypes.data % 8 != moved.ctypes.data % 8
-    assert fingerprint(moved) == fingerprint(x)
+    assert content_hash(moved) == content_hash(x)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_every_changed_bit_shows_in_all_sums(dtype):
     x = matrix((5, 3), dtype)
-    before, content = fingerprint(x), x.reshape(-1).view(np.uint8)
-    for place, bit in itertools.product(range(content.size), range(8)):
-        content[place] ^= 1 << bit
-        for one, other in zip(fingerprint(x), before, strict=True):
+    before, content = content_hash(x), x.reshape(-1).view(np.uint8)
+    for index, bit in itertools.product(range(content.size), range(8)):
+        content[index] ^= 1 << bit
+        for one, other in zip(content_hash(x), before, strict=True):
             assert one != other
-        content[place] ^= 1 << bit
-    assert fingerprint(x) == before
+        content[index] ^= 1 << bit
+    assert content_hash(x) == before
 
 
 def assert_all_differ(arrays):
-    """By each of the two sums that are to tell all changes."""
-    found = [fingerprint(x)[:2] for x in arrays]
-    for sums in zip(*found, strict=True):
-        assert len(set(sums)) == len(found)
+    """By each of the two sums of products alone."""
+    hashes = [content_hash(x)[:2] for x in arrays]
+    for sums in zip(*hashes, strict=True):
+        assert len(set(sums)) == len(hashes)
 
 
-# As hard as arrays come: almost all elements equal, all bits the same, or few of them.
+# The hardest arrays: almost all elements equal, all bits equal, or few bits set.
 PLAIN = {
     "zeros": lambda n: np.zeros(n),
     "ones": lambda n: np.ones(n),
@@ -87,23 +87,23 @@ PLAIN = {
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("kind", PLAIN)
-def test_changes_of_two_elements_do_not_cancel(kind, dtype):
-    """Two signs turned, a step up and a step down, and values that change places."""
+@pytest.mark.parametrize("name", PLAIN)
+def test_changes_of_two_elements_do_not_cancel(name, dtype):
+    """Two signs flipped, a step up and a step down, and two values swapped."""
 
     def changed():
-        yield PLAIN[kind](40).astype(dtype)
+        yield PLAIN[name](40).astype(dtype)
         for i, j in itertools.combinations(range(40), 2):
-            x = PLAIN[kind](40).astype(dtype)
+            x = PLAIN[name](40).astype(dtype)
             x[[i, j]] *= -1
             if (x == 0).all():
                 x[[i, j]] = -0.0
             yield x
-            x = PLAIN[kind](40).astype(dtype)
+            x = PLAIN[name](40).astype(dtype)
             x[i] += 1
             x[j] -= 1
             yield x
-            x = PLAIN[kind](40).astype(dtype)
+            x = PLAIN[name](40).astype(dtype)
             x[i], x[j] = 1000, 2000
             yield x
 
@@ -113,7 +113,7 @@ def test_changes_of_two_elements_do_not_cancel(kind, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_rows_and_columns_that_change_places(dtype):
+def test_swapped_rows_and_columns(dtype):
     x = matrix((24, 16), dtype)
     arrays = [x, -x, x * 2, x[::-1].copy(), x[:, ::-1].copy(), np.roll(x, 1)]
     for i, j in itertools.combinations(range(24), 2):
@@ -127,28 +127,28 @@ def test_rows_and_columns_that_change_places(dtype):
     assert_all_differ(arrays)
 
 
-def test_no_sum_of_many_arrays_that_differ_in_one_element_comes_twice():
+def test_arrays_that_differ_in_one_element_have_different_sums():
     x = np.zeros((100, 30), dtype=np.float32)
     arrays = [x]
-    for place in range(0, x.size, 3):
+    for index in range(0, x.size, 3):
         for value in (1.0, 2.0, -1.0):
             other = x.copy()
-            other.flat[place] = value
+            other.flat[index] = value
             arrays.append(other)
     assert_all_differ(arrays)
 
 
-def test_keys_tell_shapes_and_dtypes_apart():
+def test_shapes_and_dtypes_have_different_keys():
     zeros = np.zeros(24)
     arrays = [zeros[:n].reshape(-1, k) for n in (12, 24) for k in (1, 2, 3)]
     arrays += [x.astype(np.float32) for x in arrays]
-    assert len({key_of(x) for x in arrays}) == len(arrays)
-    assert key_of(arrays[3].copy()) == key_of(arrays[3])
+    assert len({cache_key(x) for x in arrays}) == len(arrays)
+    assert cache_key(arrays[3].copy()) == cache_key(arrays[3])
 
 
-def test_keys_of_sparse_rows_are_of_all_their_parts():
+def test_every_array_of_a_sparse_x_changes_the_key():
     x = sparse.csr_array(np.diag([1.0, 2.0, 3.0]))
-    keys = {key_of(x), key_of(x.toarray())}
+    keys = {cache_key(x), cache_key(x.toarray())}
     for name, changed in [
         ("data", [1.0, 2.0, 4.0]),
         ("indices", [0, 2, 2]),
@@ -156,6 +156,6 @@ def test_keys_of_sparse_rows_are_of_all_their_parts():
     ]:
         other = x.copy()
         setattr(other, name, np.array(changed, dtype=getattr(x, name).dtype))
-        keys.add(key_of(other))
+        keys.add(cache_key(other))
     assert len(keys) == 5
-    assert key_of(x.copy()) == key_of(x)
+    assert cache_key(x.copy()) == cache_key(x)

@@ -1,7 +1,7 @@
-"""Compiled kernels for devices on disk, without a device.
+"""The disk cache of GPU kernels, without a GPU.
 
-A kernel is compiled for a device that is made up, whose driver notes what machine code
-it is given. Numba's dispatcher does the rest as it would on a GPU.
+Kernels are compiled for a fake device, which records the machine code that is loaded.
+numba-cuda's dispatcher does the rest as it would on a GPU.
 """
 
 import functools
@@ -37,7 +37,7 @@ def folder(tmp_path, monkeypatch):
 
 
 class Device:
-    """A device of some compute capability that runs nothing."""
+    """A device of a compute capability; it records modules and runs nothing."""
 
     id = 0
 
@@ -59,12 +59,12 @@ class Device:
 
 @pytest.fixture
 def device(nvvm, monkeypatch):
-    """``device(capability)``: from now on it is the current one."""
+    """``device(capability)``: makes a fake device the current one."""
     return lambda capability=(9, 0): pretend(Device(capability), monkeypatch.setattr)
 
 
 def pretend(device, replace):
-    """Let a device be Numba's current one."""
+    """Make a fake device numba-cuda's current one."""
     from numba.cuda import codegen, dispatcher
     from numba.cuda.cudadrv import devices
 
@@ -82,7 +82,7 @@ def kernel(x):
 
 
 def is_read(dispatcher, signature):
-    """Compile a kernel; whether it was on disk."""
+    """Compile a kernel; whether it was read from disk."""
     dispatcher.compile(signature)
     stats = dispatcher.stats
     assert sum(stats.cache_hits.values()) + sum(stats.cache_misses.values()) == 1
@@ -90,7 +90,7 @@ def is_read(dispatcher, signature):
 
 
 def compiled(*made_for, dtype=types.float32):
-    """Compile a kernel like a new process; whether it was on disk."""
+    """Compile a kernel as in a new process; whether it was read from disk."""
     return is_read(jit.kernel(kernel, *made_for or (SPEC, TANH)), (dtype[::1],))
 
 
@@ -122,17 +122,17 @@ PROCESS = """
 import hashlib
 import numpy as np
 from test_cubin_cache import SPEC, TANH, Device, is_read, pretend
-from test_kernels import assessing_signature
+from kernel_types import evaluating_signature
 from skmlp.backends.cuda.kernels import predict
 device = pretend(Device((9, 0)), setattr)
-kernel = predict.assessing(SPEC, TANH)
-found = is_read(kernel, assessing_signature(np.dtype(np.float32)))
-print(found, hashlib.sha256(device.images[0]).hexdigest())
+kernel = predict.evaluating(SPEC, TANH)
+from_disk = is_read(kernel, evaluating_signature(np.dtype(np.float32)))
+print(from_disk, hashlib.sha256(device.images[0]).hexdigest())
 """
 
 
 def in_a_process(script, **variables):
-    """The words that a script prints in a process of its own."""
+    """The words that a script prints in another process."""
     paths = os.pathsep.join(filter(None, sys.path))
     done = subprocess.run(
         [sys.executable, "-c", script],
@@ -150,28 +150,28 @@ def test_a_real_kernel_in_two_processes(folder, device):
     assert again == ["True", first[1]]
 
 
-def test_a_rule_of_ones_own_stays_in_memory(folder, device):
+def test_a_rule_of_the_user_is_not_written(folder, device):
     device()
-    own = Activation("own", lambda z: z * z, lambda z: z + z, slope_of="input")
-    assert not compiled(SPEC, own)
-    assert not compiled(SPEC, own)
+    users = Activation("users", lambda z: z * z, lambda z: z + z, slope_of="input")
+    assert not compiled(SPEC, users)
+    assert not compiled(SPEC, users)
     assert list(folder.iterdir()) == []
 
 
-def test_a_kernel_that_does_not_say_what_it_is_made_for_stays_in_memory():
+def test_a_kernel_without_a_key_is_not_written():
     cache = jit.kernel(kernel)._cache
     assert not isinstance(cache, disk_cache.KernelCache)
 
 
-def test_what_is_not_known_has_no_key():
+def test_functions_of_others_have_no_key():
     def local(z):
         return z
 
     unnamed = eval("lambda z: z", {})
     unnamed.__module__ = None
     for function in (local, lambda z: z, unnamed, functools.partial(local), np.sin):
-        own = TANH._replace(value=function)
-        assert cubin_cache.key_of("training", BASE._replace(activations=(own,))) is None
+        row = TANH._replace(value=function)
+        assert cubin_cache.key_of("training", BASE._replace(activations=(row,))) is None
 
 
 def damage_end(content):
@@ -183,7 +183,7 @@ def damage_byte(content):
 
 
 @pytest.mark.parametrize("damage", [damage_end, damage_byte, lambda content: b""])
-def test_a_damaged_file_is_compiled_anew(folder, device, damage):
+def test_a_damaged_file_is_compiled_again(folder, device, damage):
     device()
     compiled()
     (path,) = folder.iterdir()
@@ -193,12 +193,10 @@ def test_a_damaged_file_is_compiled_anew(folder, device, damage):
     assert compiled()
 
 
-def test_code_that_the_device_does_not_take_is_compiled_anew(
-    folder, device, monkeypatch
-):
+def test_code_that_the_device_rejects_is_compiled_again(folder, device, monkeypatch):
     one = device()
     compiled()
-    unpacked = cubin_cache.DeviceCache._unpacked
+    unpacked = cubin_cache.CubinCache._unpacked
 
     def failing(*arguments):
         one.fails = True
@@ -207,7 +205,7 @@ def test_code_that_the_device_does_not_take_is_compiled_anew(
         finally:
             one.fails = False
 
-    monkeypatch.setattr(cubin_cache.DeviceCache, "_unpacked", failing)
+    monkeypatch.setattr(cubin_cache.CubinCache, "_unpacked", failing)
     assert not compiled()
     assert len(one.images) == 2
 
@@ -233,18 +231,21 @@ def test_no_folder_no_files(device, monkeypatch, tmp_path):
     disk_cache.cache_folder.cache_clear()
 
 
-def test_keys_tell_all_that_differs_apart():
+def test_different_specs_have_different_keys():
     specs = [
         BASE,
         BASE._replace(dtype=np.dtype(np.float64)),
-        BASE._replace(tile=BASE.tile._replace(each=8)),
+        BASE._replace(tile=BASE.tile._replace(thread_tile=8)),
         BASE._replace(activations=(TANH,)),
         BASE._replace(activations=(TANH, ACTIVATIONS["gelu"])),
         BASE._replace(activations=(ACTIVATIONS["gelu"], TANH)),
         BASE._replace(loss=row_of("huber-identity")),
         BASE._replace(loss=row_of("squared_error-relu")),
         BASE._replace(loss=row_of("squared_error-identity")),
-        *(BASE._replace(**{name: True}) for name in ("softmax", "sparse", "drops")),
+        *(
+            BASE._replace(**{name: True})
+            for name in ("softmax", "sparse", "has_dropout")
+        ),
     ]
     keys = {cubin_cache.key_of("training", spec) for spec in specs}
     keys.add(cubin_cache.key_of("differentiating", BASE))
@@ -254,9 +255,9 @@ def test_keys_tell_all_that_differs_apart():
     assert again in keys
 
 
-def test_kernels_have_keys_unless_they_are_simulated(monkeypatch):
+def test_kernels_are_cached_unless_they_are_simulated(monkeypatch):
     train.training.cache_clear()
-    assert isinstance(train.training(BASE)._cache, cubin_cache.DeviceCache)
+    assert isinstance(train.training(BASE)._cache, cubin_cache.CubinCache)
     monkeypatch.setattr(jit, "SIMULATED", True)
     train.training.cache_clear()
     assert not isinstance(train.training(BASE)._cache, disk_cache.KernelCache)
@@ -271,5 +272,5 @@ print(cubin_cache.key_of("training", BASE))
 
 
 def test_keys_are_the_same_in_every_process():
-    found = in_a_process(KEY, PYTHONHASHSEED="1")
-    assert " ".join(found) == cubin_cache.key_of("training", BASE)
+    words = in_a_process(KEY, PYTHONHASHSEED="1")
+    assert " ".join(words) == cubin_cache.key_of("training", BASE)

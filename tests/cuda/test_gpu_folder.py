@@ -43,11 +43,11 @@ def run_pytest(path, report, markers=""):
 def outcomes_of(report):
     """Name, outcome and message of every test of a report."""
     for case in ElementTree.parse(report).iter("testcase"):
-        outcome, why = "passed", ""
+        outcome, message = "passed", ""
         for child in case:
             if child.tag in ("skipped", "failure", "error"):
-                outcome, why = child.tag, child.get("message", "")
-        yield case.get("name"), outcome, why
+                outcome, message = child.tag, child.get("message", "")
+        yield case.get("name"), outcome, message
 
 
 def report_of(folder, path):
@@ -82,13 +82,13 @@ def test_in_its_own_process(path, runs, folder, subtests):
     assert done.returncode in (0, 1), done.stdout + done.stderr
     outcomes = list(outcomes_of(report_of(folder, path)))
     assert any(outcome != "skipped" for _, outcome, _ in outcomes)
-    for name, outcome, why in outcomes:
+    for name, outcome, message in outcomes:
         if outcome == "passed":
             continue
         with subtests.test(name):
             if outcome == "skipped":
-                pytest.skip(why)
-            pytest.fail(why)
+                pytest.skip(message)
+            pytest.fail(message)
     assert done.returncode == 0, done.stdout
 
 
@@ -104,7 +104,7 @@ def test_skipped(): pytest.skip("no NVIDIA GPU")
 """
 
 
-def test_failures_are_seen(tmp_path):
+def test_failures_are_reported(tmp_path):
     path = tmp_path / "test_three.py"
     path.write_text(THREE_TESTS)
     assert run_pytest(path, tmp_path / "report.xml").returncode == 1

@@ -66,10 +66,10 @@ def assert_sound(text, spec, capability=(9, 0), *, has_double=False):
     assert 16 <= used.registers <= MOST_REGISTERS
     assert used.registers * spec.tile.threads <= ALL_REGISTERS
     assert used.shared_bytes <= STATIC_SHARED_BYTES
-    # What a thread has no register for is what it needs before and after a tile, not
-    # within the loop over strips: so says the disassembler.
+    # Spilled values are needed before and after a tile, not within the loop over
+    # strips, as the disassembly shows.
     assert used.spilled_bytes <= 128
-    # A sine of the device's takes a few words.
+    # CUDA's sine uses some words of stack.
     assert used.stack_bytes <= used.spilled_bytes + 32
     return used
 
@@ -79,12 +79,12 @@ def test_training_in_single_precision(capability):
     text = compiled(train.training, BASE, capability)
     used = assert_sound(text, BASE, capability)
     assert used.stack_bytes == used.spilled_bytes == 0
-    found = instructions(text)
+    counts = instructions(text)
     # Forward, back, and the gradient: a row of a strip of either factor, and a thread's
     # rows of sums. What is loaded alone are sums over groups and over columns.
-    assert found["ld.shared.v4.f32"] >= 3 * 2
-    assert found["st.shared.v4.f32"] >= 3 * TILE.thread_tile
-    assert found["fma.rn.f32"] >= 3 * TILE.thread_tile**2
+    assert counts["ld.shared.v4.f32"] >= 3 * 2
+    assert counts["st.shared.v4.f32"] >= 3 * TILE.thread_tile
+    assert counts["fma.rn.f32"] >= 3 * TILE.thread_tile**2
 
 
 def test_training_in_double_precision():
@@ -161,12 +161,12 @@ def test_predictions(settings, capability):
 
 def fused_tiles(itemsize):
     """The tiles of the fused prediction kernel, and the widest layer that each fits."""
-    found = {}
+    widest = {}
     for units in range(1, 1000):
         tile = plan.choose_fused_tile((784, units, 10), itemsize)
         if tile is not None:
-            found[tile] = units
-    return found
+            widest[tile] = units
+    return widest
 
 
 def assert_fused_sound(spec, tile, capability=(9, 0)):
@@ -186,9 +186,9 @@ def assert_fused_sound(spec, tile, capability=(9, 0)):
 @pytest.mark.parametrize("settings", OF_LAYERS)
 @pytest.mark.parametrize("tile", fused_tiles(4))
 def test_fused_predictions(tile, settings, capability):
-    found = assert_fused_sound(FORWARD._replace(**settings), tile, capability)
+    counts = assert_fused_sound(FORWARD._replace(**settings), tile, capability)
     width = {4: "v4", 2: "v2"}[tile.thread_tile]
-    assert found[f"ld.shared.{width}.f32"] >= 2
+    assert counts[f"ld.shared.{width}.f32"] >= 2
 
 
 @pytest.mark.parametrize("tile", fused_tiles(8))
@@ -197,7 +197,7 @@ def test_fused_predictions_in_double_precision(tile):
     assert assert_fused_sound(spec, tile)["ld.shared.v2.f64"] >= 2
 
 
-def test_widths_that_one_block_takes():
+def test_widths_that_fit_the_fused_kernel():
     """In single precision up to 128 units in all layers, in double one such layer."""
     single, double = (fused_tiles(itemsize) for itemsize in (4, 8))
     assert [*single] == [*map(Tile._make, [(16, 4, 32, 0), (16, 2, 16, 0)])]
@@ -221,9 +221,10 @@ def test_activations_of_outputs(name):
     assert double_precision(text) == []
 
 
-# As users write them: with NumPy's functions, and Python's numbers.
+# As users write them: with NumPy's functions and Python's floats.
 OWN = Activation(
-    *("own", lambda z: np.sin(z) + 0.1 * z, lambda z: np.cos(z) + 0.1), slope_of="input"
+    *("shifted sine", lambda z: np.sin(z) + 0.1 * z, lambda z: np.cos(z) + 0.1),
+    slope_of="input",
 )
 COSH = LossRow(
     *("cosh", "identity"),
@@ -232,10 +233,10 @@ COSH = LossRow(
 )
 
 
-def test_rules_of_ones_own():
+def test_custom_rules():
     spec = BASE._replace(activations=(OWN,), loss=COSH)
     text = compiled(train.training, spec)
-    # A number of Python's is one of double precision.
+    # Python's floats are double precision.
     assert_sound(text, spec, has_double=True)
 
 
@@ -245,7 +246,7 @@ OF_TWO = ("arctan2", "heaviside", "hypot", "logaddexp", "maximum", "minimum", "p
 def calls_of_numpy():
     """A rule for each function of NumPy's, as a user would write it."""
     others = {"clip": "np.clip(z, -1, 1)", "where": "np.where(z > 0, z, 0)"}
-    for name in (*numpy_functions.SAME, *numpy_functions.OWN):
+    for name in (*numpy_functions.BUILT_IN, *numpy_functions.DEVICE_FUNCTIONS):
         if not isinstance(getattr(np, name), np.ufunc) and name not in others:
             continue
         arguments = "z, 0.5" if name in OF_TWO else "z"
@@ -261,7 +262,7 @@ def test_there_are_rules_that_call_numpy():
 
 
 @pytest.mark.parametrize("first", range(0, len(NUMPY_RULES), 10))
-def test_functions_of_numpy_in_rules_of_ones_own(first):
+def test_functions_of_numpy_in_custom_rules(first):
     rules = tuple(NUMPY_RULES[first : first + 10])
     spec = BASE._replace(optimizer=None, activations=rules)
     text = compiled(predict.predicting, spec)
@@ -279,7 +280,7 @@ VALUES = [-np.inf, -2.5, -1.0, -0.25, 0.0, 0.25, 1.0, 2.5, np.inf, np.nan]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", numpy_functions.OWN)
+@pytest.mark.parametrize("name", numpy_functions.DEVICE_FUNCTIONS)
 def test_functions_of_numpy_are_as_in_numpy(name, dtype):
     values = [dtype(value) for value in VALUES]
     rest = {"clip": (dtype(-1), dtype(1))}.get(name, ())
@@ -290,5 +291,5 @@ def test_functions_of_numpy_are_as_in_numpy(name, dtype):
         pairs = [(x > 0, x, -x) for x in values]
     with np.errstate(all="ignore"):
         for pair in pairs:
-            found = numpy_functions.OWN[name](*pair)
+            found = numpy_functions.DEVICE_FUNCTIONS[name](*pair)
             np.testing.assert_allclose(found, getattr(np, name)(*pair), rtol=1e-6)

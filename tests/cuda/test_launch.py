@@ -1,4 +1,4 @@
-"""Launches warn of nothing that a user could change; a kernel that warns stands in."""
+"""Launch configurations hide numba-cuda's advice, here of a fake kernel that warns."""
 
 import warnings
 
@@ -18,18 +18,18 @@ class WarningKernel:
         return configuration
 
 
-def test_the_advice_on_the_number_of_blocks_is_left_out():
+def test_the_advice_on_the_number_of_blocks_is_hidden():
     assert configured(WarningKernel(ADVICE), 4, 256) == (4, 256, 0, 0)
 
 
-def test_other_warnings_are_not():
+def test_other_warnings_are_shown():
     with pytest.warns(UserWarning, match="something else"):
         configured(WarningKernel("something else"), 4, 256)
     with pytest.warns(UserWarning, match="Grid size"):
         WarningKernel(ADVICE)[4, 256]
 
 
-def test_filters_of_warnings_change_once_a_grid(monkeypatch):
+def test_warning_filters_change_once_a_grid(monkeypatch):
     kernel, changes = WarningKernel(ADVICE), []
 
     class Noting(warnings.catch_warnings):

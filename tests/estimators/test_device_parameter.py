@@ -101,7 +101,7 @@ def use(monkeypatch):
         pathfinder.DynamicLibNotFoundError = NotFoundError
         monkeypatch.setitem(sys.modules, "cuda", ModuleType("cuda"))
         monkeypatch.setitem(sys.modules, "cuda.pathfinder", pathfinder)
-        monkeypatch.setattr(device, "_user", None)
+        monkeypatch.setattr(device, "_driver_pid", None)
         device._obstacle.cache_clear()
 
     yield use
@@ -219,7 +219,7 @@ def test_a_fit_without_a_gpu_says_what_is_missing(use, machine, kind, message):
 def test_usable_machines(use, machine):
     use(machine)
     assert device.usable(0)
-    assert device._user == os.getpid()
+    assert device._driver_pid == os.getpid()
     with pytest.raises(RuntimeError, match="no GPU of number 1: CUDA finds 1"):
         device.require(1)
 
@@ -506,7 +506,7 @@ def loaded_by_a_fit():
     model.predict(x)
     from skmlp.backends.cuda.runtime import device
 
-    return [before, of_cuda(), "numba" in sys.modules, device._user]
+    return [before, of_cuda(), "numba" in sys.modules, device._driver_pid]
 
 
 def test_a_cpu_fit_imports_nothing_of_cuda():

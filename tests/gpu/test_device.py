@@ -1,6 +1,6 @@
-"""What kernels rely on, on a device and in the simulator alike.
+"""CUDA features that kernels use, on a device and in the simulator alike.
 
-On a machine with a GPU these tests show that the simulator's idea of CUDA is right.
+On a machine with a GPU these tests check the simulator's model of CUDA.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ from gpu_launch import launched
 from numba import cuda, float32, int32
 
 FULL = 0xFFFFFFFF
-# Numba has advice about kernels of so little work, which are errors in these tests.
+# numba-cuda warns of such small grids, and warnings are errors in these tests.
 pytestmark = [
     pytest.mark.usefixtures("any_order"),
     pytest.mark.filterwarnings("ignore:Grid size .* low occupancy"),
@@ -64,11 +64,11 @@ def test_atomics_do_not_race():
 @cuda.jit
 def shuffles(out):
     i = cuda.threadIdx.x
-    own = float32(i)
-    out[0, i] = cuda.shfl_sync(FULL, own, 3)
-    out[1, i] = cuda.shfl_up_sync(FULL, own, 2)
-    out[2, i] = cuda.shfl_down_sync(FULL, own, 2)
-    out[3, i] = cuda.shfl_xor_sync(FULL, own, 16)
+    value = float32(i)
+    out[0, i] = cuda.shfl_sync(FULL, value, 3)
+    out[1, i] = cuda.shfl_up_sync(FULL, value, 2)
+    out[2, i] = cuda.shfl_down_sync(FULL, value, 2)
+    out[3, i] = cuda.shfl_xor_sync(FULL, value, 16)
 
 
 def test_shuffles():
@@ -129,7 +129,7 @@ def reduce_by_warps(out):
         out[0] = row[0]
 
 
-def test_a_barrier_of_a_warp_puts_its_accesses_in_order():
+def test_a_warp_barrier_orders_accesses():
     assert launched(reduce_by_warps, 1, 32, 1) == 496
 
 

@@ -1,4 +1,4 @@
-"""X that is on the device already: read where it lies, by the CUDA array interface."""
+"""X that is on the device already: used without a copy, by the CUDA array interface."""
 
 import numpy as np
 from gpu_fixtures import on_device, parameters_for, problem_of
@@ -10,7 +10,7 @@ from skmlp.backends.cuda.runtime import memory
 
 
 class OnDevice:
-    """As much of an array on a device as a backend is promised."""
+    """An array on a device with the attributes that a backend may use."""
 
     def __init__(self, values):
         self._values = values
@@ -25,8 +25,8 @@ class OnDevice:
         return self._values.__cuda_array_interface__
 
 
-def everything(problem):
-    """What a session says of a problem, and the backend of its X."""
+def all_results(problem):
+    """All results of a session and of predictions for a problem."""
     network, vector = problem.network, parameters_for(problem.network)
     with on_device().open_session(problem, vector) as session:
         yield session.outputs(problem.x, np.array([3, 0]))
@@ -40,14 +40,14 @@ def everything(problem):
     yield from on_device().outputs(network, vector, problem.x, "softmax")
 
 
-def test_all_is_to_the_bit_as_with_an_x_of_the_host():
+def test_results_have_the_bits_of_an_x_on_the_host():
     problem = problem_of(weighted=True, n_rows=23)
-    there = problem._replace(x=OnDevice(problem.x))
-    for got, expected in zip(everything(there), everything(problem), strict=True):
+    on_gpu = problem._replace(x=OnDevice(problem.x))
+    for got, expected in zip(all_results(on_gpu), all_results(problem), strict=True):
         assert_array_equal(got, expected)
 
 
-def test_infinities_on_the_device_are_seen():
+def test_infinities_on_the_device_are_detected():
     problem = problem_of()
     vector = parameters_for(problem.network)
     x = problem.x.copy()

@@ -1,6 +1,6 @@
-"""Whole fits with ``device="cuda"``, through the estimators, against those on the CPU.
+"""Fits of the estimators with ``device="cuda"``, compared with fits on the CPU.
 
-In float64 the two differ by the order of their sums only.
+In float64 the two differ by the order of sums only.
 """
 
 import logging
@@ -38,20 +38,20 @@ def iris():
 
 
 def wine():
-    """A few measurements of wines by others."""
+    """Two measurements of wines as targets, six others as features."""
     x = StandardScaler().fit_transform(load_wine().data)[::5]
     return x[:, :6], x[:, 6:8]
 
 
 def fitted_on_both(model, fit):
-    """The model fitted on either device."""
-    found = []
+    """The model fitted on the CPU and on the GPU."""
+    models = []
     for device in ("cpu", "cuda"):
-        one = clone(model).set_params(device=device)
-        fit(one)
-        assert one.device_ == device
-        found.append(one)
-    return found
+        fitted = clone(model).set_params(device=device)
+        fit(fitted)
+        assert fitted.device_ == device
+        models.append(fitted)
+    return models
 
 
 def assert_same_models(cpu, cuda, x):
@@ -77,38 +77,38 @@ CLASSIFIERS = {
 }
 
 
-@pytest.mark.parametrize("what", CLASSIFIERS)
-def test_classifiers(what):
+@pytest.mark.parametrize("case", CLASSIFIERS)
+def test_classifiers(case):
     x, y = iris()
-    model = MLPClassifier(**{**SETTINGS, **CLASSIFIERS[what]})
+    model = MLPClassifier(**{**SETTINGS, **CLASSIFIERS[case]})
     cpu, cuda = fitted_on_both(model, lambda model: model.fit(x, y))
     assert_same_models(cpu, cuda, x)
-    if what != "hinge":
+    if case != "hinge":
         assert_allclose(
             cuda.predict_proba(x), cpu.predict_proba(x), rtol=1e-6, atol=1e-9
         )
-    if what == "early stopping":
+    if case == "early stopping":
         assert_array_equal(cuda.validation_scores_, cpu.validation_scores_)
 
 
 REGRESSORS = {
     "several outputs": {},
     "gaussian": {"loss": "gaussian_nll"},
-    "noise and limits": {"input_noise": 0.1, "max_norm": 1.0, "max_grad_norm": 0.5},
+    "noise and clipping": {"input_noise": 0.1, "max_norm": 1.0, "max_grad_norm": 0.5},
 }
 
 
-@pytest.mark.parametrize("what", REGRESSORS)
-def test_regressors(what):
+@pytest.mark.parametrize("case", REGRESSORS)
+def test_regressors(case):
     x, y = wine()
-    model = MLPRegressor(**{**SETTINGS, **REGRESSORS[what]})
+    model = MLPRegressor(**{**SETTINGS, **REGRESSORS[case]})
     cpu, cuda = fitted_on_both(model, lambda model: model.fit(x, y))
     assert_same_models(cpu, cuda, x)
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_validation_data_of_lbfgs(early_stopping):
-    """Measured after every iteration, of which the session is told."""
+    """They are evaluated after every iteration."""
     x, y = wine()
     settings = {"solver": "lbfgs", "early_stopping": early_stopping, "max_iter": 6}
     model = MLPRegressor(**{**SETTINGS, **settings})
@@ -131,7 +131,7 @@ def test_sparse_rows_with_weights():
     assert_same_models(cpu, cuda, x)
 
 
-def test_single_precision_is_the_device_s_own():
+def test_float32_is_the_default_of_the_device():
     x, y = iris()
     model = MLPClassifier(**{**SETTINGS, "dtype": None, "device": "cuda"}).fit(x, y)
     assert model.coefs_[0].dtype == np.float32
@@ -180,7 +180,7 @@ def test_a_pickled_model_predicts_where_there_is_no_gpu(tmp_path):
     model = MLPClassifier(**SETTINGS, device="cuda").fit(x, y)
     again = pickle.loads(pickle.dumps(model))
     assert_array_equal(again.predict_proba(x), model.predict_proba(x))
-    source, target = tmp_path / "model.pickle", tmp_path / "found.npy"
+    source, target = tmp_path / "model.pickle", tmp_path / "predicted.npy"
     source.write_bytes(pickle.dumps((model, x)))
     hidden = {"CUDA_VISIBLE_DEVICES": "", "NUMBA_ENABLE_CUDASIM": "0"}
     paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -193,17 +193,17 @@ def test_a_pickled_model_predicts_where_there_is_no_gpu(tmp_path):
 
 
 @pytest.mark.parametrize(("free", "expected"), [(2**30, "cuda"), (2000, "cpu")])
-def test_auto_leaves_sparse_rows_that_have_no_room_to_the_cpu(
+def test_auto_uses_the_cpu_for_a_sparse_x_that_does_not_fit(
     monkeypatch, caplog, free, expected
 ):
     x, y = iris()
-    device_cache.of_device().give_back()  # which counts as room
+    device_cache.current().evict()  # which counts as available
     context = type(cuda.current_context())
     monkeypatch.setattr(context, "get_memory_info", lambda self: (free, 2**31))
     monkeypatch.setattr(gpu, "worth_it", lambda *_: (True, "much work"))
     caplog.set_level(logging.INFO, logger="skmlp")
     rows = sparse.csr_array(x)
-    found = MLPClassifier(**SETTINGS, device="auto").fit(rows, y)
-    assert found.device_ == expected
+    model = MLPClassifier(**SETTINGS, device="auto").fit(rows, y)
+    assert model.device_ == expected
     (line,) = caplog.messages
     assert ("(sparse X takes 0.0 MiB there" in line) == (expected == "cpu")

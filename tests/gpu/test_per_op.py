@@ -86,7 +86,7 @@ def test_optimizers(solver, limit, steps):
 @pytest.mark.parametrize("n_features", SIZES)
 @pytest.mark.parametrize("batch_size", SIZES)
 def test_sizes_around_a_tile(batch_size, n_features, steps):
-    # 19 rows: the last batch is short by another number each time, or of one row.
+    # 19 rows: the last batch has another size each time, or one row.
     problem = problem_of(n_rows=19, n_features=n_features)
     assert_per_op_equals_reference(steps, problem, batch_size=batch_size)
     remainder = 19 % batch_size
@@ -151,7 +151,7 @@ def test_regularization_of_sparse_rows(name, steps):
     assert_per_op_equals_reference(steps, problem)
 
 
-# Between them they have all that happens in a training.
+# Together they cover every phase of a training.
 PROBLEMS = {
     "batch norm": (
         *(SOFTMAX, ("relu", "softmax")),
@@ -190,8 +190,9 @@ def test_blocks_of_several_warps(monkeypatch, what, steps):
     assert_per_op_equals_reference(steps, named(what))
 
 
+@pytest.mark.slow
 @pytest.mark.needs_simulator
-def test_more_partial_sums_than_a_warp_adds_up(monkeypatch, steps):
+def test_more_partial_sums_than_lanes(monkeypatch, steps):
     monkeypatch.setattr(plan, "_SIMULATED", TWO_WARPS)
     monkeypatch.setattr(ops, "_WEIGHTS_PER_THREAD", 1)
     ops.operation.cache_clear()
@@ -203,8 +204,8 @@ def test_more_partial_sums_than_a_warp_adds_up(monkeypatch, steps):
 @pytest.mark.needs_simulator
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @every_problem
-def test_products_as_cublas_is_told_them(monkeypatch, what, dtype, steps):
-    """All of the program but NVIDIA's own code: memory is the simulator's."""
+def test_calls_of_cublas(monkeypatch, what, dtype, steps):
+    """Everything but NVIDIA's own code, on the simulator's memory."""
     library = HostLibrary()
 
     def address(array, start=0):
@@ -223,7 +224,7 @@ def test_products_as_cublas_is_told_them(monkeypatch, what, dtype, steps):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @every_problem
-def test_the_same_as_in_one_launch_but_for_rounding(monkeypatch, what, dtype, steps):
+def test_equals_the_persistent_program_up_to_rounding(monkeypatch, what, dtype, steps):
     per_op = train(on_device(), named(what), dtype=dtype)
     n_steps = len(steps)
     monkeypatch.setattr(plan, "PER_OP_FLOP", np.inf)
@@ -236,17 +237,17 @@ def test_the_same_as_in_one_launch_but_for_rounding(monkeypatch, what, dtype, st
 def test_bits_do_not_depend_on_the_number_of_blocks(monkeypatch, what):
     row, activations, settings = PROBLEMS[what]
     problem = problem_of(row, activations, **WIDE, **settings)
-    courses = []
+    results = []
     for n_blocks in BLOCKS:
         monkeypatch.setattr(plan, "blocks_for", lambda n, _, k=n_blocks: min(n, k))
-        courses.append(train(on_device(), problem, batch_size=WIDE_BATCH))
-    assert_near(courses[0], train(reference, problem, batch_size=WIDE_BATCH), 1e-9)
-    for other in courses[1:]:
-        assert_same_bits(other, courses[0])
+        results.append(train(on_device(), problem, batch_size=WIDE_BATCH))
+    assert_near(results[0], train(reference, problem, batch_size=WIDE_BATCH), 1e-9)
+    for other in results[1:]:
+        assert_same_bits(other, results[0])
 
 
 @every_problem
-def test_spans_may_be_cut_anywhere(monkeypatch, what):
+def test_batch_ranges_may_be_cut_anywhere(monkeypatch, what):
     whole = train(on_device(), named(what))
     assert_same_bits(train(on_device(), named(what), cuts=(1, 3)), whole)
     monkeypatch.setattr(workspace, "_MAX_BATCHES", 2)
@@ -254,7 +255,7 @@ def test_spans_may_be_cut_anywhere(monkeypatch, what):
 
 
 @pytest.mark.parametrize("n_rows", [12, 14])
-def test_recorded_once_a_size_and_launched_for_all_batches_but_the_first(
+def test_one_graph_per_batch_size_for_all_batches_but_the_first(
     monkeypatch, n_rows, steps
 ):
     recorded = []
@@ -271,7 +272,7 @@ def test_recorded_once_a_size_and_launched_for_all_batches_but_the_first(
         def close(self):
             self.closed = True
 
-    monkeypatch.setattr(graph, "record", Recorded)
+    monkeypatch.setattr(graph, "capture", Recorded)
     train(on_device(), problem_of(n_rows=n_rows), batch_size=4)
     assert all(one.closed for one in recorded)
     # Two epochs of three batches of 4 rows, and one of the 2 that are left.
@@ -281,8 +282,8 @@ def test_recorded_once_a_size_and_launched_for_all_batches_but_the_first(
 
 
 @pytest.mark.parametrize(("calls", "batch"), [(0, 0), (1, 1), (3, 2)])
-def test_nothing_is_left_of_a_batch_that_is_interrupted(monkeypatch, calls, batch):
-    """The first of a size, whose operations are launched one by one: 0 and 2 here."""
+def test_an_interrupted_batch_leaves_no_trace(monkeypatch, calls, batch):
+    """The first batch of each size runs eagerly: batches 0 and 2 here."""
     made, advancing = [], ops.advancing
 
     def interrupted():
@@ -301,7 +302,7 @@ def test_nothing_is_left_of_a_batch_that_is_interrupted(monkeypatch, calls, batc
         expected = opened.parameters
     optimizer = make_optimizer("adam", vector.size)
     rates = optimizer.next_rates((0, 3), 3).table
-    monkeypatch.setattr(graph, "record", WholeOrNothing)
+    monkeypatch.setattr(graph, "capture", WholeOrNothing)
     monkeypatch.setattr(ops, "advancing", interrupted)
     with on_device().open_session(problem, vector) as opened:
         with pytest.raises(KeyboardInterrupt):
@@ -310,18 +311,18 @@ def test_nothing_is_left_of_a_batch_that_is_interrupted(monkeypatch, calls, batc
     assert_array_equal(optimizer.slots, whole.slots)
 
 
-class WholeOrNothing(graph.Repeated):
-    """As a recording is: interrupted before it is launched, if at all.
+class WholeOrNothing(graph.SimulatedGraph):
+    """A stand-in for a graph: it can be interrupted only before its launch.
 
-    So a batch that is launched asks for the end of a step twice.
+    So each launch of a batch asks for the advancing kernel twice.
     """
 
     def __init__(self, stream, step):
         super().__init__(lambda: (ops.advancing(), step()))
 
 
-def test_another_optimizer_is_recorded_anew(steps):
-    problem, found = problem_of(), []
+def test_another_optimizer_is_captured_anew(steps):
+    problem, results = problem_of(), []
     for backend in (reference, on_device()):
         vector = parameters_for(problem.network)
         optimizers = [make_optimizer("adam", vector.size) for _ in range(2)]
@@ -330,9 +331,9 @@ def test_another_optimizer_is_recorded_anew(steps):
                 rates = optimizer.next_rates((0, 3), 3).table
                 opened.train(optimizer, problem.row_ids, 4, (0, 3), rates, 0.0)
             parameters = np.array(opened.parameters)
-        found.append((parameters, *(one.slots for one in optimizers)))
+        results.append((parameters, *(one.slots for one in optimizers)))
     assert steps
-    for expected, got in zip(*found, strict=True):
+    for expected, got in zip(*results, strict=True):
         assert_allclose(got, expected, rtol=1e-9, atol=1e-12)
 
 
@@ -377,7 +378,7 @@ def test_choice_of_the_program(monkeypatch):
     assert plan.choose_program(small, True) == "per_op"
 
 
-def test_tf32_is_handed_to_the_products(monkeypatch):
+def test_tf32_reaches_the_products(monkeypatch):
     monkeypatch.undo()
     seen, init = [], session.PerOp.__init__
 
@@ -393,7 +394,7 @@ def test_tf32_is_handed_to_the_products(monkeypatch):
 
 
 class Driver(types.ModuleType):
-    """The driver's functions of graphs; `calls` has all that was called."""
+    """The driver's graph functions; `calls` records every call."""
 
     class CUresult:
         CUDA_SUCCESS = types.SimpleNamespace(name="CUDA_SUCCESS")
@@ -453,7 +454,7 @@ INSTANTIATE = ("cuGraphInstantiate", "graph", 0)
 DESTROY = ("cuGraphDestroy", "graph")
 
 
-def test_a_graph_is_recorded_launched_and_given_back(driver):
+def test_a_graph_is_captured_launched_and_destroyed(driver):
     made = driver()
     one = graph.Graph(7, lambda: made.calls.append("operations"))
     assert made.calls == [BEGIN, "operations", END, INSTANTIATE, DESTROY]
@@ -464,7 +465,7 @@ def test_a_graph_is_recorded_launched_and_given_back(driver):
     assert made.calls[5:] == [made.calls[5], ("cuGraphExecDestroy", "exec")]
 
 
-def test_operations_that_fail_end_the_recording(driver):
+def test_failing_operations_end_the_capture(driver):
     made = driver()
 
     def fail():
@@ -491,17 +492,17 @@ def test_a_driver_that_fails_is_named(driver, fails, calls):
     assert made.calls == calls
 
 
-def test_giving_back_hides_no_other_error(driver):
+def test_destroying_a_graph_hides_no_other_error(driver):
     driver("cuGraphExecDestroy")
     graph.Graph(7, lambda: None).close()
 
 
 @pytest.mark.needs_gpu
 @every_problem
-def test_a_recorded_step_is_the_step(monkeypatch, what):
+def test_a_captured_step_equals_the_eager_one(monkeypatch, what):
     recorded = train(on_device(), named(what), batch_size=2)
     monkeypatch.setattr(
-        graph, "record", lambda stream, operations: graph.Repeated(operations)
+        graph, "capture", lambda stream, operations: graph.SimulatedGraph(operations)
     )
     assert_same_bits(train(on_device(), named(what), batch_size=2), recorded)
 
@@ -511,5 +512,5 @@ def test_tf32_is_near():
     problem = problem_of(n_rows=256, n_features=32, units=(64,))
     expected = train(reference, problem, batch_size=64, solver="sgd")
     tf32 = problem._replace(matmul_precision="tf32")
-    course = train(on_device(), tf32, batch_size=64, solver="sgd", dtype=np.float32)
-    assert_near(course, expected, 0.02)
+    result = train(on_device(), tf32, batch_size=64, solver="sgd", dtype=np.float32)
+    assert_near(result, expected, 0.02)

@@ -1,7 +1,7 @@
-"""The kernels that train, against the definition: every rule of the tables, any size.
+"""The persistent training kernels against the reference.
 
 Each loss, activation and optimizer of the tables, in both precisions; sizes at and
-around the edges of a tile; all that regularizes.
+around the edges of a tile; every regularization.
 """
 
 import numpy as np
@@ -95,7 +95,7 @@ def test_optimizers_by_a_stored_gradient(solver):
 @pytest.mark.parametrize("n_features", SIZES)
 @pytest.mark.parametrize("batch_size", SIZES)
 def test_sizes_around_a_tile(batch_size, n_features, is_sparse):
-    # 19 rows: the last batch is short by another number each time, or of one row.
+    # 19 rows: the last batch has another size each time, or one row.
     problem = problem_of(n_rows=19, n_features=n_features, is_sparse=is_sparse)
     assert_equals_reference(problem, batch_size=batch_size)
 
@@ -143,7 +143,7 @@ REGULARIZATIONS = {
     "noise": {"input_noise": 0.2},
     "max_norm": {"max_norm": 0.7},
     "max_grad_norm": {"max_grad_norm": 0.3},
-    "limits that nothing reaches": {"max_norm": 1e9, "max_grad_norm": 1e9},
+    "limits above all norms": {"max_norm": 1e9, "max_grad_norm": 1e9},
     "all": {
         "dropout": (0.3, 0.2),
         "input_noise": 0.1,
@@ -190,7 +190,7 @@ COSH = LossRow(
 
 
 @both_dtypes
-def test_rules_of_ones_own(dtype):
+def test_custom_rules(dtype):
     problem = problem_of(COSH, (SINE, "tanh", CUBE), weighted=True)
     assert_equals_reference(problem, dtype=dtype)
 
@@ -203,12 +203,12 @@ def test_classes_of_one_output_and_labels_of_several():
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("activation", ["relu", "softmax", "hard_tanh", "gelu"])
 @pytest.mark.parametrize("normalization", [None, "batch", "layer"])
-def test_what_is_no_number_stays_so(normalization, activation, bad):
-    """As nan, which a training looks for, and not as zeros, for which it would not."""
+def test_nan_stays_nan(normalization, activation, bad):
+    """Training looks for nan; zeros in its place would go unnoticed."""
     problem = problem_of(SQUARED, (activation,), normalization=normalization)
     x = problem.x.copy()
-    # An infinity alone is a number to a bounded activation.
+    # A bounded activation turns a single infinity into a finite output.
     x[3, :2] = (bad, -bad)
-    course = train(on_device(), problem._replace(x=x))
-    assert np.isnan(course.loss)
-    assert np.isnan(course.parameters).any()
+    result = train(on_device(), problem._replace(x=x))
+    assert np.isnan(result.loss)
+    assert np.isnan(result.parameters).any()

@@ -19,7 +19,7 @@ TWO_WARPS = ((8, 2, 8), (8, 1, 8))
 
 
 def bytes_of(tile, sizes, itemsize):
-    """Shared memory of a block, of which this is the definition."""
+    """Shared memory of a block, computed independently of `plan`."""
     widest = max(sizes[1::2]) + max([0, *sizes[2::2]])
     return itemsize * (tile.smem_size + tile.width * widest)
 
@@ -58,16 +58,16 @@ def predicted(problem, activation, dtype):
 def assert_all_the_same(problem, activation="identity", dtype=np.float64):
     vector = parameters_for(problem.network)
     expected, _ = reference.outputs(problem.network, vector, problem.x, activation)
-    found = []
+    results = []
     for limit in limits_of(problem.network, dtype):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(plan, "_SHARED_BYTES", limit)
-            found.append(predicted(problem, activation, dtype))
+            results.append(predicted(problem, activation, dtype))
     rtol = TOLERANCES[dtype]
-    assert_allclose(found[0], expected, rtol=rtol, atol=rtol * np.abs(expected).max())
-    for other in found[1:]:
-        assert_array_equal(other, found[0])
-    return found[0]
+    assert_allclose(results[0], expected, rtol=rtol, atol=rtol * np.abs(expected).max())
+    for other in results[1:]:
+        assert_array_equal(other, results[0])
+    return results[0]
 
 
 @both_dtypes
@@ -108,7 +108,7 @@ def test_units_around_a_tile(units):
 @both_dtypes
 @pytest.mark.parametrize("depth", range(5))
 def test_depths(depth, dtype):
-    """Layers of all widths take turns: the narrow ones after wide ones, too."""
+    """Layers of all widths alternate between the two buffers."""
     units = (9, 3, 12, 5)[:depth]
     names = ("softmax", "relu", "gelu", "tanh")[:depth]
     assert_all_the_same(problem_of(activations=names, units=units), dtype=dtype)
@@ -129,7 +129,7 @@ def test_numbers_of_blocks(monkeypatch, blocks):
     ("output", "normalization"), [("softmax", None), ("identity", "layer")]
 )
 def test_no_races(monkeypatch, output, is_sparse, normalization):
-    """A block of several warps, all rows its own: a tile waits for the one before."""
+    """One block of several warps has all rows: each tile waits for the one before."""
     monkeypatch.setattr(plan, "blocks_for", lambda *_: 1)
     monkeypatch.setattr(plan, "_SIMULATED", TWO_WARPS[0])
     monkeypatch.setattr(plan, "_FUSED_SIMULATED", TWO_WARPS)
@@ -162,9 +162,9 @@ def test_widths_choose_the_kernel(monkeypatch, chosen):
 def test_a_session_predicts_fused(chosen):
     problem = problem_of(activations=("relu",), normalization="batch")
     vector, rows = parameters_for(problem.network), np.array([3, 1, 3])
-    found = []
+    results = []
     for backend in (reference, on_device()):
         with backend.open_session(problem, vector) as opened:
-            found.append(opened.outputs(problem.x, rows))
-    assert_allclose(found[1], found[0], rtol=1e-9, atol=1e-12)
+            results.append(opened.outputs(problem.x, rows))
+    assert_allclose(results[1], results[0], rtol=1e-9, atol=1e-12)
     assert chosen[0].shared_bytes > 0

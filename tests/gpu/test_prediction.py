@@ -1,4 +1,4 @@
-"""Predictions on a device, and what they are worth, against the definition."""
+"""Predictions and losses of outputs on a device, against the reference."""
 
 import numpy as np
 import pytest
@@ -90,22 +90,22 @@ def test_neither_blocks_nor_chunks_change_a_bit(monkeypatch):
 @pytest.mark.usefixtures("kernel")
 @pytest.mark.parametrize("upload_bytes", [100, 2**20])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("place", [(0, 0), (12, 3), (28, 4)])
-def test_what_is_not_finite_in_x_is_found(monkeypatch, place, bad, upload_bytes):
+@pytest.mark.parametrize("position", [(0, 0), (12, 3), (28, 4)])
+def test_x_that_is_not_finite_is_detected(monkeypatch, position, bad, upload_bytes):
     monkeypatch.setattr(prediction, "_UPLOAD_BYTES", upload_bytes)
     problem = problem_of(n_rows=29)
     vector = parameters_for(problem.network)
     x = problem.x.copy()
-    x[place] = bad
-    found, finite = on_device().outputs(problem.network, vector, x, "softmax")
+    x[position] = bad
+    predictions, finite = on_device().outputs(problem.network, vector, x, "softmax")
     assert not finite
-    others = np.delete(found, place[0], axis=0)
+    others = np.delete(predictions, position[0], axis=0)
     assert np.isfinite(others).all()
 
 
 @pytest.fixture
-def looked_at(monkeypatch):
-    """How many numbers of X each launch looked at."""
+def checked(monkeypatch):
+    """How many elements of X each launch checked."""
     sizes, configured = [], prediction.configured
 
     def noting(*arguments, **settings):
@@ -122,36 +122,36 @@ def looked_at(monkeypatch):
 
 
 @pytest.mark.usefixtures("kernel")
-def test_every_number_of_x_is_looked_at_once(monkeypatch, looked_at):
+def test_every_element_of_x_is_checked_once(monkeypatch, checked):
     problem = problem_of(n_rows=29)
     row_bytes = 8 * sum(problem.network.sizes[1:])
     monkeypatch.setattr(prediction, "_CHUNK_BYTES", 7 * row_bytes)
     assert_same_outputs(problem)
-    assert looked_at == [*4 * [7 * 5], 5]
+    assert checked == [*4 * [7 * 5], 5]
 
 
 @pytest.mark.usefixtures("kernel")
 @pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])
-def test_x_that_nobody_asks_about_is_not_looked_at(looked_at, is_sparse):
+def test_sessions_do_not_check_x(checked, is_sparse):
     problem = problem_of(is_sparse=is_sparse)
     vector = parameters_for(problem.network)
     with on_device().open_session(problem, vector) as opened:
         opened.outputs(problem.x, np.array([3, 1, 3]))
         opened.outputs(problem.x * 2, None)
-    assert looked_at == [0, 0]
+    assert checked == [0, 0]
     if is_sparse:
         assert_same_outputs(problem)
-        assert looked_at == [0, 0, 0]
+        assert checked == [0, 0, 0]
 
 
 @pytest.mark.usefixtures("kernel")
-@pytest.mark.parametrize("place", [(0, 0), (6, 4), (7, 0), (28, 4)])
-def test_what_is_not_finite_in_any_chunk_is_found(monkeypatch, place):
+@pytest.mark.parametrize("position", [(0, 0), (6, 4), (7, 0), (28, 4)])
+def test_nan_in_any_chunk_is_detected(monkeypatch, position):
     problem = problem_of(n_rows=29)
     row_bytes = 8 * sum(problem.network.sizes[1:])
     monkeypatch.setattr(prediction, "_CHUNK_BYTES", 7 * row_bytes)
     x = problem.x.copy()
-    x[place] = np.nan
+    x[position] = np.nan
     vector = parameters_for(problem.network)
     _, finite = on_device().outputs(problem.network, vector, x, "softmax")
     assert not finite
@@ -165,8 +165,8 @@ def test_nan_stays_nan(activation, output):
     vector = parameters_for(problem.network)
     x = problem.x.copy()
     x[4, 2] = np.nan
-    found, _ = on_device().outputs(problem.network, vector, x, output)
-    assert_array_equal(np.isnan(found).all(axis=1), np.arange(len(x)) == 4)
+    predictions, _ = on_device().outputs(problem.network, vector, x, output)
+    assert_array_equal(np.isnan(predictions).all(axis=1), np.arange(len(x)) == 4)
 
 
 @both_dtypes
@@ -175,12 +175,12 @@ def test_large_outputs_overflow_nowhere(size, dtype):
     problem = problem_of(SQUARED, ())
     vector = parameters_for(problem.network).astype(dtype)
     x = cast(problem, dtype).x * dtype(size)
-    found, finite = on_device().outputs(problem.network, vector, x, "softmax")
+    predictions, finite = on_device().outputs(problem.network, vector, x, "softmax")
     assert finite
-    assert_allclose(found.sum(axis=1), 1, rtol=1e-6)
+    assert_allclose(predictions.sum(axis=1), 1, rtol=1e-6)
 
 
-def assessed(backend, row, weighted, dtype, scale=1.0, n_rows=21):
+def evaluated(backend, row, weighted, dtype, scale=1.0, n_rows=21):
     problem = problem_of(row, (), n_rows=n_rows, weighted=weighted)
     network = problem.network
     raw, _ = reference.outputs(
@@ -195,8 +195,8 @@ def assessed(backend, row, weighted, dtype, scale=1.0, n_rows=21):
 @pytest.mark.parametrize("weighted", [False, True], ids=["uniform", "weighted"])
 @pytest.mark.parametrize("row", LOSSES, ids=name_of)
 def test_losses(row, weighted, dtype):
-    expected_loss, expected = assessed(reference, row, weighted, dtype)
-    loss, predictions = assessed(on_device(), row, weighted, dtype)
+    expected_loss, expected = evaluated(reference, row, weighted, dtype)
+    loss, predictions = evaluated(on_device(), row, weighted, dtype)
     rtol = TOLERANCES[dtype]
     assert_allclose(loss, expected_loss, rtol=rtol)
     assert predictions.dtype == dtype
@@ -205,27 +205,27 @@ def test_losses(row, weighted, dtype):
 
 @pytest.mark.parametrize("row", [SOFTMAX, SQUARED], ids=name_of)
 def test_losses_do_not_depend_on_the_number_of_blocks(monkeypatch, row):
-    found = []
+    results = []
     for blocks in BLOCKS:
         monkeypatch.setattr(prediction, "n_processors", lambda n=blocks: n)
-        found.append(assessed(on_device(), row, True, np.float64, n_rows=129))
-    loss, predictions = assessed(reference, row, True, np.float64, n_rows=129)
-    assert_allclose(found[0][0], loss, rtol=1e-10)
-    assert_allclose(found[0][1], predictions, rtol=1e-10)
-    for other in found[1:]:
-        assert other[0] == found[0][0]
-        assert_array_equal(other[1], found[0][1])
+        results.append(evaluated(on_device(), row, True, np.float64, n_rows=129))
+    loss, predictions = evaluated(reference, row, True, np.float64, n_rows=129)
+    assert_allclose(results[0][0], loss, rtol=1e-10)
+    assert_allclose(results[0][1], predictions, rtol=1e-10)
+    for other in results[1:]:
+        assert other[0] == results[0][0]
+        assert_array_equal(other[1], results[0][1])
 
 
 @pytest.mark.parametrize("scale", [50.0, 300.0])
-def test_losses_of_outputs_that_are_far_off(scale):
-    expected_loss, expected = assessed(reference, SOFTMAX, True, np.float64, scale)
-    loss, predictions = assessed(on_device(), SOFTMAX, True, np.float64, scale)
+def test_losses_of_large_outputs(scale):
+    expected_loss, expected = evaluated(reference, SOFTMAX, True, np.float64, scale)
+    loss, predictions = evaluated(on_device(), SOFTMAX, True, np.float64, scale)
     assert_allclose(loss, expected_loss, rtol=1e-10)
     assert_allclose(predictions, expected, rtol=1e-10, atol=1e-12)
 
 
-def test_a_weight_of_zero_counts_for_nothing():
+def test_rows_of_weight_zero_are_ignored():
     problem = problem_of(SQUARED, (), n_rows=6)
     raw = np.random.default_rng(0).normal(size=(6, 3))
     weights = np.array([0.0, 1.0, 2.0, 0.0, 1.0, 0.5])

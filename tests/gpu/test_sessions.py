@@ -1,4 +1,4 @@
-"""Sessions on a device: bits, spans, what is given back, and what trouble does."""
+"""Sessions on a device: reproducible bits, batch ranges, memory release, errors."""
 
 import gc
 import weakref
@@ -36,7 +36,7 @@ from skmlp.backends.cuda.runtime.launch import configured
 from skmlp.rules.activations import ACTIVATIONS
 from skmlp.training import minibatch
 
-# Between them they have all that happens in a training.
+# Together they cover every phase of a training.
 PROBLEMS = {
     "batch norm, dropout": (
         *(SOFTMAX, ("relu", "softmax")),
@@ -72,9 +72,9 @@ def test_wide_problems_have_work_for_eight_blocks():
     layers = [(WIDE["n_features"], WIDE["units"][0]), WIDE["units"]]
     work = plan.Work(WIDE_BATCH, layers, sparse=False)
     assert plan.choose_blocks(work, tile, max(BLOCKS)) == max(BLOCKS)
-    found = [tile.n_tiles(rows, columns) for rows, columns, _ in work.products]
+    counts = [tile.n_tiles(rows, columns) for rows, columns, _ in work.products]
     # Forward and gradient of the first layer, deltas of the second.
-    assert sum(n_tiles > max(BLOCKS) for n_tiles in found) == 3
+    assert sum(n_tiles > max(BLOCKS) for n_tiles in counts) == 3
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -83,17 +83,17 @@ def test_bits_do_not_depend_on_the_number_of_blocks(monkeypatch, what, dtype):
     row, activations, settings = PROBLEMS[what]
     problem = problem_of(row, activations, **WIDE, **settings)
     expected = train(reference, problem, batch_size=WIDE_BATCH)
-    courses = []
+    results = []
     for blocks in BLOCKS:
         monkeypatch.setattr(plan, "choose_blocks", lambda *_, n=blocks: n)
-        courses.append(train(on_device(), problem, batch_size=WIDE_BATCH, dtype=dtype))
-    assert_near(courses[0], expected, 1e-9 if dtype == np.float64 else 1e-3)
-    for other in courses[1:]:
-        assert_same_bits(other, courses[0])
+        results.append(train(on_device(), problem, batch_size=WIDE_BATCH, dtype=dtype))
+    assert_near(results[0], expected, 1e-9 if dtype == np.float64 else 1e-3)
+    for other in results[1:]:
+        assert_same_bits(other, results[0])
 
 
 @every_problem
-def test_spans_may_be_cut_anywhere(what):
+def test_batch_ranges_may_be_cut_anywhere(what):
     problem = named(what)
     whole = train(on_device(), problem)
     for cuts in [(1,), (2, 3), (1, 2, 3, 4)]:
@@ -101,7 +101,7 @@ def test_spans_may_be_cut_anywhere(what):
 
 
 @every_problem
-def test_long_spans_take_several_launches(monkeypatch, what):
+def test_long_batch_ranges_need_several_launches(monkeypatch, what):
     problem = named(what)
     whole = train(on_device(), problem)
     monkeypatch.setattr(workspace, "_MAX_BATCHES", 2)
@@ -122,14 +122,14 @@ def loaded(monkeypatch):
 
 
 @pytest.mark.parametrize("least_flop", [np.inf, 0], ids=["persistent", "per_op"])
-def test_a_span_of_resident_rows_is_worked_on_at_once(monkeypatch, loaded, least_flop):
+def test_resident_rows_are_one_batch_range(monkeypatch, loaded, least_flop):
     monkeypatch.setattr(plan, "PER_OP_FLOP", least_flop)
     train(on_device(), problem_of(n_rows=14), batch_size=4, cuts=(1,))
     assert [n_rows for n_rows, _ in loaded] == 2 * [4, 10]
 
 
 def train_epochs(problem, n_epochs, at_once, batch_size=4):
-    """Losses by epoch, parameters and slots, so many epochs in a call."""
+    """Losses by epoch, parameters and slots, with `at_once` epochs in a call."""
     vector = parameters_for(problem.network)
     optimizer = make_optimizer("adam", vector.size)
     n_batches = -(-len(problem.row_ids) // batch_size)
@@ -151,7 +151,7 @@ def train_epochs(problem, n_epochs, at_once, batch_size=4):
 @pytest.mark.parametrize("least_flop", [np.inf, 0], ids=["persistent", "per_op"])
 @pytest.mark.parametrize("n_rows", [12, 14])
 @every_problem
-def test_epochs_of_one_span_have_the_bits_of_spans_of_their_own(
+def test_epochs_of_one_batch_range_have_the_bits_of_single_epochs(
     monkeypatch, loaded, what, n_rows, least_flop
 ):
     monkeypatch.setattr(plan, "PER_OP_FLOP", least_flop)
@@ -169,15 +169,15 @@ def test_epochs_of_one_span_have_the_bits_of_spans_of_their_own(
 @pytest.mark.parametrize(
     ("most", "expected"), [(2, [8, 6] * 5), (7, [14] * 5), (8, [28, 28, 14])]
 )
-def test_a_span_has_no_more_epochs_than_there_is_room_for(
+def test_a_batch_range_has_no_more_epochs_than_its_limit(
     monkeypatch, loaded, most, expected
 ):
     monkeypatch.setattr(workspace, "_MAX_BATCHES", most)
     problem = problem_of(n_rows=14)
-    found = train_epochs(problem, 5, at_once=5)
+    results = train_epochs(problem, 5, at_once=5)
     assert [n_rows for n_rows, _ in loaded] == expected
     monkeypatch.undo()
-    for mine, theirs in zip(found, train_epochs(problem, 5, at_once=5), strict=True):
+    for mine, theirs in zip(results, train_epochs(problem, 5, at_once=5), strict=True):
         assert_array_equal(mine, theirs)
 
 
@@ -193,7 +193,7 @@ def test_epochs_of_a_fit_go_to_the_device_together(monkeypatch, loaded):
 
 
 class NotedStream:
-    """A stream that notes when it is waited for."""
+    """A stream that records when it is synchronized."""
 
     def __init__(self, notes):
         self.synchronize = lambda: notes.append("stream")
@@ -206,7 +206,7 @@ class NotedStream:
     ids=["persistent", "per_op"],
 )
 def test_a_call_ends_when_the_device_has_ended(monkeypatch, least_flop, waits):
-    """Training measures its calls, and cuts epochs into them by the time they take."""
+    """Training sizes its calls by their duration, so they must not return early."""
     notes, download = [], workspace.download
 
     def noting_launch(*arguments):
@@ -228,8 +228,8 @@ def test_a_call_ends_when_the_device_has_ended(monkeypatch, least_flop, waits):
 
 
 @pytest.mark.needs_simulator
-def test_what_an_interrupted_call_has_begun_ends_before_anything_is_read(monkeypatch):
-    """Copies go by the default stream, which does not wait for that of the steps."""
+def test_an_interrupted_call_waits_for_its_batches_before_a_read(monkeypatch):
+    """Copies run on the default stream, which does not wait for the steps' stream."""
     notes, download = [], session.download
     batch = per_op.PerOp._batch
 
@@ -264,9 +264,9 @@ def test_what_an_interrupted_call_has_begun_ends_before_anything_is_read(monkeyp
 @every_problem
 def test_no_phase_races(what):
     problem = named(what)._replace(row_ids=np.arange(9))
-    course = train(on_device(), problem, batch_size=5)
+    result = train(on_device(), problem, batch_size=5)
     expected = train(reference, problem, batch_size=5)
-    assert_allclose(course.parameters, expected.parameters, rtol=1e-9, atol=1e-9)
+    assert_allclose(result.parameters, expected.parameters, rtol=1e-9, atol=1e-9)
     network, vector = problem.network, parameters_for(problem.network)
     raw, _ = on_device().outputs(network, vector, problem.x, "identity")
     on_device().outputs(network, vector, problem.x, "softmax")
@@ -278,8 +278,8 @@ def test_no_phase_races(what):
 
 @pytest.mark.needs_simulator
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
-def test_memory_begins_as_no_number(dtype):
-    """Else equality with the definition would not show that none of it is read."""
+def test_fresh_memory_is_nan(dtype):
+    """Otherwise a result equal to the reference's could have read fresh memory."""
     fresh = memory.allocate(5, dtype).copy_to_host()
     assert np.isnan(fresh).all() if dtype != np.int64 else (fresh == -1).all()
 
@@ -288,9 +288,9 @@ def loss_and_gradient(backend, problem, dtype=np.float64):
     vector = parameters_for(problem.network)
     with backend.open_session(cast(problem, dtype), vector.astype(dtype)) as opened:
         # Not at the parameters that the session began with.
-        found = opened.loss_and_gradient(vector + 0.1)
+        results = opened.loss_and_gradient(vector + 0.1)
         assert_array_equal(opened.parameters, vector.astype(dtype))
-    return found
+    return results
 
 
 def assert_same_gradients(problem, dtype=np.float64):
@@ -319,7 +319,7 @@ def test_gradients_over_all_rows_behind_a_normalization(activation):
 @pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])
 @pytest.mark.parametrize("intercepts", [False, True])
 def test_gradients_over_all_rows_in_sweeps(monkeypatch, intercepts, is_sparse):
-    """A sweep takes some rows, a launch some sweeps; dropout has no part in it."""
+    """A launch covers several batches of a sweep; dropout is off in it."""
     problem = problem_of(
         n_rows=19, intercepts=intercepts, is_sparse=is_sparse, dropout=(0.5,)
     )
@@ -356,15 +356,15 @@ def test_launches_over_all_rows_are_limited_by_their_operations(monkeypatch):
 @pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "sparse"])
 def test_gradients_do_not_depend_on_the_number_of_blocks(monkeypatch, is_sparse):
     problem = problem_of(activations=("gelu", "tanh"), is_sparse=is_sparse, **WIDE)
-    found = []
+    results = []
     for blocks in BLOCKS:
         monkeypatch.setattr(plan, "choose_blocks", lambda *_, n=blocks: n)
-        found.append(loss_and_gradient(on_device(), problem))
+        results.append(loss_and_gradient(on_device(), problem))
     expected = loss_and_gradient(reference, problem)
-    assert_allclose(found[0][1], expected[1], rtol=1e-9, atol=1e-9)
-    for loss, gradient in found[1:]:
-        assert loss == found[0][0]
-        assert_array_equal(gradient, found[0][1])
+    assert_allclose(results[0][1], expected[1], rtol=1e-9, atol=1e-9)
+    for loss, gradient in results[1:]:
+        assert loss == results[0][0]
+        assert_array_equal(gradient, results[0][1])
 
 
 def test_gradients_over_all_rows_have_no_statistics_of_minibatches():
@@ -378,13 +378,15 @@ def test_outputs_of_a_session(is_sparse, normalization):
     problem = problem_of(is_sparse=is_sparse, normalization=normalization)
     vector = parameters_for(problem.network)
     other = problem.x * 2
-    found = []
+    results = []
     for backend in (reference, on_device()):
         with backend.open_session(problem, vector) as opened:
             rows = np.array([3, 1, 3])
-            found.append([opened.outputs(problem.x, rows), opened.outputs(other, None)])
-            found[-1].append(opened.outputs(other, rows))
-    for expected, got in zip(*found, strict=True):
+            results.append(
+                [opened.outputs(problem.x, rows), opened.outputs(other, None)]
+            )
+            results[-1].append(opened.outputs(other, rows))
+    for expected, got in zip(*results, strict=True):
         assert_allclose(got, expected, rtol=1e-9, atol=1e-12)
 
 
@@ -396,19 +398,19 @@ def two_batches(backend, problem, optimizer, vector):
 
 
 def test_an_optimizer_goes_on_in_another_session():
-    problem, found = problem_of(), []
+    problem, results = problem_of(), []
     for backend in (reference, on_device()):
         vector = parameters_for(problem.network)
         optimizer = make_optimizer("adam", vector.size)
         for _ in range(2):
             vector = np.array(two_batches(backend, problem, optimizer, vector))
-        found.append((vector, optimizer.slots))
-    for expected, got in zip(*found, strict=True):
+        results.append((vector, optimizer.slots))
+    for expected, got in zip(*results, strict=True):
         assert_allclose(got, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_batches_of_several_sizes_in_a_session():
-    problem, found = problem_of(), []
+    problem, results = problem_of(), []
     for backend in (reference, on_device()):
         vector = parameters_for(problem.network)
         optimizer = make_optimizer("adam", vector.size)
@@ -418,8 +420,8 @@ def test_batches_of_several_sizes_in_a_session():
                 rates = optimizer.next_rates((0, n_batches), n_batches).table
                 span = (0, n_batches)
                 opened.train(optimizer, problem.row_ids, size, span, rates, 0.0)
-            found.append(np.array(opened.parameters))
-    assert_allclose(found[1], found[0], rtol=1e-9, atol=1e-12)
+            results.append(np.array(opened.parameters))
+    assert_allclose(results[1], results[0], rtol=1e-9, atol=1e-12)
 
 
 def test_given_arrays_are_left_alone():
@@ -441,10 +443,10 @@ def test_given_arrays_are_left_alone():
 
 
 class StopError(Exception):
-    """What stops a session from outside."""
+    """Stops a session from outside."""
 
 
-def test_a_session_that_fails_gives_back_its_memory_and_leaves_the_slots(monkeypatch):
+def test_a_failed_session_frees_its_memory_and_leaves_the_slots(monkeypatch):
     allocate, made = memory.allocate, []
 
     def noting(*arguments):
@@ -473,7 +475,7 @@ def test_a_session_that_fails_gives_back_its_memory_and_leaves_the_slots(monkeyp
 
 @pytest.fixture
 def held(monkeypatch):
-    """Bytes held yet whenever what waits is freed, on the device and pinned."""
+    """Bytes of live device and pinned arrays at each `_free_waiting`."""
     made, held = [], []
 
     def noting(make):
@@ -492,18 +494,18 @@ def held(monkeypatch):
 
     for name in ("device_array", "pinned_array"):
         monkeypatch.setattr(cuda, name, noting(getattr(cuda, name)))
-    monkeypatch.setattr(memory, "_free_waiting", free_waiting)
-    device_cache.of_device().give_back()
+    monkeypatch.setattr(memory, "_clear_deallocations", free_waiting)
+    device_cache.current().evict()
     return held
 
 
 @pytest.mark.needs_simulator
-@pytest.mark.parametrize("share", [0.0, 0.7], ids=["by the part", "resident"])
+@pytest.mark.parametrize("fraction", [0.0, 0.7], ids=["by the part", "resident"])
 @pytest.mark.parametrize("least_flop", [np.inf, 0], ids=["persistent", "per_op"])
 @pytest.mark.parametrize("fails", [False, True])
-def test_all_memory_is_free_at_the_end(monkeypatch, held, fails, least_flop, share):
+def test_all_memory_is_free_at_the_end(monkeypatch, held, fails, least_flop, fraction):
     monkeypatch.setattr(plan, "PER_OP_FLOP", least_flop)
-    monkeypatch.setattr(data_loader, "SHARE", share)
+    monkeypatch.setattr(data_loader, "RESIDENT_FRACTION", fraction)
     monkeypatch.setattr(session, "keep", lambda key, data: None)
     problem = problem_of(n_rows=30)
     vector = parameters_for(problem.network)
@@ -520,14 +522,14 @@ def test_all_memory_is_free_at_the_end(monkeypatch, held, fails, least_flop, sha
 
 
 @pytest.mark.needs_simulator
-def test_memory_is_free_where_an_error_for_want_of_it_is_handled(room, held):
+def test_memory_is_free_where_a_memory_error_is_handled(free_memory, held):
     problem = problem_of(n_rows=300, is_sparse=True)
-    room(10_000)
+    free_memory(10_000)
     handled = False
     try:
         train(on_device(), problem)
     except MemoryError:
-        # Its own variables are what the error goes on holding.
+        # The error itself still holds the variables of its frames.
         handled = held[-1] == 0 and len(held) > 1
     assert handled
 
@@ -549,7 +551,7 @@ def test_a_device_that_cannot_free_hides_no_error(monkeypatch):
 
     def stopped(problem):
         with on_device().open_session(problem, parameters_for(problem.network)):
-            monkeypatch.setattr(memory, "_free_waiting", failing)
+            monkeypatch.setattr(memory, "_clear_deallocations", failing)
             raise StopError
 
     with pytest.raises(StopError):
@@ -557,43 +559,43 @@ def test_a_device_that_cannot_free_hides_no_error(monkeypatch):
 
 
 @pytest.fixture
-def room(monkeypatch):
-    """``room(n)``: as if so many bytes were free."""
+def free_memory(monkeypatch):
+    """``free_memory(n)``: makes the device report n free bytes."""
 
-    def room(n_bytes):
+    def free_memory(n_bytes):
         context = type(cuda.current_context())
         monkeypatch.setattr(
             context, "get_memory_info", lambda self: (n_bytes, 8 * 2**20)
         )
 
-    return room
+    return free_memory
 
 
-def test_data_that_do_not_fit_are_a_memory_error(room):
+def test_data_that_do_not_fit_are_a_memory_error(free_memory):
     problem = problem_of(n_rows=3000, n_features=100, is_sparse=True)
-    room(512 * 1024)
+    free_memory(512 * 1024)
     message = r"0\.5 MiB of its 8\.0 MiB free, but 0\.9 MiB are needed at once\.$"
     with pytest.raises(MemoryError, match=message):
         train(on_device(), problem)
 
 
-def test_batches_that_do_not_fit_are_a_memory_error_that_changes_nothing(room):
+def test_batches_that_do_not_fit_are_a_memory_error_that_changes_nothing(free_memory):
     problem = problem_of(n_rows=200)
     vector = parameters_for(problem.network)
     optimizer = make_optimizer("adam", vector.size)
     with on_device().open_session(problem, vector) as opened:
         rates = optimizer.next_rates((0, 1), 1).table
-        room(10_000)
+        free_memory(10_000)
         with pytest.raises(MemoryError, match=r"A smaller batch_size needs less\."):
             opened.train(optimizer, problem.row_ids, 200, (0, 1), rates, 0.0)
         assert_array_equal(opened.parameters, vector)
-        room(2**30)
+        free_memory(2**30)
         opened.train(optimizer, problem.row_ids, 10, (0, 1), rates, 0.0)
         assert not np.array_equal(opened.parameters, vector)
     assert not np.array_equal(optimizer.slots, np.zeros_like(optimizer.slots))
 
 
-def test_what_freed_arrays_still_hold_is_given_back_first(monkeypatch):
+def test_pending_frees_are_done_first(monkeypatch):
     free, context = [100], cuda.current_context()
     if memory.SIMULATED:  # where nothing waits
         manager = SimpleNamespace(deallocations=SimpleNamespace(clear=None))
@@ -611,7 +613,7 @@ def test_what_freed_arrays_still_hold_is_given_back_first(monkeypatch):
 
 
 class PendingFrees:
-    """What notes how many contexts were current each time that it freed something."""
+    """Records how many contexts were current at each free."""
 
     def __init__(self, context):
         self._context = context
@@ -621,7 +623,7 @@ class PendingFrees:
 
 
 class PretendedContext:
-    """A context that knows whether it is current when its memory is freed."""
+    """A context that records whether it is current when its memory is freed."""
 
     def __init__(self):
         self.pushed, self.freed = 0, []
@@ -635,7 +637,7 @@ class PretendedContext:
         self.pushed -= 1
 
 
-def test_memory_is_freed_in_its_context_whoever_lets_go_of_it(monkeypatch):
+def test_memory_is_freed_in_its_own_context(monkeypatch):
     context = PretendedContext()
     monkeypatch.setattr(memory, "SIMULATED", False)
     monkeypatch.setattr(cuda, "current_context", lambda: context)
@@ -646,7 +648,7 @@ def test_memory_is_freed_in_its_context_whoever_lets_go_of_it(monkeypatch):
     assert context.pushed == 0
 
 
-def test_memory_in_pieces_is_a_memory_error(monkeypatch):
+def test_fragmented_memory_is_a_memory_error(monkeypatch):
     def failing(size, dtype):
         raise RuntimeError("[2] Call to cuMemAlloc results in CUDA_ERROR_OUT_OF_MEMORY")
 
@@ -655,12 +657,12 @@ def test_memory_in_pieces_is_a_memory_error(monkeypatch):
         memory.allocate(1000, np.float32)
 
 
-@pytest.mark.parametrize("kind", [RuntimeError, MemoryError])
-def test_no_memory_for_anything_else_is_a_memory_error(monkeypatch, kind):
+@pytest.mark.parametrize("cls", [RuntimeError, MemoryError])
+def test_failed_pinned_allocations_are_a_memory_error(monkeypatch, cls):
     def failing(shape, dtype):
-        raise kind("Call to cuMemHostAlloc results in CUDA_ERROR_OUT_OF_MEMORY")
+        raise cls("Call to cuMemHostAlloc results in CUDA_ERROR_OUT_OF_MEMORY")
 
-    monkeypatch.setattr(data_loader, "SHARE", 0.0)
+    monkeypatch.setattr(data_loader, "RESIDENT_FRACTION", 0.0)
     monkeypatch.setattr(cuda, "pinned_array", failing)
     with pytest.raises(MemoryError, match="cuMemHostAlloc results in"):
         train(on_device(), problem_of())

@@ -1,4 +1,4 @@
-"""What the simulator reports that a device does not, and how it runs its threads."""
+"""What only the simulator reports, and the order of its threads."""
 
 import traceback
 
@@ -25,7 +25,7 @@ def rotate_without_barrier(out):
     out[i] = row[(i + 1) % 64]
 
 
-def test_missing_barrier_reads_memory_that_nobody_has_written():
+def test_missing_barrier_reads_uninitialized_memory():
     assert np.isnan(launched(rotate_without_barrier, 1, 64, 64)).sum() == 63
 
 
@@ -109,21 +109,21 @@ def test_barriers_that_are_not_reached_by_all(kernel, message):
 def memory_of_block_and_thread(out):
     i = cuda.blockIdx.x
     shared, second = cuda.shared.array(1, float32), cuda.shared.array(1, float32)
-    local, number = cuda.local.array(1, float32), cuda.local.array(1, int32)
+    local, integer = cuda.local.array(1, float32), cuda.local.array(1, int32)
     out[i, 0] = shared[0]
     out[i, 1] = second[0]
     out[i, 2] = local[0]
-    out[i, 3] = number[0]
+    out[i, 3] = integer[0]
     shared[0] = local[0] = 7
     out[i, 4] = second[0]
 
 
-def test_fresh_memory_is_no_number_and_two_arrays_of_a_line_are_distinct():
+def test_uninitialized_memory_is_nan_and_two_arrays_of_a_line_are_distinct():
     out = launched(memory_of_block_and_thread, 3, 1, 3, 5)
     np.testing.assert_array_equal(out, [[np.nan, np.nan, np.nan, -1, np.nan]] * 3)
 
 
-def test_fresh_device_memory_is_no_number():
+def test_uninitialized_device_memory_is_nan():
     assert np.isnan(cuda.device_array((2, 3), np.float32).copy_to_host()).all()
     assert np.isnan(cuda.device_array_like(cuda.to_device(np.ones(3)))).all()
 
@@ -141,7 +141,7 @@ def dynamic_memory(out):
     out[i, 2], out[i, 3] = floats[0] + doubles[0], floats[1]
 
 
-def test_dynamic_shared_memory_is_one_memory_for_all_who_ask():
+def test_all_threads_share_the_dynamic_shared_memory():
     out = launched(dynamic_memory, 1, 2, 2, 4, shared_bytes=44)
     np.testing.assert_array_equal(out, [[11, 3, 3, np.nan]] * 2)
 
@@ -195,20 +195,20 @@ def test_indices_within_bounds():
 
 
 @cuda.jit
-def shuffle_from_nobody(out):
+def shuffle_from_missing_lane(out):
     cuda.shfl_down_sync(FULL, 1, 16)
 
 
 @cuda.jit
-def shuffle_without_oneself(out):
+def shuffle_without_own_lane(out):
     cuda.shfl_sync(0b1110, 1, 1)
 
 
-def test_lanes_that_take_no_part():
-    with pytest.raises(BarrierError, match="reads lane 20, which takes no part"):
-        launched(shuffle_from_nobody, 1, 20, 1)
+def test_lanes_that_do_not_participate():
+    with pytest.raises(BarrierError, match="reads lane 20, which does not participate"):
+        launched(shuffle_from_missing_lane, 1, 20, 1)
     with pytest.raises(BarrierError, match="leaves out lane 0"):
-        launched(shuffle_without_oneself, 1, 32, 1)
+        launched(shuffle_without_own_lane, 1, 32, 1)
 
 
 @cuda.jit(device=True)
@@ -223,7 +223,7 @@ def fails(out):
     cuda.syncthreads()
 
 
-def test_an_error_says_where_and_who():
+def test_an_error_names_the_line_and_the_thread():
     with pytest.raises(ValueError, match="five") as caught:
         launched(fails, 1, 32, 1)
     assert caught.value.__notes__ == ["In thread (5, 0, 0) of block (0, 0, 0)."]
@@ -232,8 +232,8 @@ def test_an_error_says_where_and_who():
 
 
 @cuda.jit
-def type_of_a_python_float(out, number):
-    out[0] = (float32(1) * number).dtype.itemsize
+def type_of_a_python_float(out, value):
+    out[0] = (float32(1) * value).dtype.itemsize
 
 
 def test_python_floats_are_double_precision_as_in_a_compiled_kernel():
@@ -262,14 +262,14 @@ def test_functions_of_kernels_fail_outside():
         rotate_without_barrier(np.zeros(1))
 
 
-def test_the_cpu_is_still_compiled_for():
+def test_cpu_functions_are_still_compiled():
     function = njit(lambda x: x + 1)
     assert function(1) == 2
     assert function.signatures
 
 
 @cuda.jit
-def who_comes_when(out):
+def record_arrivals(out):
     out[cuda.atomic.add(out, 8, 1)] = cuda.threadIdx.x
 
 
@@ -277,9 +277,9 @@ def test_orders_of_threads():
     arrivals = {}
     for order in ("forward", "backward", 0, 1):
         with in_order(order):
-            out = launched(who_comes_when, 1, 8, 9, dtype=np.int64)
+            out = launched(record_arrivals, 1, 8, 9, dtype=np.int64)
         with in_order(order):
-            again = launched(who_comes_when, 1, 8, 9, dtype=np.int64)
+            again = launched(record_arrivals, 1, 8, 9, dtype=np.int64)
         np.testing.assert_array_equal(out, again)
         arrivals[order] = tuple(out[:8])
     assert arrivals["forward"] == tuple(range(8))

@@ -1,4 +1,4 @@
-"""What the compiler makes of a CUDA kernel, found out without a GPU.
+"""What NVIDIA's compiler generates for a CUDA kernel, inspected without a GPU.
 
 The simulator runs kernels as Python and knows nothing of types. Here they are compiled
 by NVVM to PTX, the assembly language of NVIDIA's virtual machine, and by nvJitLink to
@@ -18,7 +18,7 @@ CAPABILITIES = [(7, 5), (8, 0), (9, 0)]
 
 @functools.cache
 def missing_libraries():
-    """Names of NVIDIA's libraries that a compilation needs and that are not there."""
+    """Names of NVIDIA's libraries that a compilation needs and that are missing."""
     try:
         from cuda import pathfinder
     except ImportError:
@@ -34,7 +34,7 @@ def missing_libraries():
 
 @contextlib.contextmanager
 def _device_of(capability):
-    """Device functions are compiled for the current device; let there be one."""
+    """Context with a current device, for which device functions are compiled."""
     from numba.cuda import dispatcher
 
     class Device:
@@ -82,7 +82,7 @@ def double_precision(text):
 
 
 class Resources(NamedTuple):
-    """What a thread or a block of a compiled kernel takes."""
+    """What a thread or a block of a compiled kernel uses."""
 
     registers: int
     stack_bytes: int

@@ -1,4 +1,4 @@
-"""The NVIDIA driver's library, asked without Numba."""
+"""Calls of the NVIDIA driver's library without Numba."""
 
 import ctypes
 import sys

@@ -94,7 +94,7 @@ def cast(problem, dtype):
     )
 
 
-class Course(NamedTuple):
+class TrainResult(NamedTuple):
     """The results of a training."""
 
     loss: float
@@ -119,7 +119,7 @@ def train(backend, problem, *, solver="adam", batch_size=4, cuts=(), dtype=np.fl
                 loss = session.train(optimizer, order, batch_size, span, rates, loss)
         parameters = np.array(session.parameters)
         raw = session.outputs(problem.x, np.array([2, 0, 4]))
-    return Course(loss, parameters, optimizer.slots, raw)
+    return TrainResult(loss, parameters, optimizer.slots, raw)
 
 
 def on_device():
@@ -129,14 +129,14 @@ def on_device():
 
 def assert_near(got, expected, rtol):
     """Compare two trainings, relative to the largest element of each array."""
-    for name, mine, theirs in zip(Course._fields, got, expected, strict=True):
+    for name, mine, theirs in zip(TrainResult._fields, got, expected, strict=True):
         atol = rtol * np.max(np.abs(theirs), initial=0.0)
         assert_allclose(mine, theirs, rtol=rtol, atol=atol, err_msg=name)
 
 
 def assert_same_bits(mine, theirs):
     """Whether two trainings came to the same numbers, bit by bit."""
-    for name, one, other in zip(Course._fields, mine, theirs, strict=True):
+    for name, one, other in zip(TrainResult._fields, mine, theirs, strict=True):
         assert_array_equal(one, other, err_msg=name)
 
 

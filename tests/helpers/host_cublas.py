@@ -1,7 +1,7 @@
-"""A library with the functions of cuBLAS that are used, which works on the host.
+"""A stand-in for cuBLAS on the host, with the functions that are used.
 
-It takes its arguments as the header cublas_api.h declares them and does what NVIDIA's
-documentation says of them: matrices lie by columns.
+Arguments are those that the header cublas_api.h declares, with the meaning of NVIDIA's
+documentation: matrices are stored by columns.
 """
 
 import ctypes
@@ -22,27 +22,40 @@ NAMES = {3: b"CUBLAS_STATUS_ALLOC_FAILED", 13: b"CUBLAS_STATUS_EXECUTION_FAILED"
 HANDLE = 0x1234
 
 
-def by_columns(address, rows, columns, leading, kind):
-    """A matrix in memory, as cuBLAS sees it."""
-    assert leading >= rows, "a column is longer than the way to the next"
-    number = np.ctypeslib.as_ctypes_type(kind)
+def column_major(address, rows, columns, leading, dtype):
+    """A view of a matrix in memory, stored by columns."""
+    assert leading >= rows, "the leading dimension is less than the rows"
+    scalar = np.ctypeslib.as_ctypes_type(dtype)
     size = leading * (columns - 1) + rows
-    flat = np.ctypeslib.as_array((number * size).from_address(address))
-    steps = (kind().itemsize, leading * kind().itemsize)
-    return np.lib.stride_tricks.as_strided(flat, (rows, columns), steps)
+    flat = np.ctypeslib.as_array((scalar * size).from_address(address))
+    strides = (dtype().itemsize, leading * dtype().itemsize)
+    return np.lib.stride_tricks.as_strided(flat, (rows, columns), strides)
 
 
 class HostLibrary:
-    """The functions of cuBLAS that are used; `calls` has the names of all calls."""
+    """The functions of cuBLAS that are used.
+
+    Parameters
+    ----------
+    statuses : dict of str to int, optional
+        Functions that fail, and the status that they return.
+
+    Attributes
+    ----------
+    calls : list of str
+        Names of all calls.
+    arguments : dict of str to tuple
+        Of the last call of each function.
+    """
 
     def __init__(self, statuses=None):
         self.calls = []
-        self.told = {}
+        self.arguments = {}
         self._statuses = statuses or {}
-        for name, arguments in SIGNATURES.items():
-            self._declare(name, arguments, getattr(self, "_" + name))
-        for name, kind in (("Sgemm", np.float32), ("Dgemm", np.float64)):
-            function = self._gemm_of(kind)
+        for name, argument_types in SIGNATURES.items():
+            self._declare(name, argument_types, getattr(self, "_" + name))
+        for name, dtype in (("Sgemm", np.float32), ("Dgemm", np.float64)):
+            function = self._gemm_of(dtype)
             self._declare(f"cublas{name}_v2", GEMM, function)
         names = {status: ctypes.c_char_p(name) for status, name in NAMES.items()}
         name_of = ctypes.CFUNCTYPE(POINTER, INT)
@@ -50,16 +63,16 @@ class HostLibrary:
             lambda status: ctypes.cast(names[status], POINTER).value
         )
 
-    def _declare(self, name, arguments, function):
-        def call(*given):
+    def _declare(self, name, argument_types, function):
+        def call(*arguments):
             self.calls.append(name)
             if name in self._statuses:
                 return self._statuses[name]
-            self.told[name] = given
-            function(*given)
+            self.arguments[name] = arguments
+            function(*arguments)
             return 0
 
-        setattr(self, name, ctypes.CFUNCTYPE(INT, *arguments)(call))
+        setattr(self, name, ctypes.CFUNCTYPE(INT, *argument_types)(call))
 
     def _cublasCreate_v2(self, handle):
         ctypes.c_void_p.from_address(handle).value = HANDLE
@@ -76,23 +89,23 @@ class HostLibrary:
     def _cublasSetMathMode(self, handle, mode):
         assert handle == HANDLE
 
-    def _gemm_of(self, kind):
-        number = np.ctypeslib.as_ctypes_type(kind)
+    def _gemm_of(self, dtype):
+        scalar = np.ctypeslib.as_ctypes_type(dtype)
 
-        def gemm(handle, on_a, on_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
+        def gemm(handle, op_a, op_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
             assert handle == HANDLE
             shapes = [(m, k), (k, n)]
             factors = []
-            for of, shape, address, ld in zip(
-                *((on_a, on_b), shapes, (a, b), (lda, ldb)), strict=True
+            for op, shape, address, leading in zip(
+                (op_a, op_b), shapes, (a, b), (lda, ldb), strict=True
             ):
-                assert of in (0, 1)
-                lies = shape[::-1] if of == 1 else shape
-                matrix = by_columns(address, *lies, ld, kind)
-                factors.append(matrix.T if of == 1 else matrix)
-            out = by_columns(c, m, n, ldc, kind)
-            scale = number.from_address(alpha).value
-            assert number.from_address(beta).value == 0
+                assert op in (0, 1)
+                stored = shape[::-1] if op == 1 else shape
+                matrix = column_major(address, *stored, leading, dtype)
+                factors.append(matrix.T if op == 1 else matrix)
+            out = column_major(c, m, n, ldc, dtype)
+            scale = scalar.from_address(alpha).value
+            assert scalar.from_address(beta).value == 0
             out[:] = scale * (factors[0] @ factors[1])
 
         return gemm

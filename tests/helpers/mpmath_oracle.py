@@ -1,7 +1,7 @@
-"""Arbitrary-precision arithmetic by mpmath, in which tests evaluate their formulas.
+"""Formulas in sixty digits, by mpmath: the expected values of the tests of rules.
 
-In sixty digits a textbook formula is exact enough despite cancellation and large
-exponentials, and a derivative is a quotient of tiny differences.
+With sixty digits a formula can be that of a textbook: neither cancellation nor large
+exponentials matter, and a derivative is a quotient of tiny differences.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
-"""How the tests run a rule: as it stands, and compiled as the backends compile it.
+"""How the tests run a rule: in Python, and compiled as the backends compile it.
 
-And the losses of the tables, by name, with targets that each of them allows.
+Also the losses of the tables, by name, with targets in the range of each.
 """
 
 import functools

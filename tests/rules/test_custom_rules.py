@@ -166,6 +166,7 @@ def test_a_distribution_that_no_table_has():
     assert abs(y.mean() - 2) > 0.3 > abs(found[0] - 2)
 
 
+@pytest.mark.slow
 def test_clones_copies_and_other_processes():
     model = MLPRegressor(LOSSES["huber"], activation=TWINS["silu"], **SMALL).fit(X, Y)
     expected = model.predict(X)

@@ -18,7 +18,8 @@ from sklearn.utils._param_validation import InvalidParameterError
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.backends import _MODULES
 from skmlp.estimators.docs import with_shared_docs
-from skmlp.rules import losses
+from skmlp.rules import loss_choice, loss_row, losses, optimizers
+from skmlp.rules.parameters import declared
 
 TESTS = Path(__file__).parents[1]
 X = np.random.default_rng(0).normal(size=(60, 3))
@@ -202,3 +203,18 @@ def test_a_row_added_at_run_time_is_in_the_parametrized_tests():
         for name, least in counts.items():
             found = [case for file, case in passed if file == name and row in case]
             assert len(found) >= least, (row, name, len(found))
+
+
+def test_rows_share_the_parameters_of_a_name():
+    other = FREEDOM._replace(default=3.0)
+    twin = plugin_rules.STUDENT_T._replace(name="twin", parameters=(other, FLOOR))
+    with pytest.raises(ValueError, match=r"'twin' declares .* 'degrees_of_freedom'"):
+        declared([plugin_rules.STUDENT_T, twin])
+
+
+def test_rows_keep_to_the_limits_of_compiled_rules():
+    scalar = [row for row in loss_choice.all_losses() if row.value is not None]
+    assert max(len(row.parameters) for row in scalar) <= loss_row.MAX_PARAMETERS
+    for row in optimizers.OPTIMIZERS.values():
+        assert 1 <= row.slots <= optimizers.MAX_SLOTS
+        assert len(row.hyper(MLPRegressor())) <= optimizers.MAX_HYPERPARAMETERS

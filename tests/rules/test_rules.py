@@ -103,6 +103,7 @@ def test_activation_slopes_are_derivatives(row, dtype, runner):
     assert np.all(np.abs(error) <= allowed[finite])
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("dtype", DTYPES)
 @every_row
 def test_activations_keep_nan(row, dtype, runner):

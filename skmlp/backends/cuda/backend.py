@@ -1,6 +1,8 @@
-"""Training on an NVIDIA GPU: one launch for many minibatches, or many for a large one.
+"""The CUDA backend on one GPU: sessions and predictions with its context made current.
 
-See `spanwise` and `stepwise`, the two programs that a session has.
+Everything that touches the device runs inside `Backend._on_device`, which holds the
+lock of the process, makes the context current in the calling thread, translates the
+driver's out-of-memory errors and frees the device memory at the end.
 """
 
 import threading
@@ -16,10 +18,21 @@ from skmlp.backends.cuda.runtime.memory import (
     memory_errors,
 )
 
-# One thread at a time: a program takes the whole device anyway, Numba's list of devices
-# fails where two threads make it at once, and fits side by side have come out wrong in
-# trials of the compiled kernels without a GPU, for a reason not yet found.
-_TURNS = threading.RLock()
+# One session or prediction at a time in a process, because threads would share, none of
+# it thread-safe:
+# - Free memory. A session plans by what is free (X resident or streamed, batches of a
+#   launch) and allocates later. Two sessions that fit one after the other would plan
+#   with the same bytes, and one would fail (tests/gpu/test_concurrency.py).
+# - The cache of X on the device (`device_cache`).
+# - numba-cuda's queue of deallocations, which a graph capture suspends for all threads,
+#   and its list of devices: of two threads that build it at once, one fails
+#   (tests/cuda/test_shared_state.py).
+# Concurrency would gain little: a persistent kernel occupies the whole device.
+# Results are not the reason. Concurrent fits without the lock have the bits of
+# sequential ones: in the simulator, and with numba-cuda's host code on a stand-in
+# driver. One early trial of compiled kernels had others, on an emulated driver that was
+# not kept; nothing reproduces them. Not yet tried on a GPU.
+_DEVICE_LOCK = threading.RLock()
 
 
 class Backend:
@@ -27,32 +40,33 @@ class Backend:
 
     Parameters
     ----------
-    number : int
+    device_id : int
+        The device as CUDA counts.
     """
 
-    def __init__(self, number):
-        self._number = number
+    def __init__(self, device_id):
+        self._device_id = device_id
 
     @contextmanager
     def _on_device(self):
-        with _TURNS, memory_errors(), cuda.gpus[self._number]:
+        with _DEVICE_LOCK, memory_errors(), cuda.gpus[self._device_id]:
             free_in_context()
             with freed_at_end():
                 yield
 
     def missing_memory(self, x):
-        """Why a sparse X has no room on the device (see `sources.missing_memory`)."""
+        """Why a sparse X does not fit (see `data_loader.missing_memory`)."""
         with self._on_device():
             return data_loader.missing_memory(x)
 
     @contextmanager
     def open_session(self, problem, parameters, n_jobs=None):
-        """A session; `n_jobs` are the host's threads, which look at X and gather it."""
+        """Open a session; `n_jobs` host threads hash X and gather its rows."""
         with (
             self._on_device(),
-            session.open_session(problem, parameters, n_jobs) as one,
+            session.open_session(problem, parameters, n_jobs) as opened,
         ):
-            yield one
+            yield opened
 
     def outputs(self, network, parameters, x, activation, n_jobs=None):
         """Predictions of a network, and whether the sum of X is finite."""
@@ -60,7 +74,7 @@ class Backend:
             return prediction.outputs(network, parameters, x, activation)
 
     def evaluate(self, network, raw, targets, weights):
-        """Mean loss of raw outputs, and the predictions that they stand for."""
+        """Mean loss of raw outputs, and the predictions after the output activation."""
         with self._on_device():
             return prediction.evaluate(network, raw, targets, weights)
 

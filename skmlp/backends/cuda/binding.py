@@ -5,8 +5,8 @@ from numba import cuda
 
 from skmlp.backends.cuda.kernels.spec import Spec
 from skmlp.backends.cuda.kernels.structs import NetDesc, RegularizationDesc
-from skmlp.backends.cuda.runtime.jit import SIMULATED
 from skmlp.backends.cuda.runtime.memory import upload
+from skmlp.backends.cuda.runtime.simulator import SIMULATED
 from skmlp.network import layout
 from skmlp.rules.randomness import threshold_of
 

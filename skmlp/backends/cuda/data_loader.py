@@ -1,11 +1,10 @@
-"""The rows to train on: all of X on the device, or a part at a time.
+"""X on the device: resident as a whole, or streamed in parts (a double buffer).
 
-X goes to the device once, if there is room for it. Otherwise its rows come by the
-part, into memory that stays where it is, so that the programs that train see no
-difference but in the rows' numbers. Gathering rows in random order takes much longer
-than sending them. So there is room for two parts on the device, and while it works on
-one, threads gather the rows of the next into pinned memory, some at a time, which go
-to the other place as soon as they are there.
+X is copied to the device once, if it fits. Otherwise its rows are streamed: the device
+has two buffers, and while it trains on the rows in one, threads gather the next rows
+into pinned memory, some at a time, and copy them into the other. Gathering rows in
+random order takes much longer than copying them. The buffers never move, so for the
+training programs only the row ids differ.
 """
 
 import sys
@@ -17,23 +16,25 @@ from scipy import sparse
 
 from skmlp.backends.cuda.kernels.structs import TrainingData
 from skmlp.backends.cuda.runtime.graph import new_stream
-from skmlp.backends.cuda.runtime.jit import SIMULATED
 from skmlp.backends.cuda.runtime.memory import (
     allocate,
     available,
     current_in_thread,
-    is_there,
+    is_on_device,
     mebibytes,
     upload,
 )
+from skmlp.backends.cuda.runtime.simulator import SIMULATED
 from skmlp.backends.threads import available_threads
 
-# Share of the free memory that X may take, the rest being for what a fit works with.
-SHARE = 0.7
-# Of X at a time, where it does not fit, and at most what share of the free memory, in
-# which there is room for two such parts.
-PART_BYTES, PART_SHARE = 1 << 28, 0.125
-# Of X that a thread gathers at a time.
+# Fraction of the available memory that a resident X may take; the working memory of the
+# fit needs the remainder.
+RESIDENT_FRACTION = 0.7
+# Bytes of one of the two buffers of a streamed X, and the fraction of the available
+# memory that it may take.
+BUFFER_BYTES, BUFFER_FRACTION = 1 << 28, 0.125
+_N_BUFFERS = 2
+# Bytes of X that a thread gathers at a time.
 _PIECE_BYTES = 1 << 22
 
 
@@ -47,7 +48,7 @@ class Resident:
     Attributes
     ----------
     most_rows : int
-        Rows that can be brought at once.
+        Rows that can be fetched at once.
     """
 
     most_rows = sys.maxsize
@@ -55,147 +56,157 @@ class Resident:
     def __init__(self, data):
         self.data = data
 
-    def hold(self, n_rows):
-        """See that so many rows can be brought at once; whether `data` is another."""
+    def reserve(self, n_rows):
+        """Make `n_rows` fit into a buffer; whether `data` has been replaced."""
         return False
 
-    def bring(self, rows, following):
-        """Have rows on the device; returns their numbers there.
+    def fetch(self, row_ids, next_row_ids):
+        """Have rows on the device; returns their row ids there.
 
         Parameters
         ----------
-        rows : ndarray of int64
+        row_ids : ndarray of int64
             At most `most_rows`.
-        following : ndarray of int64 or None
-            What will be asked for next.
+        next_row_ids : ndarray of int64 or None
+            Rows of the next call, to be prefetched.
         """
-        return rows
+        return row_ids
 
     def close(self):
-        """Nothing but memory, which goes with the object."""
+        """Do nothing: the memory is freed with the object."""
 
 
 class Streamed:
-    """Dense data of which the device has two parts at a time.
+    """Dense data of which two buffers are on the device.
 
     Parameters
     ----------
     columns : list of ndarray of two dimensions
-        X, the targets, and the weights of rows if there are any.
+        X, the targets, and the sample weights if there are any.
     n_jobs : int or None
         Threads that gather, as of an estimator.
 
     Attributes
     ----------
     data : Data
-        Where the rows of both parts are.
+        The rows of both buffers.
     most_rows : int
-        Of a part.
+        Rows of a buffer.
     """
 
     def __init__(self, columns, n_jobs):
         self._columns = columns
         self._context = cuda.current_context()
         self._stream = new_stream()
-        self._gatherers = ThreadPoolExecutor(available_threads(n_jobs))
-        self._thread = ThreadPoolExecutor(1)
-        self._coming: tuple = (None, None)
-        self._turn = 0
+        self._gather_pool = ThreadPoolExecutor(available_threads(n_jobs))
+        self._prefetch_thread = ThreadPoolExecutor(1)
+        # The row ids that are prefetched, and their future.
+        self._prefetched: tuple = (None, None)
+        self._buffer = 0
         row_bytes = sum(part.shape[1] * part.itemsize for part in columns)
         self._piece_rows = max(1, _PIECE_BYTES // row_bytes)
-        part_bytes = int(min(PART_BYTES, PART_SHARE * available()))
-        self._make_room(min(len(columns[0]), max(1, part_bytes // row_bytes)))
+        buffer_bytes = int(min(BUFFER_BYTES, BUFFER_FRACTION * available()))
+        self._allocate(min(len(columns[0]), max(1, buffer_bytes // row_bytes)))
 
-    def _make_room(self, most_rows):
+    def _allocate(self, most_rows):
         self.most_rows = most_rows
         self._pinned = [
             cuda.pinned_array((most_rows, part.shape[1]), dtype=part.dtype)
             for part in self._columns
         ]
-        found = [allocate(2 * part.size, part.dtype) for part in self._pinned]
-        self._found = found
-        x, targets, weights = (*found, upload(np.zeros(0, dtype=found[0].dtype)))[:3]
-        nothing = upload(np.zeros(0, dtype=np.int64))
-        self.data = TrainingData(x, nothing, nothing, targets, weights, nothing)
+        self._on_device = [
+            allocate(_N_BUFFERS * part.size, part.dtype) for part in self._pinned
+        ]
+        x, targets, *weights = self._on_device
+        no_indices = upload(np.zeros(0, dtype=np.int64))
+        self.data = TrainingData(
+            x=x,
+            indices=no_indices,
+            indptr=no_indices,
+            targets=targets,
+            sample_weight=weights[0] if weights else upload(np.zeros(0, dtype=x.dtype)),
+            row_ids=no_indices,
+        )
 
-    def hold(self, n_rows):
-        """See that so many rows can be brought at once; whether `data` is another."""
+    def reserve(self, n_rows):
+        """Make `n_rows` fit into a buffer; whether `data` has been replaced."""
         if n_rows <= self.most_rows:
             return False
-        # What there was goes first, so that there is room.
-        del self.data, self._pinned, self._found
-        self._make_room(n_rows)
+        # The old buffers are freed first, to make room.
+        del self.data, self._pinned, self._on_device
+        self._allocate(n_rows)
         return True
 
-    def bring(self, rows, following):
-        """Have rows on the device (see `Resident.bring`)."""
-        turn = self._turn
-        coming, work = self._coming
-        if work is not None:
-            work.result()
-        if coming is not rows:
-            self._send(rows, turn)
-        self._turn, self._coming = 1 - turn, (None, None)
-        if following is not None:
-            work = self._thread.submit(self._send_beside, following, 1 - turn)
-            self._coming = (following, work)
-        first = turn * self.most_rows
-        return np.arange(first, first + len(rows))
+    def fetch(self, row_ids, next_row_ids):
+        """Have rows on the device, and prefetch the next (see `Resident.fetch`)."""
+        buffer = self._buffer
+        prefetched, future = self._prefetched
+        if future is not None:
+            future.result()
+        if prefetched is not row_ids:
+            self._send(row_ids, buffer)
+        self._buffer, self._prefetched = (buffer + 1) % _N_BUFFERS, (None, None)
+        if next_row_ids is not None:
+            future = self._prefetch_thread.submit(
+                self._send_in_thread, next_row_ids, self._buffer
+            )
+            self._prefetched = (next_row_ids, future)
+        first = buffer * self.most_rows
+        return np.arange(first, first + len(row_ids))
 
-    def _send_beside(self, rows, turn):
-        """What `_send` does, in a thread that has no current context."""
+    def _send_in_thread(self, row_ids, buffer):
+        """Call `_send` in a thread that has no current context."""
         if SIMULATED:
-            self._send(rows, turn)
+            self._send(row_ids, buffer)
             return
         with current_in_thread(self._context):
-            self._send(rows, turn)
+            self._send(row_ids, buffer)
 
-    def _send(self, rows, turn):
-        """Have rows in one of the two places, when it returns."""
-        starts = range(0, len(rows), self._piece_rows)
-        pieces = [rows[start : start + self._piece_rows] for start in starts]
-        gathered = self._gatherers.map(self._gather, starts, pieces)
+    def _send(self, row_ids, buffer):
+        """Copy rows to a buffer and wait until they are there."""
+        starts = range(0, len(row_ids), self._piece_rows)
+        pieces = [row_ids[start : start + self._piece_rows] for start in starts]
+        gathered = self._gather_pool.map(self._gather, starts, pieces)
         for start, piece, _ in zip(starts, pieces, gathered, strict=True):
-            self._send_piece(turn, start, start + len(piece))
+            self._send_piece(buffer, start, start + len(piece))
         self._stream.synchronize()
 
-    def _gather(self, start, rows):
-        """Copy rows from where they lie to pinned memory, from some row on."""
+    def _gather(self, start, row_ids):
+        """Gather rows into pinned memory, from row `start` of it on."""
         for part, pinned in zip(self._columns, self._pinned, strict=True):
-            place = pinned[start : start + len(rows)]
-            np.take(part, rows, axis=0, out=place, mode="clip")
+            rows = pinned[start : start + len(row_ids)]
+            np.take(part, row_ids, axis=0, out=rows, mode="clip")
 
-    def _send_piece(self, turn, start, end):
-        for pinned, found in zip(self._pinned, self._found, strict=True):
+    def _send_piece(self, buffer, start, end):
+        for pinned, vector in zip(self._pinned, self._on_device, strict=True):
             columns = pinned.shape[1]
-            first = (turn * self.most_rows + start) * columns
+            offset = (buffer * self.most_rows + start) * columns
             values = pinned[start:end].reshape(-1)
-            target = found[first : first + values.size]
-            target.copy_to_device(values, stream=self._stream)
+            piece = vector[offset : offset + values.size]
+            piece.copy_to_device(values, stream=self._stream)
 
     def close(self):
         """End the threads."""
-        self._thread.shutdown()
-        self._gatherers.shutdown(cancel_futures=True)
+        self._prefetch_thread.shutdown()
+        self._gather_pool.shutdown(cancel_futures=True)
 
 
 def fits(x):
-    """Whether X may stay on the device as a whole; sparse X always has to."""
-    return sparse.issparse(x) or is_there(x) or _has_room(x.nbytes)
+    """Whether X can be resident; a sparse X always has to be."""
+    return sparse.issparse(x) or is_on_device(x) or _fits(x.nbytes)
 
 
 def missing_memory(x):
-    """Why a sparse X, all of which has to stay, cannot, as part of a sentence.
+    """Why a sparse X, which cannot be streamed, does not fit, as part of a sentence.
 
-    None where it can.
+    None if it fits.
     """
-    # Places there are of 8 bytes each, of whatever type they are here.
+    # Indices take 8 bytes each on the device, whatever their type on the host.
     n_bytes = x.data.nbytes + 8 * (x.indices.size + x.indptr.size)
-    if _has_room(n_bytes):
+    if _fits(n_bytes):
         return None
-    return f"sparse X takes {mebibytes(n_bytes)} there, for which there is no room"
+    return f"sparse X takes {mebibytes(n_bytes)} there, more than the device has free"
 
 
-def _has_room(n_bytes):
-    # Whatever the fits before have left there.
-    return n_bytes <= SHARE * available()
+def _fits(n_bytes):
+    return n_bytes <= RESIDENT_FRACTION * available()

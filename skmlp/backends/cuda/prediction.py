@@ -20,7 +20,7 @@ from skmlp.backends.cuda.runtime.launch import configured
 from skmlp.backends.cuda.runtime.memory import (
     allocate,
     download,
-    is_there,
+    is_on_device,
     upload,
     vector_of,
 )
@@ -197,7 +197,7 @@ def outputs(network, parameters, x, activation):
     Of an X that is not on the device, `_UPLOAD_BYTES` go there at a time.
     """
     predictor = Predictor(network, parameters, activation)
-    if is_there(x):
+    if is_on_device(x):
         data = data_of(x, parameters.dtype)
         predictions, total = predictor.predict_all(data, x.shape[0])
         return predictions, math.isfinite(total)

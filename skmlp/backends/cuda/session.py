@@ -17,12 +17,12 @@ from skmlp.backends.cuda.prediction import outputs as predict
 from skmlp.backends.cuda.programs.per_op import PerOp
 from skmlp.backends.cuda.programs.persistent import Persistent
 from skmlp.backends.cuda.runtime import device_cache
-from skmlp.backends.cuda.runtime.content_hash import key_of
+from skmlp.backends.cuda.runtime.content_hash import cache_key
 from skmlp.backends.cuda.runtime.memory import (
     available,
+    cache,
     download,
-    is_there,
-    keep,
+    is_on_device,
     upload,
 )
 from skmlp.backends.cuda.workspace import BatchRange, Fit, TrainState
@@ -116,10 +116,10 @@ class Session:
 
     def _borrow(self, x):
         """X on the device: from the device cache, where an earlier fit left it."""
-        if is_there(x):
+        if is_on_device(x):
             return Borrowed(x=x, key=None, data=data_of(x, self._dtype))
-        key = key_of(x, self._n_jobs)
-        data = device_cache.of_device().take(key)
+        key = cache_key(x, self._n_jobs)
+        data = device_cache.current().pop(key)
         if data is None:
             data = data_of(x, self._dtype)
         return Borrowed(x=x, key=key, data=data)
@@ -149,7 +149,7 @@ class Session:
         return self._programs[key]
 
     def _make_program(self, batch_size, optimizer):
-        if self._source.hold(batch_size):
+        if self._source.reserve(batch_size):
             self._close_programs()
         self._fit = fit = self._fit._replace(data=self._source.data)
         work = plan.Work(batch_size, fit.network.shapes, self._sparse)
@@ -199,7 +199,7 @@ class Session:
             some = orders[first : first + at_once]
             last = first + len(some)
             batches = BatchRange(
-                row_ids=self._source.bring(some.reshape(-1), None),
+                row_ids=self._source.fetch(some.reshape(-1), None),
                 rates=rates[first * n_batches : last * n_batches],
                 first_step_index=self._n_steps,
                 epoch_rows=n_rows,
@@ -240,7 +240,7 @@ class Session:
         for i, (part, after) in enumerate(zip(parts, following, strict=True)):
             first = i * n_batches
             yield BatchRange(
-                row_ids=self._source.bring(part, after),
+                row_ids=self._source.fetch(part, after),
                 rates=rates[first : first + -(-len(part) // batch_size)],
                 first_step_index=self._n_steps,
                 epoch_rows=len(part),
@@ -330,4 +330,4 @@ def open_session(problem, parameters, n_jobs):
         session.close()
     # Only now, when the memory of this fit is free again.
     for one in borrowed:
-        keep(one.key, one.data)
+        cache(one.key, one.data)

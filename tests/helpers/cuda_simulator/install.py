@@ -1,8 +1,8 @@
-"""Puts the simulator's device side into the module ``numba.cuda``.
+"""Installs the simulator's device side in the module ``numba.cuda``.
 
-The stock simulator exchanges the global name ``cuda`` of every function that runs.
-Here the module itself is changed, once, so that the functions of kernels may stand in
-any module and in any closure.
+numba-cuda's simulator replaces the global ``cuda`` of every function that runs. Here
+the module itself is patched, once, so that functions of kernels may be in any module
+and in any closure.
 """
 
 import types
@@ -20,7 +20,7 @@ FULL_MASK = 0xFFFFFFFF
 
 
 class _Index:
-    """``threadIdx`` and the like, of the thread that asks."""
+    """``threadIdx`` and the like, of the current thread."""
 
     def __init__(self, of_thread):
         self._of_thread = of_thread
@@ -47,15 +47,15 @@ _INDICES = {
 
 
 def grid(ndim):
-    """``cuda.grid``: the thread's place in the whole grid."""
+    """``cuda.grid``: the thread's index in the whole grid."""
     thread = current()
-    places = tuple(
-        block * size + own
-        for block, size, own in zip(
+    indices = tuple(
+        block * size + local
+        for block, size, local in zip(
             thread.block.index, thread.grid.block_shape, thread.index, strict=True
         )
     )
-    return places[0] if ndim == 1 else places[:ndim]
+    return indices[0] if ndim == 1 else indices[:ndim]
 
 
 def gridsize(ndim):
@@ -68,14 +68,14 @@ def gridsize(ndim):
 def syncthreads():
     """``cuda.syncthreads``."""
     thread = current()
-    thread.meet(thread.block.barrier)
+    thread.wait(thread.block.barrier)
 
 
 def _counting_barrier(count):
     def barrier(predicate):
         thread = current()
-        thread.meet(thread.block.barrier, bool(predicate))
-        return count(thread.heard.values())
+        thread.wait(thread.block.barrier, bool(predicate))
+        return count(thread.received.values())
 
     return barrier
 
@@ -83,35 +83,35 @@ def _counting_barrier(count):
 def syncwarp(mask=FULL_MASK):
     """``cuda.syncwarp``."""
     thread = current()
-    thread.meet(thread.block.warp_meeting("syncwarp", thread, mask))
+    thread.wait(thread.block.warp_barrier("syncwarp", thread, mask))
 
 
 def _vote(name, result):
     def vote(mask, value):
         thread = current()
-        thread.meet(thread.block.warp_meeting(name, thread, mask), value)
-        return result(thread.heard, value)
+        thread.wait(thread.block.warp_barrier(name, thread, mask), value)
+        return result(thread.received, value)
 
     return vote
 
 
 def _bits(lanes):
-    """A set of lanes as numba-cuda has it: a signed number, negative for lane 31."""
+    """A lane mask as numba-cuda's signed integer, which is negative with lane 31."""
     return int(np.uint32(sum(1 << lane for lane in lanes)).view(np.int32))
 
 
-def _ballot(heard, _):
-    return _bits(number % WARP for number, value in heard.items() if value)
+def _ballot(received, _):
+    return _bits(rank % WARP for rank, value in received.items() if value)
 
 
-def _match(heard, own):
-    return _bits(number % WARP for number, value in heard.items() if value == own)
+def _match(received, local):
+    return _bits(rank % WARP for rank, value in received.items() if value == local)
 
 
 _VOTES = {
-    "all_sync": lambda heard, _: all(heard.values()),
-    "any_sync": lambda heard, _: any(heard.values()),
-    "eq_sync": lambda heard, _: len({bool(value) for value in heard.values()}) == 1,
+    "all_sync": lambda received, _: all(received.values()),
+    "any_sync": lambda received, _: any(received.values()),
+    "eq_sync": lambda received, _: len({*map(bool, received.values())}) == 1,
     "ballot_sync": _ballot,
     "match_any_sync": _match,
 }
@@ -120,16 +120,17 @@ _VOTES = {
 def _shuffle(name, source):
     def shuffle(mask, value, operand):
         thread = current()
-        thread.meet(thread.block.warp_meeting(name, thread, mask), value)
+        thread.wait(thread.block.warp_barrier(name, thread, mask), value)
         lane = source(thread.lane, int(operand))
         if not 0 <= lane < WARP:
             return value
-        number = thread.number - thread.lane + lane
-        if number not in thread.heard:
+        rank = thread.rank - thread.lane + lane
+        if rank not in thread.received:
             raise BarrierError(
-                f"{name}: {thread.describe()} reads lane {lane}, which takes no part"
+                f"{name}: {thread.describe()} reads lane {lane}, "
+                "which does not participate"
             )
-        return thread.heard[number]
+        return thread.received[rank]
 
     return shuffle
 
@@ -152,15 +153,15 @@ class _Grid:
         if blocks > launch.COOPERATIVE_BLOCKS:
             raise BarrierError(
                 f"a cooperative grid of {blocks} blocks, more than the "
-                f"{launch.COOPERATIVE_BLOCKS} that are said to run at once"
+                f"{launch.COOPERATIVE_BLOCKS} that the device can run at once"
             )
-        thread.meet(thread.grid.barrier)
+        thread.wait(thread.grid.barrier)
 
 
 def nanosleep(nanoseconds):
-    """``cuda.nanosleep``: let the others run."""
+    """``cuda.nanosleep``: let other threads run."""
     thread = current()
-    thread.meet(thread.pause)
+    thread.wait(thread.pause)
 
 
 def _load(array, index):
@@ -172,11 +173,11 @@ def _store(array, index, value):
 
 
 def device_array(shape, dtype=np.float64, strides=None, order="C", stream=0):
-    """``cuda.device_array``: what nobody has written is nan."""
+    """``cuda.device_array``: uninitialized memory is nan."""
     if strides is not None or order != "C":
         raise NotImplementedError("device arrays are C-contiguous in the simulator")
     if not isinstance(shape, int):
-        shape = tuple(shape)  # as on a device, where NumPy's integers are no shape
+        shape = tuple(shape)  # as numba-cuda, which takes no NumPy integer for a shape
     return FakeCUDAArray(memory.poisoned(shape, dtype))
 
 
@@ -186,7 +187,7 @@ def device_array_like(array, stream=0):
 
 
 class _Module(types.ModuleType):
-    """The class of the module, for what is a number and not a function."""
+    """The class of the module, for attributes that are computed."""
 
     @property
     def laneid(self):
@@ -194,7 +195,7 @@ class _Module(types.ModuleType):
 
 
 def _nothing(*arguments):
-    """A fence: greenlets see each other's writes at once."""
+    """A memory fence: greenlets see each other's writes at once."""
 
 
 def _device_side():
@@ -220,7 +221,7 @@ def _device_side():
 
 
 def install():
-    """Replace the device side of numba-cuda's simulator, which must be switched on.
+    """Replace the device side of numba-cuda's simulator, which must be enabled.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Launches: ``jit``, the configuration in brackets, and what happens to arguments."""
+"""Launches: ``jit``, launch configurations, and the conversion of arguments."""
 
 import functools
 import random
@@ -10,9 +10,9 @@ from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
 from cuda_simulator.memory import RACES, DeviceArray
 from cuda_simulator.schedule import Grid, is_in_kernel
 
-# Few enough to be quick, and enough to show what goes wrong between blocks.
+# Few enough to be fast, and enough to show errors between blocks.
 COOPERATIVE_BLOCKS = 8
-MOST_THREADS = 1024
+MAX_THREADS = 1024
 
 _arrange = list
 
@@ -24,8 +24,7 @@ def in_order(order):
     Parameters
     ----------
     order : 'forward', 'backward' or int
-        By their numbers, the other way round, or shuffled by a seed after every
-        barrier.
+        By their ranks, in reverse, or shuffled by a seed after every barrier.
     """
     global _arrange
     before = _arrange
@@ -46,14 +45,14 @@ def _arrangement(order):
 
 
 def jit(function=None, device=False, **options):
-    """``cuda.jit``: a kernel that can be launched, or a function for kernels."""
+    """``cuda.jit``: a kernel, or a device function."""
     if not callable(function):
         return functools.partial(jit, device=device, **options)
     return function if device else Kernel(function)
 
 
 class Kernel:
-    """A kernel that waits for its configuration."""
+    """A kernel without a launch configuration."""
 
     def __init__(self, function):
         self.py_func = function
@@ -68,21 +67,21 @@ class Kernel:
         return self.py_func(*arguments)
 
     def specialize(self, *arguments):
-        """The kernel for these types of arguments."""
+        """The kernel itself, which is not compiled."""
         return self
 
     def compile(self, signature):
-        """The kernel for these types of arguments."""
+        """The kernel itself, which is not compiled."""
         return self
 
     @property
     def overloads(self):
-        """Compiled kernels by signature; there is one for all."""
+        """Compiled kernels by signature: this one for every signature."""
         return _Always(self)
 
     @staticmethod
     def max_cooperative_grid_blocks(blockdim, dynsmemsize=0):
-        """How many blocks a cooperative grid can have."""
+        """Maximum number of blocks of a cooperative grid."""
         return COOPERATIVE_BLOCKS
 
 
@@ -103,19 +102,19 @@ def _dimensions(size):
 
 
 class Launcher:
-    """A kernel with its configuration; calling it runs it to its end."""
+    """A kernel with a launch configuration; a call returns when it has run."""
 
     def __init__(self, function, blocks, threads, stream=0, shared_bytes=0):
         self._function = function
         self._blocks, self._threads = _dimensions(blocks), _dimensions(threads)
         self._shared_bytes = shared_bytes
-        if np.prod(self._threads) > MOST_THREADS:
-            raise ValueError(f"a block of more than {MOST_THREADS} threads")
+        if np.prod(self._threads) > MAX_THREADS:
+            raise ValueError(f"a block of more than {MAX_THREADS} threads")
 
     def __call__(self, *arguments):
         log, copies = RACES.log(), []
-        seen = [_as_in_kernel(argument, log, copies) for argument in arguments]
-        run = functools.partial(self._function, *seen)
+        converted = [_as_in_kernel(argument, log, copies) for argument in arguments]
+        run = functools.partial(self._function, *converted)
         grid = Grid(self._blocks, self._threads, self._shared_bytes, run, _arrange, log)
         grid.run()
         for host, device in copies:
@@ -123,7 +122,7 @@ class Launcher:
 
 
 def _as_in_kernel(argument, log, copies):
-    """What a kernel gets for an argument of a launch."""
+    """The argument of a kernel for an argument of a launch."""
     if isinstance(argument, FakeCUDAArray):
         return DeviceArray(argument._ary, log)
     if isinstance(argument, np.ndarray):
@@ -135,5 +134,5 @@ def _as_in_kernel(argument, log, copies):
         parts = [_as_in_kernel(part, log, copies) for part in argument]
         named = hasattr(argument, "_fields")
         return type(argument)(*parts) if named else tuple(parts)
-    # Python's numbers are weak in NumPy's arithmetic; to a compiler they are float64.
+    # NumPy adapts Python floats to other dtypes; compiled kernels take float64.
     return np.float64(argument) if type(argument) is float else argument

@@ -1,7 +1,7 @@
-"""Memory as a kernel sees it: arrays that refuse wrong indices, and atomics.
+"""Memory in kernels: arrays with bounds checks, and atomics.
 
-NumPy takes a negative index for one from the end, and CUDA for an address in front of
-the array. Arrays in kernels are therefore thin proxies of NumPy arrays.
+NumPy counts a negative index from the end; on a device it is an address before the
+array. Arrays in kernels are therefore thin proxies of NumPy arrays.
 """
 
 import sys
@@ -11,7 +11,8 @@ import numpy as np
 from cuda_simulator.races import RaceLog
 from cuda_simulator.schedule import current
 
-# Static shared memory of every device; static and dynamic together of the largest.
+# Limits of a block: static shared memory on every device, and static and dynamic
+# together on the largest.
 STATIC_SHARED_BYTES = 48 * 1024
 SHARED_BYTES = 227 * 1024
 _POISON = 0xFF
@@ -23,18 +24,18 @@ def numpy_dtype(dtype):
 
 
 def poisoned(shape, dtype):
-    """A NumPy array that nobody has written: nan, -1 or the largest unsigned number."""
+    """An uninitialized array: nan, -1, or the largest unsigned integer."""
     array = np.empty(shape, numpy_dtype(dtype))
     array.reshape(-1).view(np.uint8).fill(_POISON)
     return array
 
 
 def _refuse_negative(index, shape):
-    # The usual ones first: of all that the simulator does this takes longest.
-    kind = type(index)
-    if kind is np.uint64 or (kind is int and index >= 0):
+    # The usual types first: most of the simulator's time is spent here.
+    index_type = type(index)
+    if index_type is np.uint64 or (index_type is int and index >= 0):
         return
-    if kind is tuple:
+    if index_type is tuple:
         for part, size in zip(index, shape, strict=False):
             if type(part) is not int or part < 0:
                 _refuse_negative(part, (size,))
@@ -49,13 +50,13 @@ def _refuse_negative(index, shape):
 
 
 class DeviceArray:
-    """An array within a kernel.
+    """An array in a kernel.
 
     Parameters
     ----------
     array : ndarray
     log : RaceLog or None
-        Where accesses are noted down, for memory that threads share.
+        Records accesses to memory that threads share.
     """
 
     __slots__ = ("address", "array", "dtype", "log", "ndim", "shape", "size")
@@ -90,10 +91,10 @@ class Shared:
 
     @staticmethod
     def array(shape, dtype, alignment=None):
-        """A block's array, made by whichever of its threads comes first.
+        """An array of a block, allocated by the first of its threads.
 
-        Which array it is tells the instruction that makes it, so that two on one line
-        are distinct. Shape 0 is all of the dynamic shared memory.
+        The bytecode instruction identifies the array, so two on one line are distinct.
+        Shape 0 is all of the dynamic shared memory.
         """
         thread = current()
         dtype = numpy_dtype(dtype)
@@ -138,12 +139,12 @@ class Local:
 
     @staticmethod
     def array(shape, dtype, alignment=None):
-        """A thread's own array."""
+        """An array of a thread."""
         return DeviceArray(poisoned(shape, dtype))
 
 
 def atomic(operation):
-    """Mark what an operation of the stock simulator's does with memory as atomic."""
+    """Mark the accesses of an operation of numba-cuda's simulator as atomic."""
 
     def run(*arguments):
         thread = current()
@@ -157,7 +158,7 @@ def atomic(operation):
 
 
 class _Races:
-    """Whether launches keep a `RaceLog`, and a context in which they do."""
+    """Context manager in which launches record a `RaceLog`."""
 
     def __init__(self):
         self._depth = 0
@@ -177,8 +178,8 @@ RACES = _Races()
 
 
 def races_watched():
-    """Context in which launches raise `RaceError` at the first race for memory.
+    """Context in which a launch raises `RaceError` at the first data race.
 
-    Costs a few times the launch's time.
+    A launch takes a few times as long.
     """
     return RACES

@@ -1,40 +1,42 @@
-"""Accesses of memory that no barrier puts in order.
+"""Detection of data races: accesses that no barrier orders.
 
 Two threads race for an element if one of them writes it, not both accesses are atomic,
-and no barrier stands between the two. Barriers are those of groups that contain both
-threads; a grid's is one for each of its blocks, too. Since threads are switched at
-barriers only, a race need not change a result here, as it can on a device; it is
-found by writing down who has touched an element when.
+and no barrier separates the two. It must be a barrier of a group that contains both
+threads; a grid barrier is a barrier of each block, too. Since threads switch at
+barriers only, a race need not change a result here, as it can on a device. It is
+detected by recording the accesses to every element.
 """
+
+from cuda_simulator.schedule import BLOCK, GRID, WARP, WHOLE_WARP
 
 
 class RaceError(RuntimeError):
-    """Two threads touch one element, one of them writing, with no barrier between."""
+    """Two threads access an element, one writes, and no barrier is between."""
 
 
 def _in_order(earlier, later):
-    """Whether a barrier stands between an access noted down and one of now."""
+    """Whether a barrier separates a recorded access from one of now."""
     thread, epochs, _ = earlier
     if thread is later:
         return True
     if thread.block is not later.block:
-        group = 0
-    elif thread.number // 32 != later.number // 32:
-        group = 1
+        group = GRID
+    elif thread.rank // WARP != later.rank // WARP:
+        group = BLOCK
     else:
-        group = 2
+        group = WHOLE_WARP
     return epochs[group] != later.epochs[group]
 
 
 class RaceLog:
-    """Who has touched which address in one launch."""
+    """The accesses to every address during one launch."""
 
     def __init__(self):
         self._writes = {}
         self._reads = {}
 
     def read(self, thread, array, index):
-        """Note a read down.
+        """Record a read.
 
         Raises
         ------
@@ -45,15 +47,15 @@ class RaceLog:
         write = self._writes.get(address)
         if write is not None:
             _check(write, thread, "reads", "written", index)
-        note = thread, thread.epochs, thread.is_atomic
+        access = thread, thread.epochs, thread.is_atomic
         readers = self._reads.get(address)
         if readers is None:
-            self._reads[address] = {thread: note}
+            self._reads[address] = {thread: access}
         else:
-            readers[thread] = note
+            readers[thread] = access
 
     def write(self, thread, array, index):
-        """Note a write down.
+        """Record a write.
 
         Raises
         ------
@@ -77,10 +79,10 @@ def _address(array, index):
     return array.address + sum(offsets)
 
 
-def _check(earlier, thread, does, done, index):
+def _check(earlier, thread, verb, participle, index):
     if _in_order(earlier, thread) or (earlier[2] and thread.is_atomic):
         return
     raise RaceError(
-        f"{thread.describe()} {does} element {index}, which {earlier[0].describe()} "
-        f"has {done} with no barrier between"
+        f"{thread.describe()} {verb} element {index}, which {earlier[0].describe()} "
+        f"has {participle} with no barrier between"
     )

@@ -1,9 +1,9 @@
-"""Who runs, who waits for whom, and which waits can never end.
+"""The scheduler: which threads run, which wait at barriers, and deadlocks.
 
-A thread runs until it meets others (a barrier, a shuffle) or returns. When nobody can
-run, every meeting at which all expected threads have arrived is over; what each of
-them brought along is handed to all. If there is no such meeting, the rest waits
-forever, and that is reported as the error it is.
+A thread runs until it waits at a barrier (a shuffle is one, too) or returns. When no
+thread can run, every barrier at which all threads of its group have arrived is
+released, and the values that they sent are delivered to all. If no barrier is
+complete, the kernel is deadlocked, which is an error.
 """
 
 import itertools
@@ -13,59 +13,60 @@ import numpy as np
 from greenlet import getcurrent, greenlet
 
 WARP = 32
+# Levels of barriers, the largest group first.
+GRID, BLOCK, WHOLE_WARP, PART_OF_WARP = range(4)
 
 
 class BarrierError(RuntimeError):
-    """Threads that wait for each other in a way that CUDA does not define."""
+    """A barrier whose behavior CUDA does not define, or a deadlock."""
 
 
-class Meeting:
-    """A place where a group of threads waits until all of it is there.
+class Barrier:
+    """A barrier of a group of threads, which may exchange values.
 
     Parameters
     ----------
     name : str
-        What it is called in messages.
-    members : list of Thread
+        For messages.
+    group : list of Thread
     level : int
-        0 for the barrier of a grid, 1 of a block, 2 of a warp, 3 of a part of a warp.
-        Those of a grid and of a block also wait for threads that have returned, that
-        is forever.
+        `GRID`, `BLOCK`, `WHOLE_WARP` or `PART_OF_WARP`. Barriers of a grid and of a
+        block also wait for threads that have returned, that is forever.
     """
 
-    def __init__(self, name, members, level):
-        self.name, self.members, self.level = name, members, level
+    def __init__(self, name, group, level):
+        self.name, self.group, self.level = name, group, level
         self.arrived = []
 
     def is_complete(self):
-        """Whether nobody is missing."""
-        if self.level < 2:
-            return len(self.arrived) == len(self.members)
-        return len(self.arrived) == sum(not member.dead for member in self.members)
+        """Whether all threads have arrived."""
+        if self.level <= BLOCK:
+            return len(self.arrived) == len(self.group)
+        return len(self.arrived) == sum(not thread.dead for thread in self.group)
 
-    def end(self):
-        """Hand what all brought along to all, and return them."""
-        if len({thread.place for thread in self.arrived}) > 1:
+    def release(self):
+        """Deliver the values to all threads, and return the threads."""
+        if len({thread.location for thread in self.arrived}) > 1:
             raise BarrierError(f"divergent {self.describe()}")
         threads, self.arrived = self.arrived, []
-        heard = None
-        if threads[0].brought is not None:
-            heard = {thread.number: thread.brought for thread in threads}
+        received = None
+        if threads[0].sent is not None:
+            received = {thread.rank: thread.sent for thread in threads}
         for thread in threads:
-            thread.heard = heard
+            thread.received = received
             thread.pass_barrier(self.level)
         return threads
 
     def describe(self):
-        """Where how many wait, and how many are missing."""
+        """How many threads wait at which line, and how many have returned."""
         waits = {}
         for thread in self.arrived:
-            waits[thread.place] = waits.get(thread.place, 0) + 1
+            waits[thread.location] = waits.get(thread.location, 0) + 1
         lines = [
-            f"{n} of {len(self.members)} threads wait at {file}:{line}"
+            f"{n} of {len(self.group)} threads wait at {file}:{line}"
             for (file, line), n in waits.items()
         ]
-        returned = sum(member.dead for member in self.members)
+        returned = sum(thread.dead for thread in self.group)
         if returned:
             lines.append(f"{returned} have returned")
         return f"{self.name}: " + ", ".join(lines)
@@ -79,48 +80,52 @@ class Thread(greenlet):
     grid, block : Grid, Block
     index : tuple of int
         ``threadIdx``: x, y, z.
-    number, lane : int
-        Its number in the block, and in the warp.
-    place : tuple
-        File and line of the meeting it waits at.
-    brought : object
-        What it tells the others at a meeting; None is nothing.
-    heard : dict or None
-        What all have told at the last meeting, by their numbers.
-    epochs : tuple of int
-        How many barriers of the grid, of at least the block and of at least the warp
-        it has passed. Members of a group agree on the number of their group's.
-    pause : Meeting
-        Of itself with nobody, for others to run.
+    rank, lane : int
+        Rank in the block, and in the warp.
+    location : tuple
+        File and line at which it waits.
+    sent : object
+        The value that it sends at a barrier, or None.
+    received : dict or None
+        The values that were sent at the last barrier, by rank.
+    epochs : tuple of 3 int
+        Barriers passed: of the grid, of the block or larger, of the warp or larger.
+        Threads of a group have equal counts for their group.
+    pause : Barrier
+        Of this thread only; it lets others run.
     is_atomic : bool
-        Whether what it does with memory is part of an atomic operation.
+        Whether its accesses are part of an atomic operation.
     """
 
-    def __init__(self, grid, block, index, number, run):
+    def __init__(self, grid, block, index, rank, run):
         super().__init__(run)
         self.grid, self.block = grid, block
-        self.index, self.number, self.lane = index, number, number % WARP
-        self.place = self.brought = self.heard = None
+        self.index, self.rank, self.lane = index, rank, rank % WARP
+        self.location = self.sent = self.received = None
         self.epochs, self.is_atomic = (0, 0, 0), False
-        self.pause = Meeting(f"nanosleep of {self.describe()}", [self], 3)
+        self.pause = Barrier(f"nanosleep of {self.describe()}", [self], PART_OF_WARP)
 
     def describe(self):
-        """Its block and its index, for messages."""
+        """Index and block, for messages."""
         return f"thread {self.index} of block {self.block.index}"
 
-    def meet(self, meeting, brought=None, depth=2):
-        """Wait for the others of a meeting; `depth` frames up is the kernel."""
+    def wait(self, barrier, sent=None, depth=2):
+        """Wait at a barrier; the kernel is `depth` frames up."""
         frame = sys._getframe(depth)
-        self.place = frame.f_code.co_filename, frame.f_lineno
-        self.brought = brought
-        meeting.arrived.append(self)
-        self.grid.pending[meeting] = None
+        self.location = frame.f_code.co_filename, frame.f_lineno
+        self.sent = sent
+        barrier.arrived.append(self)
+        self.grid.pending[barrier] = None
         self.parent.switch()
 
     def pass_barrier(self, level):
-        """Count a barrier for its own group and for the groups within."""
+        """Count a barrier for its group and for the groups within."""
         grid, block, warp = self.epochs
-        self.epochs = grid + (level == 0), block + (level <= 1), warp + (level <= 2)
+        self.epochs = (
+            grid + (level == GRID),
+            block + (level <= BLOCK),
+            warp + (level <= WHOLE_WARP),
+        )
 
 
 class Block:
@@ -132,35 +137,35 @@ class Block:
         ``blockIdx``: x, y, z.
     threads : list of Thread
     shared : dict
-        Arrays of its static shared memory, by the instruction that makes them.
+        Arrays of its static shared memory, by the instruction that allocates them.
     dynamic : ndarray of uint8 or None
-        Its dynamic shared memory, once a thread has asked for it.
+        Its dynamic shared memory, once a thread has used it.
     """
 
     def __init__(self, grid, index, shape, run):
         self.index, self.shared, self.dynamic = index, {}, None
-        places = itertools.product(*(range(n) for n in reversed(shape)))
+        indices = itertools.product(*(range(n) for n in reversed(shape)))
         self.threads = [
-            Thread(grid, self, place[::-1], number, run)
-            for number, place in enumerate(places)
+            Thread(grid, self, index[::-1], rank, run)
+            for rank, index in enumerate(indices)
         ]
-        self.barrier = Meeting(f"syncthreads of block {index}", self.threads, 1)
-        self._warps = {}
+        self.barrier = Barrier(f"syncthreads of block {index}", self.threads, BLOCK)
+        self._warp_barriers = {}
 
-    def warp_meeting(self, name, thread, mask):
-        """The meeting of those threads of a warp whose bits are set in a mask."""
+    def warp_barrier(self, name, thread, mask):
+        """The barrier of those threads of a warp whose bits are set in a mask."""
         mask = int(mask) & 0xFFFFFFFF
         if not mask >> thread.lane & 1:
             raise BarrierError(f"{name}: mask {mask:#x} leaves out lane {thread.lane}")
-        warp = thread.number // WARP
+        warp = thread.rank // WARP
         key = name, warp, mask
-        if key not in self._warps:
+        if key not in self._warp_barriers:
             lanes = self.threads[warp * WARP : (warp + 1) * WARP]
-            members = [lane for lane in lanes if mask >> lane.lane & 1]
+            group = [lane for lane in lanes if mask >> lane.lane & 1]
             name = f"{name} of warp {warp} of block {self.index}"
-            level = 2 if len(members) == len(lanes) else 3
-            self._warps[key] = Meeting(name, members, level)
-        return self._warps[key]
+            level = WHOLE_WARP if len(group) == len(lanes) else PART_OF_WARP
+            self._warp_barriers[key] = Barrier(name, group, level)
+        return self._warp_barriers[key]
 
 
 class Grid:
@@ -173,11 +178,11 @@ class Grid:
     shared_bytes : int
         Size of a block's dynamic shared memory.
     run : callable
-        What every thread runs.
+        Called by every thread.
     arrange : callable
-        Puts a list of threads that can run into the order in which they do.
+        Orders a list of threads that can run.
     log : RaceLog or None
-        Where accesses of memory are noted down.
+        Records accesses to memory.
     """
 
     def __init__(self, shape, block_shape, shared_bytes, run, arrange, log=None):
@@ -189,24 +194,24 @@ class Grid:
             Block(self, index[::-1], block_shape, self._thread) for index in indices
         ]
         self._threads = [thread for block in self.blocks for thread in block.threads]
-        self.barrier = Meeting("grid.sync()", self._threads, 0)
-        # A dict for its order: sets of objects have another one in every process.
+        self.barrier = Barrier("grid.sync()", self._threads, GRID)
+        # A dict, for its order: that of a set of objects differs between processes.
         self.pending = {}
 
     def _thread(self):
-        # Every greenlet has a context of its own, so this is once a thread.
+        # In every thread, because greenlets have separate contexts.
         with np.errstate(all="ignore"):
             self._run()
 
     def run(self):
-        """Run all threads to their end.
+        """Run all threads until they return.
 
         Raises
         ------
         BarrierError
-            If some wait forever, or meet at different lines.
+            If threads are deadlocked, or wait for each other at different lines.
         Exception
-            Whatever a thread raises, with a note that says which.
+            That of a thread, with a note that names the thread.
         """
         ready = self._threads
         try:
@@ -215,7 +220,7 @@ class Grid:
                     self._step(thread)
                 ready = self._released()
             if self.pending:
-                waits = "\n".join(meeting.describe() for meeting in self.pending)
+                waits = "\n".join(barrier.describe() for barrier in self.pending)
                 raise BarrierError(f"barriers that not all threads reach:\n{waits}")
         finally:
             for thread in self._threads:
@@ -231,14 +236,14 @@ class Grid:
             raise
 
     def _released(self):
-        complete = [meeting for meeting in self.pending if meeting.is_complete()]
-        for meeting in complete:
-            del self.pending[meeting]
-        return [thread for meeting in complete for thread in meeting.end()]
+        complete = [barrier for barrier in self.pending if barrier.is_complete()]
+        for barrier in complete:
+            del self.pending[barrier]
+        return [thread for barrier in complete for thread in barrier.release()]
 
 
 def current():
-    """The CUDA thread that runs.
+    """The CUDA thread that is running.
 
     Raises
     ------
@@ -252,5 +257,5 @@ def current():
 
 
 def is_in_kernel():
-    """Whether a CUDA thread runs."""
+    """Whether a CUDA thread is running."""
     return isinstance(getcurrent(), Thread)

@@ -14,8 +14,9 @@ from numba import cuda
 from skmlp.backends.cuda.kernels import gemm
 from skmlp.backends.cuda.kernels import tile as tiles
 from skmlp.backends.cuda.runtime import cublas
-from skmlp.backends.cuda.runtime.jit import SIMULATED, kernel, scalar_type
+from skmlp.backends.cuda.runtime.jit import kernel, scalar_type
 from skmlp.backends.cuda.runtime.launch import configured
+from skmlp.backends.cuda.runtime.simulator import SIMULATED
 
 
 class Matrix(NamedTuple):

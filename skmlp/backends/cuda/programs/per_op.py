@@ -16,7 +16,7 @@ from skmlp.backends.cuda.kernels.reductions import lanes_of
 from skmlp.backends.cuda.kernels.structs import TrainContext, UpdateParams
 from skmlp.backends.cuda.programs import matmul
 from skmlp.backends.cuda.programs.matmul import Matrix
-from skmlp.backends.cuda.runtime import graph
+from skmlp.backends.cuda.runtime import graph, simulator
 from skmlp.backends.cuda.runtime.launch import configured
 from skmlp.backends.cuda.workspace import BatchBuffers
 from skmlp.network import layout
@@ -57,7 +57,7 @@ class PerOp:
         self._trained: tuple = (None, None)
         # By rows of a batch: which have run eagerly, and the captured graphs.
         self._has_run: set[int] = set()
-        self._graphs: dict[int, graph.Graph | graph.Repeated] = {}
+        self._graphs: dict[int, graph.Graph | simulator.SimulatedGraph] = {}
         self._products = matmul.choose(spec, self._ws.offsets, self._stream, tf32)
         self.max_batches = self._buffers.max_batches
 
@@ -66,7 +66,7 @@ class PerOp:
         inv_mean_weight = self._fit.inv_mean_weight
         loaded = self._buffers.load(self._fit, state, batches, inv_mean_weight)
         self._bind(loaded)
-        graph.settle()
+        graph.sync_default_stream()
         kernel = ops.totaling(self._spec)
         try:
             for _ in range(len(batches.row_ids) // batches.epoch_rows):
@@ -105,7 +105,7 @@ class PerOp:
             self._has_run.add(n_rows)
             return
         if n_rows not in self._graphs:
-            self._graphs[n_rows] = graph.record(
+            self._graphs[n_rows] = graph.capture(
                 self._stream, lambda: self._step(n_rows)
             )
         self._graphs[n_rows].launch()
@@ -125,7 +125,7 @@ class PerOp:
             self._stream.synchronize()
             for vector, values in zip(trained, backup, strict=True):
                 vector.copy_to_device(values)
-            graph.settle()
+            graph.sync_default_stream()
             raise
 
     def _step(self, n_rows):

@@ -1,9 +1,10 @@
-"""Compiled kernels on disk, by the rules of `skmlp.compiler.disk_cache`.
+"""Compiled kernels on disk: `skmlp.compiler.disk_cache` for the GPU.
 
-To compile a kernel takes seconds, to read one milliseconds. What is kept is Numba's own
-kernel, its machine code for the device and what it was made from, so that a second kind
-of GPU in the machine can have it, too. A kernel that was read is loaded into the device
-at once: if that fails, for whatever reason, it is compiled as if there were no file.
+Compiling a kernel takes seconds, reading one milliseconds. A file holds numba-cuda's
+kernel object, its machine code for the device and what it was made from, so that a
+second type of GPU in the machine can compile from it, too. A kernel is loaded into the
+device as soon as it is read; if that fails for any reason, it is compiled as if there
+were no file.
 """
 
 import functools
@@ -15,11 +16,12 @@ from importlib import metadata
 
 import numpy as np
 
+from skmlp.backends.cuda.runtime import internals
 from skmlp.compiler.disk_cache import KernelCache
 
 
 def key_of(name, *made_for):
-    """The name of a kernel by all that it is made for.
+    """The key of a kernel: its name and all that it is compiled for.
 
     Parameters
     ----------
@@ -30,43 +32,46 @@ def key_of(name, *made_for):
     Returns
     -------
     str or None
-        None if a function is not of this package: nobody knows what it calls.
+        None if a function is not from this package: its callees are unknown.
     """
     try:
-        return f"{name} for {_described(made_for)}"
+        return f"{name} for {_describe(made_for)}"
     except LookupError:
         return None
 
 
-def _described(value):
+def _describe(value):
     if isinstance(value, types.FunctionType):
-        return _name_of(value)
+        return _qualified_name(value)
     if isinstance(value, tuple):
-        parts = ", ".join(_described(part) for part in value)
+        parts = ", ".join(_describe(part) for part in value)
         return f"{type(value).__name__}({parts})"
     if isinstance(value, (str, int, float, np.dtype, types.NoneType)):
         return repr(value)
-    # Others may be written alike and not be alike.
+    # Objects of other types may have equal text and differ.
     raise LookupError(value)
 
 
-def _name_of(function):
-    """The name by which a function of this package is found, of its own source."""
+def _qualified_name(function):
+    """Module and name of a function of this package, which identify its source."""
     module, name = str(function.__module__), function.__qualname__
-    found = getattr(sys.modules.get(module), name, None)
-    if not module.startswith("skmlp.") or found is not function:
+    registered = getattr(sys.modules.get(module), name, None)
+    if not module.startswith("skmlp.") or registered is not function:
         raise LookupError(name)
     return f"{module}.{name}"
 
 
 @functools.cache
-def _compiler():
-    """Version of what made the code, and knows how to read it."""
+def _compiler_version():
+    """Version of numba-cuda: only the one that wrote a kernel can read it.
+
+    Without metadata it raises, and `KernelCache` neither reads nor writes the kernel.
+    """
     return metadata.version("numba-cuda")
 
 
-class DeviceCache(KernelCache):
-    """The cache of a kernel for devices.
+class CubinCache(KernelCache):
+    """The disk cache of one GPU kernel.
 
     Parameters
     ----------
@@ -76,16 +81,13 @@ class DeviceCache(KernelCache):
     """
 
     def _path(self, signature, codegen):
-        return super()._path((_compiler(), signature), codegen)
+        return super()._path((_compiler_version(), signature), codegen)
 
     def _packed(self, compiled):
-        from numba.cuda import serialize
-
-        return zlib.compress(serialize.dumps(compiled._reduce_states()), 1)
+        return zlib.compress(internals.serialize_kernel(compiled), 1)
 
     def _unpacked(self, payload, target_context):
-        from numba.cuda.dispatcher import _Kernel
-
-        kernel = _Kernel._rebuild(**pickle.loads(zlib.decompress(payload)))
+        states = pickle.loads(zlib.decompress(payload))
+        kernel = internals.deserialize_kernel(states)
         kernel.bind()
         return kernel

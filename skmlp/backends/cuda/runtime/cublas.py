@@ -1,30 +1,30 @@
-"""Products of matrices by NVIDIA's cuBLAS, through its C interface.
+"""GEMM by NVIDIA's cuBLAS, through its C interface.
 
-A handful of functions of one library, which ctypes calls as the header cublas_api.h
-declares them: not worth a dependency. Matrices lie there by columns and here by rows;
-the transpose of a product is the product of the transposes in the opposite order, so
-the factors change places and nothing is moved.
+ctypes calls the few functions that are needed as the header cublas_api.h declares them;
+that is not worth a dependency. cuBLAS stores matrices by columns, this package by rows.
+The transpose of a product is the product of the transposes in the opposite order, so
+the factors are swapped and no data move.
 """
 
 import ctypes
 
 import numpy as np
 
-from skmlp.backends.cuda.runtime.graph import UNDISTURBED
+from skmlp.backends.cuda.runtime.graph import CAPTURE_LOCK
 from skmlp.backends.cuda.runtime.memory import allocate
 
-# Bytes that products may use beside their factors: what NVIDIA advises for its large
-# devices. Given beforehand, because a recorded step may not ask for memory.
+# Workspace that NVIDIA recommends for its large devices. Allocated in advance, because
+# a graph capture cannot allocate memory.
 _WORKSPACE_BYTES = 1 << 25
 
 _SUCCESS, _ALLOC_FAILED = 0, 3
-_AS_IT_LIES, _TRANSPOSED = 0, 1
+_NOT_TRANSPOSED, _TRANSPOSED = 0, 1
 _DEFAULT_MATH, _TF32_MATH = 0, 3
 
 _POINTER, _INT = ctypes.c_void_p, ctypes.c_int
 _GEMM = [_POINTER, _INT, _INT, _INT, _INT, _INT, _POINTER]
 _GEMM += [_POINTER, _INT, _POINTER, _INT, _POINTER, _POINTER, _INT]
-_ARGUMENTS = {
+_ARGUMENT_TYPES = {
     "cublasCreate_v2": [_POINTER],
     "cublasDestroy_v2": [_POINTER],
     "cublasSetStream_v2": [_POINTER, _POINTER],
@@ -37,7 +37,7 @@ _GEMM_OF = {"float32": "cublasSgemm_v2", "float64": "cublasDgemm_v2"}
 
 
 def _find():
-    """Path of the library, None if it is not installed."""
+    """Path of the library; None if it is not installed."""
     from cuda import pathfinder
 
     try:
@@ -47,12 +47,12 @@ def _find():
 
 
 def is_installed():
-    """Whether there is a cuBLAS."""
+    """Whether cuBLAS is installed."""
     return _find() is not None
 
 
 def load():
-    """The library.
+    """Load the library.
 
     Raises
     ------
@@ -69,15 +69,15 @@ def load():
     return ctypes.CDLL(path)
 
 
-def _address(array, start=0):
-    """Address of an element of a device's vector."""
+def _address(array, offset=0):
+    """Address of an element of a device vector."""
     interface = array.__cuda_array_interface__
     itemsize = np.dtype(interface["typestr"]).itemsize
-    return int(interface["data"][0] + start * itemsize)
+    return int(interface["data"][0] + offset * itemsize)
 
 
 class Products:
-    """Products on one stream (see `products`).
+    """Matrix products on one stream (see `programs.matmul`).
 
     Parameters
     ----------
@@ -87,28 +87,28 @@ class Products:
     stream : int
         Handle of the stream.
     tf32 : bool
-        Whether factors are rounded to TensorFloat-32; results stay float32.
+        Whether factors are rounded to TensorFloat-32; sums and results are float32.
 
     Raises
     ------
     MemoryError, RuntimeError
-        With cuBLAS's own name of what went wrong, as from `multiply`.
+        With cuBLAS's name of the error; so does `multiply`.
     """
 
     def __init__(self, library, dtype, stream, tf32):
         self._library = library
-        for name, arguments in _ARGUMENTS.items():
+        for name, argument_types in _ARGUMENT_TYPES.items():
             function = getattr(library, name)
-            function.argtypes, function.restype = arguments, _INT
+            function.argtypes, function.restype = argument_types, _INT
         library.cublasGetStatusName.argtypes = [_INT]
         library.cublasGetStatusName.restype = ctypes.c_char_p
         dtype = np.dtype(dtype)
-        number = {"float32": ctypes.c_float, "float64": ctypes.c_double}[dtype.name]
-        self._one, self._zero = number(1), number(0)
+        scalar = {"float32": ctypes.c_float, "float64": ctypes.c_double}[dtype.name]
+        self._one, self._zero = scalar(1), scalar(0)
         self._gemm = _GEMM_OF[dtype.name]
         self._workspace = allocate(_WORKSPACE_BYTES // dtype.itemsize, dtype)
         self._handle = ctypes.c_void_p()
-        with UNDISTURBED:
+        with CAPTURE_LOCK:
             self._call("cublasCreate_v2", ctypes.byref(self._handle))
         try:
             self._set_up(stream, tf32)
@@ -117,7 +117,7 @@ class Products:
             raise
 
     def _set_up(self, stream, tf32):
-        # In this order: another stream means another workspace.
+        # In this order: setting the stream resets the workspace.
         self._call("cublasSetStream_v2", self._handle, stream)
         self._call(
             *("cublasSetWorkspace_v2", self._handle),
@@ -129,24 +129,24 @@ class Products:
     def _call(self, name, *arguments):
         status = getattr(self._library, name)(*arguments)
         if status != _SUCCESS:
-            said = self._library.cublasGetStatusName(status).decode()
+            status_name = self._library.cublasGetStatusName(status).decode()
             error = MemoryError if status == _ALLOC_FAILED else RuntimeError
-            raise error(f"cuBLAS: {name} returned {said}.")
+            raise error(f"cuBLAS: {name} returned {status_name}.")
 
     def multiply(self, sizes, a, b, out):
-        """Write the product of two matrices into a third.
+        """Compute ``out = a @ b``.
 
         Parameters
         ----------
         sizes : tuple of 3 int
             Rows and columns of the product, and the inner dimension.
-        a, b, out : products.Matrix
+        a, b, out : matmul.Matrix
         """
-        # The C interface takes Python's integers only, not NumPy's.
+        # ctypes takes Python's integers only, not NumPy's.
         rows, columns, inner = map(int, sizes)
-        first, second = (_TRANSPOSED if m.transposed else _AS_IT_LIES for m in (b, a))
+        op_b, op_a = (_TRANSPOSED if m.transposed else _NOT_TRANSPOSED for m in (b, a))
         self._call(
-            *(self._gemm, self._handle, first, second, columns, rows, inner),
+            *(self._gemm, self._handle, op_b, op_a, columns, rows, inner),
             *(ctypes.byref(self._one), _address(b.array, b.start), int(b.columns)),
             *(_address(a.array, a.start), int(a.columns)),
             ctypes.byref(self._zero),
@@ -154,10 +154,10 @@ class Products:
         )
 
     def close(self):
-        """Give back what the library holds for us."""
+        """Destroy the handle."""
         if self._handle:
             handle, self._handle = self._handle, ctypes.c_void_p()
-            # It waits for the device. Whether it could is not asked: an error here
-            # would hide the one that ends a fit.
-            with UNDISTURBED:
+            # This synchronizes the device. The status is ignored: an error here would
+            # hide the one that ends a fit.
+            with CAPTURE_LOCK:
                 self._library.cublasDestroy_v2(handle)

@@ -1,13 +1,12 @@
-"""Whether there is a GPU to train on, and what to do where there is none.
+"""Whether a GPU can be used, and what is missing if it cannot.
 
-Asked before anything of CUDA is imported: on most machines there is nothing to import,
-and the error must then say what is missing and how to get it. The driver is asked
-directly, by ctypes, because its answer is needed also where the package that compiles
-for it is not installed.
+Called before anything of CUDA is imported: most machines have nothing to import, and
+the error must say what is missing and how to get it. The driver is called directly, by
+ctypes, because its answer is needed even where numba-cuda is not installed.
 
-The driver cannot be used in a process that was forked from one which has used it, and
-says so late and in riddles. So it is never touched at import, and the process that
-touched it first is remembered.
+A process forked from one that has initialized the driver cannot use CUDA; the driver's
+error comes late and does not say why. So the driver is never initialized at import, and
+the process that initialized it is remembered.
 """
 
 import ctypes
@@ -21,37 +20,39 @@ from typing import NamedTuple
 
 import numpy as np
 
-# By major version of the CUDA toolkit: the oldest NVIDIA driver that runs what it has
-# compiled, and the lowest compute capability that it compiles for. (NVIDIA, "CUDA
-# Compatibility", minor version compatibility; the release notes of CUDA 13.0.) The
-# kernels wait for one another across the GPU, which needs 7.0 in any case.
+from skmlp.backends.cuda.runtime import simulator
+
+# By major version of the CUDA toolkit: the oldest NVIDIA driver that runs its code, and
+# the lowest compute capability that it compiles for. (NVIDIA, "CUDA Compatibility",
+# minor version compatibility; the release notes of CUDA 13.0.) The grid barrier of the
+# persistent kernels needs 7.0 in any case.
 _DRIVERS = {12: 525, 13: 580}
 _CAPABILITIES = {12: (7, 0), 13: (7, 5)}
 
-# What the driver calls its answers.
+# Status codes of the driver, and device attributes.
 _NOT_INITIALIZED = 3
 _NO_DEVICE = 100
 _CAPABILITY_MAJOR, _CAPABILITY_MINOR, _SINGLE_TO_DOUBLE = 75, 76, 87
 
-# Seconds that a step takes on a GPU however little there is to compute, and operations
-# a second of a CPU with some cores. Estimates: `benchmarks/gpu.py` measures both and
-# prints what to put here; it has not yet been run.
+# Seconds of the shortest training step on a GPU, and operations a second of a CPU with
+# several cores. Estimates: `benchmarks/gpu.py` measures both and prints the values to
+# put here; it has not yet been run.
 _FIXED_SECONDS = 1e-5
 _CPU_RATE = 2e11
-# Where double precision is slower than this share of single, the CPU is no slower.
-_WORST_DOUBLE = 4
+# Ratio of single to double precision above which the CPU is as fast in float64.
+_MAX_DOUBLE_RATIO = 4
 
 _EXTRAS = (
     'pip install "skmlp[cu13]" (NVIDIA driver 580 or later) or '
     'pip install "skmlp[cu12]" (driver 525 or later)'
 )
 
-# NVIDIA's libraries that numba-cuda compiles and links with, and asks for versions and
-# devices; it installs without them.
-_COMPILER = ("nvvm", "nvJitLink", "nvrtc")
+# NVIDIA's libraries with which numba-cuda compiles, links, and queries versions. Its
+# installation does not require them.
+_COMPILER_LIBRARIES = ("nvvm", "nvJitLink", "nvrtc")
 
-# The process that was the first to use the driver.
-_user: int | None = None
+# The process that initialized the driver.
+_driver_pid: int | None = None
 
 
 class Obstacle(NamedTuple):
@@ -59,59 +60,59 @@ class Obstacle(NamedTuple):
 
     Attributes
     ----------
-    kind : type
-        Of the error that it is.
+    error_class : type
+        The exception to raise.
     reason : str
-        A sentence without its stop.
+        A sentence without its period.
     remedy : str
         A sentence.
     """
 
-    kind: type[Exception]
+    error_class: type[Exception]
     reason: str
     remedy: str
 
 
 class Driver:
-    """The few questions to the NVIDIA driver that come before all else.
+    """The few functions of the NVIDIA driver that are called before numba-cuda.
 
     Parameters
     ----------
     library : ctypes.CDLL
-        The driver's.
+        libcuda.
     """
 
     def __init__(self, library):
         self._library = library
 
-    def _asked(self, name, *arguments):
-        """Status and answer of a function that stores an int at its first argument."""
-        answer = ctypes.c_int(0)
-        status = getattr(self._library, name)(ctypes.byref(answer), *arguments)
-        return status, answer.value
+    def _query(self, name, *arguments):
+        """Status and result of a function that stores an int at its first argument."""
+        result = ctypes.c_int(0)
+        status = getattr(self._library, name)(ctypes.byref(result), *arguments)
+        return status, result.value
 
     def cuda_version(self):
-        """CUDA version that the driver serves: 12080 is 12.8; 0 if it cannot say."""
-        status, version = self._asked("cuDriverGetVersion")
+        """CUDA version that the driver supports: 12080 is 12.8; 0 if unknown."""
+        status, version = self._query("cuDriverGetVersion")
         return version if status == 0 else 0
 
     def start(self):
-        """Start the driver in this process; 0, or the number of its error."""
+        """Initialize the driver in this process; returns its status, 0 for success."""
         return self._library.cuInit(0)
 
     def count(self):
         """Number of devices."""
-        status, count = self._asked("cuDeviceGetCount")
+        status, count = self._query("cuDeviceGetCount")
         return count if status == 0 else 0
 
-    def attribute(self, attribute, number):
-        """One of a device's properties, by the driver's number for it."""
-        status, value = self._asked("cuDeviceGetAttribute", attribute, number)
+    def attribute(self, attribute, device_id):
+        """An attribute of a device, by the driver's code of the attribute."""
+        status, value = self._query("cuDeviceGetAttribute", attribute, device_id)
         return value if status == 0 else 0
 
 
 def open_driver():
-    """The driver, not yet started, or None where there is none."""
+    """The driver, not yet initialized; None if there is none."""
     name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     try:
         return Driver(ctypes.CDLL(name))
@@ -119,59 +120,54 @@ def open_driver():
         return None
 
 
-def simulated():
-    """Whether Numba runs kernels in its simulator, which needs no GPU."""
-    return os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
-
-
-def usable(number):
-    """Whether the GPU of that number can be trained on, by this process.
+def usable(device_id):
+    """Whether this process can train on a GPU.
 
     Parameters
     ----------
-    number : int
+    device_id : int
         As CUDA counts: 0 is the first of those that ``CUDA_VISIBLE_DEVICES`` allows.
 
     Returns
     -------
     bool
     """
-    return obstacle(number) is None
+    return obstacle(device_id) is None
 
 
-def require(number):
-    """Refuse a GPU that cannot be trained on.
+def require(device_id):
+    """Raise an error if a GPU cannot be trained on.
 
     Parameters
     ----------
-    number : int
+    device_id : int
 
     Raises
     ------
     ImportError
         Without the packages that compile for it.
     RuntimeError
-        Without a driver that serves them or a device of that number, and in a process
+        Without a driver that is new enough or without that device, and in a process
         forked from one that has used a GPU.
     """
-    found = obstacle(number)
-    if found is not None:
-        raise found.kind(f"{found.reason}. {found.remedy}")
+    problem = obstacle(device_id)
+    if problem is not None:
+        raise problem.error_class(f"{problem.reason}. {problem.remedy}")
 
 
-def obstacle(number):
-    """What is in the way of that GPU; None if nothing is.
+def obstacle(device_id):
+    """Why a GPU cannot be used; None if it can.
 
-    Found once a process.
+    Checked once a process.
     """
-    return _obstacle(number, os.getpid(), simulated())
+    return _obstacle(device_id, os.getpid(), simulator.is_enabled())
 
 
 @functools.cache
-def _obstacle(number, process, is_simulated):
+def _obstacle(device_id, process, is_simulated):
     if is_simulated:
-        return _no_such_device(number, 1) if number > 0 else None
-    if _user not in (None, process):
+        return _no_such_device(device_id, 1) if device_id > 0 else None
+    if _driver_pid not in (None, process):
         return _forked()
     if importlib.util.find_spec("numba_cuda") is None:
         return Obstacle(
@@ -190,13 +186,13 @@ def _obstacle(number, process, is_simulated):
     return (
         _too_old(driver)
         or _not_started(driver)
-        or _unfit(driver, number)
+        or _unfit(driver, device_id)
         or _without_compiler()
     )
 
 
 def _toolkit():
-    """Major version of the CUDA toolkit that is installed, None if not by pip."""
+    """Major version of the CUDA toolkit; None if pip has not installed it."""
     try:
         return int(metadata.version("cuda-toolkit").partition(".")[0])
     except metadata.PackageNotFoundError:
@@ -204,7 +200,7 @@ def _toolkit():
 
 
 def _too_old(driver):
-    """What is wrong with the driver for the toolkit, if anything."""
+    """The obstacle of a driver that is too old for the toolkit, if it is."""
     toolkit, version = _toolkit() or 12, driver.cuda_version()
     if version // 1000 >= toolkit:
         return None
@@ -218,11 +214,11 @@ def _too_old(driver):
 
 
 def _not_started(driver):
-    """Start the driver; what kept it from starting, if anything."""
-    global _user
+    """Initialize the driver; the obstacle if that fails."""
+    global _driver_pid
     status = driver.start()
     if status == 0:
-        _user = os.getpid()
+        _driver_pid = os.getpid()
         return None
     if status == _NOT_INITIALIZED:
         return _forked()
@@ -235,34 +231,34 @@ def _not_started(driver):
     )
 
 
-def _unfit(driver, number):
-    """What is wrong with a device, if anything."""
+def _unfit(driver, device_id):
+    """The obstacle of a device that is not there or too old, if it is."""
     count = driver.count()
-    if number >= count:
-        return _no_such_device(number, count)
+    if device_id >= count:
+        return _no_such_device(device_id, count)
     toolkit = _toolkit()
     needed = _CAPABILITIES.get(toolkit, min(_CAPABILITIES.values()))
-    found = (
-        driver.attribute(_CAPABILITY_MAJOR, number),
-        driver.attribute(_CAPABILITY_MINOR, number),
+    capability = (
+        driver.attribute(_CAPABILITY_MAJOR, device_id),
+        driver.attribute(_CAPABILITY_MINOR, device_id),
     )
-    if found >= needed:
+    if capability >= needed:
         return None
     remedy = "Use device='cpu'."
-    if found >= min(_CAPABILITIES.values()):
+    if capability >= min(_CAPABILITIES.values()):
         remedy = 'pip install "skmlp[cu12]" serves this one.'
     return Obstacle(
         RuntimeError,
-        f"GPU {number} has compute capability {found[0]}.{found[1]}, but "
+        f"GPU {device_id} has compute capability {capability[0]}.{capability[1]}, but "
         f"{needed[0]}.{needed[1]} is needed",
         remedy,
     )
 
 
 def _without_compiler():
-    """What is missing of NVIDIA's compiler, if anything."""
+    """The obstacle of a missing library of NVIDIA's compiler, if one is."""
     pathfinder = importlib.import_module("cuda.pathfinder")
-    for name in _COMPILER:
+    for name in _COMPILER_LIBRARIES:
         try:
             pathfinder.load_nvidia_dynamic_lib(name)
         except pathfinder.DynamicLibNotFoundError:
@@ -274,11 +270,11 @@ def _without_compiler():
     return None
 
 
-def _no_such_device(number, count):
+def _no_such_device(device_id, count):
     names = ", ".join(f"'cuda:{i}'" for i in range(count))
     return Obstacle(
         RuntimeError,
-        f"There is no GPU of number {number}: CUDA finds {count or 'none'}",
+        f"There is no GPU of number {device_id}: CUDA finds {count or 'none'}",
         f"Use one of {names}." if count else "Use device='cpu'.",
     )
 
@@ -293,34 +289,35 @@ def _forked():
     )
 
 
-def worth_it(work, dtype, number):
+def worth_it(work, dtype, device_id):
     """Whether a GPU is likely to be faster than the CPU.
 
     Parameters
     ----------
     work : float
         Operations of a training step: multiplications and additions, forward and
-        back.
+        backward.
     dtype : numpy dtype
         Of the training.
-    number : int
+    device_id : int
         A usable GPU.
 
     Returns
     -------
     worth : bool
     reason : str
-        What decided, as part of a sentence.
+        Why, as part of a sentence.
     """
-    if np.dtype(dtype) == np.float64 and _slow_double(number):
-        return False, f"float64 is slow on GPU {number}; dtype='float32' is not"
-    least = _FIXED_SECONDS * _CPU_RATE
-    relation = "at least" if work >= least else "less than"
-    return work >= least, f"{work:.1e} operations a step, {relation} {least:.1e}"
+    if np.dtype(dtype) == np.float64 and _slow_double(device_id):
+        return False, f"float64 is slow on GPU {device_id}; dtype='float32' is not"
+    threshold = _FIXED_SECONDS * _CPU_RATE
+    relation = "at least" if work >= threshold else "less than"
+    reason = f"{work:.1e} operations a step, {relation} {threshold:.1e}"
+    return work >= threshold, reason
 
 
-def _slow_double(number):
-    """Whether a GPU has few units for double precision, as those for games have."""
-    if simulated():
+def _slow_double(device_id):
+    """Whether a GPU has few double-precision units, as consumer GPUs have."""
+    if simulator.is_enabled():
         return False
-    return open_driver().attribute(_SINGLE_TO_DOUBLE, number) > _WORST_DOUBLE
+    return open_driver().attribute(_SINGLE_TO_DOUBLE, device_id) > _MAX_DOUBLE_RATIO

@@ -1,91 +1,88 @@
-"""X of earlier fits, kept on the device for a later fit of the same X.
+"""A cache of X on the device, for a later fit of the same X.
 
-A fit takes what it uses, and puts it back if it ends well. So nobody uses what is here:
-it can be given back at any time, and nothing is ever here of a fit that failed.
+A fit removes the entry that it uses, and puts it back if it ends well. So no entry is
+in use while it is cached: it can be evicted at any time, and none is ever left by a fit
+that failed.
 
-It belongs to a context of CUDA and goes with it. In the simulator, which has none, it
-is the process's.
+The cache belongs to a CUDA context and is emptied with it. The simulator has no
+contexts; there it belongs to the process.
 """
 
-import functools
 import math
 
 from numba import cuda
 
-from skmlp.backends.cuda.runtime.jit import SIMULATED
+from skmlp.backends.cuda.runtime import internals
+from skmlp.backends.cuda.runtime.simulator import SIMULATED
 
-# Arrays that are kept at most. Those of a search over some folds, and their validation
-# data, are fewer; without a limit, small ones that never come again would pile up.
-MOST = 32
+# Entries at most. A search over some folds has fewer, validation data included. Without
+# a limit, small arrays that are never used again would pile up.
+MAX_ENTRIES = 32
 
 _NAME = "skmlp"
-_OF_SIMULATOR: dict = {}
+_EXTRAS_OF_SIMULATOR: dict = {}
 
 
-class Kept:
-    """What is kept of one device, in the order of its last use."""
+class DeviceCache:
+    """Cached arrays of one device, least recently used first."""
 
     def __init__(self):
         self._entries = {}
 
     @property
     def n_bytes(self):
-        """Bytes of the device that could be given back."""
+        """Bytes of the device that eviction would free."""
         return sum(n_bytes(data) for data in self._entries.values())
 
-    def take(self, key):
-        """The data of a key, kept no longer; None if there are none."""
+    def pop(self, key):
+        """Remove and return the data of a key; None if they are not cached."""
         return self._entries.pop(key, None)
 
     def put(self, key, data):
-        """Keep data until they are taken, given back, or the longest unused of many.
+        """Cache data; evicts the least recently used entry if there are too many.
 
         Parameters
         ----------
         key : tuple
-            What the content is known by.
+            From `content_hash.cache_key`.
         data : tuple of device arrays
         """
         self._entries.pop(key, None)
         self._entries[key] = data
-        if len(self._entries) > MOST:
-            self._drop_oldest()
+        if len(self._entries) > MAX_ENTRIES:
+            self._evict_oldest()
 
-    def give_back(self, n_bytes=math.inf):
-        """Let go of so much, what is longest unused first; whether there was anything.
+    def evict(self, n_bytes=math.inf):
+        """Evict entries until `n_bytes` are released; whether there were any.
 
-        Numba frees it later, as all memory (see `memory`).
+        numba-cuda frees the memory later, as it does all memory (see `memory`).
         """
-        had_any = bool(self._entries)
+        had_entries = bool(self._entries)
         while self._entries and n_bytes > 0:
-            n_bytes -= self._drop_oldest()
-        return had_any
+            n_bytes -= self._evict_oldest()
+        return had_entries
 
-    def _drop_oldest(self):
+    def _evict_oldest(self):
         return n_bytes(self._entries.pop(next(iter(self._entries))))
 
 
 def n_bytes(data):
-    """Bytes of some arrays of the device."""
+    """Bytes of several device arrays."""
     return sum(array.nbytes for array in data)
 
 
-def of_device():
-    """What is kept of the current device.
+def current():
+    """The cache of the current device.
 
     Returns
     -------
-    Kept
+    DeviceCache
     """
     context = cuda.current_context()
-    extras = _OF_SIMULATOR if SIMULATED else context.extras
+    extras = _EXTRAS_OF_SIMULATOR
+    if not SIMULATED:
+        extras = internals.context_extras(context)
     if _NAME not in extras:
-        kept = extras[_NAME] = Kept()
-        # Which frees all memory of the context, whoever uses it.
-        context.reset = functools.partial(_reset, kept, context.reset)
+        cache = extras[_NAME] = DeviceCache()
+        internals.before_reset(context, cache.evict)
     return extras[_NAME]
-
-
-def _reset(kept, reset):
-    kept.give_back()
-    reset()

@@ -1,14 +1,14 @@
-"""A step recorded once, and launched as a whole from then on.
+"""CUDA graphs and streams: a training step captured once and launched as a whole.
 
-Launching one kernel takes longer from Python than many of them run. A stream's
-operations, recorded as a CUDA graph, go to the device at one call. The simulator has
-neither streams nor graphs; there, operations are run each time.
+Launching one kernel from Python takes longer than many kernels run. Captured as a CUDA
+graph, all operations of a step are launched by one call.
 
-Other threads of the process go on meanwhile, with fits of their own on the same device.
-Two things of theirs would spoil a recording, and fail themselves. One is work on the
-default stream, as every copy from and to the host is, while a stream is recorded that
-waits for it; so these streams do not, and whoever uses one calls `settle` before. The
-other is to wait for the whole device; what does that holds the lock `UNDISTURBED`.
+Graph capture is invalidated if another thread uses the legacy default stream while a
+stream is captured that synchronizes with it, or if it synchronizes the device. Such a
+thread need not be ours: CuPy and PyTorch work on the same device. Capture therefore
+runs on non-blocking streams (call `sync_default_stream` before using one, as copies
+from and to the host are on the default stream), and our device-wide synchronization
+takes `CAPTURE_LOCK`.
 """
 
 import threading
@@ -16,14 +16,15 @@ import weakref
 
 from numba import cuda
 
-from skmlp.backends.cuda.runtime.jit import SIMULATED
+from skmlp.backends.cuda.runtime import internals
+from skmlp.backends.cuda.runtime.simulator import SIMULATED, SimulatedGraph
 
-# Held while a step is recorded, and by all that waits for the whole device.
-UNDISTURBED = threading.Lock()
+# Held during a capture, and by every call of ours that synchronizes the device.
+CAPTURE_LOCK = threading.Lock()
 
 
 def new_stream():
-    """A stream that does not wait for the default stream, nor does that for it."""
+    """A non-blocking stream: it does not synchronize with the default stream."""
     if SIMULATED:
         return cuda.stream()
     from cuda.bindings import driver
@@ -31,62 +32,52 @@ def new_stream():
     flag = driver.CUstream_flags.CU_STREAM_NON_BLOCKING
     handle = _call(driver, "cuStreamCreate", flag.value)
     stream = cuda.external_stream(int(handle))
-    waiting = cuda.current_context().deallocations
-    weakref.finalize(stream, waiting.add_item, driver.cuStreamDestroy, handle)
+    queue = internals.deallocation_queues(cuda.current_context())[0]
+    weakref.finalize(stream, queue.add_item, driver.cuStreamDestroy, handle)
     return stream
 
 
-def settle():
-    """Wait for all that was done on the default stream."""
+def sync_default_stream():
+    """Wait for the default stream, on which copies from and to the host run."""
     if not SIMULATED:
         cuda.default_stream().synchronize()
 
 
 def _call(driver, name, *arguments):
-    """Call the driver; what it returns beside its status."""
+    """Call a driver function, check its status, and return its result, if any."""
     status, *values = getattr(driver, name)(*arguments)
     if status != driver.CUresult.CUDA_SUCCESS:
         raise RuntimeError(f"CUDA: {name} returned {status.name}.")
     return values[0] if values else None
 
 
-def record(stream, operations):
-    """Record what a function does on a stream; nothing of it is done.
+def capture(stream, operations):
+    """Capture the operations that a function launches on a stream, without running.
 
-    All kernels must have been launched before: loading code is no operation of a
-    stream, and neither is allocating memory.
+    All kernels must have been launched before: a capture can neither load code nor
+    allocate memory.
 
     Parameters
     ----------
     stream : stream of numba.cuda
     operations : callable
-        Without arguments; called at once, in the simulator at every launch.
+        Without arguments. Called once; in the simulator, at every launch.
 
     Returns
     -------
-    Graph or Repeated
+    Graph or SimulatedGraph
         With methods ``launch()`` and ``close()``.
 
     Raises
     ------
     RuntimeError
-        With the driver's own name of what went wrong.
+        With the driver's name of the error.
     """
-    return Repeated(operations) if SIMULATED else Graph(stream, operations)
-
-
-class Repeated:
-    """Operations that are run each time, where nothing can be recorded."""
-
-    def __init__(self, operations):
-        self.launch = operations
-
-    def close(self):
-        """Nothing to give back."""
+    return SimulatedGraph(operations) if SIMULATED else Graph(stream, operations)
 
 
 class Graph:
-    """Recorded operations (see `record`)."""
+    """An executable CUDA graph (see `capture`)."""
 
     def __init__(self, stream, operations):
         from cuda.bindings import driver
@@ -94,7 +85,7 @@ class Graph:
         self._driver = driver
         self._stream = driver.CUstream(int(stream))
         self._executable = None
-        graph = self._recorded(operations)
+        graph = self._capture(operations)
         try:
             self._executable = self._call("cuGraphInstantiate", graph, 0)
         finally:
@@ -103,34 +94,34 @@ class Graph:
     def _call(self, name, *arguments):
         return _call(self._driver, name, *arguments)
 
-    def _recorded(self, operations):
-        """The graph of some operations; a recording that fails is ended, too."""
+    def _capture(self, operations):
+        """The graph of some operations; a capture that fails is ended as well."""
         modes = self._driver.CUstreamCaptureMode
         mode = modes.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
-        # Freeing what was forgotten meanwhile would spoil the recording.
-        with UNDISTURBED, cuda.defer_cleanup():
+        # Freeing memory meanwhile would invalidate the capture.
+        with CAPTURE_LOCK, cuda.defer_cleanup():
             self._call("cuStreamBeginCapture", self._stream, mode)
             try:
                 operations()
             except BaseException:
-                self._abandon()
+                self._abort_capture()
                 raise
             return self._call("cuStreamEndCapture", self._stream)
 
-    def _abandon(self):
-        """End a recording of which nothing is wanted."""
+    def _abort_capture(self):
+        """End a capture and destroy what it has captured."""
         success = self._driver.CUresult.CUDA_SUCCESS
         status, graph = self._driver.cuStreamEndCapture(self._stream)
         if status == success:
             self._call("cuGraphDestroy", graph)
 
     def launch(self):
-        """Do what was recorded, after all that the stream has to do before."""
+        """Launch the graph, after all earlier work of the stream."""
         self._call("cuGraphLaunch", self._executable, self._stream)
 
     def close(self):
-        """Give the recording back; the device finishes it if it is at work."""
+        """Destroy the graph; if the device is running it, it finishes first."""
         if self._executable is not None:
             executable, self._executable = self._executable, None
-            # Unasked whether it could: an error would hide the one that ends a fit.
+            # The status is ignored: an error here would hide the one that ends a fit.
             self._driver.cuGraphExecDestroy(executable)

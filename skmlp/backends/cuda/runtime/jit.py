@@ -1,48 +1,47 @@
-"""The one place that knows how functions become code for a device.
+"""Decorators that compile kernels, device functions and rules for the GPU.
 
 Rules. The functions of `skmlp.rules` are plain Python that calls elementary functions
-by name. For a device each is made anew from the same code, with the names of those
-functions standing for CUDA's own, which keep the dtype; nothing is said twice. The
-simulator, where kernels are plain Python, runs the rules as they are.
+by name. For the GPU a copy of each is made from the same code, whose globals refer to
+CUDA's versions of those functions, which keep the dtype. So no rule is written twice.
+The simulator runs kernels as plain Python, and the rules unchanged.
 
-Kernels. A kernel is compiled for the rules that a network has, not for its sizes. That
-takes some seconds; the network's next training finds it in memory, and one in another
-process on disk (see `machine_code`).
+Kernels. A kernel is compiled for the rules of a network, not for its sizes. That takes
+seconds. The next fit with these rules finds the kernel in memory, another process finds
+it on disk (see `cubin_cache`).
 """
 
 import functools
 import inspect
 import math
-import os
 import types
 
 import numba
 import numpy as np
 from numba import cuda
 
-from skmlp.backends.cuda.runtime import cubin_cache, numpy_functions
+from skmlp.backends.cuda.runtime import cubin_cache, internals, numpy_functions
+from skmlp.backends.cuda.runtime.simulator import SIMULATED
 from skmlp.rules import elementary
 
-SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
-# Products and sums are contracted without being asked; never `fastmath`, which takes
-# approximate functions. To link at the level of the compiler would be to compile twice.
+# Multiplications and additions are contracted to FMA by default. Never `fastmath`,
+# which uses approximate functions. Link-time optimization would compile twice.
 _OPTIONS = {"lto": False}
 
 
 def device(function):
-    """Compile a function that kernels call; it is inlined into them."""
+    """Make a device function, which is inlined into the kernels that call it."""
     return cuda.jit(device=True)(function)
 
 
 def kernel(function, *made_for):
-    """Compile a function that is launched, when it is launched first.
+    """Make a kernel, which is compiled at its first launch.
 
     Parameters
     ----------
     function : callable
     *made_for : object
         All that the function's code depends on, beside the package. Without it the
-        kernel is not kept on disk: two that differ would be taken for one.
+        kernel is not cached on disk: different kernels would have one key.
     """
     dispatcher = cuda.jit(**_OPTIONS)(function)
     if SIMULATED or not made_for:
@@ -50,12 +49,13 @@ def kernel(function, *made_for):
     name = f"{function.__module__}.{function.__qualname__}"
     key = cubin_cache.key_of(name, *made_for)
     if key is not None:
-        dispatcher._cache = cubin_cache.DeviceCache(key, function.__name__)
+        cache = cubin_cache.CubinCache(key, function.__name__)
+        internals.set_kernel_cache(dispatcher, cache)
     return dispatcher
 
 
 def scalar_type(dtype):
-    """Numba's type of a NumPy dtype, for arrays that kernels make."""
+    """Numba's type of a NumPy dtype, for shared and local arrays of kernels."""
     return numba.from_dtype(np.dtype(dtype))
 
 
@@ -76,27 +76,28 @@ _ELEMENTARY = {
 
 
 class _NumPy(types.ModuleType):
-    """A module in the place of NumPy, with a device's functions of single numbers."""
+    """A module that replaces NumPy in rules, with scalar functions for the GPU."""
 
     def __getattr__(self, name):
         raise AttributeError(f"A rule on a GPU cannot call np.{name}.")
 
 
 _NUMPY_ON_DEVICE = _NumPy("numpy_on_device")
-vars(_NUMPY_ON_DEVICE).update(numpy_functions.SAME)
+vars(_NUMPY_ON_DEVICE).update(numpy_functions.BUILT_IN)
 vars(_NUMPY_ON_DEVICE).update(
-    (name, device(function)) for name, function in numpy_functions.OWN.items()
+    (name, device(function))
+    for name, function in numpy_functions.DEVICE_FUNCTIONS.items()
 )
 
 
 @functools.cache
 def rule(function):
-    """A rule of the tables, or of a user, for kernels to call.
+    """A rule, of the package's tables or a user's, as a device function.
 
     Parameters
     ----------
     function : callable
-        Plain Python, by scalars of one dtype.
+        Plain Python, of scalars of one dtype.
     """
     if SIMULATED:
         return function
@@ -104,19 +105,19 @@ def rule(function):
         return device(_expit)
     if function in _ELEMENTARY:
         return _ELEMENTARY[function]
-    found = {name: _on_device(value) for name, value in _globals(function).items()}
+    replaced = {name: _on_device(value) for name, value in _globals(function).items()}
     cells = tuple(
         types.CellType(_on_device(cell.cell_contents))
         for cell in function.__closure__ or ()
     )
-    twin = types.FunctionType(
+    copy = types.FunctionType(
         function.__code__,
-        {**function.__globals__, **found},
+        {**function.__globals__, **replaced},
         function.__name__,
         function.__defaults__,
         cells,
     )
-    return device(twin)
+    return device(copy)
 
 
 def _globals(function):
@@ -126,7 +127,7 @@ def _globals(function):
 
 
 def _on_device(value):
-    """What a global of a rule stands for on a device."""
+    """The replacement of a global of a rule on the GPU."""
     if value is np:
         return _NUMPY_ON_DEVICE
     if isinstance(value, np.ufunc):  # ``from numpy import exp``
@@ -137,21 +138,21 @@ def _on_device(value):
 
 
 def switch(functions):
-    """One function of a code and a number: that of the functions with this number.
+    """A device function of a code and a number that calls ``functions[code]``.
 
     Parameters
     ----------
     functions : list of callable
-        Rules of one argument, on the device.
+        Device functions of one argument.
     """
     first, *others = functions
     if not others:
         return device(lambda code, z: first(z))
-    rest = switch(others)
+    remainder = switch(others)
 
     def choose(code, z):
         if code == 0:
             return first(z)
-        return rest(code - 1, z)
+        return remainder(code - 1, z)
 
     return device(choose)

@@ -1,22 +1,23 @@
-"""How a kernel gets its blocks and threads: without Numba's advice on their number.
+"""Launch configurations, without numba-cuda's advice on the number of blocks.
 
-Numba warns of every grid of fewer than 128 blocks. Here the number of blocks is what
-there is work for, and a user's fit has no warning to give about it.
+numba-cuda warns of every grid of fewer than 128 blocks. Here the work decides on the
+number of blocks, and the warning is none of the user's business.
 
-The filters of warnings belong to the whole process: to change them undoes what other
-threads do to them meanwhile, and has every warning that was to come once come again. So
-they change when a kernel gets a grid for the first time, not at every launch.
+Warning filters belong to the whole process: changing them undoes what other threads
+change meanwhile, and makes every once-only warning come again. So they change when a
+kernel gets a grid for the first time, not at every launch.
 """
 
 import functools
+import importlib
 import threading
 import warnings
 
-_FILTERS = threading.Lock()
+_FILTER_LOCK = threading.Lock()
 
 
 def configured(kernel, blocks, threads, stream=0, shared_bytes=0):
-    """A kernel that can be called, for a grid of blocks.
+    """A kernel with a launch configuration, ready to be called.
 
     Parameters
     ----------
@@ -28,11 +29,23 @@ def configured(kernel, blocks, threads, stream=0, shared_bytes=0):
     shared_bytes : int, default=0
         Dynamic shared memory of a block.
     """
-    return _with_grid(kernel, (blocks, threads, stream, shared_bytes))
+    return _configure(kernel, (blocks, threads, stream, shared_bytes))
 
 
 @functools.lru_cache(maxsize=256)
-def _with_grid(kernel, grid):
-    with _FILTERS, warnings.catch_warnings():
+def _configure(kernel, configuration):
+    with _FILTER_LOCK, warnings.catch_warnings():
+        # By text, and by category in case that the text changes.
         warnings.filterwarnings("ignore", message="Grid size .* low occupancy")
-        return kernel[grid]
+        for category in _performance_warnings():
+            warnings.filterwarnings("ignore", category=category)
+        return kernel[configuration]
+
+
+def _performance_warnings():
+    """numba-cuda's category of advice on performance, if it has one."""
+    try:
+        errors = importlib.import_module("numba.cuda.core.errors")
+        return (errors.NumbaPerformanceWarning,)
+    except (ImportError, AttributeError):
+        return ()

@@ -1,14 +1,15 @@
-"""Memory of a device: one block of numbers a fit, and the data.
+"""Device memory: allocation, copies between host and device, and when it is freed.
 
-All that a fit works with is cut from one allocation for each kind of number, so that it
-is there or not before anything begins, and is given back as a whole, whatever happens.
-What is kept for later fits (see `kept`) goes before memory is short.
+The working memory of a fit is one allocation for each dtype (`Arena`), so it is there
+or not before training begins, and is freed as a whole whatever happens. The cache of X
+(see `device_cache`) is evicted before an allocation fails.
 
-Numba frees memory some arrays at a time, in whatever thread lets go of the last of
-them, and the driver asks for a context to be current there. After a fit none is, for
-the thread is the user's. So a context's memory is freed with that context made current,
-by one thread at a time. Nor does Numba free it soon: without a call that says so, some
-arrays wait until more come, on the host, too, where their memory is locked.
+numba-cuda frees memory in batches, in whichever thread drops the last array of a batch,
+and the driver needs a current context there. After a fit the user's thread has none. So
+the memory of a context is freed with that context made current, by one thread at a time
+(`free_in_context`). Nor does numba-cuda free memory promptly: until its queue of
+deallocations is cleared, some arrays wait for more, pinned host memory included
+(`freed_at_end`).
 """
 
 import functools
@@ -22,17 +23,17 @@ from types import SimpleNamespace
 import numpy as np
 from numba import cuda
 
-from skmlp.backends.cuda.runtime import device_cache
-from skmlp.backends.cuda.runtime.jit import SIMULATED
+from skmlp.backends.cuda.runtime import device_cache, internals
+from skmlp.backends.cuda.runtime.simulator import SIMULATED
 
-# Elements by which parts are apart at least: all begin at addresses that vectors may.
+# Elements to which the offsets of arrays are aligned, for vector loads.
 _ALIGNMENT = 64
-# Share of a device that what is kept leaves free: for the working memory of the fit to
-# come, for code and stacks, which the driver allocates unasked, for other libraries,
-# and for other processes, each of which may keep something of its own.
-_LEFT_FREE = 0.5
-# In the words of every error of the driver that says so, whoever called it.
-_NO_MEMORY = "CUDA_ERROR_OUT_OF_MEMORY"
+# Fraction of a device that the cache leaves free: for the working memory of the next
+# fit, for code and stacks, which the driver allocates by itself, for other libraries,
+# and for other processes, each of which may have a cache.
+_FREE_FRACTION = 0.5
+# In the text of every out-of-memory error of the driver, whichever library called it.
+_OUT_OF_MEMORY = "CUDA_ERROR_OUT_OF_MEMORY"
 
 
 class Arena:
@@ -47,24 +48,25 @@ class Arena:
     Raises
     ------
     MemoryError
-        If the device has not as much to spare.
+        If the device has too little free memory.
     """
 
     def __init__(self, dtype, sizes):
-        starts, end = {}, 0
+        offsets, end = {}, 0
         for name, size in sizes.items():
-            starts[name] = end
+            offsets[name] = end
             end += -(-max(1, size) // _ALIGNMENT) * _ALIGNMENT
         whole = allocate(end, dtype, " A smaller batch_size needs less.")
         self._arrays = {
-            name: whole[start : start + sizes[name]] for name, start in starts.items()
+            name: whole[offset : offset + sizes[name]]
+            for name, offset in offsets.items()
         }
 
     def __getitem__(self, name):
         return self._arrays[name]
 
     def put(self, name, values):
-        """Copy numbers to the beginning of an array; returns that part of it."""
+        """Copy values to the beginning of an array; returns that part of it."""
         values = np.ascontiguousarray(values)
         part = self._arrays[name][: values.size]
         if values.size:
@@ -80,16 +82,16 @@ def allocate(size, dtype, advice=""):
     size : int
     dtype : numpy dtype
     advice : str, default=''
-        What the error says beside what is needed; begins with a space.
+        Ends the error message; begins with a space.
 
     Raises
     ------
     MemoryError
     """
-    # As Python's integer: Numba takes no other for a shape.
+    # As Python's integer: numba-cuda takes no other in a shape.
     size = max(1, int(size))
     needed = size * np.dtype(dtype).itemsize
-    free, total = _free_and_total(needed)
+    free, total = _make_free(needed)
     message = (
         f"The GPU has {mebibytes(free)} of its {mebibytes(total)} free, but "
         f"{mebibytes(needed)} are needed at once.{advice}"
@@ -99,59 +101,58 @@ def allocate(size, dtype, advice=""):
     try:
         return cuda.device_array(size, dtype=dtype)
     except Exception as error:
-        # Memory may be there, but in pieces, or another process was faster.
-        if _NO_MEMORY not in str(error):
+        # The free memory is fragmented, or another process was faster.
+        if _OUT_OF_MEMORY not in str(error):
             raise
-        if not _give_back(math.inf):
+        if not _evict(math.inf):
             raise MemoryError(message) from error
     return allocate(size, dtype, advice)
 
 
 @contextmanager
 def memory_errors():
-    """Context in which an error of the driver for want of memory is a MemoryError.
+    """Context in which an out-of-memory error of the driver becomes a MemoryError.
 
-    More than arrays need memory: code and the stacks of its threads, on the device, and
-    buffers on the host that the device reads from.
+    Not only arrays need memory: code and the stacks of its threads do, on the device,
+    and pinned buffers on the host.
     """
     try:
         yield
     except MemoryError:
         raise
     except Exception as error:
-        if _is_for_want_of_memory(error):
+        if _is_out_of_memory(error):
             raise MemoryError(f"CUDA has not enough memory: {error}") from error
         raise
 
 
-def _is_for_want_of_memory(error):
-    return isinstance(error, MemoryError) or _NO_MEMORY in str(error)
+def _is_out_of_memory(error):
+    return isinstance(error, MemoryError) or _OUT_OF_MEMORY in str(error)
 
 
-# A thread that frees may drop arrays meanwhile, whose memory it then frees, too.
-_FREEING = threading.RLock()
+# Reentrant: while a thread frees memory it may drop arrays, whose memory it then frees.
+_FREE_LOCK = threading.RLock()
 
 
 def free_in_context():
-    """See that what is freed of the current context is freed in it, from now on.
+    """From now on, free memory of the current context with that context current.
 
-    Without a current context the driver frees nothing, and what Numba wanted to free is
-    lost.
+    Without a current context the driver frees nothing, and numba-cuda, which has
+    removed the memory from its queue, never tries again.
     """
     if SIMULATED:
         return
     context = cuda.current_context()
-    managers = (context, context.memory_manager)
-    for pending in [getattr(manager, "deallocations", None) for manager in managers]:
-        if pending is not None and "clear" not in vars(pending):
-            pending.clear = functools.partial(
-                _cleared, os.getpid(), context, pending.clear
+    for queue in internals.deallocation_queues(context):
+        if "clear" not in vars(queue):
+            queue.clear = functools.partial(
+                _clear_in_context, os.getpid(), context, queue.clear
             )
 
 
 @contextmanager
 def current_in_thread(context):
-    """Context in which one of CUDA's is current in a thread that may have none."""
+    """Context in which a CUDA context is current in a thread that may have none."""
     context.push()
     try:
         yield
@@ -159,92 +160,97 @@ def current_in_thread(context):
         context.pop()
 
 
-def _cleared(process, context, clear):
-    # In a process forked from this one CUDA fails, and the memory is not that one's.
+def _clear_in_context(process, context, clear):
+    # In a forked process CUDA fails, and the memory belongs to the parent.
     if os.getpid() != process:
         return
-    with _FREEING, current_in_thread(context):
+    with _FREE_LOCK, current_in_thread(context):
         clear()
 
 
-def _free_waiting():
-    """Have freed what Numba gives back later, some arrays at a time."""
-    waiting = getattr(cuda.current_context(), "memory_manager", None)
-    if waiting is not None:
-        waiting.deallocations.clear()
+def _clear_deallocations():
+    """Free the memory that waits in numba-cuda's queue of deallocations."""
+    manager = getattr(cuda.current_context(), "memory_manager", None)
+    queue = getattr(manager, "deallocations", None)
+    if queue is not None:
+        queue.clear()
 
 
 @contextmanager
 def freed_at_end():
-    """Context at whose end all memory is freed that nothing holds any more.
+    """Context at whose end all memory is freed that nothing refers to.
 
-    Where memory was short, that is what the functions held that have failed, too: their
-    variables live as long as the error, in whose handler a smaller fit may begin.
+    After an out-of-memory error this includes the local variables of the functions that
+    failed. They would live as long as the error, in whose handler a smaller fit may
+    begin.
     """
     try:
         yield
     except BaseException as error:
-        if _is_for_want_of_memory(error):
+        if _is_out_of_memory(error):
             traceback.clear_frames(error.__traceback__)
-        # A device that has failed frees nothing, and says so: not for others to see
-        # in the place of what has happened.
+        # A device that has failed frees nothing and raises; that error would hide the
+        # first one.
         with suppress(Exception):
-            _free_waiting()
+            _clear_deallocations()
         raise
-    _free_waiting()
+    _clear_deallocations()
 
 
-def _give_back(n_bytes):
-    """Free so much of what is kept, if there is as much; whether there was anything."""
-    gave_back = device_cache.of_device().give_back(n_bytes)
-    if gave_back:
-        _free_waiting()
-    return gave_back
+def _evict(n_bytes):
+    """Evict `n_bytes` from the cache and free them; whether there was anything."""
+    had_entries = device_cache.current().evict(n_bytes)
+    if had_entries:
+        _clear_deallocations()
+    return had_entries
 
 
-def _free_and_total(needed):
-    """Bytes of the device that are free, and all, where so many are needed.
+def _make_free(needed):
+    """Free and total bytes of the device, after making room for an allocation.
 
-    Of what is kept no more is left than leaves others enough besides.
+    Evicts cached arrays until half of the device would be free after the allocation.
     """
     context = cuda.current_context()
     free, total = context.get_memory_info()
     if needed > free:
-        _free_waiting()
+        _clear_deallocations()
         free, total = context.get_memory_info()
-    missing = needed + _LEFT_FREE * total - free
-    if missing > 0 and _give_back(missing):
+    missing = needed + _FREE_FRACTION * total - free
+    if missing > 0 and _evict(missing):
         free, total = context.get_memory_info()
     return free, total
 
 
 def available():
-    """Bytes of the device that could be had: free, waiting to be freed, or kept."""
-    _free_waiting()
+    """Bytes of the device that can be allocated: free, waiting to be freed, or cached.
+
+    Valid only as long as nobody else allocates: why one fit at a time uses a device.
+    """
+    _clear_deallocations()
     free, _ = cuda.current_context().get_memory_info()
-    return free + device_cache.of_device().n_bytes
+    return free + device_cache.current().n_bytes
 
 
-def keep(key, data):
-    """Keep data of a fit that has ended for another, if there is room.
+def cache(key, data):
+    """Cache the data of a fit that has ended, unless they take half of the device.
 
     Parameters
     ----------
     key : tuple
-        What the content is known by.
+        From `content_hash.cache_key`.
     data : tuple of device arrays
     """
-    # Else what the fit has let go of would drive out what others have kept.
-    _free_waiting()
+    # Otherwise the memory that the fit has dropped would cause evictions.
+    _clear_deallocations()
     _, total = cuda.current_context().get_memory_info()
-    # What could never stay must not drive out what can.
-    if device_cache.n_bytes(data) <= (1 - _LEFT_FREE) * total:
-        device_cache.of_device().put(key, data)
-        _free_and_total(0)
+    # An entry that must be evicted at once must not evict others first.
+    if device_cache.n_bytes(data) <= (1 - _FREE_FRACTION) * total:
+        device_cache.current().put(key, data)
+        _make_free(0)
 
 
 def mebibytes(n_bytes):
-    """A number of bytes in words."""
+    """A number of bytes as text."""
     return f"{n_bytes / 2**20:.1f} MiB"
 
 
@@ -256,19 +262,19 @@ def upload(values):
     MemoryError
     """
     values = np.ascontiguousarray(values).reshape(-1)
-    target = allocate(values.size, values.dtype)
+    vector = allocate(values.size, values.dtype)
     if values.size:
-        target[: values.size].copy_to_device(values)
-    return target[: values.size]
+        vector[: values.size].copy_to_device(values)
+    return vector[: values.size]
 
 
-def is_there(x):
+def is_on_device(x):
     """Whether an array is on a device already."""
     return hasattr(x, "__cuda_array_interface__")
 
 
 def vector_of(x):
-    """An array as a vector on the current device; no copy of one that is there.
+    """An array as a vector on the current device; a device array is not copied.
 
     Parameters
     ----------
@@ -279,15 +285,15 @@ def vector_of(x):
     ------
     MemoryError
     """
-    if not is_there(x):
+    if not is_on_device(x):
         return upload(x)
     if SIMULATED:
-        # There the memory of devices is the host's.
-        seen = SimpleNamespace(__array_interface__=x.__cuda_array_interface__)
-        return upload(np.asarray(seen))
+        # The simulator's device memory is host memory.
+        view = SimpleNamespace(__array_interface__=x.__cuda_array_interface__)
+        return upload(np.asarray(view))
     return cuda.as_cuda_array(x).reshape(int(np.prod(x.shape)))
 
 
 def download(vector):
-    """A copy of a vector of the device on the host."""
+    """A copy of a device vector on the host."""
     return vector.copy_to_host()

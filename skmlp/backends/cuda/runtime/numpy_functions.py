@@ -1,7 +1,7 @@
-"""NumPy's functions of single numbers for rules on a device, by their names in NumPy.
+"""NumPy's scalar functions for rules on a GPU, by their names in NumPy.
 
-Numba has them for arrays there. What the module `math` has is taken from it, which
-keeps the dtype; the others are a line each. As in NumPy, nan goes in and comes out.
+On a GPU numba-cuda has them for arrays only. Those of the module `math` are used, which
+keep the dtype; the others are a line each. As in NumPy, nan propagates.
 """
 
 import math
@@ -20,12 +20,12 @@ def minimum(x, y):
 
 
 def clip(x, low, high):
-    """The number, or the end of a range that it is beyond."""
+    """The number, limited to a range."""
     return low if x < low else (high if x > high else x)
 
 
 def where(condition, x, y):
-    """One or the other number."""
+    """`x` if the condition holds, else `y`."""
     return x if condition else y
 
 
@@ -36,7 +36,7 @@ def sign(x):
 
 
 def heaviside(x, at_zero):
-    """0, a number at zero, or 1."""
+    """0 below zero, `at_zero` at zero, 1 above."""
     T = type(x)
     return T(0) if x < T(0) else (T(1) if x > T(0) else (at_zero if x == x else x))
 
@@ -50,12 +50,12 @@ def logaddexp(x, y):
 
 
 def exp2(x):
-    """2 to some power."""
+    """2 to the power of x."""
     return math.exp(x * type(x)(0.6931471805599453))
 
 
 def square(x):
-    """The number times itself."""
+    """The square of x."""
     return x * x
 
 
@@ -65,11 +65,12 @@ def reciprocal(x):
 
 
 def negative(x):
-    """The number with the other sign."""
+    """Minus x."""
     return -x
 
 
-OWN = {
+# Compiled as device functions.
+DEVICE_FUNCTIONS = {
     function.__name__: function
     for function in (
         *(maximum, minimum, clip, where, sign, heaviside, logaddexp, exp2),
@@ -91,7 +92,8 @@ _SAME_NAMES = (
     "log2 sin sinh sqrt tan tanh"
 )
 _CONSTANTS = "e float32 float64 inf int32 int64 nan pi uint32 uint64"
-SAME = {
+# Known to the compiler as they are.
+BUILT_IN = {
     "abs": abs,
     "absolute": abs,
     **{name: getattr(math, other) for name, other in _NAMES_IN_MATH.items()},
