@@ -248,17 +248,17 @@ class BaseMLP(Prediction, ABC):
             return copy.deepcopy(self._random_state)
         return check_random_state(self.random_state)
 
-    def _precision(self, first):
+    def _allowed_dtypes(self, first):
         """Allowed dtypes of X; a resumed training keeps the model's."""
         if first or devices.required_dtype(self) is not None:
-            return devices.precision(self)
+            return devices.allowed_dtypes(self)
         return np.asarray(self.coefs_[0]).dtype
 
     def _validate(self, user_input, *, first):
         """The training data as a `Sample`."""
         X, y, sample_weight = user_input
         reject_masked(X=X, y=y, sample_weight=sample_weight)
-        X, y = validated(self, X, y, dtype=self._precision(first), reset=first)
+        X, y = validated(self, X, y, dtype=self._allowed_dtypes(first), reset=first)
         y = self._validate_y(y, first)
         dtype = X.dtype
         class_weight = getattr(self, "class_weight", None)

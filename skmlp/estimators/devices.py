@@ -40,29 +40,6 @@ class Target(NamedTuple):
     matmul_precision: str
 
 
-def check_dtype(estimator):
-    """Refuse a precision that the device does not have.
-
-    Raises
-    ------
-    ValueError
-    """
-    if estimator.matmul_precision != "tf32":
-        return
-    if estimator.device == "cpu":
-        raise ValueError(
-            "matmul_precision='tf32' needs a GPU, by device='cuda' or device='auto', "
-            "got device='cpu': no CPU multiplies in that format. Use "
-            "matmul_precision='highest'."
-        )
-    if required_dtype(estimator) != np.float32:
-        raise ValueError(
-            "matmul_precision='tf32' needs dtype='float32' or dtype=None, got "
-            f"dtype={estimator.dtype!r}: its products have float32 factors. Use "
-            "matmul_precision='highest'."
-        )
-
-
 def required_dtype(estimator):
     """The dtype that the parameters ask for; None where it follows the data.
 
@@ -73,8 +50,8 @@ def required_dtype(estimator):
     return np.dtype(np.float32) if estimator.matmul_precision == "tf32" else None
 
 
-def precision(estimator):
-    """Dtypes that X may have, the first being that of any other X.
+def allowed_dtypes(estimator):
+    """Allowed dtypes of X; an X of any other dtype is converted to the first.
 
     They do not depend on the machine: 'auto' uses those of the CPU.
     """

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from skmlp.backends import Regularization
-from skmlp.estimators.devices import check_dtype
+from skmlp.estimators.devices import required_dtype
 from skmlp.estimators.parameters import STOCHASTIC_SOLVERS
 from skmlp.rules.schedules import SCHEDULES
 from skmlp.training.lbfgs import LBFGSConfig
@@ -48,7 +48,25 @@ def check_combinations(estimator, *, incremental, has_validation_data):
             f"weight_decay > 0 needs a stochastic solver, not {estimator.solver!r}: "
             "there the L2 penalty alpha does the same."
         )
-    check_dtype(estimator)
+    _check_matmul_precision(estimator)
+
+
+def _check_matmul_precision(estimator):
+    """Refuse TensorFloat-32 on the CPU and with float64."""
+    if estimator.matmul_precision != "tf32":
+        return
+    if estimator.device == "cpu":
+        raise ValueError(
+            "matmul_precision='tf32' needs a GPU, by device='cuda' or device='auto', "
+            "got device='cpu': no CPU multiplies in that format. Use "
+            "matmul_precision='highest'."
+        )
+    if required_dtype(estimator) != np.float32:
+        raise ValueError(
+            "matmul_precision='tf32' needs dtype='float32' or dtype=None, got "
+            f"dtype={estimator.dtype!r}: its products have float32 factors. Use "
+            "matmul_precision='highest'."
+        )
 
 
 class TrainingConfig(NamedTuple):

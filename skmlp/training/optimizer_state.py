@@ -164,8 +164,10 @@ class OptimizerState:
         if end <= 0:
             # The warmup lasts the whole training: the schedule never begins.
             end = max_iter
-        at = Position(np.maximum(0.0, epochs - config.warmup_epochs), n_batches, end)
-        factor = SCHEDULES[config.schedule].factor(at, config.schedule_settings)
+        after_warmup = np.maximum(0.0, epochs - config.warmup_epochs)
+        factor = SCHEDULES[config.schedule].factor(
+            Position(after_warmup, n_batches, end), config.schedule_settings
+        )
         return self.learning_rate * (factor * warm)
 
     def end_epoch(self, samples_seen):
