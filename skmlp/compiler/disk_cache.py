@@ -67,11 +67,11 @@ def cache_folder():
     -------
     pathlib.Path or None
     """
-    wish = os.environ.get("SKMLP_CACHE_DIR")
-    if wish == "":
+    setting = os.environ.get("SKMLP_CACHE_DIR")
+    if setting == "":
         return None
     try:
-        folder = Path(wish) if wish else _user_cache_folder() / "skmlp"
+        folder = Path(setting) if setting else _user_cache_folder() / "skmlp"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not _is_private(folder):
             _LOGGER.debug("kernel cache off: %s is not private to this user", folder)
