@@ -126,7 +126,7 @@ from kernel_types import evaluating_signature
 from skmlp.backends.cuda.kernels import predict
 device = pretend(Device((9, 0)), setattr)
 kernel = predict.evaluating(SPEC, TANH)
-from_disk = is_read(kernel, assessing_signature(np.dtype(np.float32)))
+from_disk = is_read(kernel, evaluating_signature(np.dtype(np.float32)))
 print(from_disk, hashlib.sha256(device.images[0]).hexdigest())
 """
 

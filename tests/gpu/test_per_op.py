@@ -312,7 +312,7 @@ def test_an_interrupted_batch_leaves_no_trace(monkeypatch, calls, batch):
 
 
 class WholeOrNothing(graph.SimulatedGraph):
-    """As a recording is: interrupted before it is launched, if at all.
+    """A stand-in for a graph: it can be interrupted only before its launch.
 
     So each launch of a batch asks for the advancing kernel twice.
     """
