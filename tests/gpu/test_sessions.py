@@ -475,7 +475,7 @@ def test_a_failed_session_frees_its_memory_and_leaves_the_slots(monkeypatch):
 
 @pytest.fixture
 def held(monkeypatch):
-    """Bytes of live device and pinned arrays at each `_free_waiting`."""
+    """Bytes of live device and pinned arrays at each `_clear_deallocations`."""
     made, held = [], []
 
     def noting(make):
@@ -506,7 +506,7 @@ def held(monkeypatch):
 def test_all_memory_is_free_at_the_end(monkeypatch, held, fails, least_flop, fraction):
     monkeypatch.setattr(plan, "PER_OP_FLOP", least_flop)
     monkeypatch.setattr(data_loader, "RESIDENT_FRACTION", fraction)
-    monkeypatch.setattr(session, "keep", lambda key, data: None)
+    monkeypatch.setattr(session, "cache", lambda key, data: None)
     problem = problem_of(n_rows=30)
     vector = parameters_for(problem.network)
     optimizer = make_optimizer("adam", vector.size)
