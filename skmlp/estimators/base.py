@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import _fit_context
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
 from skmlp.backends import Problem
@@ -41,6 +40,7 @@ from skmlp.estimators.validation import (
     ValidationData,
     ValidationScorer,
     check_complete,
+    split_rows,
     validate_held_out,
 )
 from skmlp.network import Network, views
@@ -318,7 +318,7 @@ class BaseMLP(Prediction, ABC):
         stochastic = self.solver in STOCHASTIC_SOLVERS
         row_ids, held_out = fit.sample.row_ids, fit.held_out
         if stochastic and self.early_stopping and held_out is None:
-            row_ids, others = self._split(fit.sample, fit.generator)
+            row_ids, others = split_rows(self, fit.sample, fit.generator)
             held_out = fit.sample._replace(row_ids=others)
         config = TrainingConfig.from_estimator(
             self,
@@ -396,21 +396,6 @@ class BaseMLP(Prediction, ABC):
         ):
             return before
         return ValidationHistory(measure, fit.params if self.early_stopping else None)
-
-    def _split(self, sample, generator):
-        """Rows to train on and rows to score, for early stopping."""
-        train, held_out = train_test_split(
-            sample.row_ids,
-            random_state=generator,
-            test_size=self.validation_fraction,
-            stratify=self._stratify(sample.targets[sample.row_ids]),
-        )
-        if len(held_out) < 2:
-            raise ValueError(
-                "The validation set is too small. Increase 'validation_fraction' or "
-                "the size of your dataset."
-            )
-        return train, held_out
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.metrics import get_scorer
+from sklearn.model_selection import train_test_split
 
 from skmlp.estimators.data import (
     Sample,
@@ -99,6 +100,22 @@ def validate_held_out(estimator, data, sample):
         sample_weight=weights,
         row_ids=row_ids if len(row_ids) < len(targets) else None,
     )
+
+
+def split_rows(estimator, sample, generator):
+    """Indices of the rows to train on and of those to score, for early stopping."""
+    train, held_out = train_test_split(
+        sample.row_ids,
+        random_state=generator,
+        test_size=estimator.validation_fraction,
+        stratify=estimator._stratify(sample.targets[sample.row_ids]),
+    )
+    if len(held_out) < 2:
+        raise ValueError(
+            "The validation set is too small. Increase 'validation_fraction' or "
+            "the size of your dataset."
+        )
+    return train, held_out
 
 
 class ValidationScorer:
