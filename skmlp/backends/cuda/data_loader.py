@@ -47,11 +47,11 @@ class Resident:
 
     Attributes
     ----------
-    most_rows : int
+    max_rows : int
         Rows that can be fetched at once.
     """
 
-    most_rows = sys.maxsize
+    max_rows = sys.maxsize
 
     def __init__(self, data):
         self.data = data
@@ -66,7 +66,7 @@ class Resident:
         Parameters
         ----------
         row_ids : ndarray of int64
-            At most `most_rows`.
+            At most `max_rows`.
         next_row_ids : ndarray of int64 or None
             Rows of the next call, to be prefetched.
         """
@@ -90,7 +90,7 @@ class Streamed:
     ----------
     data : Data
         The rows of both buffers.
-    most_rows : int
+    max_rows : int
         Rows of a buffer.
     """
 
@@ -108,10 +108,10 @@ class Streamed:
         buffer_bytes = int(min(BUFFER_BYTES, BUFFER_FRACTION * available()))
         self._allocate(min(len(columns[0]), max(1, buffer_bytes // row_bytes)))
 
-    def _allocate(self, most_rows):
-        self.most_rows = most_rows
+    def _allocate(self, max_rows):
+        self.max_rows = max_rows
         self._pinned = [
-            cuda.pinned_array((most_rows, part.shape[1]), dtype=part.dtype)
+            cuda.pinned_array((max_rows, part.shape[1]), dtype=part.dtype)
             for part in self._columns
         ]
         self._on_device = [
@@ -130,7 +130,7 @@ class Streamed:
 
     def reserve(self, n_rows):
         """Make `n_rows` fit into a buffer; whether `data` has been replaced."""
-        if n_rows <= self.most_rows:
+        if n_rows <= self.max_rows:
             return False
         # The old buffers are freed first, to make room.
         del self.data, self._pinned, self._on_device
@@ -151,7 +151,7 @@ class Streamed:
                 self._send_in_thread, next_row_ids, self._buffer
             )
             self._prefetched = (next_row_ids, future)
-        first = buffer * self.most_rows
+        first = buffer * self.max_rows
         return np.arange(first, first + len(row_ids))
 
     def _send_in_thread(self, row_ids, buffer):
@@ -180,7 +180,7 @@ class Streamed:
     def _send_piece(self, buffer, start, end):
         for pinned, vector in zip(self._pinned, self._on_device, strict=True):
             columns = pinned.shape[1]
-            offset = (buffer * self.most_rows + start) * columns
+            offset = (buffer * self.max_rows + start) * columns
             values = pinned[start:end].reshape(-1)
             piece = vector[offset : offset + values.size]
             piece.copy_to_device(values, stream=self._stream)

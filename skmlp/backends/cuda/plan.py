@@ -6,12 +6,12 @@ estimates from the instructions that the compiler makes; `benchmarks/gpu.py` is 
 they are to be measured.
 """
 
-import os
 from typing import NamedTuple
 
 from skmlp.backends.cuda.kernels.backward import SPARSE_FEATURES
 from skmlp.backends.cuda.kernels.reductions import lanes_of
 from skmlp.backends.cuda.kernels.tile import Tile
+from skmlp.backends.cuda.runtime import simulator
 
 # The first three fields of `Tile`: tiles of 64 rows and columns.
 _TILE = (16, 4, 32)
@@ -101,10 +101,6 @@ def split_threshold_for(n_processors):
     return n_processors // 2
 
 
-def _is_simulated():
-    return os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
-
-
 def choose_tile(split_threshold):
     """How products are cut into tiles.
 
@@ -117,7 +113,7 @@ def choose_tile(split_threshold):
     -------
     Tile
     """
-    shape = _SIMULATED if _is_simulated() else _TILE
+    shape = _SIMULATED if simulator.is_enabled() else _TILE
     return Tile(*shape, split_threshold=split_threshold)
 
 
@@ -156,7 +152,7 @@ def choose_fused_tile(sizes, itemsize):
         None if they do not fit.
     """
     units = sum(fused_buffer_units(sizes))
-    for shape in _FUSED_SIMULATED if _is_simulated() else _FUSED_TILES:
+    for shape in _FUSED_SIMULATED if simulator.is_enabled() else _FUSED_TILES:
         tile = Tile(*shape, split_threshold=NEVER_SPLIT)
         if (tile.smem_size + tile.width * units) * itemsize <= _SHARED_BYTES:
             return tile

@@ -112,7 +112,7 @@ class Session:
         return Resident(data)
 
     def _max_range_rows(self):
-        return min(_MAX_RANGE_ROWS, self._source.most_rows, available() // _FREE_BYTES)
+        return min(_MAX_RANGE_ROWS, self._source.max_rows, available() // _FREE_BYTES)
 
     def _borrow(self, x):
         """X on the device: from the device cache, where an earlier fit left it."""
@@ -189,9 +189,7 @@ class Session:
         n_epochs, n_rows = orders.shape
         n_batches = len(rates) // n_epochs
         program = self._bound_program(optimizer, batch_size)
-        at_once = min(
-            program.max_batches // n_batches, self._source.most_rows // n_rows
-        )
+        at_once = min(program.max_batches // n_batches, self._source.max_rows // n_rows)
         if at_once < 2:
             return train_one_by_one(self, optimizer, orders, batch_size, rates)
         totals = []
@@ -232,7 +230,7 @@ class Session:
 
     def _ranges(self, program, rows, batch_size, rates):
         """Batch ranges over some rows, each fetched to the device when it is due."""
-        at_once = max(1, self._source.most_rows // batch_size)
+        at_once = max(1, self._source.max_rows // batch_size)
         n_batches = int(min(program.max_batches, at_once))
         size = n_batches * batch_size
         parts = [rows[first : first + size] for first in range(0, len(rows), size)]
@@ -257,7 +255,7 @@ class Session:
         if network.normalization == "batch":
             raise ValueError("A sweep over all rows has no statistics of minibatches.")
         values = upload(np.ascontiguousarray(parameters, dtype=self._dtype))
-        batch_size = min(_SWEEP_ROWS, len(rows), self._source.most_rows)
+        batch_size = min(_SWEEP_ROWS, len(rows), self._source.max_rows)
         program = self._program(batch_size, None)
         hyper = np.zeros(MAX_HYPERPARAMETERS, dtype=self._dtype)
         state = TrainState(params=values, slots=values, hyper=hyper)
