@@ -49,8 +49,8 @@ def outcomes_of(report, path):
         outcome, why = "passed", ""
         for child in case:
             if child.tag in ("skipped", "failure", "error"):
-                outcome, message = child.tag, child.get("message", "")
-        yield case.get("name"), outcome, message
+                outcome, why = child.tag, child.get("message", "")
+        yield case.get("name"), outcome, why
 
 
 def grouped(paths, n_groups):
@@ -93,7 +93,7 @@ def test_in_another_process(path, runs, subtests):
     assert done.returncode in (0, 1), done.stdout + done.stderr
     outcomes = list(outcomes_of(report, path))
     assert any(outcome != "skipped" for _, outcome, _ in outcomes)
-    for name, outcome, message in outcomes:
+    for name, outcome, why in outcomes:
         if outcome == "passed":
             continue
         with subtests.test(name):
@@ -114,7 +114,7 @@ def test_skipped(): pytest.skip("no NVIDIA GPU")
 """
 
 
-def test_failures_are_reported(tmp_path):
+def test_failures_are_seen(tmp_path):
     path = tmp_path / "test_three.py"
     path.write_text(THREE_TESTS)
     other = tmp_path / "test_other.py"
