@@ -35,7 +35,7 @@ class Network(NamedTuple):
         None for a network that only predicts.
     output : str
         Name of the output activation.
-    loss_parameters : tuple of float, default=(0.0,)
+    loss_params : tuple of float, default=(0.0,)
         Values of the loss's parameters and, behind them, of label smoothing.
     intercepts : bool, default=True
         Whether biases are trained; else they stay unchanged.
@@ -49,7 +49,7 @@ class Network(NamedTuple):
     activations: tuple[str | Activation, ...]
     loss: LossRow | None
     output: str
-    loss_parameters: tuple[float, ...] = (0.0,)
+    loss_params: tuple[float, ...] = (0.0,)
     intercepts: bool = True
     normalization: str | None = None
 

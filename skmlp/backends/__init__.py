@@ -96,10 +96,10 @@ class Session(Protocol):
     """One fit of a network on a device."""
 
     @property
-    def parameters(self) -> np.ndarray:
+    def params(self) -> np.ndarray:
         """The current parameters as a flat vector (see `skmlp.network`)."""
 
-    def set_parameters(self, parameters: np.ndarray) -> None:
+    def load_params(self, params: np.ndarray) -> None:
         """Replace the current parameters by others, of any float dtype."""
 
     def train(
@@ -107,7 +107,7 @@ class Session(Protocol):
         optimizer: Any,
         order: np.ndarray,
         batch_size: int,
-        span: tuple[int, int],
+        batch_bounds: tuple[int, int],
         rates: np.ndarray,
         total: float,
     ) -> float:
@@ -120,7 +120,7 @@ class Session(Protocol):
         order : ndarray of int64
             Indices of the epoch's rows, in the order of training.
         batch_size : int
-        span : (int, int)
+        batch_bounds : (int, int)
             First minibatch, and the one after the last.
         rates : ndarray of shape (n_batches, 4)
             For each minibatch the weight decay, then the coefficients of the
@@ -143,7 +143,7 @@ class Session(Protocol):
         Returns what `train` would return for each.
         """
 
-    def loss_and_gradient(self, parameters: np.ndarray) -> tuple[float, np.ndarray]:
+    def loss_and_gradient(self, params: np.ndarray) -> tuple[float, np.ndarray]:
         """Loss and float64 gradient over the rows of ``problem.row_ids``.
 
         Only for problems without dropout, noise and batch normalization, whose loss
@@ -156,10 +156,10 @@ class Session(Protocol):
         Arrays of shape (n_rows, n_units); None where the backend has not stored them.
         """
 
-    def outputs(self, x: Any, rows: np.ndarray | None) -> np.ndarray:
+    def outputs(self, x: Any, row_ids: np.ndarray | None) -> np.ndarray:
         """Raw outputs of the current parameters for some rows of an X.
 
-        `rows` has the indices of the rows, None stands for all. A network with batch
+        `row_ids` has the indices of the rows, None stands for all. A network with batch
         normalization uses its running statistics.
         """
 
@@ -168,14 +168,14 @@ class Backend(Protocol):
     """The functions of a backend."""
 
     def open_session(
-        self, problem: Problem, parameters: np.ndarray, n_jobs: int | None
+        self, problem: Problem, params: np.ndarray, n_jobs: int | None
     ) -> AbstractContextManager[Session]:
-        """A session that starts from a copy of `parameters`, as a context manager."""
+        """A session that starts from a copy of `params`, as a context manager."""
 
     def outputs(
         self,
         network: Network,
-        parameters: np.ndarray,
+        params: np.ndarray,
         x: Any,
         activation: str,
         n_jobs: int | None,
@@ -206,9 +206,9 @@ class DeviceBackend(Backend, Protocol):
 
 def train_one_by_one(session, optimizer, orders, batch_size, rates):
     """A session's `train_epochs` that calls `train` once per epoch."""
-    span = (0, len(rates) // len(orders))
+    batch_bounds = (0, len(rates) // len(orders))
     return [
-        session.train(optimizer, order, batch_size, span, epoch_rates, 0.0)
+        session.train(optimizer, order, batch_size, batch_bounds, epoch_rates, 0.0)
         for order, epoch_rates in zip(orders, np.split(rates, len(orders)), strict=True)
     ]
 

@@ -116,10 +116,10 @@ class Trace(NamedTuple):
     z: np.ndarray
 
 
-def _forward(network, parameters, x, factors=None, *, training=False):
+def _forward(network, params, x, factors=None, *, training=False):
     """Forward pass; `factors` are those of dropout, an array per hidden layer."""
-    coefs, intercepts = views(network, parameters)
-    scales, *statistics = norm_state(network, parameters)
+    coefs, intercepts = views(network, params)
+    scales, *statistics = norm_state(network, params)
     running: list = list(zip(*statistics, strict=True)) or [None] * len(coefs)
     inputs, activated, outputs = [None], [x], [x]
     normed: list = [None]
@@ -148,7 +148,7 @@ def _softmax_cross_entropy(targets, z, smoothing):
 
 def _loss(network, targets, z):
     """Loss of every row and its gradient by the raw outputs."""
-    row, loss_params = network.loss, np.array(network.loss_parameters, np.float64)
+    row, loss_params = network.loss, np.array(network.loss_params, np.float64)
     if row.row is not None:
         delta = np.empty_like(z)
         rows = zip(targets, z, delta, strict=True)
@@ -172,22 +172,22 @@ def _loss(network, targets, z):
     return losses.sum(axis=1), delta
 
 
-def _gradient(network, parameters, batch, factors=None):
+def _gradient(network, params, batch, factors=None):
     """Weighted sum of the rows' losses, its gradient without the penalty, the trace."""
     x, targets, weights = batch
-    trace = _forward(network, parameters, x, factors, training=True)
+    trace = _forward(network, params, x, factors, training=True)
     losses, delta = _loss(network, targets, trace.z)
     delta = delta * weights[:, None]
-    gradient = np.zeros_like(parameters)
+    gradient = np.zeros_like(params)
     coef_gradients, intercept_gradients = views(network, gradient)
     scale_gradients = norm_state(network, gradient).scales
-    coefs, _ = views(network, parameters)
+    coefs, _ = views(network, params)
     for i in reversed(range(len(coefs))):
         intercept_gradients[i][:] = delta.sum(axis=0) * network.intercepts
         if i < len(scale_gradients):
             normed = trace.normed[i + 1]
             scale_gradients[i][:] = (delta * normed.values).sum(axis=0)
-            scaled = delta * norm_state(network, parameters).scales[i]
+            scaled = delta * norm_state(network, params).scales[i]
             delta = _back_through_norm(network, normed, scaled)
         coef_gradients[i][:] = trace.outputs[i].T @ delta
         if i > 0:
@@ -201,11 +201,11 @@ def _gradient(network, parameters, batch, factors=None):
     return losses @ weights, gradient, trace
 
 
-def _track(network, parameters, trace, n):
+def _track(network, params, trace, n):
     """Update the running statistics by a batch's mean and unbiased variance."""
     if network.normalization != "batch" or n == 1:
         return
-    _, means, variances = norm_state(network, parameters)
+    _, means, variances = norm_state(network, params)
     for normed, mean, variance in zip(trace.normed[1:], means, variances, strict=True):
         mean += MOMENTUM * (normed.mean[0] - mean)
         variance += MOMENTUM * (normed.variance[0] * n / (n - 1) - variance)
@@ -236,16 +236,16 @@ def _noise(regularization, step_index, shape):
         return np.array([normal_of(word, deviation) for word in words]).reshape(shape)
 
 
-def _clip_weights(network, parameters, max_norm):
+def _clip_weights(network, params, max_norm):
     """Max-norm: scale down the incoming weights of units with a larger norm."""
-    for coef in views(network, parameters)[0]:
+    for coef in views(network, params)[0]:
         norms = np.linalg.norm(coef, axis=0)
         coef *= np.minimum(1.0, max_norm / np.maximum(norms, np.finfo(float).tiny))
 
 
-def _weights_only(network, parameters):
+def _weights_only(network, params):
     """The parameters with everything but the weights set to zero."""
-    penalized = parameters.copy()
+    penalized = params.copy()
     penalized[layout(network).bias_offsets[0] :] = 0
     return penalized
 
@@ -253,12 +253,12 @@ def _weights_only(network, parameters):
 class Session:
     """One fit (see `skmlp.backends`)."""
 
-    def __init__(self, problem, parameters):
+    def __init__(self, problem, params):
         self._problem = problem
-        self.parameters = np.array(parameters, dtype=np.float64)
+        self.params = np.array(params, dtype=np.float64)
         self._step_index = 0
 
-    def _batch(self, parameters, rows, scale, step_index=None):
+    def _batch(self, params, row_ids, scale, step_index=None):
         """Loss, gradient and trace of some rows, sample weights times `scale`.
 
         With the index of a step, dropout and noise are those of that step.
@@ -266,12 +266,12 @@ class Session:
         problem = self._problem
         regularization = problem.regularization
         weights = (
-            np.ones(len(rows))
+            np.ones(len(row_ids))
             if problem.sample_weight is None
-            else problem.sample_weight[rows]
+            else problem.sample_weight[row_ids]
         )
-        x = _dense(problem.x[rows]).astype(np.float64)
-        targets = problem.targets[rows].astype(np.float64)
+        x = _dense(problem.x[row_ids]).astype(np.float64)
+        targets = problem.targets[row_ids].astype(np.float64)
         factors = None
         if step_index is not None and regularization.dropout:
             factors = _dropout_factors(
@@ -279,80 +279,80 @@ class Session:
                 dropout=regularization.dropout,
                 seed=regularization.seed,
                 step_index=step_index,
-                n=len(rows),
+                n=len(row_ids),
             )
         if step_index is not None and regularization.input_noise > 0:
             x += _noise(regularization, step_index, x.shape)
         batch = (x, targets, weights * scale)
-        loss, gradient, trace = _gradient(problem.network, parameters, batch, factors)
-        penalized = _weights_only(problem.network, parameters)
-        l2 = problem.alpha / (problem.mean_sample_weight * len(rows))
+        loss, gradient, trace = _gradient(problem.network, params, batch, factors)
+        penalized = _weights_only(problem.network, params)
+        l2 = problem.alpha / (problem.mean_sample_weight * len(row_ids))
         loss += 0.5 * l2 * penalized @ penalized
         return loss, gradient + l2 * penalized, trace
 
-    def train(self, optimizer, order, batch_size, span, rates, total):
+    def train(self, optimizer, order, batch_size, batch_bounds, rates, total):
         """Train on some batches of an epoch."""
         update = OPTIMIZERS[optimizer.name].update
         network, regularization = self._problem.network, self._problem.regularization
         n_trained = layout(network).n_trained
-        for b, (weight_decay, *c) in zip(range(*span), rates, strict=True):
-            rows = order[b * batch_size : (b + 1) * batch_size]
-            scale = 1.0 / (self._problem.mean_sample_weight * len(rows))
+        for b, (weight_decay, *c) in zip(range(*batch_bounds), rates, strict=True):
+            row_ids = order[b * batch_size : (b + 1) * batch_size]
+            scale = 1.0 / (self._problem.mean_sample_weight * len(row_ids))
             loss, gradient, trace = self._batch(
-                self.parameters, rows, scale, self._step_index
+                self.params, row_ids, scale, self._step_index
             )
             self._step_index += 1
-            _track(network, self.parameters, trace, len(rows))
-            total += loss * len(rows)
+            _track(network, self.params, trace, len(row_ids))
+            total += loss * len(row_ids)
             norm = np.linalg.norm(gradient)
             if norm > regularization.max_grad_norm:
                 gradient *= regularization.max_grad_norm / norm
-            weights = _weights_only(network, self.parameters)
-            self.parameters -= weight_decay * weights
+            weights = _weights_only(network, self.params)
+            self.params -= weight_decay * weights
             for i, g in enumerate(gradient[:n_trained]):
                 slots = optimizer.slots[:, i]
-                self.parameters[i], *slots[:] = update(
-                    self.parameters[i], g, *slots, c, optimizer.hyper
+                self.params[i], *slots[:] = update(
+                    self.params[i], g, *slots, c, optimizer.hyper
                 )
             if np.isfinite(regularization.max_norm):
-                _clip_weights(network, self.parameters, regularization.max_norm)
+                _clip_weights(network, self.params, regularization.max_norm)
         return total
 
     def train_epochs(self, optimizer, orders, batch_size, rates):
         """Train on whole epochs."""
         return train_one_by_one(self, optimizer, orders, batch_size, rates)
 
-    def set_parameters(self, parameters):
+    def load_params(self, params):
         """Replace the parameters, which may have another precision."""
-        self.parameters[:] = parameters
+        self.params[:] = params
 
-    def loss_and_gradient(self, parameters):
+    def loss_and_gradient(self, params):
         """Loss and gradient over all training rows, the penalty included."""
-        rows = self._problem.row_ids
-        scale = 1.0 / (self._problem.mean_sample_weight * len(rows))
-        return self._batch(np.asarray(parameters), rows, scale)[:2]
+        row_ids = self._problem.row_ids
+        scale = 1.0 / (self._problem.mean_sample_weight * len(row_ids))
+        return self._batch(np.asarray(params), row_ids, scale)[:2]
 
     def hidden_outputs(self):
         """None: traces are not stored."""
 
-    def outputs(self, x, rows):
+    def outputs(self, x, row_ids):
         """Raw outputs for some rows, or for all, with the current parameters."""
-        x = x if rows is None else x[rows]
-        return outputs(self._problem.network, self.parameters, x, IDENTITY)[0]
+        x = x if row_ids is None else x[row_ids]
+        return outputs(self._problem.network, self.params, x, IDENTITY)[0]
 
 
 @contextmanager
-def open_session(problem, parameters, n_jobs=None):
+def open_session(problem, params, n_jobs=None):
     """A session; `n_jobs` has no effect here."""
-    yield Session(problem, parameters)
+    yield Session(problem, params)
 
 
-def outputs(network, parameters, x, activation, n_jobs=None):
+def outputs(network, params, x, activation, n_jobs=None):
     """Predictions of a network through a named output activation."""
-    parameters = np.asarray(parameters, dtype=np.float64)
+    params = np.asarray(params, dtype=np.float64)
     x = _dense(x).astype(np.float64)
     with np.errstate(invalid="ignore"):
-        z = _forward(network, parameters, x).z
+        z = _forward(network, params, x).z
         return _activate(activation, z), bool(np.isfinite(x.sum()))
 
 
@@ -379,7 +379,7 @@ def slope(activation, z, a):
     return _back_through(activation, z, a, np.ones_like(a))
 
 
-def trace(network, parameters, x, targets=None):
+def trace(network, params, x, targets=None):
     """Inputs, outputs and gradients of every layer for some rows.
 
     Returns
@@ -390,10 +390,10 @@ def trace(network, parameters, x, targets=None):
         Gradient of each row's loss by the inputs of each layer, the output layer being
         the last; None without targets.
     """
-    network, parameters = fold_batch_norm(network, parameters)
-    coefs, _ = views(network, parameters)
-    scales = norm_state(network, parameters).scales
-    forward = _forward(network, parameters, _dense(x).astype(np.float64))
+    network, params = fold_batch_norm(network, params)
+    coefs, _ = views(network, params)
+    scales = norm_state(network, params).scales
+    forward = _forward(network, params, _dense(x).astype(np.float64))
     inputs, layers = forward.inputs, forward.activated
     if targets is None:
         return inputs[1:], layers[1:], None

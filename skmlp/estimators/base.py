@@ -273,13 +273,13 @@ class BaseMLP(Prediction, ABC):
 
     def _network(self, sample):
         hidden = hidden_sizes(self.hidden_layer_sizes)
-        n_outputs, loss, loss_parameters = self._head(sample.targets)
+        n_outputs, loss, loss_params = self._head(sample.targets)
         return Network(
             sizes=(sample.x.shape[1], *hidden, n_outputs),
             activations=resolve_activations(self.activation, len(hidden)),
             loss=loss,
             output=loss.output,
-            loss_parameters=loss_parameters,
+            loss_params=loss_params,
             intercepts=self.fit_intercept,
             normalization=self.normalization if hidden else None,
         )

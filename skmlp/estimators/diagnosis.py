@@ -252,13 +252,13 @@ def _network(model, targets):
     params = params.astype(np.float64)
     if targets is None:
         return network, params
-    n_outputs, loss, loss_parameters = model._head(targets)
+    n_outputs, loss, loss_params = model._head(targets)
     if n_outputs != network.sizes[-1]:
         raise ValueError(
             f"y has {targets.shape[1]} columns, for which a network has {n_outputs} "
             f"outputs; this one was trained with {network.sizes[-1]}."
         )
-    return network._replace(loss=loss, loss_parameters=loss_parameters), params
+    return network._replace(loss=loss, loss_params=loss_params), params
 
 
 @functools.lru_cache(maxsize=256)

@@ -221,10 +221,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         decoder = loss.decoder(params)
         return _score(targets, decoder.prediction(outputs), weights, decoder.levels)
 
-    def _publish(self, network, parameters):
-        super()._publish(network, parameters)
+    def _publish(self, network, params):
+        super()._publish(network, params)
         # Fixed by the fit, whatever the parameters are set to afterwards.
-        self._decoder = network.loss.decoder(network.loss_parameters)
+        self._decoder = network.loss.decoder(network.loss_params)
 
     def score(self, X, y, sample_weight=None):
         """Coefficient of determination R² of the predictions.

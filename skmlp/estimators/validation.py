@@ -163,7 +163,7 @@ class ValidationScorer:
         # Metrics refuse outputs that are not finite; here they only mean a bad epoch.
         if not np.isfinite(raw).all():
             return np.nan
-        return self._scorer(self._session.parameters)
+        return self._scorer(self._session.params)
 
 
 def _view(estimator, device):

@@ -68,9 +68,9 @@ class _Callback:
         measured = None
         if self._scorer is not None:
             with np.errstate(over="ignore"):
-                self._session.set_parameters(intermediate_result.x)
+                self._session.load_params(intermediate_result.x)
             loss, score = self._scorer()
-            measured = Measurement(loss, score, self._session.parameters)
+            measured = Measurement(loss, score, self._session.params)
         history.record(float(intermediate_result.fun), measured, config.tol)
         history.seconds.append(self._clock.seconds)
         self.no_longer_better = (

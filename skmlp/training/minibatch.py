@@ -196,7 +196,7 @@ def train(session, optimizer, history, config, row_ids, generator, scorer=None):
     by_score = history.stops_by_score and not config.incremental
     losses = history.loss_curve
     return Outcome(
-        params=history.validation.best_params if by_score else session.parameters,
+        params=history.validation.best_params if by_score else session.params,
         loss=losses[-1] if losses else np.inf,
         n_iter=history.n_epochs,
     )
@@ -221,12 +221,12 @@ def _run_epochs(session, optimizer, history, config, row_ids, generator, scorer)
             session, optimizer, orders.next(n_epochs), config.batch_size
         )
         if not history.stops_by_score:
-            check_finite(session.parameters)
+            check_finite(session.params)
         # Before anything is recorded, so that Ctrl-C during it leaves whole epochs.
         measured = None
         if scorer is not None:
             validation_loss, score = scorer()
-            measured = Measurement(validation_loss, score, session.parameters)
+            measured = Measurement(validation_loss, score, session.params)
         seconds_per_epoch = (clock.seconds - start) / n_epochs
         for i, (loss, rate) in enumerate(
             zip(losses, learning_rates, strict=True), start=1

@@ -126,18 +126,18 @@ class OptimizerState:
         twin.slots = self.slots.astype(dtype)
         return twin
 
-    def next_rates(self, span, n_batches):
+    def next_rates(self, step_bounds, n_batches):
         """Advance the step count; returns the `StepRates` of the steps counted.
 
         Parameters
         ----------
-        span : (int, int)
+        step_bounds : (int, int)
             First step and the one after the last, counted from the beginning of the
             epoch; beyond the epoch's end only where `knows_next_epochs`.
         n_batches : int
             Steps per epoch.
         """
-        first, last = span
+        first, last = step_bounds
         t = np.arange(self.t + 1, self.t + last - first + 1, dtype=np.float64)
         self.t += last - first
         # To the last bit as if each epoch were asked for alone.

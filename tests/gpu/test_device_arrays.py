@@ -36,7 +36,7 @@ def all_results(problem):
         optimizer = make_optimizer("adam", vector.size)
         rates = optimizer.next_rates((0, 6), 6).table
         yield session.train(optimizer, problem.row_ids, 4, (0, 6), rates, 0.0)
-        yield session.parameters
+        yield session.params
     yield from on_device().outputs(network, vector, problem.x, "softmax")
 
 

@@ -299,7 +299,7 @@ def test_an_interrupted_batch_leaves_no_trace(monkeypatch, calls, batch):
         rates = whole.next_rates((0, 3), 3).table
         if batch > 0:
             opened.train(whole, problem.row_ids, 4, (0, batch), rates[:batch], 0.0)
-        expected = opened.parameters
+        expected = opened.params
     optimizer = make_optimizer("adam", vector.size)
     rates = optimizer.next_rates((0, 3), 3).table
     monkeypatch.setattr(graph, "capture", WholeOrNothing)
@@ -307,7 +307,7 @@ def test_an_interrupted_batch_leaves_no_trace(monkeypatch, calls, batch):
     with on_device().open_session(problem, vector) as opened:
         with pytest.raises(KeyboardInterrupt):
             opened.train(optimizer, problem.row_ids, 4, (0, 3), rates, 0.0)
-        assert_array_equal(opened.parameters, expected)
+        assert_array_equal(opened.params, expected)
     assert_array_equal(optimizer.slots, whole.slots)
 
 
@@ -330,7 +330,7 @@ def test_another_optimizer_is_captured_anew(steps):
             for optimizer in (*optimizers, *optimizers):
                 rates = optimizer.next_rates((0, 3), 3).table
                 opened.train(optimizer, problem.row_ids, 4, (0, 3), rates, 0.0)
-            parameters = np.array(opened.parameters)
+            parameters = np.array(opened.params)
         results.append((parameters, *(one.slots for one in optimizers)))
     assert steps
     for expected, got in zip(*results, strict=True):

@@ -144,7 +144,7 @@ def train_epochs(problem, n_epochs, at_once, batch_size=4):
             some = orders[first : first + at_once]
             part = np.concatenate(rates[first : first + at_once])
             losses += opened.train_epochs(optimizer, some, batch_size, part)
-        parameters = opened.parameters
+        parameters = opened.params
     return losses, parameters, optimizer.slots
 
 
@@ -254,7 +254,7 @@ def test_an_interrupted_call_waits_for_its_batches_before_a_read(monkeypatch):
         rates = optimizer.next_rates((0, 4), 4).table
         with pytest.raises(KeyboardInterrupt):
             opened.train(optimizer, problem.row_ids, 4, (0, 4), rates, 0.0)
-        assert not np.array_equal(opened.parameters, vector)
+        assert not np.array_equal(opened.params, vector)
     # The parameters, and the optimizer's vectors at the end.
     assert notes == ["batch", "batch", "stream", "read", "read"]
 
@@ -289,7 +289,7 @@ def loss_and_gradient(backend, problem, dtype=np.float64):
     with backend.open_session(cast(problem, dtype), vector.astype(dtype)) as opened:
         # Not at the parameters that the session began with.
         results = opened.loss_and_gradient(vector + 0.1)
-        assert_array_equal(opened.parameters, vector.astype(dtype))
+        assert_array_equal(opened.params, vector.astype(dtype))
     return results
 
 
@@ -394,7 +394,7 @@ def two_batches(backend, problem, optimizer, vector):
     with backend.open_session(problem, vector) as opened:
         rates = optimizer.next_rates((0, 2), 2).table
         opened.train(optimizer, problem.row_ids[:8], 4, (0, 2), rates, 0.0)
-        return opened.parameters
+        return opened.params
 
 
 def test_an_optimizer_goes_on_in_another_session():
@@ -420,7 +420,7 @@ def test_batches_of_several_sizes_in_a_session():
                 rates = optimizer.next_rates((0, n_batches), n_batches).table
                 span = (0, n_batches)
                 opened.train(optimizer, problem.row_ids, size, span, rates, 0.0)
-            results.append(np.array(opened.parameters))
+            results.append(np.array(opened.params))
     assert_allclose(results[1], results[0], rtol=1e-9, atol=1e-12)
 
 
@@ -588,10 +588,10 @@ def test_batches_that_do_not_fit_are_a_memory_error_that_changes_nothing(free_me
         free_memory(10_000)
         with pytest.raises(MemoryError, match=r"A smaller batch_size needs less\."):
             opened.train(optimizer, problem.row_ids, 200, (0, 1), rates, 0.0)
-        assert_array_equal(opened.parameters, vector)
+        assert_array_equal(opened.params, vector)
         free_memory(2**30)
         opened.train(optimizer, problem.row_ids, 10, (0, 1), rates, 0.0)
-        assert not np.array_equal(opened.parameters, vector)
+        assert not np.array_equal(opened.params, vector)
     assert not np.array_equal(optimizer.slots, np.zeros_like(optimizer.slots))
 
 

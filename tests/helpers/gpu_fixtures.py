@@ -48,7 +48,7 @@ def problem_of(
         activations=tuple(activations),
         loss=row,
         output=row.output,
-        loss_parameters=parameters or parameters_of(row),
+        loss_params=parameters or parameters_of(row),
         intercepts=intercepts,
         normalization=normalization,
     )
@@ -117,7 +117,7 @@ def train(backend, problem, *, solver="adam", batch_size=4, cuts=(), dtype=np.fl
             for span in zip((0, *cuts), ends, strict=True):
                 rates = optimizer.next_rates(span, n_batches).table
                 loss = session.train(optimizer, order, batch_size, span, rates, loss)
-        parameters = np.array(session.parameters)
+        parameters = np.array(session.params)
         raw = session.outputs(problem.x, np.array([2, 0, 4]))
     return TrainResult(loss, parameters, optimizer.slots, raw)
 

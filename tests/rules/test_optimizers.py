@@ -201,7 +201,7 @@ def train_here(settings):
         for step in range(STEPS):
             rates = state.next_rates((step, step + 1), STEPS).table
             session.train(state, problem.row_ids, N_ROWS, (0, 1), rates, 0.0)
-            path.append(session.parameters.copy())
+            path.append(session.params.copy())
     return np.array(path)
 
 

@@ -69,7 +69,7 @@ def train(backend, problem, parameters, optimizer, *, batch_size=16, n_jobs=None
         for span in [(0, 1), (1, n_batches)]:
             rates = optimizer.next_rates(span, n_batches).table
             loss = session.train(optimizer, order, batch_size, span, rates, 0.0)
-            steps.append((loss, np.array(session.parameters)))
+            steps.append((loss, np.array(session.params)))
     return steps
 
 
@@ -219,7 +219,7 @@ def test_weights_decay_before_the_step_and_biases_do_not(backend):
         with backend.open_session(problem, parameters, 1) as session:
             rates = np.array([[share, 0.1, 0.0, 0.0]])
             session.train(optimizer, problem.row_ids, 20, (0, 1), rates, 0.0)
-            moved.append(np.array(session.parameters))
+            moved.append(np.array(session.params))
     n_weights = layout(network).bias_offsets[0]
     expected = np.zeros(parameters.size)
     expected[:n_weights] = 0.25 * parameters[:n_weights]
@@ -416,7 +416,7 @@ def test_minibatch_gradients_are_unbiased():
         rates = np.array([[0.0, 1.0, 0.0, 0.0]])
         with cpu.open_session(problem, parameters, 1) as session:
             session.train(optimizer, problem.row_ids, 10, (b, b + 1), rates, 0.0)
-            moves.append(parameters - session.parameters)
+            moves.append(parameters - session.params)
     # A batch's penalty is that of its own rows, as in scikit-learn.
     n_weights = layout(network).bias_offsets[0]
     extra = problem.alpha / problem.mean_sample_weight * (1 / 10 - 1 / 60)

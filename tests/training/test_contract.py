@@ -54,7 +54,7 @@ def test_sessions_keep_the_contract(name):
 
 def test_the_contract_is_all_that_training_uses():
     assert set(functions(backends.Session)) == {
-        "set_parameters",
+        "load_params",
         "train",
         "train_epochs",
         "loss_and_gradient",
@@ -65,7 +65,7 @@ def test_the_contract_is_all_that_training_uses():
 
 
 def test_another_signature_would_be_found():
-    def train(self, optimizer, order, batch_size, batches, rates, total):
+    def train(self, optimizer, order, batch_size, span, rates, total):
         """One name of another one."""
 
     assert parameters(train) != parameters(backends.Session.train)

@@ -68,7 +68,7 @@ def test_epochs_at_once_are_those_one_by_one(monkeypatch, kind, backend, n_threa
                     session.train(optimizer, order, BATCH, span, part, 0.0)
                     for order, part in zip(given, np.split(rates, EPOCHS), strict=True)
                 ]
-            found.append((losses, session.parameters.tobytes()))
+            found.append((losses, session.params.tobytes()))
     assert found[0] == found[1]
     assert len(found[0][0]) == EPOCHS
 

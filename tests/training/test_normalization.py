@@ -70,7 +70,7 @@ def train(backend, problem, parameters, *, batch_size=8, n_jobs=1):
         )
         return (
             loss,
-            np.array(session.parameters),
+            np.array(session.params),
             session.outputs(problem.x, problem.row_ids),
         )
 
@@ -122,7 +122,7 @@ def test_running_statistics_are_those_of_the_minibatches(backend):
     batches = np.split(problem.row_ids, [8, 16, 24, 32])
     with backend.open_session(problem, vector, 1) as session:
         session.train(optimizer, problem.row_ids, 8, (0, 5), steps(5, 0.0), 0.0)
-        after = np.array(session.parameters)
+        after = np.array(session.params)
     for batch in batches[:-1]:
         z = problem.x[batch] @ coef
         mean = 0.9 * mean + 0.1 * z.mean(axis=0)
@@ -189,7 +189,7 @@ def train_by(name, backend, problem, dtype=np.float64):
     rates = optimizer.next_rates((0, n_batches), n_batches).table
     with backend.open_session(problem, parameters, 1) as session:
         loss = session.train(optimizer, order, batch_size, (0, n_batches), rates, 0.0)
-        return loss, np.array(session.parameters), *optimizer.slots
+        return loss, np.array(session.params), *optimizer.slots
 
 
 def in_precision(problem, dtype, *, is_sparse):
@@ -331,7 +331,7 @@ def test_a_step_equals_pytorch(normalization):
     )
     with cpu.open_session(problem, parameters, 1) as session:
         session.train(optimizer, problem.row_ids, N_ROWS, (0, 1), steps(1, 1.0), 0.0)
-        after = session.parameters
+        after = session.params
     moved = parameters - after
     for mine, theirs in (
         (views(network, moved)[0][0], weights[0].grad),

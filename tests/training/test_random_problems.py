@@ -190,7 +190,7 @@ def train(backend, case):
                 total = session.train(
                     optimizer, order, case.batch_size, span, rates, total
                 )
-                found += [np.float64(total), np.array(session.parameters)]
+                found += [np.float64(total), np.array(session.params)]
             optimizer.end_epoch((epoch + 1) * len(order))
             if case.lowers:
                 optimizer.stops_on_plateau(False, "")
@@ -210,7 +210,7 @@ def judge(backend, problem, session):
     extras = problem.regularization
     has_steps = extras.dropout or extras.input_noise > 0
     if problem.network.normalization != "batch" and not has_steps:
-        found += session.loss_and_gradient(session.parameters)
+        found += session.loss_and_gradient(session.params)
     return found
 
 

@@ -103,7 +103,7 @@ def losses_of_steps(backend, problem, vector, n_steps):
             )
             for _ in range(n_steps)
         ]
-        assert_array_equal(session.parameters, vector)
+        assert_array_equal(session.params, vector)
     return np.array(found) / N_ROWS
 
 
@@ -155,7 +155,7 @@ def first_step(backend, problem, vector):
     with backend.open_session(problem, vector, 1) as session:
         rates = np.array([[0.0, 1.0, 0.0, 0.0]])
         loss = session.train(optimizer, problem.row_ids, N_ROWS, (0, 1), rates, 0.0)
-        return loss / N_ROWS, vector - session.parameters
+        return loss / N_ROWS, vector - session.params
 
 
 @both_backends

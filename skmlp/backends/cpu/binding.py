@@ -90,7 +90,7 @@ def training_net(network, dtype, *, has_dropout):
             np.ones_like(needs_preactivation) if has_dropout else needs_preactivation
         ),
         loss_fn=losses.loss(network.loss, dtype),
-        loss_params=np.array(network.loss_parameters, dtype=dtype),
+        loss_params=np.array(network.loss_params, dtype=dtype),
     )
 
 

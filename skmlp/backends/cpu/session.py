@@ -93,11 +93,11 @@ class Session:
     n_jobs : int or None
     """
 
-    def __init__(self, problem, parameters, n_jobs):
-        self.parameters = parameters
+    def __init__(self, problem, params, n_jobs):
+        self.params = params
         self._problem = problem
         self._n_jobs = n_jobs
-        self._dtype = parameters.dtype
+        self._dtype = params.dtype
         sample_weight = problem.sample_weight
         if sample_weight is None:
             sample_weight = np.zeros(0, dtype=self._dtype)
@@ -126,7 +126,7 @@ class Session:
             network = self._problem.network
             work = batch_size * _row_work(network, self._problem.x)
             pool = ThreadPool(plan.threads_for(work, self._n_jobs))
-            ws = make_workspace(self._problem, batch_size, self.parameters)
+            ws = make_workspace(self._problem, batch_size, self.params)
             packed_ws = PackedStruct(ws)
             norm = None
             if network.normalization == "batch":
@@ -137,7 +137,7 @@ class Session:
             self._contexts[batch_size] = BatchContext(
                 ws=ws,
                 packed_ws=packed_ws,
-                ctx=self._train_context(packed_ws, self.parameters),
+                ctx=self._train_context(packed_ws, self.params),
                 norm=norm,
                 pool=pool,
                 tuner=ThreadCountTuner(pool.n_threads),
@@ -155,9 +155,9 @@ class Session:
             )
         )
 
-    def train(self, optimizer, order, batch_size, span, rates, total):
+    def train(self, optimizer, order, batch_size, batch_bounds, rates, total):
         """Train on some batches of an epoch."""
-        batches = self._batch_range(order, len(order), batch_size, span)
+        batches = self._batch_range(order, len(order), batch_size, batch_bounds)
         return float(self._train(optimizer, batches, rates, np.array([total]))[0])
 
     def train_epochs(self, optimizer, orders, batch_size, rates):
@@ -166,9 +166,9 @@ class Session:
         batches = self._batch_range(orders.ravel(), n_rows, batch_size, (0, len(rates)))
         return self._train(optimizer, batches, rates, np.zeros(n_epochs)).tolist()
 
-    def _batch_range(self, order, n_rows, batch_size, span):
+    def _batch_range(self, order, n_rows, batch_size, batch_bounds):
         """Batches of epochs of `n_rows` rows, the next ones to train on."""
-        first_batch, last_batch = span
+        first_batch, last_batch = batch_bounds
         return BatchRange(
             order=read_only(order),
             n_rows=n_rows,
@@ -209,11 +209,11 @@ class Session:
         self._last_batch = context.ws, batches.last_batch_rows
         return result
 
-    def set_parameters(self, parameters):
+    def load_params(self, params):
         """Continue from other parameters, of any precision."""
-        self.parameters[:] = parameters
+        self.params[:] = params
 
-    def loss_and_gradient(self, parameters):
+    def loss_and_gradient(self, params):
         """Loss and gradient over all training rows, including the penalty."""
         self._check_full_gradient()
         row_ids = self._problem.row_ids
@@ -222,7 +222,7 @@ class Session:
         ws = context.ws
         n_batches = -(-len(row_ids) // batch_size)
         batches = self._batch_range(row_ids, len(row_ids), batch_size, (0, n_batches))
-        params = np.ascontiguousarray(parameters, dtype=self._dtype)
+        params = np.ascontiguousarray(params, dtype=self._dtype)
         result = np.zeros(1)
         ws.gradient[:] = 0
         ws.transposed_weights[:] = transposed_weights(self._problem.network, params)
@@ -235,7 +235,7 @@ class Session:
         self._last_batch = ws, batches.last_batch_rows
         gradient = ws.gradient.astype(np.float64)
         n_weights = layout(self._problem.network).bias_offsets[0]
-        penalized = np.asarray(parameters, dtype=np.float64)[:n_weights]
+        penalized = np.asarray(params, dtype=np.float64)[:n_weights]
         l2 = self._problem.alpha * self._inv_mean_weight / len(row_ids)
         gradient[:n_weights] += l2 * penalized
         # Not a dot product: BLAS would split it among threads, with other bits.
@@ -272,11 +272,11 @@ class Session:
         sizes = self._problem.network.sizes[1:-1]
         return [layer_rows(ws, i, units, n_rows) for i, units in enumerate(sizes, 1)]
 
-    def outputs(self, x, rows):
+    def outputs(self, x, row_ids):
         """Raw outputs for some rows, or for all, with the current parameters."""
         network = self._problem.network
-        source = (x, rows)
-        out, _ = _predict(network, self.parameters, source, IDENTITY, self._n_jobs)
+        source = (x, row_ids)
+        out, _ = _predict(network, self.params, source, IDENTITY, self._n_jobs)
         return out
 
     def close(self):
@@ -286,23 +286,23 @@ class Session:
 
 
 @contextmanager
-def open_session(problem, parameters, n_jobs):
+def open_session(problem, params, n_jobs):
     """A session on a copy of some parameters, closed at the end of the block."""
-    session = Session(problem, aligned_copy(parameters), n_jobs)
+    session = Session(problem, aligned_copy(params), n_jobs)
     try:
         yield session
     finally:
         session.close()
 
 
-def _predict(network, parameters, source, activation, n_jobs):
+def _predict(network, params, source, activation, n_jobs):
     """Predictions for some rows, and whether the sum of all of X is finite.
 
     `source` is X and row indices, or X and None; with indices X is not summed.
     """
-    x, rows = source
-    network, params = fold_batch_norm(network, parameters)
-    n_rows = x.shape[0] if rows is None else len(rows)
+    x, row_ids = source
+    network, params = fold_batch_norm(network, params)
+    n_rows = x.shape[0] if row_ids is None else len(row_ids)
     dtype = params.dtype
     width = max(network.sizes[1:] if sparse.issparse(x) else network.sizes)
     row_block = plan.predict_rows(width, n_rows, dtype.itemsize)
@@ -316,7 +316,7 @@ def _predict(network, parameters, source, activation, n_jobs):
     # By rows, not names: a user may have replaced the row of a name.
     by_rows = network._replace(activations=tuple(network.activation_rows), loss=None)
     net = prediction_net(by_rows, activation, dtype)
-    row_ids = read_only(np.empty(0, dtype=np.int64) if rows is None else rows)
+    row_ids = read_only(np.empty(0, dtype=np.int64) if row_ids is None else row_ids)
     sums = np.zeros(n_blocks)
     arguments = (net, kernel_x(x), row_ids, workspace, params, out, sums)
     with ThreadPool(n_threads) as pool:
@@ -324,13 +324,13 @@ def _predict(network, parameters, source, activation, n_jobs):
     return out, math.isfinite(sum(sums.tolist()))
 
 
-def outputs(network, parameters, x, activation, n_jobs):
+def outputs(network, params, x, activation, n_jobs):
     """Predictions of a network with the named output activation.
 
     Also returns whether the sum of X is finite. The call owns its working memory, so
     threads may predict concurrently.
     """
-    return _predict(network, parameters, (x, None), activation, n_jobs)
+    return _predict(network, params, (x, None), activation, n_jobs)
 
 
 def evaluate(network, raw, targets, weights):
@@ -355,7 +355,7 @@ def evaluate(network, raw, targets, weights):
         (read_only(targets), read_only(weights), read_only(np.arange(n_rows))),
         (np.empty(size, dtype=dtype), np.empty(size, dtype=dtype)),
         predictions,
-        np.array(network.loss_parameters, dtype=dtype),
+        np.array(network.loss_params, dtype=dtype),
         total,
     )
     return float(total[0]) / total_weight, predictions

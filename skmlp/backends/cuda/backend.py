@@ -60,18 +60,18 @@ class Backend:
             return data_loader.missing_memory(x)
 
     @contextmanager
-    def open_session(self, problem, parameters, n_jobs=None):
+    def open_session(self, problem, params, n_jobs=None):
         """Open a session; `n_jobs` host threads hash X and gather its rows."""
         with (
             self._on_device(),
-            session.open_session(problem, parameters, n_jobs) as opened,
+            session.open_session(problem, params, n_jobs) as opened,
         ):
             yield opened
 
-    def outputs(self, network, parameters, x, activation, n_jobs=None):
+    def outputs(self, network, params, x, activation, n_jobs=None):
         """Predictions of a network, and whether the sum of X is finite."""
         with self._on_device():
-            return prediction.outputs(network, parameters, x, activation)
+            return prediction.outputs(network, params, x, activation)
 
     def evaluate(self, network, raw, targets, weights):
         """Mean loss of raw outputs, and the predictions after the output activation."""

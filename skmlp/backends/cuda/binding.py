@@ -50,7 +50,7 @@ def net_of(network, dtype):
         needs_preactivation=integers(
             [row.needs_preactivation for row in network.activation_rows]
         ),
-        loss_params=upload(np.array(network.loss_parameters, dtype=dtype)),
+        loss_params=upload(np.array(network.loss_params, dtype=dtype)),
         n_trained=offsets.n_trained,
     )
 

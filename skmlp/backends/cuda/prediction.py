@@ -139,14 +139,14 @@ class Predictor:
         Name of the output activation.
     """
 
-    def __init__(self, network, parameters, activation):
-        if isinstance(parameters, np.ndarray):
-            network, parameters = fold_batch_norm(network, parameters)
-            parameters = upload(parameters)
+    def __init__(self, network, params, activation):
+        if isinstance(params, np.ndarray):
+            network, params = fold_batch_norm(network, params)
+            params = upload(params)
         self._network = network
-        self._params = parameters
+        self._params = params
         self._row = activation_rule(activation)
-        self._dtype = np.dtype(parameters.dtype)
+        self._dtype = np.dtype(params.dtype)
         self._net = net_of(network, self._dtype)
         self._reg = reg_of(None, self._dtype)
 
@@ -191,24 +191,24 @@ class Predictor:
             return outputs, float(download(sums).sum(dtype=np.float64))
 
 
-def outputs(network, parameters, x, activation):
+def outputs(network, params, x, activation):
     """Predictions for all rows of X, and whether the sum of a dense X is finite.
 
     Of an X that is not on the device, `_UPLOAD_BYTES` go there at a time.
     """
-    predictor = Predictor(network, parameters, activation)
+    predictor = Predictor(network, params, activation)
     if is_on_device(x):
-        data = data_of(x, parameters.dtype)
+        data = data_of(x, params.dtype)
         predictions, total = predictor.predict_all(data, x.shape[0])
         return predictions, math.isfinite(total)
     is_sparse = sparse.issparse(x)
-    predictions = np.empty((x.shape[0], network.sizes[-1]), dtype=parameters.dtype)
+    predictions = np.empty((x.shape[0], network.sizes[-1]), dtype=params.dtype)
     total = 0.0
     n_rows = max(1, _UPLOAD_BYTES // max(1, _row_bytes(x)))
     for first in range(0, x.shape[0], n_rows):
         part = x[first : first + n_rows]
         rows = slice(first, first + part.shape[0])
-        data = data_of(part, parameters.dtype)
+        data = data_of(part, params.dtype)
         if is_sparse:
             row_ids = np.arange(part.shape[0])
             predictions[rows] = predictor.predict(data, row_ids, True)
@@ -235,7 +235,7 @@ def evaluate(network, raw, targets, weights):
         activations=(),
         loss=network.loss,
         output=network.output,
-        loss_parameters=network.loss_parameters,
+        loss_params=network.loss_params,
     )
     tile = plan.choose_tile(plan.NEVER_SPLIT)
     spec = spec_of(single, dtype, tile)

@@ -65,14 +65,14 @@ class Session:
     n_jobs : int or None
     """
 
-    def __init__(self, problem, parameters, n_jobs):
+    def __init__(self, problem, params, n_jobs):
         self._problem = problem
         self._n_jobs = n_jobs
         self._training_x: Borrowed | None = None
         self._other_x: Borrowed | None = None
-        self._dtype = parameters.dtype
+        self._dtype = params.dtype
         self._sparse = sparse.issparse(problem.x)
-        self._params = upload(parameters)
+        self._params = upload(params)
         self._source = self._make_source()
         self._fit = Fit(
             network=problem.network,
@@ -91,7 +91,7 @@ class Session:
         self._optimizer = None
 
     @property
-    def parameters(self):
+    def params(self):
         """A copy of the current parameters on the host."""
         return download(self._params)
 
@@ -174,12 +174,12 @@ class Session:
             self._optimizer.slots[:] = slots
             self._optimizer = None
 
-    def train(self, optimizer, order, batch_size, span, rates, total):
+    def train(self, optimizer, order, batch_size, batch_bounds, rates, total):
         """Train on some batches of an epoch."""
         program = self._bound_program(optimizer, batch_size)
-        first, last = span
-        rows = order[first * batch_size : last * batch_size]
-        for batches in self._ranges(program, rows, batch_size, rates):
+        first, last = batch_bounds
+        row_ids = order[first * batch_size : last * batch_size]
+        for batches in self._ranges(program, row_ids, batch_size, rates):
             results = self._train(program, optimizer, batches)
             total = self._add_losses(total, results, len(batches.row_ids), batch_size)
         return total
@@ -228,12 +228,14 @@ class Session:
             total += n * loss + l2 * squares
         return total
 
-    def _ranges(self, program, rows, batch_size, rates):
+    def _ranges(self, program, row_ids, batch_size, rates):
         """Batch ranges over some rows, each fetched to the device when it is due."""
         at_once = max(1, self._source.max_rows // batch_size)
         n_batches = int(min(program.max_batches, at_once))
         size = n_batches * batch_size
-        parts = [rows[first : first + size] for first in range(0, len(rows), size)]
+        parts = [
+            row_ids[first : first + size] for first in range(0, len(row_ids), size)
+        ]
         following = [*parts[1:], None]
         for i, (part, after) in enumerate(zip(parts, following, strict=True)):
             first = i * n_batches
@@ -244,45 +246,45 @@ class Session:
                 epoch_rows=len(part),
             )
 
-    def set_parameters(self, parameters):
+    def load_params(self, params):
         """Go on from other parameters, of any dtype."""
-        values = np.ascontiguousarray(parameters, dtype=self._dtype)
+        values = np.ascontiguousarray(params, dtype=self._dtype)
         self._params.copy_to_device(values)
 
-    def loss_and_gradient(self, parameters):
+    def loss_and_gradient(self, params):
         """Loss and gradient over all training rows, the penalty included."""
-        network, rows = self._fit.network, self._problem.row_ids
+        network, row_ids = self._fit.network, self._problem.row_ids
         if network.normalization == "batch":
             raise ValueError("A sweep over all rows has no statistics of minibatches.")
-        values = upload(np.ascontiguousarray(parameters, dtype=self._dtype))
-        batch_size = min(_SWEEP_ROWS, len(rows), self._source.max_rows)
+        values = upload(np.ascontiguousarray(params, dtype=self._dtype))
+        batch_size = min(_SWEEP_ROWS, len(row_ids), self._source.max_rows)
         program = self._program(batch_size, None)
         hyper = np.zeros(MAX_HYPERPARAMETERS, dtype=self._dtype)
         state = TrainState(params=values, slots=values, hyper=hyper)
-        rates = np.zeros((-(-len(rows) // batch_size), 1 + MAX_COEFFICIENTS))
-        ranges = self._ranges(program, rows, batch_size, rates)
+        rates = np.zeros((-(-len(row_ids) // batch_size), 1 + MAX_COEFFICIENTS))
+        ranges = self._ranges(program, row_ids, batch_size, rates)
         loss, gradient = program.differentiate(state, ranges)
         gradient = gradient.astype(np.float64)
         n_weights = layout(network).bias_offsets[0]
-        penalized = np.asarray(parameters, dtype=np.float64)[:n_weights]
-        l2 = self._fit.alpha * self._fit.inv_mean_weight / len(rows)
+        penalized = np.asarray(params, dtype=np.float64)[:n_weights]
+        l2 = self._fit.alpha * self._fit.inv_mean_weight / len(row_ids)
         gradient[:n_weights] += l2 * penalized
         return loss + 0.5 * l2 * float(np.sum(penalized * penalized)), gradient
 
     def hidden_outputs(self):
         """None: the workspace on the device may hold another program's batch by now."""
 
-    def outputs(self, x, rows):
+    def outputs(self, x, row_ids):
         """Raw outputs for some rows, or for all, with the current parameters."""
-        network, parameters = self._problem.network, self._params
+        network, params = self._problem.network, self._params
         if x is self._problem.x and isinstance(self._source, Streamed):
-            chosen = x if rows is None else x[rows]
-            return predict(network, self.parameters, chosen, IDENTITY)[0]
+            chosen = x if row_ids is None else x[row_ids]
+            return predict(network, self.params, chosen, IDENTITY)[0]
         if network.normalization == "batch":
-            parameters = self.parameters
-        predictor = Predictor(network, parameters, IDENTITY)
+            params = self.params
+        predictor = Predictor(network, params, IDENTITY)
         data = self._on_device(x)
-        row_ids = np.arange(x.shape[0]) if rows is None else rows
+        row_ids = np.arange(x.shape[0]) if row_ids is None else row_ids
         return predictor.predict(data, row_ids, self._sparse)
 
     def _on_device(self, x):
@@ -317,9 +319,9 @@ class Session:
 
 
 @contextmanager
-def open_session(problem, parameters, n_jobs):
+def open_session(problem, params, n_jobs):
     """A session on a copy of some parameters, on the current device."""
-    session, borrowed = Session(problem, parameters, n_jobs), []
+    session, borrowed = Session(problem, params, n_jobs), []
     try:
         yield session
         session.finish()
