@@ -43,6 +43,7 @@ def problems():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("streamed", [False, True], ids=["resident", "streamed"])
 @pytest.mark.parametrize("per_op", [False, True], ids=["persistent", "per_op"])
 def test_concurrent_fits_have_the_bits_of_sequential_ones(
