@@ -331,6 +331,8 @@ def interrupted(solver, settings):
 
     import skmlp
 
+    # A process that a shell starts in the background ignores it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     x = np.random.default_rng(0).standard_normal((20000, 50))
     y = (x[:, 0] * x[:, 1] > 0).astype(int)
     estimator = skmlp.MLPClassifier(
