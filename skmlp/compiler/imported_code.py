@@ -27,7 +27,8 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _NAME = os.path.basename(_PACKAGE)
 _NEVER_COMPILED = {"__pycache__", "estimators"}
 # The zip archive that contains the package, if it is in one.
-_ARCHIVE = getattr(globals().get("__loader__"), "archive", "")
+_LOADER = globals().get("__loader__")
+_ARCHIVE = _LOADER.archive if type(_LOADER) is zipimporter else ""
 
 
 class UnknownCodeError(RuntimeError):
@@ -104,8 +105,8 @@ def _check_loaders(n_modules):
         if spec is None or not _has_compiled_code(name):
             continue
         if _ARCHIVE:
-            sound = getattr(spec.loader, "archive", None) == _ARCHIVE
-            sound = sound and type(spec.loader) is zipimporter
+            sound = type(spec.loader) is zipimporter
+            sound = sound and spec.loader.archive == _ARCHIVE
         else:
             # Subclasses may instrument the code.
             sound = type(spec.loader) in (SourceFileLoader, SourcelessFileLoader)

@@ -11,6 +11,7 @@ import sys
 import zipfile
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from subprocesses import PACKAGE, run_apart
@@ -162,6 +163,29 @@ def test_parents_that_others_can_write(cache_at, plant, tmp_path, mode):
     parent.parent.chmod(mode | 0o1000)
     cache_at(parent / "kc")
     assert result() == PLANTED
+
+
+@needs_modes
+@pytest.mark.parametrize(
+    ("group", "members", "is_own"),
+    [("me", [], True), ("me", ["me"], True), ("me", ["you"], False), ("us", [], False)],
+)
+def test_the_group_of_one_user(monkeypatch, tmp_path, group, members, is_own):
+    """Some systems let a user's private group write whatever the user creates."""
+    import grp
+    import pwd
+
+    me = SimpleNamespace(pw_uid=1000, pw_gid=tmp_path.stat().st_gid, pw_name="me")
+    entry = SimpleNamespace(gr_name=group, gr_mem=members)
+    monkeypatch.setattr(pwd, "getpwuid", lambda user: me)
+    monkeypatch.setattr(grp, "getgrgid", lambda group: entry)
+    (tmp_path / "above").mkdir()
+    (tmp_path / "above").chmod(0o775)
+    if is_own:
+        assert kernel_folder.prepare(tmp_path / "above" / "kc")
+        (tmp_path / "above" / "kc").chmod(0o770)  # never in the folder itself
+    with pytest.raises(kernel_folder.UntrustedError, match="other users can write"):
+        kernel_folder.prepare(tmp_path / "above" / "kc")
 
 
 @only_root
@@ -513,7 +537,7 @@ def weights(changed=None, rule=None):
         with open(changed, "w", encoding="utf-8") as file:
             file.write(text.replace(*rule))
     x = np.random.default_rng(0).standard_normal((50, 4))
-    model = skmlp.MLPRegressor((6,), max_iter=3, random_state=0)
+    model = skmlp.MLPRegressor(hidden_layer_sizes=(6,), max_iter=3, random_state=0)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model.fit(x, x[:, 0])

@@ -214,7 +214,7 @@ def test_code_that_the_device_rejects_is_compiled_again(folder, device, monkeypa
 def test_a_kernel_that_cannot_be_written_runs(folder, device, monkeypatch):
     device()
 
-    def full(*arguments):
+    def full(*arguments, **options):
         raise OSError("No space left on device")
 
     monkeypatch.setattr(kernel_folder.os, "replace", full)
