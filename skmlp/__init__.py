@@ -14,6 +14,10 @@ private: they may move and change in any release. Importing skmlp does not impor
 and compiles nothing; the first fit does.
 """
 
+# First, before the files of the modules below can change.
+from skmlp.compiler import imported_code as _imported_code  # noqa: F401
+
+# isort: split
 from skmlp import exceptions
 from skmlp._precompile import precompile
 from skmlp.estimators import MLPClassifier, MLPRegressor

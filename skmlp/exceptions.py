@@ -31,3 +31,18 @@ class CompilerFallbackWarning(UserWarning):
     >>> from skmlp.exceptions import CompilerFallbackWarning
     >>> warnings.simplefilter("ignore", CompilerFallbackWarning)
     """
+
+
+class KernelCacheWarning(UserWarning):
+    """Compiled kernels are not kept on disk, or not read from there.
+
+    Given once a process; the message says why. Results do not change; every process
+    compiles its kernels again, which takes some seconds. ``SKMLP_CACHE_DIR``, set to an
+    empty value, turns the cache off without a warning.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skmlp.exceptions import KernelCacheWarning
+    >>> warnings.simplefilter("ignore", KernelCacheWarning)
+    """

@@ -4,26 +4,27 @@ Numba's own cache keeps running old code when another file of the package change
 confuses two compilations of one function, fails at import on read-only systems, can
 be poisoned through shared folders and loads truncated files. This one has no index:
 a kernel is one file whose name is the hash of everything that it depends on (the
-package's sources, the versions, the flags, the signature, the processor), written
-atomically, with a checksum, in a folder that only its owner can write. A kernel that
-cannot be read or written, for whatever reason, is compiled in memory instead; the
-reason is logged at level DEBUG to the logger "skmlp". Only where the reason is a
-version of Numba that serializes machine code otherwise, a warning is given, once.
+package's code as it was imported, see `imported_code`, the versions, the flags, the
+signature, the processor), written atomically, with a checksum, in a folder that only
+its owner can write, see `kernel_folder`.
+
+A kernel that cannot be read is compiled, one that cannot be written stays in memory;
+the reason is logged to the logger "skmlp". Where that concerns every kernel, a warning
+says so once a process: there is no folder that can be trusted, the disk is full, the
+package has changed since it was imported, or this version of Numba serializes machine
+code otherwise.
 
 The folder is the user's cache folder; the environment variable ``SKMLP_CACHE_DIR``
-moves it, and an empty value turns the cache off.
+moves it, and an empty value turns the cache off. A folder that this user can read but
+not write, as in a container image, is read.
 """
 
 import functools
 import hashlib
 import logging
-import os
 import pickle
-import stat
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 import llvmlite
 import numba
@@ -32,31 +33,14 @@ import scipy
 from llvmlite import binding
 from numba.core import config
 
-from skmlp.compiler.fallback import warn_of_fallback
+from skmlp.compiler import imported_code, kernel_folder, progress
+from skmlp.compiler.fallback import warn_of_fallback, warn_once
+from skmlp.exceptions import KernelCacheWarning
 
 _LOGGER = logging.getLogger("skmlp")
 _DIGEST_SIZE = 32
-# Every change of the package or of a version leaves the files of the old one behind.
-_MAX_AGE = 60 * 24 * 3600
-
-
-def _user_cache_folder():
-    home = Path.home()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local"))
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches"
-    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-
-
-def _is_private(folder):
-    """Whether nobody but the owner, who is this user, can write in a real folder."""
-    status = os.lstat(folder)
-    if not stat.S_ISDIR(status.st_mode):
-        return False
-    if not hasattr(os, "getuid"):
-        return True
-    return status.st_uid == os.getuid() and not status.st_mode & 0o022
+# Seconds; a fit reads some dozens of kernels in a row.
+_CHECK_AGE = 0.1
 
 
 @functools.cache
@@ -67,33 +51,53 @@ def cache_folder():
     -------
     pathlib.Path or None
     """
-    setting = os.environ.get("SKMLP_CACHE_DIR")
-    if setting == "":
+    try:
+        path = kernel_folder.default_path()
+        folder = None if path is None else kernel_folder.prepare(path)
+    except (OSError, RuntimeError) as error:
+        remedy = (
+            "Set the environment variable SKMLP_CACHE_DIR to the absolute path of a "
+            "folder that only you can write, or to an empty value to turn the cache "
+            "off without this warning"
+        )
+        _warn(error, remedy)
+        return None
+    _LOGGER.info("folder of the kernel cache: %s", folder or "none, it is turned off")
+    return folder
+
+
+def _usable_folder(max_age):
+    """The folder, or None if there is none or if the code's identity is unknown.
+
+    The parameter is that of `imported_code.check`.
+    """
+    folder = cache_folder()
+    if folder is None:
         return None
     try:
-        folder = Path(setting) if setting else _user_cache_folder() / "skmlp"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not _is_private(folder):
-            _LOGGER.debug("kernel cache off: %s is not private to this user", folder)
-            return None
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except (OSError, RuntimeError) as error:
-        _LOGGER.debug("kernel cache off: %r", error)
+        imported_code.check(max_age)
+    except imported_code.UnknownCodeError as error:
+        _warn(error, "Restart Python if skmlp was updated")
         return None
+    return folder
+
+
+def _warn(error, remedy):
+    """Warn that kernels are not cached, once a process."""
+    message = (
+        f"skmlp does without its cache of compiled kernels: {error}. Every process "
+        f"compiles them again, which takes seconds; the results are the same. {remedy}."
+    )
+    warn_once("the kernel cache", message, KernelCacheWarning)
 
 
 @functools.cache
 def _environment():
     """Everything but the function and its signature that machine code depends on."""
-    sources = hashlib.sha256()
-    package = Path(__file__).parents[1]
-    for path in sorted(package.rglob("*.py")):
-        sources.update(str(path.relative_to(package)).encode())
-        sources.update(path.read_bytes())
     versions = [module.__version__ for module in (numba, llvmlite, numpy, scipy)]
     options = (config.OPT, config.BOUNDSCHECK, config.DEBUGINFO_DEFAULT)
-    return repr((versions, sys.version, sources.hexdigest(), options))
+    python = (sys.version, sys.flags.optimize)
+    return repr((versions, python, imported_code.digest(), options))
 
 
 class KernelCache:
@@ -110,8 +114,12 @@ class KernelCache:
         Prefix of the names of its files, before a hash of all that they depend on.
     """
 
+    # Whether it compiles for seconds without a word from the compiler.
+    _is_long = False
+
     def __init__(self, key, name):
         self._key, self._name = key, name
+        self._missed = time.perf_counter()
 
     def _packed(self, compiled):
         """The bytes of a compiled kernel, or None if it cannot be serialized."""
@@ -139,49 +147,55 @@ class KernelCache:
         """The folder, as Numba's statistics show it."""
         return str(cache_folder())
 
-    def _path(self, signature, codegen):
+    def _file_name(self, signature, codegen):
         parts = (self._key, str(signature), self._processor(codegen), _environment())
         digest = hashlib.sha256(repr(parts).encode()).hexdigest()
-        return cache_folder() / f"{self._name}-{digest[:_DIGEST_SIZE]}.bin"
+        return f"{self._name}-{digest[:_DIGEST_SIZE]}.bin"
 
     def load_overload(self, signature, target_context):
         """Read one compiled signature; None if its file is missing or damaged."""
-        if cache_folder() is None:
-            return None
+        folder = _usable_folder(_CHECK_AGE)
+        if folder is not None:
+            kernel = self._loaded(folder, signature, target_context)
+            if kernel is not None:
+                return kernel
+        progress.begin(folder, is_long=self._is_long)
+        self._missed = time.perf_counter()
+        return None
+
+    def _loaded(self, folder, signature, target_context):
         try:
-            path = self._path(signature, target_context.codegen())
-            content = path.read_bytes()
+            name = self._file_name(signature, target_context.codegen())
+            content = kernel_folder.read(folder, name)
             payload = content[_DIGEST_SIZE:]
-            if hashlib.sha256(payload).digest() != content[:_DIGEST_SIZE]:
-                _LOGGER.debug("kernel %s: bad checksum, compiled anew", self._name)
-                return None
-            kernel = self._unpacked(payload, target_context)
-            os.utime(path)
-            return kernel
+            if hashlib.sha256(payload).digest() == content[:_DIGEST_SIZE]:
+                return self._unpacked(payload, target_context)
+            _LOGGER.debug("kernel %s: bad checksum, compiled anew", self._name)
         except FileNotFoundError:
-            return None
+            pass
+        except kernel_folder.UntrustedError as error:
+            _LOGGER.warning("kernel %s not loaded: %s", self._name, error)
         except Exception as error:  # whatever it is, compiling is the answer
             _LOGGER.debug("kernel %s not loaded: %r", self._name, error)
-            return None
+        return None
 
     def save_overload(self, signature, compiled):
-        """Write one compiled signature; a failure is logged, never raised."""
-        if cache_folder() is None:
-            return
+        """Write one compiled signature; a failure is no error, see the module."""
+        seconds = time.perf_counter() - self._missed
+        folder, kept = _usable_folder(0.0), "in memory only"
         try:
-            payload = self._packed(compiled)
+            payload = None if folder is None else self._packed(compiled)
             if payload is not None:
-                path = self._path(signature, compiled.codegen)
-                _write_atomically(path, hashlib.sha256(payload).digest() + payload)
-                self._drop_unused()
+                name = self._file_name(signature, compiled.codegen)
+                content = hashlib.sha256(payload).digest() + payload
+                kernel_folder.write(folder, name, content)
+                kept = f"kept as {folder / name}"
+                kernel_folder.drop_unused(folder, f"{self._name}-")
+        except OSError as error:
+            _warn(f"{folder} cannot be written ({error})", "Kernels in it are read")
         except Exception as error:  # the kernel runs without its copy on disk
             _LOGGER.debug("kernel %s not saved: %r", self._name, error)
-
-    def _drop_unused(self):
-        """Remove files of this kernel that no process has read for long."""
-        for path in cache_folder().glob(f"{self._name}-*"):
-            if time.time() - path.stat().st_mtime > _MAX_AGE:
-                path.unlink(missing_ok=True)
+        progress.log(self._key, seconds, kept)
 
 
 class CpuKernelCache(KernelCache):
@@ -280,14 +294,3 @@ def _check_interface(dispatcher):
 def _warn_of_no_cache(error):
     cost = "every process compiles its kernels again"
     warn_of_fallback("the kernel cache on disk", error, cost)
-
-
-def _write_atomically(path, content):
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

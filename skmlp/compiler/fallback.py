@@ -1,4 +1,6 @@
-"""The one warning for a private interface of Numba that is not as expected.
+"""Warnings of the compiler: once a process, at the user's line.
+
+Above all that for a private interface of Numba that is not as expected.
 
 Compilation is fast because this package reaches into Numba: fewer passes, deferred
 linking, structs passed by pointer, a disk cache. A release of Numba may change any of
@@ -38,12 +40,27 @@ def warn_of_fallback(what, error, cost="first fits take longer"):
         f"{numba.__version__}: {cost}, the results are the same. Please report it, "
         f"with this error: {error!r}"
     )
+    traceback = error if isinstance(error, BaseException) else None
+    warn_once(what, message, CompilerFallbackWarning, (logging.DEBUG, traceback))
+
+
+def warn_once(what, message, category, logged=(logging.INFO, None)):
+    """Warn, once a process for each `what`, at the user's line, and log the message.
+
+    Parameters
+    ----------
+    what : str
+    message : str
+    category : type
+    logged : (int, Exception or None)
+        Level of the log, and the error whose traceback is logged.
+    """
     # One atomic operation decides which of several threads warns.
     if _WARNED.setdefault(what, token := object()) is not token:
         return
-    traceback = error if isinstance(error, BaseException) else None
-    _LOGGER.debug(message, exc_info=traceback)
-    warnings.warn(message, CompilerFallbackWarning, stacklevel=_user_stacklevel())
+    level, error = logged
+    _LOGGER.log(level, message, exc_info=error)
+    warnings.warn(message, category, stacklevel=_user_stacklevel())
 
 
 def _user_stacklevel():

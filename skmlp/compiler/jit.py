@@ -22,13 +22,15 @@ and has a fallback on public interfaces that costs time but changes no result:
 `_supported` and `_entry_address` here.
 """
 
+import time
+
 import numba
 from llvmlite import ir
 from numba import cfunc, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from skmlp.compiler import disk_cache
+from skmlp.compiler import disk_cache, progress
 from skmlp.compiler.fallback import warn_of_fallback
 
 _FAST = {"contract", "reassoc", "nsz", "arcp", "afn"}
@@ -132,7 +134,12 @@ def loop(function, signature, key):
     dispatcher = njit(fastmath=_FAST, **_LOOP)(function)
     if key is not None:
         disk_cache.cache_on_disk(dispatcher, key)
-    dispatcher.compile(signature)
+        dispatcher.compile(signature)
+    else:
+        start = time.perf_counter()
+        dispatcher.compile(signature)
+        seconds = time.perf_counter() - start
+        progress.log("the loop of a custom rule", seconds, "in memory only")
     try:
         return dispatcher, _entry_address(dispatcher, signature)
     except Exception as error:

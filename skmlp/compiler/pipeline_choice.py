@@ -16,6 +16,7 @@ from typing import Any
 
 from numba.core.compiler import Compiler
 
+from skmlp.compiler import progress
 from skmlp.compiler.fallback import warn_of_fallback
 
 # Which arguments of Numba's `CompilerBase` hold the types of the function's arguments,
@@ -79,6 +80,10 @@ class _Fallible:
 
     def compile_extra(self, function):
         """Compile a function, as Numba's compilers do; Numba holds its lock."""
+        with progress.compiling():
+            return self._compile(function)
+
+    def _compile(self, function):
         chosen = self.choose()
         try:
             return chosen(*self._arguments).compile_extra(function)

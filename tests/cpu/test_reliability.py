@@ -26,7 +26,8 @@ import skmlp
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.backends import Problem, cpu, threads
 from skmlp.backends.cpu import plan
-from skmlp.compiler import disk_cache, jit
+from skmlp.compiler import disk_cache, fallback, jit, kernel_folder
+from skmlp.exceptions import KernelCacheWarning
 from skmlp.network import Network, layout
 from skmlp.rules.loss_choice import classification_loss
 
@@ -671,9 +672,7 @@ def test_damaged_files_are_compiled_anew(copy_of_warm, damage):
 @pytest.mark.slow
 def test_changed_sources_are_compiled_anew(copy_of_warm, tmp_path):
     folder, first = copy_of_warm
-    shutil.copytree(
-        PACKAGE, tmp_path / "skmlp", ignore=shutil.ignore_patterns("__pycache__")
-    )
+    shutil.copytree(PACKAGE, tmp_path / "skmlp")
 
     def probe():
         return run_apart(probed, folder=tmp_path, SKMLP_CACHE_DIR=str(folder))
@@ -748,12 +747,28 @@ def cache_at(monkeypatch):
 
     def move(folder):
         monkeypatch.setenv("SKMLP_CACHE_DIR", str(folder))
+        monkeypatch.setattr(fallback, "_WARNED", {})
         disk_cache.cache_folder.cache_clear()
         return disk_cache.cache_folder()
 
     yield move
     monkeypatch.undo()
     disk_cache.cache_folder.cache_clear()
+
+
+@pytest.fixture
+def assert_refused(cache_at):
+    """A function that asserts that a folder is refused, with one warning."""
+
+    def refused(folder, reason):
+        with pytest.warns(KernelCacheWarning, match=reason) as caught:
+            assert cache_at(folder) is None
+        assert not compile_a_kernel()
+        assert not compile_a_kernel()
+        assert len(caught) == 1
+        assert "SKMLP_CACHE_DIR" in str(caught[0].message)
+
+    return refused
 
 
 def compile_a_kernel():
@@ -783,22 +798,19 @@ def test_an_empty_value_turns_the_cache_off(cache_at):
 
 @needs_folder_modes
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o702, 0o1777])
-def test_folders_that_others_can_write_are_refused(cache_at, tmp_path, mode):
+def test_folders_that_others_can_write_are_refused(assert_refused, tmp_path, mode):
     folder = tmp_path / "shared"
     folder.mkdir()
     folder.chmod(mode)
-    assert cache_at(folder) is None
-    assert not compile_a_kernel()
-    assert not compile_a_kernel()
+    assert_refused(folder, "other users can write")
     assert listing(folder) == {}
 
 
 @needs_folder_modes
-def test_links_to_folders_are_refused(cache_at, tmp_path):
+def test_links_to_folders_are_refused(assert_refused, tmp_path):
     (tmp_path / "real").mkdir(mode=0o700)
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    assert cache_at(tmp_path / "link") is None
-    assert not compile_a_kernel()
+    assert_refused(tmp_path / "link", "link")
     assert listing(tmp_path / "real") == {}
 
 
@@ -806,13 +818,14 @@ def test_links_to_folders_are_refused(cache_at, tmp_path):
 @pytest.mark.skipif(
     hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write anywhere"
 )
-def test_read_only_folders(cache_at, tmp_path):
+def test_read_only_folders(cache_at, assert_refused, tmp_path):
     folder = tmp_path / "locked"
     folder.mkdir()
     folder.chmod(0o500)
-    assert cache_at(folder) is None
-    assert cache_at(folder / "within") is None
-    assert not compile_a_kernel()
+    assert_refused(folder / "within", "Permission denied")
+    assert cache_at(folder) == folder
+    with pytest.warns(KernelCacheWarning, match="cannot be written"):
+        assert not compile_a_kernel()
     assert listing(folder) == {}
 
 
@@ -820,24 +833,22 @@ def test_read_only_folders(cache_at, tmp_path):
 @pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give away"
 )
-def test_folders_of_others_are_refused(cache_at, tmp_path):
+def test_folders_of_others_are_refused(assert_refused, tmp_path):
     folder = tmp_path / "theirs"
     folder.mkdir(mode=0o700)
     os.chown(folder, 12345, 12345)
-    assert cache_at(folder) is None
-    assert not compile_a_kernel()
+    assert_refused(folder, "belongs to another user")
     assert listing(folder) == {}
 
 
-def test_a_file_in_the_place_of_the_folder(cache_at, tmp_path):
+def test_a_file_in_the_place_of_the_folder(assert_refused, tmp_path):
     (tmp_path / "file").write_text("mine")
-    assert cache_at(tmp_path / "file") is None
-    assert cache_at(tmp_path / "file" / "within") is None
-    assert not compile_a_kernel()
+    assert_refused(tmp_path / "file", "file")
+    assert_refused(tmp_path / "file" / "within", "within|Not a directory")
     assert (tmp_path / "file").read_text() == "mine"
 
 
-@pytest.mark.parametrize("step", ["mkstemp", "replace", "write"])
+@pytest.mark.parametrize("step", ["create", "replace", "write"])
 def test_a_full_disk(cache_at, tmp_path, monkeypatch, step):
     folder = cache_at(tmp_path / "kernels")
 
@@ -857,12 +868,14 @@ def test_a_full_disk(cache_at, tmp_path, monkeypatch, step):
         write = full
 
     place, name, put = {
-        "mkstemp": (disk_cache.tempfile, "mkstemp", full),
-        "replace": (disk_cache.os, "replace", full),
-        "write": (disk_cache.os, "fdopen", FullFile),
+        "create": (kernel_folder.secrets, "token_hex", full),
+        "replace": (kernel_folder.os, "replace", full),
+        "write": (kernel_folder.os, "fdopen", FullFile),
     }[step]
     with monkeypatch.context() as patch:
         patch.setattr(place, name, put)
+        with pytest.warns(KernelCacheWarning, match="No space left on device"):
+            assert not compile_a_kernel()
         assert not compile_a_kernel()
     assert listing(folder) == {}
     assert not compile_a_kernel()
@@ -872,7 +885,8 @@ def test_a_full_disk(cache_at, tmp_path, monkeypatch, step):
 def test_a_folder_that_vanishes(cache_at, tmp_path):
     folder = cache_at(tmp_path / "kernels")
     shutil.rmtree(folder)
-    assert not compile_a_kernel()
+    with pytest.warns(KernelCacheWarning, match="No such file"):
+        assert not compile_a_kernel()
     assert not compile_a_kernel()
 
 

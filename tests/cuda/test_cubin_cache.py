@@ -19,7 +19,8 @@ from test_kernels import BASE
 from skmlp import Activation
 from skmlp.backends.cuda.kernels import train
 from skmlp.backends.cuda.runtime import cubin_cache, jit
-from skmlp.compiler import disk_cache
+from skmlp.compiler import disk_cache, fallback, kernel_folder
+from skmlp.exceptions import KernelCacheWarning
 from skmlp.rules.activations import ACTIVATIONS
 
 SPEC = BASE._replace(optimizer=None, loss=row_of("squared_error-identity"))
@@ -213,11 +214,13 @@ def test_code_that_the_device_rejects_is_compiled_again(folder, device, monkeypa
 def test_a_kernel_that_cannot_be_written_runs(folder, device, monkeypatch):
     device()
 
-    def full(*arguments):
+    def full(*arguments, **options):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(disk_cache.os, "replace", full)
-    assert not compiled()
+    monkeypatch.setattr(kernel_folder.os, "replace", full)
+    monkeypatch.setattr(fallback, "_WARNED", {})
+    with pytest.warns(KernelCacheWarning, match="No space left"):
+        assert not compiled()
     assert list(folder.iterdir()) == []
 
 

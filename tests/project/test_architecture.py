@@ -58,7 +58,7 @@ ORDER = {
         ["disk_cache", "pipeline_choice"],
         ["deferred_linking"],
         ["pipeline", "struct_pointer", "__init__"],
-        ["fallback"],
+        ["fallback", "imported_code", "kernel_folder", "progress"],
     ],
 }
 COMPILED = (

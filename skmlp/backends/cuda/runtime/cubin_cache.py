@@ -80,8 +80,10 @@ class CubinCache(KernelCache):
     name : str
     """
 
-    def _path(self, signature, codegen):
-        return super()._path((_compiler_version(), signature), codegen)
+    _is_long = True
+
+    def _file_name(self, signature, codegen):
+        return super()._file_name((_compiler_version(), signature), codegen)
 
     def _packed(self, compiled):
         return zlib.compress(internals.serialize_kernel(compiled), 1)
