@@ -8,16 +8,14 @@ change, only the time does. Here is how it says so.
 """
 
 import logging
-import sys
 import warnings
 
 import numba
 
+from skmlp.call_site import user_stacklevel
 from skmlp.exceptions import CompilerFallbackWarning
 
 _LOGGER = logging.getLogger("skmlp")
-# Frames of these packages lie between the user's line and the fallback.
-_NOT_THE_USER = {"skmlp", "numba", "sklearn", "joblib", "contextlib"}
 _WARNED: dict = {}
 
 
@@ -43,14 +41,4 @@ def warn_of_fallback(what, error, cost="first fits take longer"):
         return
     traceback = error if isinstance(error, BaseException) else None
     _LOGGER.debug(message, exc_info=traceback)
-    warnings.warn(message, CompilerFallbackWarning, stacklevel=_user_stacklevel())
-
-
-def _user_stacklevel():
-    """`stacklevel` for the caller: that of the first frame outside `_NOT_THE_USER`."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None:
-        if frame.f_globals.get("__name__", "").partition(".")[0] not in _NOT_THE_USER:
-            break
-        frame, level = frame.f_back, level + 1
-    return level
+    warnings.warn(message, CompilerFallbackWarning, stacklevel=user_stacklevel())
