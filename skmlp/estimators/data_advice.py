@@ -25,6 +25,8 @@ _DERIVE = "derive numbers, as the year, the hour or the days since a first day"
 _TEXTS = (str, bytes)
 _DATES = (datetime.date, datetime.time, np.datetime64)
 _DURATIONS = (datetime.timedelta, np.timedelta64)
+# Names of types, since pandas need not be installed.
+_MISSING = {"NoneType", "NAType", "NaTType"}
 # Columns that a message names.
 _NAMED = 3
 
@@ -66,8 +68,12 @@ def check_x(X):
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
     """
+    if isinstance(X, str | bytes):
+        raise ValueError(f"X must be an array, got the str {X!r}.")
+    if isinstance(X, dict):
+        raise TypeError("X must be an array, got a dict: use pandas.DataFrame(X).")
     if _is_frame(X):
         dates = [name for name, dtype in _columns(X) if _is_time(dtype)]
         if dates:
@@ -133,13 +139,16 @@ def _about_x(X, message):
 
 
 def _about_missing(X):
-    if not _is_frame(X) or not hasattr(X, "isna"):
+    if hasattr(X, "isna") and _is_frame(X):
+        missing, names = X.isna().to_numpy(), list(X.columns)
+    elif isinstance(X, np.ndarray) and X.dtype.kind == "f" and X.ndim == 2:
+        missing, names = np.isnan(X), list(range(X.shape[1]))
+    else:
         return ""
-    missing = X.isna().any()
-    names = _listed([name for name in X.columns if missing[name]])
+    having = [names[i] for i in np.flatnonzero(missing.any(axis=0))]
     return (
-        f"The columns are {names}; SimpleImputer(add_indicator=True) fills them and "
-        "says where."
+        f"The columns are {_listed(having)}; SimpleImputer(add_indicator=True) fills "
+        "them and says where."
     )
 
 
@@ -212,12 +221,22 @@ def _as_objects(y):
 
 
 def _check_missing(array):
-    if type(None) in _types(array):
-        missing = np.array([item is None for item in array.ravel()])
+    types = _types(array)
+    if not (any(each.__name__ in _MISSING for each in types) or _any_of(types, float)):
+        return
+    missing = np.array([_is_missing(item) for item in array.ravel()])
+    if missing.any():
         raise ValueError(
-            f"Input y contains missing values: {missing.sum()} of {len(missing)} are "
-            f"None, the first at {missing.argmax()}. Drop those rows of X and y."
+            f"Input y contains missing values, NaN or None: {missing.sum()} of "
+            f"{len(missing)}, the first at {missing.argmax()}. Drop those rows of X "
+            "and y."
         )
+
+
+def _is_missing(item):
+    if type(item).__name__ in _MISSING:
+        return True
+    return isinstance(item, float) and item != item
 
 
 def _check_numbers(array, given_as_list):
@@ -266,6 +285,10 @@ def _check_labels(array, given_as_list):
         raise ValueError(
             "The rows of y are lists of labels. MultiLabelBinarizer().fit_transform(y) "
             "of sklearn.preprocessing makes a column of 0 and 1 of each label."
+        )
+    if _any_of(types, _DATES + _DURATIONS):
+        raise ValueError(
+            "y holds dates or durations as Python objects. As labels: y.astype(str)."
         )
     texts = {each for each in types if issubclass(each, str)}
     # NaN is for scikit-learn's validation; NumPy turns a list of both into strings.

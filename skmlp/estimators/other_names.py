@@ -55,7 +55,7 @@ PARAMETERS = {
     "initialization weightinitializer initializers",
     "fit_intercept": "usebias bias intercept",
     "out_activation": "outputactivation finalactivation lastactivation "
-    "outactivationfunction outputnonlinearity",
+    "outactivationfunction outputnonlinearity outact",
     "loss": "criterion objective lossfunction lossfn lossfunc cost costfunction "
     "errorfunction",
     "max_time": "timelimit maxseconds timeout timebudget maxruntime maxtime",
@@ -100,6 +100,7 @@ ADVICE = {
     "scaletarget normalizey": "TransformedTargetRegressor of scikit-learn scales y.",
     "normalize standardize scale scalex": "Put a StandardScaler before, in a Pipeline.",
     "module model net": "The network is given by hidden_layer_sizes and activation.",
+    "classes": "classes is an argument of partial_fit of MLPClassifier.",
     "stepsperepoch": "An epoch is all rows; batch_size sets how many steps it has.",
 }
 # Arguments of `fit` by other names.
@@ -159,7 +160,8 @@ VALUE_ADVICE = {
     },
     "n_jobs": {"all auto max": "n_jobs=-1 uses all processors."},
     "early_stopping": {
-        "auto": "It has no automatic choice: early_stopping=True or False."
+        "auto": "It has no automatic choice: early_stopping=True or False.",
+        "none": "Did you mean early_stopping=False?",
     },
     "batch_size": {
         "none": "batch_size='auto' is min(200, rows); Keras's default is 32.",

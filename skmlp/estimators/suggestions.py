@@ -44,7 +44,8 @@ def of_keyword(name, parameters, arguments):
     if sentence:
         return sentence
     if name in other_names.PARAMETERS or theirs:
-        return f"{theirs or name} is a parameter of the other estimator."
+        other = "MLPRegressor" if "class_weight" in parameters else "MLPClassifier"
+        return f"{theirs or name} is a parameter of {other}."
     found = nearest(name, parameters)
     return f"Did you mean {found}?" if found else ""
 

@@ -63,6 +63,8 @@ def _of_number(estimator, parameter, value):
         return any(interval.is_satisfied_by(number) for interval in intervals)
 
     if isinstance(value, str):
+        if value in ("True", "False", "None"):
+            return f"Write it without quotes: {parameter}={value}."
         number = _parsed(value)
         if number is not None and allowed(number):
             return f"Write the number without quotes: {parameter}={number}."
@@ -91,9 +93,10 @@ def _parsed(text):
 
 
 def _of_learning_rate(estimator, value):
-    if not _is_number(value):
+    rate = _parsed(value) if isinstance(value, str) else value
+    if not _is_number(rate):
         return ""
-    return f"The rate itself is learning_rate_init={value!r}; this is its schedule."
+    return f"The rate itself is learning_rate_init={rate!r}; this is its schedule."
 
 
 def _is_sizes(value):
@@ -166,7 +169,8 @@ def _of_class_weight(estimator, value):
 def _of_device(estimator, value):
     if _is_number(value, Integral) and value >= 0:
         return f"Did you mean device='cuda:{value}'?"
-    return ""
+    by_index = re.fullmatch(r"(gpu|cuda)[: ]?(\d+)", str(value).lower())
+    return f"Did you mean device='cuda:{int(by_index[2])}'?" if by_index else ""
 
 
 _SPECIAL = {

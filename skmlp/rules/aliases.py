@@ -57,7 +57,7 @@ _SOLVERS = {
 _SCHEDULES = {
     "constant": "none fixed const off",
     "invscaling": "inverse inversetime inversetimedecay invsqrt optimal",
-    "cosine": "cosineannealing cosineannealinglr cosinedecay",
+    "cosine": "cos cosineannealing cosineannealinglr cosinedecay",
     "one_cycle": "onecycle onecyclelr 1cycle",
     "exponential": "exponentiallr exponentialdecay exp",
     "step": "steplr multisteplr piecewiseconstantdecay",
@@ -82,6 +82,10 @@ ALIASES = {
 }
 
 ADVICE = {
+    "activation": {
+        "exp exponential": "It is an output activation: out_activation='exp' of "
+        "MLPRegressor.",
+    },
     "solver": {
         "adamw nadamw decoupledadam": "Use solver='adam' with weight_decay > 0, which "
         "is decoupled from the gradient as in AdamW.",

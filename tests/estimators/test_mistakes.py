@@ -147,13 +147,17 @@ KEYWORDS = [
     (
         "MLPClassifier(quantile=0.5)",
         TypeError,
-        "is a parameter of the other estimator.",
+        "is a parameter of MLPRegressor.",
     ),
     (
         "MLPRegressor(class_weight={})",
         TypeError,
-        "is a parameter of the other estimator.",
+        "class_weight is a parameter of MLPClassifier.",
     ),
+    ("MLPClassifier(C=1.0)", TypeError, "the L2 penalty, the inverse of C."),
+    ("MLPClassifier(num_leaves=3)", TypeError, "That is a parameter of trees."),
+    ("MLPClassifier(label_smooth=0.1)", TypeError, "Did you mean label_smoothing?"),
+    ("MLPRegressor(huber_delta=1)", TypeError, "Did you mean delta?"),
     ("MLPRegressor(xyzzy=1)", TypeError, "got an unexpected keyword argument 'xyzzy'"),
     ("MLPClassifier().set_params(droput=0.1)", ValueError, "Did you mean dropout?"),
     ("MLPClassifier().set_params(epochs=5)", ValueError, "Did you mean max_iter?"),
@@ -248,6 +252,16 @@ NAMES = [
         "The rate itself is learning_rate_init=0.001; this is its schedule.",
     ),
     (
+        "fit(MLPClassifier(), learning_rate='0.1')",
+        Bad,
+        "The rate itself is learning_rate_init=0.1; this is its schedule.",
+    ),
+    (
+        "fit(MLPClassifier(), activation='exp')",
+        Bad,
+        "It is an output activation: out_activation='exp' of MLPRegressor.",
+    ),
+    (
         "fit(MLPClassifier(), learning_rate='OneCycleLR')",
         Bad,
         "Did you mean learning_rate='one_cycle'?",
@@ -265,6 +279,8 @@ NAMES = [
     ("fit(MLPClassifier(), weight_init='kaiming')", Bad, "weight_init='he_uniform'?"),
     ("fit(MLPClassifier(), device='gpu')", Bad, "Did you mean device='cuda'?"),
     ("fit(MLPClassifier(), device='CUDA')", Bad, "Did you mean device='cuda'?"),
+    ("fit(MLPClassifier(), device='gpu:1')", Bad, "Did you mean device='cuda:1'?"),
+    ("fit(MLPClassifier(), device='cpu:0')", Bad, "Did you mean device='cpu'?"),
     ("fit(MLPClassifier(), device=0)", Bad, "Did you mean device='cuda:0'?"),
     ("fit(MLPClassifier(), device='mps')", Bad, NVIDIA),
     ("fit(MLPClassifier(), dtype='float16')", Bad, FLOATING),
@@ -375,6 +391,8 @@ VALUES = [
         Bad,
         "It has no automatic choice: early_stopping=True or False.",
     ),
+    ("fit(MLPClassifier(), shuffle='True')", Bad, "without quotes: shuffle=True."),
+    ("fit(MLPClassifier(), early_stopping=None)", Bad, "mean early_stopping=False?"),
     ("fit(MLPClassifier(), max_time='60s')", Bad, "It is in seconds: max_time=60."),
     ("fit(MLPClassifier(), n_jobs='all')", Bad, "n_jobs=-1 uses all processors."),
     ("fit(MLPClassifier(), n_iter_no_change=None)", Bad, FOREVER),
@@ -449,6 +467,16 @@ ARGUMENTS = [
         TypeError,
         "MLPRegressor.partial_fit() got an unexpected keyword argument 'epochs'. "
         "max_iter is a parameter of the constructor: MLPRegressor(max_iter=...).",
+    ),
+    (
+        "MLPClassifier().fit(X, Y, classes=[0, 1])",
+        TypeError,
+        "classes is an argument of partial_fit of MLPClassifier.",
+    ),
+    (
+        "MLPClassifier().hidden_activations()",
+        TypeError,
+        "MLPClassifier.hidden_activations() missing a required argument: 'X'",
     ),
     (
         "pipeline().fit(X, Y, mlpclassifier__eval_set=(X, Y))",
@@ -541,19 +569,19 @@ DATA = [
     (
         "MLPClassifier().fit(X, with_item(LABELS, 4, None))",
         ValueError,
-        "Input y contains missing values: 1 of 60 are None, the first at 4. Drop those "
-        "rows of X and y.",
+        "Input y contains missing values, NaN or None: 1 of 60, the first at 4. Drop "
+        "those rows of X and y.",
     ),
     (
         "MLPClassifier().fit(X, [None, *LABELS[1:]])",
         ValueError,
-        "Input y contains missing values: 1 of 60 are None, the first at 0. Drop those "
-        "rows of X and y.",
+        "Input y contains missing values, NaN or None: 1 of 60, the first at 0. Drop "
+        "those rows of X and y.",
     ),
     (
         "MLPClassifier().partial_fit(X, with_item(LABELS, 4, None), classes=['no'])",
         ValueError,
-        "are None, the first at 4. Drop those rows of X and y.",
+        "1 of 60, the first at 4. Drop those rows of X and y.",
     ),
     (
         "MLPClassifier().fit(X, with_item(LABELS, 4, 7))",
@@ -573,6 +601,38 @@ DATA = [
         "MLPClassifier().fit(X, np.column_stack([LABELS, LABELS]))",
         ValueError,
         "sklearn.multioutput.MultiOutputClassifier fits a network a column.",
+    ),
+    (
+        "MLPClassifier().fit(X, pd.Series(LABELS).mask(pd.Series(Y) == 1))",
+        ValueError,
+        "Input y contains missing values, NaN or None: 30 of 60, the first at "
+        f"{np.argmax(Y)}. Drop those rows of X and y.",
+    ),
+    (
+        "MLPClassifier().fit(X, pd.Series(LABELS, dtype='string').mask(FRAME.age > 2))",
+        ValueError,
+        f"first at {np.argmax(FRAME.age > 2)}. Drop those rows of X and y.",
+    ),
+    (
+        "MLPClassifier().fit(X, [datetime.date(2024, 1, 1)] * 60)",
+        ValueError,
+        "y holds dates or durations as Python objects. As labels: y.astype(str).",
+    ),
+    (
+        "MLPClassifier().fit('data.csv', Y)",
+        ValueError,
+        "X must be an array, got the str 'data.csv'.",
+    ),
+    (
+        "MLPClassifier().fit({'a': Y}, Y)",
+        TypeError,
+        "X must be an array, got a dict: use pandas.DataFrame(X).",
+    ),
+    (
+        "MLPClassifier().fit(GAPS.to_numpy(), Y)",
+        ValueError,
+        "The columns are 0, 1, 2 and 1 more; SimpleImputer(add_indicator=True) fills "
+        "them and says where.",
     ),
     (
         "MLPClassifier().fit(FRAME, 'age')",
@@ -621,8 +681,8 @@ DATA = [
     (
         "MLPRegressor().fit(X, with_item(YR, 4, None))",
         ValueError,
-        "Input y contains missing values: 1 of 60 are None, the first at 4. Drop those "
-        "rows of X and y.",
+        "Input y contains missing values, NaN or None: 1 of 60, the first at 4. Drop "
+        "those rows of X and y.",
     ),
     (
         "MLPRegressor().fit(X, sparse.csr_array(YR.reshape(-1, 1)))",
