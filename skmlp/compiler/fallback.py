@@ -10,16 +10,14 @@ change, only the time does. Here is how it says so.
 """
 
 import logging
-import sys
 import warnings
 
 import numba
 
+from skmlp.call_site import user_stacklevel
 from skmlp.exceptions import CompilerFallbackWarning
 
 _LOGGER = logging.getLogger("skmlp")
-# Frames of these packages lie between the user's line and the fallback.
-_NOT_THE_USER = {"skmlp", "numba", "sklearn", "joblib", "contextlib"}
 _WARNED: dict = {}
 
 
@@ -60,14 +58,4 @@ def warn_once(what, message, category, logged=(logging.INFO, None)):
         return
     level, error = logged
     _LOGGER.log(level, message, exc_info=error)
-    warnings.warn(message, category, stacklevel=_user_stacklevel())
-
-
-def _user_stacklevel():
-    """`stacklevel` for the caller: that of the first frame outside `_NOT_THE_USER`."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None:
-        if frame.f_globals.get("__name__", "").partition(".")[0] not in _NOT_THE_USER:
-            break
-        frame, level = frame.f_back, level + 1
-    return level
+    warnings.warn(message, category, stacklevel=user_stacklevel())

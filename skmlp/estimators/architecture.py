@@ -7,6 +7,7 @@ from numbers import Integral
 
 import numpy as np
 
+from skmlp.estimators.names import of_option, with_sentence
 from skmlp.network import init_norm_state, init_params, initializers_of, layout, views
 from skmlp.rules.activations import ACTIVATIONS, IDENTITY, Activation
 from skmlp.rules.checks import check_activation
@@ -26,6 +27,8 @@ def hidden_sizes(hidden_layer_sizes):
     """
     sizes = hidden_layer_sizes
     sizes = list(sizes) if np.iterable(sizes) else [sizes]
+    if any(isinstance(size, bool) for size in sizes):
+        raise TypeError(f"hidden_layer_sizes must be integers, got {sizes}.")
     if not all(isinstance(size, Integral) for size in sizes):
         raise ValueError(f"hidden_layer_sizes must be integers, got {sizes}.")
     if any(size <= 0 for size in sizes):
@@ -56,8 +59,12 @@ def resolve_activations(activation, n_hidden):
             _check_initializer(layer)
             check_activation(layer)
         elif not isinstance(layer, str) or layer not in ACTIVATIONS:
+            sentence = of_option("activation", layer, ACTIVATIONS)
             raise ValueError(
-                f"activation must be among {sorted(ACTIVATIONS)}, got {layer!r}."
+                with_sentence(
+                    f"activation must be among {sorted(ACTIVATIONS)}, got {layer!r}.",
+                    sentence,
+                )
             )
     return activations
 

@@ -30,11 +30,13 @@ from skmlp.estimators.dead_units import candidate_layers, warn_of_dead_units
 from skmlp.estimators.fitted import FitResult
 from skmlp.estimators.parameters import (
     COMMON,
+    SOLVERS,
     STOCHASTIC_SOLVERS,
     Constructor,
     rule_parameters,
 )
 from skmlp.estimators.prediction import Prediction
+from skmlp.estimators.suggestions import Suggesting, names_arguments
 from skmlp.estimators.training_config import TrainingConfig, check_combinations
 from skmlp.estimators.validation import (
     ValidationData,
@@ -85,7 +87,7 @@ class _Fit(NamedTuple):
     resumable: History
 
 
-class BaseMLP(Prediction, ABC):
+class BaseMLP(Suggesting, Prediction, ABC):
     """Base of the estimators; `MLPClassifier` documents the parameters."""
 
     _parameter_constraints: dict = COMMON
@@ -106,13 +108,7 @@ class BaseMLP(Prediction, ABC):
         """Store the arguments by `_store`."""
 
     def _store(self, arguments):
-        """Store the constructor's arguments, its ``locals()``, as attributes.
-
-        Raises
-        ------
-        TypeError
-            For an argument that is no parameter.
-        """
+        """Store the constructor's arguments, its ``locals()``, as attributes."""
         others = arguments.pop("rule_parameters")
         del arguments["self"]
         self.__dict__.update(arguments)
@@ -120,10 +116,7 @@ class BaseMLP(Prediction, ABC):
             if name not in arguments:
                 self.__dict__[name] = others.pop(name, parameter.default)
         if others:
-            raise TypeError(
-                f"{type(self).__name__}.__init__() got an unexpected keyword argument "
-                f"{next(iter(others))!r}"
-            )
+            self._refuse_keyword(next(iter(others)))
 
     @abstractmethod
     def _validate_y(self, y, first):
@@ -149,6 +142,7 @@ class BaseMLP(Prediction, ABC):
         """`_validate_y` for validation data; sets nothing."""
         return self._validate_y(y, first=False)
 
+    @names_arguments
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
@@ -199,7 +193,8 @@ class BaseMLP(Prediction, ABC):
             return self._fit(user_input, data, incremental=False)
 
     def _check_solver(self):
-        if self.solver not in STOCHASTIC_SOLVERS:
+        # An unknown solver is for the validation of parameters to refuse.
+        if self.solver in SOLVERS and self.solver not in STOCHASTIC_SOLVERS:
             raise AttributeError(
                 "partial_fit is only available for stochastic optimizers. "
                 f"{self.solver} is not stochastic."

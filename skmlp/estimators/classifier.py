@@ -3,7 +3,6 @@
 import numpy as np
 from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin, _fit_context
-from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call
@@ -11,10 +10,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.data import UserInput, as_supported
+from skmlp.estimators.data_advice import as_column, check_y
 from skmlp.estimators.docs import with_shared_docs
 from skmlp.estimators.gpu_arrays import returns_like_input
 from skmlp.estimators.labels import Labels
-from skmlp.estimators.parameters import LossNames
+from skmlp.estimators.parameters import LossNames, ordered
+from skmlp.estimators.suggestions import names_arguments
 from skmlp.estimators.validation import ValidationData
 from skmlp.rules.activations import IDENTITY, activation_rule
 from skmlp.rules.loss_choice import CLASSIFIER_OUTPUTS, classification_loss
@@ -90,7 +91,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         **BaseMLP._parameter_constraints,
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
         "loss": [StrOptions(LossNames(BINARY_LOSSES)), Loss],
-        "out_activation": [StrOptions({"auto", *CLASSIFIER_OUTPUTS})],
+        "out_activation": [StrOptions(ordered("auto", *CLASSIFIER_OUTPUTS))],
     }
 
     def __init__(
@@ -147,6 +148,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self._store(locals())
 
     @available_if(lambda estimator: estimator._check_solver())
+    @names_arguments
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self,
@@ -203,6 +205,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             user_input = as_supported(self.device, UserInput(X, y, sample_weight))
             # scikit-learn's helper sets classes_ at the first call.
             if _check_partial_fit_first_call(self, classes):
+                check_y(user_input.y, numeric=False)
                 labels = Labels.of(user_input.y, self.classes_)
                 labels.check_among(self.classes_)
                 self._set_labels(labels)
@@ -211,7 +214,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _validate_y(self, y, first):
         if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+            y = as_column(y)
         # The first call of partial_fit has set the labels before the data are seen.
         if hasattr(self, "_labels") and (not first or not hasattr(self, "coefs_")):
             self._labels.check_known(y, self.warm_start)
@@ -221,7 +224,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _validate_y_val(self, y):
         if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+            y = as_column(y)
         # Unlike a warm start's labels, these need not be all that there are.
         self._labels.check_known(y, warm_start=False)
         return y

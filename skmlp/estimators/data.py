@@ -19,9 +19,12 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from skmlp.estimators.data_advice import advising, check_x, check_y
 from skmlp.estimators.gpu_arrays import GpuArray, is_on_gpu, to_host
 
 _INT32_MAX = np.iinfo(np.int32).max
+# scikit-learn's word for data without a target.
+NO_Y = "no_validation"
 
 
 class UserInput(NamedTuple):
@@ -99,7 +102,7 @@ def reject_masked(**arrays):
             )
 
 
-def validated(estimator, X, y="no_validation", *, dtype, reset):
+def validated(estimator, X, y=NO_Y, *, dtype, reset):
     """X and y by scikit-learn's validation, or by the same checks for X on a GPU.
 
     Parameters
@@ -125,17 +128,21 @@ def validated(estimator, X, y="no_validation", *, dtype, reset):
     ValueError, TypeError
     """
     options = {"multi_output": True, "y_numeric": is_regressor(estimator)}
-    has_y = not isinstance(y, str)
+    has_y = y is not NO_Y
+    if has_y:
+        check_y(y, numeric=is_regressor(estimator))
     if not isinstance(X, GpuArray):
-        return validate_data(
-            estimator,
-            X,
-            y,
-            accept_sparse=["csr", "csc"],
-            dtype=dtype,
-            reset=reset,
-            **(options if has_y else {}),
-        )
+        check_x(X)
+        with advising(X):
+            return validate_data(
+                estimator,
+                X,
+                y,
+                accept_sparse=["csr", "csc"],
+                dtype=dtype,
+                reset=reset,
+                **(options if has_y else {}),
+            )
     dtypes = dtype if isinstance(dtype, tuple) else (dtype,)
     X = X.checked([np.dtype(allowed) for allowed in dtypes])
     validate_data(estimator, X, reset=reset, skip_check_array=True)

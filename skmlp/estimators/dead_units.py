@@ -11,6 +11,7 @@ import warnings
 
 import numpy as np
 
+from skmlp.call_site import user_stacklevel
 from skmlp.estimators.data import canonical_x
 from skmlp.estimators.prediction import cut_after
 from skmlp.exceptions import DeadUnitsWarning
@@ -97,7 +98,7 @@ def warn_of_dead_units(network, params, sample, layers, outputs):
         "learning_rate_init, or use activation='leaky_relu'. skmlp.diagnose shows "
         "more.",
         DeadUnitsWarning,
-        stacklevel=5,
+        stacklevel=user_stacklevel(),
     )
 
 

@@ -64,7 +64,8 @@ class Labels:
             check_classification_targets(y)
             raise ValueError(
                 "Multioutput target data is not supported with label binarization: "
-                "y of type 'multiclass-multioutput' has several columns of classes."
+                "y of type 'multiclass-multioutput' has several columns of classes. "
+                "sklearn.multioutput.MultiOutputClassifier fits a network a column."
             )
         multilabel = target_type == "multilabel-indicator"
         if classes is None or multilabel:

@@ -121,11 +121,16 @@ class Constructor:
         self._function.__signature__ = self._written.replace(parameters=written)
 
 
+def ordered(*names):
+    """A set of names that messages list in this order."""
+    return dict.fromkeys(names).keys()
+
+
 class Devices(StrOptions):
     """The CPU, or a GPU by its index, which has no upper bound."""
 
     def __init__(self):
-        super().__init__({"auto", "cpu", "cuda"})
+        super().__init__(ordered("auto", "cpu", "cuda"))
 
     def is_satisfied_by(self, val):
         """Whether a value names a device."""
@@ -140,7 +145,7 @@ class Dtypes(StrOptions):
     """Single and double precision, by name or as a dtype of NumPy."""
 
     def __init__(self):
-        super().__init__({"float32", "float64"})
+        super().__init__(ordered("float32", "float64"))
 
     def is_satisfied_by(self, val):
         """Whether a value names one of them, as a str, a type or a dtype."""
@@ -183,12 +188,16 @@ COMMON = {
     "fit_intercept": ["boolean"],
     "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
     "input_noise": [Interval(Real, 0, None, closed="left")],
-    "normalization": [StrOptions({"batch", "layer"}), None],
+    "normalization": [StrOptions(ordered("batch", "layer")), None],
     "weight_decay": [Interval(Real, 0, None, closed="left")],
     "max_norm": [Interval(Real, 0, None, closed="neither"), None],
     "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
     "warmup_epochs": [Interval(Real, 0, None, closed="left")],
-    "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
+    "scoring": [
+        StrOptions(ordered("loss", *sorted(get_scorer_names()))),
+        callable,
+        None,
+    ],
     "max_time": [Interval(Real, 0, None, closed="neither"), None],
     "n_jobs": [
         Interval(Integral, 1, None, closed="left"),
@@ -197,5 +206,5 @@ COMMON = {
     ],
     "device": [Devices()],
     "dtype": [Dtypes(), None],
-    "matmul_precision": [StrOptions({"highest", "tf32"})],
+    "matmul_precision": [StrOptions(ordered("highest", "tf32"))],
 }

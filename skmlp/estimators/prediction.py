@@ -13,6 +13,7 @@ from skmlp.estimators import devices
 from skmlp.estimators.data import canonical_x, is_canonical, reject_masked, validated
 from skmlp.estimators.fitted import Fitted
 from skmlp.estimators.gpu_arrays import returns_like_input
+from skmlp.estimators.suggestions import names_arguments
 from skmlp.network import NormState, norm_state, pack, views
 from skmlp.rules.activations import IDENTITY
 
@@ -55,6 +56,7 @@ class Prediction(Fitted):
         reject_masked(X=X)
         return validated(self, X, dtype=self.coefs_[0].dtype, reset=False)
 
+    @names_arguments
     @returns_like_input
     def hidden_activations(self, X, layer=-1):
         """Outputs of a hidden layer, as features for another model or for a plot.

@@ -3,15 +3,16 @@
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import d2_pinball_score, r2_score
-from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.data import UserInput, as_supported
+from skmlp.estimators.data_advice import as_column
 from skmlp.estimators.docs import with_shared_docs
 from skmlp.estimators.gpu_arrays import returns_like_input
-from skmlp.estimators.parameters import LossNames
+from skmlp.estimators.parameters import LossNames, ordered
+from skmlp.estimators.suggestions import names_arguments
 from skmlp.estimators.validation import ValidationData
 from skmlp.rules.activations import IDENTITY
 from skmlp.rules.loss_choice import LINKS, regression_loss
@@ -69,7 +70,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     _parameter_constraints: dict = {
         **BaseMLP._parameter_constraints,
         "loss": [StrOptions(LossNames(REGRESSION_LOSSES)), Loss],
-        "out_activation": [StrOptions({"auto", IDENTITY, *LINKS})],
+        "out_activation": [StrOptions(ordered("auto", IDENTITY, *LINKS))],
     }
 
     def __init__(
@@ -127,6 +128,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self._store(locals())
 
     @available_if(lambda estimator: estimator._check_solver())
+    @names_arguments
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self,
@@ -175,7 +177,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def _validate_y(self, y, first):
         if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+            y = as_column(y)
         return y
 
     def _check_range(self, y):

@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
+from sklearn.utils._param_validation import make_constraint
 
 from skmlp.backends import Regularization
+from skmlp.call_site import user_stacklevel
 from skmlp.estimators.devices import required_dtype
 from skmlp.estimators.parameters import STOCHASTIC_SOLVERS
 from skmlp.rules.schedules import SCHEDULES
@@ -34,6 +36,9 @@ def check_combinations(estimator, *, incremental, has_validation_data):
     ------
     ValueError
     """
+    # scikit-learn does not let `partial_fit` validate those of a fitted estimator.
+    if incremental and not _names_are_known(estimator):
+        estimator._validate_params()
     if incremental and estimator.early_stopping and not has_validation_data:
         raise ValueError(
             "partial_fit does not support early_stopping=True without X_val and y_val"
@@ -49,6 +54,17 @@ def check_combinations(estimator, *, incremental, has_validation_data):
             "there the L2 penalty alpha does the same."
         )
     _check_matmul_precision(estimator)
+
+
+def _names_are_known(estimator):
+    """Whether the parameters that select rules have allowed values."""
+    return all(
+        any(
+            make_constraint(constraint).is_satisfied_by(getattr(estimator, name))
+            for constraint in estimator._parameter_constraints[name]
+        )
+        for name in ("solver", "learning_rate", "loss", "out_activation")
+    )
 
 
 def _check_matmul_precision(estimator):
@@ -133,8 +149,9 @@ def _minibatch_config(estimator, n_rows, incremental):
         if estimator.batch_size > n_rows:
             warnings.warn(
                 "Got `batch_size` less than 1 or larger than sample size. It is "
-                "going to be clipped",
-                stacklevel=7,
+                f"going to be clipped: batch_size={estimator.batch_size} becomes "
+                f"{n_rows}, the number of rows to train on.",
+                stacklevel=user_stacklevel(),
             )
         batch_size = int(min(estimator.batch_size, n_rows))
     return MinibatchConfig(

@@ -21,6 +21,7 @@ from skmlp.estimators.data import (
     reject_masked,
     validated,
 )
+from skmlp.estimators.value_suggestions import check_scorer
 
 
 class ValidationData(NamedTuple):
@@ -184,6 +185,7 @@ class _Scorer:
 
     def __init__(self, view, network, held_out, sample_weight):
         self._name = view.scoring
+        check_scorer(self._name)
         self._score = (
             get_scorer(self._name) if isinstance(self._name, str) else self._name
         )

@@ -13,6 +13,7 @@ import scipy
 import scipy.optimize
 from sklearn.exceptions import ConvergenceWarning
 
+from skmlp.call_site import user_stacklevel
 from skmlp.training.history import Measurement, Outcome
 from skmlp.training.stopping import Clock, check_finite
 
@@ -159,4 +160,4 @@ def _warn(result, config, out_of_time):
         "\nYou might also want to scale the data as shown in:\n"
         "    https://scikit-learn.org/stable/modules/preprocessing.html"
     )
-    warnings.warn(message, ConvergenceWarning, stacklevel=4)
+    warnings.warn(message, ConvergenceWarning, stacklevel=user_stacklevel())

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from skmlp.call_site import user_stacklevel
 from skmlp.training.history import Measurement, Outcome
 from skmlp.training.stopping import Clock, check_finite
 
@@ -192,7 +193,7 @@ def train(session, optimizer, history, config, row_ids, generator, scorer=None):
     try:
         _run_epochs(session, optimizer, history, config, row_ids, generator, scorer)
     except KeyboardInterrupt:
-        warnings.warn("Training interrupted by user.", stacklevel=2)
+        warnings.warn("Training interrupted by user.", stacklevel=user_stacklevel())
     by_score = history.stops_by_score and not config.incremental
     losses = history.loss_curve
     return Outcome(
@@ -275,7 +276,7 @@ def _warn_of_limit(limit):
         f"Stochastic Optimizer: Maximum {limit} reached and the optimization hasn't "
         "converged yet.",
         ConvergenceWarning,
-        stacklevel=3,
+        stacklevel=user_stacklevel(),
     )
 
 

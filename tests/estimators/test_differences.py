@@ -680,6 +680,18 @@ def test_masked_arrays_are_refused(data):
     assert same(copies(OurClassifier(**SMALL).fit(harmless, y)), copies(fitted))
 
 
+def test_strings_are_refused_by_fit(data):
+    X, y, _ = data
+    words = X.astype(str)
+    model = SkClassifier(**SMALL).fit(words, y)
+    with pytest.raises(ValueError, match="not compatible with arrays of bytes/strings"):
+        model.predict(words)
+    with pytest.raises(ValueError, match="it holds strings"):
+        OurClassifier(**SMALL).fit(words, y)
+    with pytest.raises(ValueError, match="it holds strings"):
+        OurClassifier(**SMALL).fit(X, y).predict(words)
+
+
 def test_sizes_that_are_no_integers_are_a_value_error(data):
     X, y, _ = data
     parameters = {**SMALL, "hidden_layer_sizes": (4.5,)}

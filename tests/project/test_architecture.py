@@ -24,7 +24,7 @@ ORDER = {
         ["network"],
         ["rules"],
         ["compiler"],
-        ["exceptions"],
+        ["call_site", "exceptions"],
     ],
     "skmlp.estimators": [
         ["__init__"],
@@ -35,7 +35,10 @@ ORDER = {
         ["prediction"],
         ["data", "devices", "fitted"],
         ["gpu_arrays"],
-        ["dlpack", "labels", "parameters", "architecture", "references"],
+        ["dlpack", "labels", "parameters", "architecture", "references", "suggestions"],
+        ["value_suggestions", "data_advice"],
+        ["names"],
+        ["other_names"],
     ],
     "skmlp.training": [
         ["lbfgs", "minibatch"],
