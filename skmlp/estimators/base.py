@@ -261,12 +261,19 @@ class BaseMLP(Prediction, ABC):
         X, y = validated(self, X, y, dtype=self._allowed_dtypes(first), reset=first)
         y = self._validate_y(y, first)
         dtype = X.dtype
-        class_weight = getattr(self, "class_weight", None)
-        weights, row_ids = combine_weights(sample_weight, class_weight, X, y, dtype)
+        targets = self._targets(y, dtype)
+        weights, row_ids = combine_weights(
+            sample_weight,
+            X,
+            dtype,
+            class_weight=getattr(self, "class_weight", None),
+            labels=getattr(self, "_labels", None),
+            y=y,
+        )
         return Sample(
             x=canonical_x(X, dtype),
             y=y,
-            targets=self._targets(y, dtype),
+            targets=targets,
             sample_weight=weights,
             row_ids=row_ids,
         )

@@ -90,7 +90,7 @@ def validate_held_out(estimator, data, sample):
         if columns != expected:
             raise ValueError(f"{columns} columns, but y has {expected}.")
     with _naming("sample_weight_val"):
-        weights, row_ids = combine_weights(data.sample_weight_val, None, x, y, dtype)
+        weights, row_ids = combine_weights(data.sample_weight_val, x, dtype)
     if len(row_ids) < 2:
         raise ValueError("X_val must have at least two rows of positive weight.")
     return Sample(

@@ -35,7 +35,14 @@ ORDER = {
         ["prediction"],
         ["data", "devices", "fitted"],
         ["gpu_arrays"],
-        ["dlpack", "labels", "parameters", "architecture", "references"],
+        [
+            "dlpack",
+            "labels",
+            "class_weights",
+            "parameters",
+            "architecture",
+            "references",
+        ],
     ],
     "skmlp.training": [
         ["lbfgs", "minibatch"],
