@@ -304,9 +304,9 @@ class BaseMLP(Prediction, ABC):
         return params
 
     def _resumable_history(self, resumes):
-        """A copy of the history that this call resumes, or a new one."""
+        """The history that this call appends to, or a new one."""
         history = getattr(self, "_history", None) if resumes else None
-        return History() if history is None else copy.deepcopy(history)
+        return History() if history is None else history.resumed()
 
     def _initial_optimizer(self, fit, config):
         """The optimizer to train with; L-BFGS leaves an earlier one alone."""
@@ -402,7 +402,11 @@ class BaseMLP(Prediction, ABC):
             and before.stops == self.early_stopping
         ):
             return before
-        return ValidationHistory(measure, fit.params if self.early_stopping else None)
+        return ValidationHistory.begin(
+            measure,
+            fit.params if self.early_stopping else None,
+            n_before=len(history.loss_curve),
+        )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -5,7 +5,6 @@ whether the user has passed the data or a split has held them out, nor how they 
 scored.
 """
 
-import copy
 import inspect
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -168,8 +167,9 @@ class ValidationScorer:
 
 def _view(estimator, device):
     """A copy of an estimator in training, for a scorer that calls its methods."""
-    view = copy.copy(estimator)
-    view.device_ = device
+    view = object.__new__(type(estimator))
+    # Not by `copy`, which copies the curves of all epochs before.
+    vars(view).update(vars(estimator), device_=device)
     # The validated X has no feature names.
     vars(view).pop("feature_names_in_", None)
     return view

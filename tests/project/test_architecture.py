@@ -34,7 +34,7 @@ ORDER = {
         ["dead_units", "validation", "training_config"],
         ["prediction"],
         ["data", "devices", "fitted"],
-        ["gpu_arrays"],
+        ["gpu_arrays", "saved_state"],
         [
             "dlpack",
             "labels",
