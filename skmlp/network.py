@@ -284,28 +284,40 @@ def as_flat(coefs, intercepts, dtype, norms=()):
     Returns
     -------
     ndarray
-        Read-only by convention: it may be the vector that `coefs` are views on.
+        Read-only by convention: it may be the memory of `coefs`.
     """
-    vector = getattr(coefs[0], "base", None)
-    parts = (*coefs, *intercepts, *norms)
-    if (
-        isinstance(vector, np.ndarray)
-        and vector.dtype == dtype
-        and vector.flags.c_contiguous
-        and vector.size == sum(part.size for part in parts)
-        and _consecutive(parts, vector)
-    ):
-        return vector
-    return pack(coefs, intercepts, dtype, norms)
+    vector = shared_vector((*coefs, *intercepts, *norms), dtype)
+    return pack(coefs, intercepts, dtype, norms) if vector is None else vector
 
 
-def _consecutive(parts, vector):
-    """Whether contiguous views on a vector follow each other from its beginning."""
-    address = vector.__array_interface__["data"][0]
+def shared_vector(parts, dtype):
+    """The memory of arrays that follow each other without a gap, as one vector.
+
+    Only their addresses count: the array that owns the memory may be longer and of
+    another dtype, as the buffer that a session aligns.
+
+    Returns
+    -------
+    ndarray or None
+        None unless the parts are contiguous views of that dtype on one array.
+    """
+    base = getattr(parts[0], "base", None)
+    if not isinstance(base, np.ndarray) or not base.flags.c_contiguous:
+        return None
+    start = end = _address(parts[0])
     for part in parts:
-        if part.base is not vector or not part.flags.c_contiguous:
-            return False
-        if part.__array_interface__["data"][0] != address:
-            return False
-        address += part.nbytes
-    return True
+        if (
+            getattr(part, "base", None) is not base
+            or part.dtype != dtype
+            or not (part.flags.c_contiguous and part.flags.aligned)
+            or _address(part) != end
+        ):
+            return None
+        end += part.nbytes
+    offset = start - _address(base)
+    memory = np.asarray(base).reshape(-1).view(np.uint8)
+    return memory[offset : offset + end - start].view(dtype)
+
+
+def _address(array):
+    return array.__array_interface__["data"][0]

@@ -256,12 +256,19 @@ class BaseMLP(Suggesting, Prediction, ABC):
         X, y = validated(self, X, y, dtype=self._allowed_dtypes(first), reset=first)
         y = self._validate_y(y, first)
         dtype = X.dtype
-        class_weight = getattr(self, "class_weight", None)
-        weights, row_ids = combine_weights(sample_weight, class_weight, X, y, dtype)
+        targets = self._targets(y, dtype)
+        weights, row_ids = combine_weights(
+            sample_weight,
+            X,
+            dtype,
+            class_weight=getattr(self, "class_weight", None),
+            labels=getattr(self, "_labels", None),
+            y=y,
+        )
         return Sample(
             x=canonical_x(X, dtype),
             y=y,
-            targets=self._targets(y, dtype),
+            targets=targets,
             sample_weight=weights,
             row_ids=row_ids,
         )
@@ -292,9 +299,9 @@ class BaseMLP(Suggesting, Prediction, ABC):
         return params
 
     def _resumable_history(self, resumes):
-        """A copy of the history that this call resumes, or a new one."""
+        """The history that this call appends to, or a new one."""
         history = getattr(self, "_history", None) if resumes else None
-        return History() if history is None else copy.deepcopy(history)
+        return History() if history is None else history.resumed()
 
     def _initial_optimizer(self, fit, config):
         """The optimizer to train with; L-BFGS leaves an earlier one alone."""
@@ -390,7 +397,11 @@ class BaseMLP(Suggesting, Prediction, ABC):
             and before.stops == self.early_stopping
         ):
             return before
-        return ValidationHistory(measure, fit.params if self.early_stopping else None)
+        return ValidationHistory.begin(
+            measure,
+            fit.params if self.early_stopping else None,
+            n_before=len(history.loss_curve),
+        )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -9,6 +9,7 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import check_is_fitted
 
 from skmlp.estimators.base import BaseMLP
+from skmlp.estimators.class_weights import check_declared, is_balanced
 from skmlp.estimators.data import UserInput, as_supported
 from skmlp.estimators.data_advice import as_column, check_y
 from skmlp.estimators.docs import with_shared_docs
@@ -40,7 +41,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     class_weight : dict, 'balanced' or list of dicts, default=None
         Weights of the classes, which multiply ``sample_weight``. A dict has weights
-        by label; classes that it leaves out weigh one. 'balanced' weighs a class by
+        by label; classes that it leaves out weigh one, and the data of a call need
+        not have all classes that it names. 'balanced' weighs a class by
         ``n_samples / (n_classes * n_samples_of_the_class)``. For a multilabel target
         a list has a dict a column, and a sample's weight is the product over them.
 
@@ -194,7 +196,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             (the class frequencies of one chunk may differ from those of the others),
             and when the training diverges. The estimator is then as it was before.
         """
-        if isinstance(self.class_weight, str):
+        if is_balanced(self.class_weight):
             raise ValueError(
                 f"class_weight={self.class_weight!r} is not supported for partial_fit, "
                 "since a chunk need not have the class frequencies of the whole data. "
@@ -209,6 +211,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 labels = Labels.of(user_input.y, self.classes_)
                 labels.check_among(self.classes_)
                 self._set_labels(labels)
+                check_declared(self.class_weight, labels)
             data = ValidationData(X_val, y_val, sample_weight_val)
             return self._fit(user_input, data, incremental=True)
 

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 from sklearn.base import is_regressor
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_consistent_length,
     validate_data,
 )
 
+from skmlp.estimators.class_weights import class_factors
 from skmlp.estimators.data_advice import advising, check_x, check_y
 from skmlp.estimators.gpu_arrays import GpuArray, is_on_gpu, to_host
 
@@ -201,17 +201,19 @@ def canonical_x(x, dtype):
     return canonical
 
 
-def combine_weights(sample_weight, class_weight, x, y, dtype):
+def combine_weights(sample_weight, x, dtype, *, class_weight=None, labels=None, y=None):
     """Product of sample and class weights, and the rows where it is positive.
 
     Parameters
     ----------
     sample_weight : array-like of shape (n_samples,) or None
-    class_weight : dict, list of dicts, 'balanced' or None
     x : validated X
-    y : ndarray
-        Validated labels; read only with class weights.
     dtype : numpy dtype
+    class_weight : dict, list of dicts, 'balanced' or None
+    labels : skmlp.estimators.labels.Labels
+        All that there are; read only with class weights, like `y`.
+    y : ndarray
+        Validated labels of the rows.
 
     Returns
     -------
@@ -223,7 +225,8 @@ def combine_weights(sample_weight, class_weight, x, y, dtype):
     Raises
     ------
     ValueError
-        For weights that are negative, not finite or all zero.
+        For weights that are negative, not finite or all zero, and for class weights of
+        what is no class.
     """
     n_samples = x.shape[0]
     row_ids = np.arange(n_samples)
@@ -240,11 +243,7 @@ def combine_weights(sample_weight, class_weight, x, y, dtype):
     if class_weight is not None:
         factors = np.zeros(n_samples)
         # Classes are balanced over the rows of positive weight.
-        factors[row_ids] = compute_sample_weight(class_weight, y[row_ids])
-        if not np.all((factors >= 0) & np.isfinite(factors)):
-            raise ValueError(
-                f"class_weight must have finite weights >= 0, got {class_weight!r}."
-            )
+        factors[row_ids] = class_factors(class_weight, labels, y[row_ids])
         weights = factors if weights is None else weights * factors
         row_ids = np.flatnonzero(weights.astype(dtype))
         if len(row_ids) == 0:

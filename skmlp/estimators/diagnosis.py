@@ -176,7 +176,7 @@ def diagnose(model, X, y=None, sample_weight=None):
         Labels or numbers, to compute the gradient of the model's loss.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows; with y they are multiplied by the model's ``class_weight``,
-        as in training.
+        as in training; 'balanced' balances the rows given here.
 
     Returns
     -------
@@ -242,7 +242,7 @@ def _validate(model, user_input):
     dtype = model.coefs_[0].dtype
     reject_masked(sample_weight=user_input.sample_weight)
     x = canonical_x(model._validate_for_prediction(user_input.X), dtype)
-    weights, row_ids = combine_weights(user_input.sample_weight, None, x, None, dtype)
+    weights, row_ids = combine_weights(user_input.sample_weight, x, dtype)
     return Sample(x=x, y=None, targets=None, sample_weight=weights, row_ids=row_ids)
 
 

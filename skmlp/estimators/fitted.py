@@ -4,31 +4,18 @@ A fit works on local values and calls `Fitted._set_fitted` last. Only validation
 attributes earlier (`n_features_in_`, `feature_names_in_`, `classes_`, the labels),
 because scikit-learn's validation does and the targets depend on them;
 `Fitted._unchanged_on_failure` restores them if the call fails.
-
-Pickles store the training's state as plain dicts and arrays. So they refer to no module
-of skmlp but the public one, and files may move without breaking saved models.
 """
 
-from collections.abc import Callable
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from skmlp.estimators.labels import Labels
-from skmlp.network import Network, NormState, as_flat, norm_state, pack, views
-from skmlp.rules.loss_choice import decoder_from_state, decoder_to_state
-from skmlp.training.history import History, Outcome
+from skmlp.estimators.saved_state import from_state, parameter_views, to_state
+from skmlp.network import Network, NormState, as_flat, pack, views
+from skmlp.training.history import History, Outcome, cut
 from skmlp.training.optimizer_state import OptimizerState
-
-# Attributes that pickles store as plain dicts, and the conversions to and from them.
-_STATES: dict[str, tuple[Callable, Callable]] = {
-    "_history": (History.to_state, History.from_state),
-    "_optimizer": (OptimizerState.to_state, OptimizerState.from_state),
-    "_labels": (Labels.to_state, Labels.from_state),
-    "_decoder": (decoder_to_state, decoder_from_state),
-}
 
 
 class FitResult(NamedTuple):
@@ -64,9 +51,12 @@ class Fitted(BaseEstimator):
     def _unchanged_on_failure(self):
         """Restore all attributes when the block raises an exception."""
         before = self.__dict__.copy()
+        history = before.get("_history")
+        lengths = [] if history is None else history.lengths()
         try:
             yield
         except BaseException:
+            cut(lengths)
             self.__dict__.clear()
             self.__dict__.update(before)
             raise
@@ -141,11 +131,7 @@ class Fitted(BaseEstimator):
 
     def _publish(self, network, params):
         """The fitted attributes that describe the network."""
-        self.coefs_, self.intercepts_ = views(network, params)
-        norms = norm_state(network, params)
-        self.norm_scales_ = norms.scales or None
-        self.norm_means_ = norms.means or None
-        self.norm_variances_ = norms.variances or None
+        self.__dict__.update(parameter_views(network, params))
         self.n_layers_ = len(network.sizes)
         self.n_outputs_ = network.sizes[-1]
         self.out_activation_ = network.output
@@ -156,7 +142,8 @@ class Fitted(BaseEstimator):
         for name in ("best_coefs_", "best_intercepts_"):
             self.__dict__.pop(name, None)
         if incremental and validation is not None and validation.stops:
-            best = views(network, validation.best_params)
+            # Copies, as of `coefs_`: an edit must not change what the training keeps.
+            best = views(network, validation.best_params.copy())
             self.best_coefs_, self.best_intercepts_ = best
         has_scores = validation is not None
         self.validation_loss_curve_ = validation.losses if has_scores else None
@@ -164,15 +151,7 @@ class Fitted(BaseEstimator):
         self.best_validation_score_ = validation.best_score if has_scores else None
 
     def __getstate__(self):
-        state = dict(super().__getstate__())
-        for name, (to_state, _) in _STATES.items():
-            if state.get(name) is not None:
-                state[name] = to_state(state[name])
-        return state
+        return to_state(super().__getstate__())
 
     def __setstate__(self, state):
-        state = dict(state)
-        for name, (_, from_state) in _STATES.items():
-            if state.get(name) is not None:
-                state[name] = from_state(state[name])
-        super().__setstate__(state)
+        super().__setstate__(from_state(state))

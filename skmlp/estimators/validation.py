@@ -5,7 +5,6 @@ whether the user has passed the data or a split has held them out, nor how they 
 scored.
 """
 
-import copy
 import inspect
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -91,7 +90,7 @@ def validate_held_out(estimator, data, sample):
         if columns != expected:
             raise ValueError(f"{columns} columns, but y has {expected}.")
     with _naming("sample_weight_val"):
-        weights, row_ids = combine_weights(data.sample_weight_val, None, x, y, dtype)
+        weights, row_ids = combine_weights(data.sample_weight_val, x, dtype)
     if len(row_ids) < 2:
         raise ValueError("X_val must have at least two rows of positive weight.")
     return Sample(
@@ -169,8 +168,9 @@ class ValidationScorer:
 
 def _view(estimator, device):
     """A copy of an estimator in training, for a scorer that calls its methods."""
-    view = copy.copy(estimator)
-    view.device_ = device
+    view = object.__new__(type(estimator))
+    # Not by `copy`, which copies the curves of all epochs before.
+    vars(view).update(vars(estimator), device_=device)
     # The validated X has no feature names.
     vars(view).pop("feature_names_in_", None)
     return view

@@ -1,6 +1,6 @@
 """The history of a training: learning curves, the best values and the patience."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -52,14 +52,29 @@ class ValidationHistory:
         where scores are recorded but do not stop the training.
     losses, scores : list of float
         One per epoch; a score is nan where the outputs were not finite.
+    loss_column, score_column : list of float
+        The same behind a nan for each epoch before the first one with these data: the
+        same lists where there was none.
     best_score : float
     """
 
     measure: str
     best_params: np.ndarray | None
-    losses: list[float] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
+    losses: list[float]
+    scores: list[float]
+    loss_column: list[float]
+    score_column: list[float]
     best_score: float = -np.inf
+
+    @classmethod
+    def begin(cls, measure, best_params, n_before):
+        """An empty history after some epochs without these data."""
+        losses: list[float] = []
+        scores: list[float] = []
+        columns = losses, scores
+        if n_before:
+            columns = [np.nan] * n_before, [np.nan] * n_before
+        return cls(measure, best_params, losses, scores, *columns)
 
     @property
     def stops(self):
@@ -70,6 +85,9 @@ class ValidationHistory:
         """Record an epoch's `Measurement`; returns whether the score was no better."""
         self.losses.append(measured.loss)
         self.scores.append(measured.score)
+        if self.loss_column is not self.losses:
+            self.loss_column.append(measured.loss)
+            self.score_column.append(measured.score)
         # Comparisons with nan are false: nan counts as an improvement, as in
         # scikit-learn, but never becomes the best score.
         no_better = measured.score < self.best_score + tol
@@ -83,6 +101,9 @@ class ValidationHistory:
 @dataclass
 class History:
     """Learning curves and best values; goes on over warm starts and `partial_fit`.
+
+    A call that goes on appends to the lists of the calls before, so that it costs the
+    same after any number of epochs; one that fails removes what it has appended.
 
     Attributes
     ----------
@@ -131,6 +152,22 @@ class History:
             no_better = score_no_better if self.validation.stops else no_better
         self.no_improvement_count = self.no_improvement_count + 1 if no_better else 0
 
+    def resumed(self):
+        """A history that goes on from this one: it shares the lists, and only these."""
+        validation = self.validation
+        if validation is not None:
+            validation = replace(validation)
+        return replace(self, validation=validation)
+
+    def lengths(self):
+        """All lists and their lengths, to `cut` them to."""
+        lists = [self.loss_curve, self.learning_rates, self.seconds]
+        if (scored := self.validation) is not None:
+            lists += [scored.losses, scored.scores]
+            if scored.loss_column is not scored.losses:
+                lists += [scored.loss_column, scored.score_column]
+        return [(curve, len(curve)) for curve in lists]
+
     def columns(self):
         """Curves of equal length by name; nan for epochs without validation data."""
         columns = {"loss": self.loss_curve}
@@ -138,10 +175,8 @@ class History:
             columns["learning_rate"] = self.learning_rates
         columns["seconds"] = self.seconds
         if self.validation is not None:
-            scored = self.validation
-            missing = [np.nan] * (len(self.loss_curve) - len(scored.scores))
-            columns["validation_loss"] = missing + scored.losses
-            columns["validation_score"] = missing + scored.scores
+            columns["validation_loss"] = self.validation.loss_column
+            columns["validation_score"] = self.validation.score_column
         return columns
 
     def to_state(self):
@@ -158,3 +193,9 @@ class History:
         if validation is not None:
             validation = ValidationHistory(**validation)
         return cls(**{**state, "validation": validation})
+
+
+def cut(lengths):
+    """Cut lists to their lengths of a `History.lengths`."""
+    for curve, length in lengths:
+        del curve[length:]

@@ -129,7 +129,7 @@ def minimize(session, params, history, config, scorer=None):
         _warn(result, config, callback.out_of_time)
     by_score = history.stops_by_score
     return Outcome(
-        params=history.validation.best_params if by_score else result.x,
+        params=history.validation.best_params.copy() if by_score else result.x,
         loss=float(result.fun),
         # SciPy may count one iteration more than the limit.
         n_iter=min(result.nit, config.max_iter),

@@ -197,7 +197,7 @@ def train(session, optimizer, history, config, row_ids, generator, scorer=None):
     by_score = history.stops_by_score and not config.incremental
     losses = history.loss_curve
     return Outcome(
-        params=history.validation.best_params if by_score else session.params,
+        params=history.validation.best_params.copy() if by_score else session.params,
         loss=losses[-1] if losses else np.inf,
         n_iter=history.n_epochs,
     )

@@ -5,6 +5,7 @@ types that kernels are compiled for.
 """
 
 import functools
+from types import SimpleNamespace
 
 import numpy as np
 from scipy import sparse
@@ -26,6 +27,20 @@ def read_only(array):
     view = np.asarray(array).view()
     view.flags.writeable = False
     return view
+
+
+def as_if_writable(array):
+    """The array's memory as a writable array, for kernels that only read it.
+
+    As `read_only`, but where most arrays are writable: those of a model are, unless it
+    is memory-mapped.
+    """
+    if array.flags.writeable:
+        return array
+    interface = dict(array.__array_interface__)
+    interface["data"] = (interface["data"][0], False)
+    # It holds the array, which owns the memory.
+    return np.asarray(SimpleNamespace(__array_interface__=interface, owner=array))
 
 
 def kernel_x(x):

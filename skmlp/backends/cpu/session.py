@@ -14,6 +14,7 @@ from scipy import sparse
 
 from skmlp.backends.cpu import plan
 from skmlp.backends.cpu.binding import (
+    as_if_writable,
     kernel_x,
     prediction_net,
     read_only,
@@ -318,6 +319,7 @@ def _predict(network, params, source, activation, n_jobs):
     net = prediction_net(by_rows, activation, dtype)
     row_ids = read_only(np.empty(0, dtype=np.int64) if row_ids is None else row_ids)
     sums = np.zeros(n_blocks)
+    params = as_if_writable(params)
     arguments = (net, kernel_x(x), row_ids, workspace, params, out, sums)
     with ThreadPool(n_threads) as pool:
         pool.run(lambda worker: predict.predict(worker, *arguments))
