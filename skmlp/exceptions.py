@@ -19,6 +19,28 @@ class DeadUnitsWarning(UserWarning):
     """
 
 
+class PoorFitWarning(UserWarning):
+    """The fitted model is no better than a constant prediction.
+
+    Issued at the end of ``fit``, never by ``partial_fit``. The training loss, without
+    the L2 penalty, is compared with the loss of the best constant prediction: the mean
+    of y for the squared error, the class frequencies for the log-loss, and so on. The
+    warning comes if it is not smaller, or smaller by less than 5 % and the data or the
+    loss curve show why, or by less than half where `y` is not scaled and ``max_iter``
+    ended a training that was still improving. It names the likely cause.
+
+    A training that a limit (``max_iter``, ``max_time``, Ctrl-C) ends after fewer than
+    ten epochs or iterations, and whose loss has not risen, is not judged; nor is a
+    target that is constant itself. Of more than 5,000 rows, so many are looked at.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skmlp.exceptions import PoorFitWarning
+    >>> warnings.simplefilter("ignore", PoorFitWarning)
+    """
+
+
 class CompilerFallbackWarning(UserWarning):
     """The installed Numba lacks an interface that makes compilation fast.
 

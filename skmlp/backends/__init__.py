@@ -6,7 +6,8 @@ methods and never asks which backend it has. Among the estimators only
 `skmlp.estimators.devices` knows the backends by name: it asks the CUDA backend whether
 a GPU can be used (`obstacle`), whether it would be faster (`worth_it`), and whether a
 sparse X fits into its memory (`missing_memory`). `skmlp.estimators.diagnosis` uses the
-reference backend, because that one exposes every layer's values.
+reference backend, because that one exposes every layer's values, and
+`skmlp.estimators.poor_fit` takes losses from it, which needs no compilation.
 """
 
 import importlib

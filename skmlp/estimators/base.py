@@ -35,6 +35,7 @@ from skmlp.estimators.parameters import (
     Constructor,
     rule_parameters,
 )
+from skmlp.estimators.poor_fit import warn_of_poor_fit
 from skmlp.estimators.prediction import Prediction
 from skmlp.estimators.suggestions import Suggesting, names_arguments
 from skmlp.estimators.training_config import TrainingConfig, check_combinations
@@ -228,10 +229,12 @@ class BaseMLP(Suggesting, Prediction, ABC):
             params=self._initial_params(network, generator, sample.x.dtype, resumes),
             resumable=self._resumable_history(resumes),
         )
-        result, layers = self._train(fit)
+        result, problem, layers = self._train(fit)
         warn_of_dead_units(
             network, result.outcome.params, sample, layers, target.backend.outputs
         )
+        if not incremental:
+            warn_of_poor_fit(self, problem, result, target.backend)
         self._set_fitted(result, incremental=incremental)
         return self
 
@@ -315,7 +318,7 @@ class BaseMLP(Suggesting, Prediction, ABC):
         return OptimizerState(config, fit.params.size, dtype)
 
     def _train(self, fit):
-        """Train; returns a `FitResult` and the layers to check for dead units."""
+        """Train: a `FitResult`, the `Problem`, and layers to check for dead units."""
         network, backend = fit.network, fit.target.backend
         stochastic = self.solver in STOCHASTIC_SOLVERS
         row_ids, held_out = fit.sample.row_ids, fit.held_out
@@ -367,7 +370,7 @@ class BaseMLP(Suggesting, Prediction, ABC):
             optimizer=optimizer,
             generator=fit.generator,
         )
-        return result, layers
+        return result, problem, layers
 
     def _problem(self, fit, row_ids, regularization):
         return Problem(

@@ -156,6 +156,9 @@ class LossRow(NamedTuple):
         Whether the predictions are quantiles whose levels are the parameters' values.
     of_list : LossRow or None
         The row that takes over where the parameter is a list.
+    constant : callable or None
+        ``constant(targets, weights, params, n_outputs)``, the mean loss of the best
+        constant prediction (see `best_constant`); None to search for it.
     about : str
         Distribution and formula, for the documentation.
     """
@@ -178,6 +181,7 @@ class LossRow(NamedTuple):
     std: Callable | None = None
     levels: bool = False
     of_list: "LossRow | None" = None
+    constant: Callable | None = None
     about: str = ""
 
     @property

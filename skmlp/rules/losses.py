@@ -12,7 +12,7 @@ use, is a loop that each backend writes once (no rule at all).
 
 import numpy as np
 
-from skmlp.rules import coupled
+from skmlp.rules import best_constant, coupled
 from skmlp.rules.activations import logistic, logistic_slope, softplus
 from skmlp.rules.elementary import exp, log, log1p, tanh
 from skmlp.rules.loss_row import LossRow
@@ -225,6 +225,11 @@ def gaussian_std(outputs, params):
     return np.sqrt(np.logaddexp(0, raw) + SMALLEST_VARIANCE)
 
 
+def gaussian_constant(targets, weights, params, n_outputs):
+    """Loss of the best constant mean and variance."""
+    return best_constant.gaussian_nll(targets, weights, SMALLEST_VARIANCE)
+
+
 def _table(*rows):
     return {(row.name, row.output): row for row in rows}
 
@@ -233,7 +238,7 @@ def _table(*rows):
 QUANTILES = LossRow(
     "quantiles", "identity", row=coupled.quantiles, parameters=(QUANTILE,),
     outputs_per_target=0, read=coupled.ascending_levels,
-    decode=coupled.ascending_quantiles, levels=True,
+    decode=coupled.ascending_quantiles, levels=True, constant=best_constant.quantiles,
 )  # fmt: skip
 
 # Functions that backends call, beside the rules of the tables.
@@ -242,42 +247,49 @@ HELPERS = (smoothed, membership)
 REGRESSION_LOSSES = _table(
     LossRow(
         "squared_error", "identity", squared_error, squared_error_slope,
+        constant=best_constant.squared_error,
         about="half the squared error, of a normal distribution's mean",
     ),
     LossRow(
         "absolute_error", "identity", absolute_error, absolute_error_slope,
+        constant=best_constant.absolute_error,
         about="the absolute error, of the median",
     ),
     LossRow(
         "quantile", "identity", coupled.quantile, coupled.quantile_slope,
-        parameters=(QUANTILE,), of_list=QUANTILES,
+        parameters=(QUANTILE,), of_list=QUANTILES, constant=best_constant.quantiles,
         about="the pinball loss of the conditional quantile ``quantile`` (Koenker and "
         "Bassett, 1978); several at once do not cross",
     ),
     LossRow(
         "huber", "identity", huber, huber_slope, parameters=(DELTA,),
+        constant=best_constant.huber,
         about="squared up to errors of ``delta``, absolute beyond (Huber, 1964)",
     ),
     LossRow(
         "log_cosh", "identity", log_cosh, log_cosh_slope,
+        constant=best_constant.log_cosh,
         about="log(cosh(error)): squared for small errors, absolute for large ones",
     ),
     LossRow(
         "gaussian_nll", "identity", row=gaussian_nll, outputs_per_target=2,
-        decode=first_half, std=gaussian_std,
+        decode=first_half, std=gaussian_std, constant=gaussian_constant,
         about="the negative log-likelihood of a normal distribution of which mean and "
         "variance are learned (Nix and Weigend, 1994)",
     ),
     LossRow(
         "poisson", "exp", poisson, poisson_slope, low=0.0,
+        constant=best_constant.poisson,
         about="half the Poisson deviance, of counts",
     ),
     LossRow(
         "gamma", "exp", gamma, gamma_slope, low=0.0, closed=False,
+        constant=best_constant.gamma,
         about="half the gamma deviance, of positive and skewed targets",
     ),
     LossRow(
         "tweedie", "exp", tweedie, tweedie_slope, parameters=(POWER,), low=0.0,
+        constant=best_constant.tweedie,
         about="half the Tweedie deviance of power ``power``, of targets that are "
         "zero or positive and skewed",
     ),
@@ -288,33 +300,47 @@ REGRESSION_LOSSES = _table(
 BINARY_LOSSES = _table(
     LossRow(
         "log_loss", "logistic", log_loss, log_loss_slope, smoothing=LABEL_SMOOTHING,
+        constant=best_constant.binary_entropy,
         about="the cross-entropy of a Bernoulli distribution",
     ),
     LossRow(
         "hinge", "identity", hinge, hinge_slope,
+        constant=best_constant.hinge,
         about="the hinge loss: a support vector machine on learned features",
     ),
     LossRow(
         "squared_hinge", "identity", squared_hinge, squared_hinge_slope,
+        constant=best_constant.squared_hinge,
         about="its square",
     ),
     LossRow(
         "squared_error", "logistic", squared_error_of_probability,
         squared_error_of_probability_slope,
+        constant=best_constant.squared_error_of_probability,
         about="half the squared error of the probability (Brier, 1950)",
     ),
 )  # fmt: skip
 
 MULTICLASS_LOSSES = _table(
-    LossRow("log_loss", "softmax", labels=True, smoothing=LABEL_SMOOTHING),
-    LossRow("hinge", "identity", row=coupled.crammer_singer, labels=True),
     LossRow(
-        "squared_hinge", "identity", row=coupled.squared_crammer_singer, labels=True
+        "log_loss", "softmax", labels=True, smoothing=LABEL_SMOOTHING,
+        constant=best_constant.entropy,
     ),
-    LossRow("squared_error", "softmax", row=coupled.brier, labels=True),
+    LossRow(
+        "hinge", "identity", row=coupled.crammer_singer, labels=True,
+        constant=best_constant.crammer_singer,
+    ),
+    LossRow(
+        "squared_hinge", "identity", row=coupled.squared_crammer_singer, labels=True,
+        constant=best_constant.squared_crammer_singer,
+    ),
+    LossRow(
+        "squared_error", "softmax", row=coupled.brier, labels=True,
+        constant=best_constant.brier,
+    ),
     *(
         row._replace(labels=True)
         for row in BINARY_LOSSES.values()
         if row.output == "logistic"
     ),
-)
+)  # fmt: skip

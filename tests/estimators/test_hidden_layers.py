@@ -12,7 +12,11 @@ from skmlp import Activation, MLPClassifier, MLPRegressor
 from skmlp.backends import cpu
 from skmlp.exceptions import DeadUnitsWarning
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    # Dead layers leave a constant.
+    pytest.mark.filterwarnings("ignore::skmlp.exceptions.PoorFitWarning"),
+]
 
 X, Y = make_classification(n_samples=300, n_features=8, n_informative=5, random_state=0)
 SQUARE = Activation("square", lambda z: z * z, lambda z: 2 * z, slope_of="input")

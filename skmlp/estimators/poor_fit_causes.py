@@ -1,0 +1,177 @@
+"""Likely causes of a poor fit: a sentence each, with the cure.
+
+Looked for only when a fit is poor, so these may take their time.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import is_classifier
+
+from skmlp.estimators.gpu_arrays import GpuArray
+from skmlp.estimators.parameters import STOCHASTIC_SOLVERS
+
+_MAX_NAMES = 3
+# Root mean squares and standard deviations of columns that trouble a training.
+_LARGE, _SMALL, _RATIO = 30.0, 0.03, 1000.0
+# The same of a target.
+_LARGE_TARGET, _SMALL_TARGET = 10.0, 0.1
+# Rates beyond which steps are too large for data that are scaled.
+_LARGE_RATES = {"sgd": 1.0, "adagrad": 1.0, "adadelta": 10.0}
+_LARGE_RATE = 0.05
+# A loss that ends so far above its minimum has risen.
+_RISE = 1.5
+
+
+class Fit(NamedTuple):
+    """A poor fit: the estimator, and some training rows with their raw outputs."""
+
+    estimator: Any
+    network: Any
+    result: Any
+    x: Any
+    targets: np.ndarray
+    raw: np.ndarray
+
+
+def likely_causes(fit):
+    """What is conspicuous about a fit, as sentences; empty if nothing is."""
+    causes = [cause(fit) for cause in _CAUSES]
+    causes = [sentence for sentence in causes if sentence is not None]
+    if is_classifier(fit.estimator):
+        single = _single_class(fit)
+        return causes if single is None else [single, *causes]
+    return causes
+
+
+def _single_class(fit):
+    labels = fit.estimator._labels
+    if labels.multilabel or not np.isfinite(fit.raw).all():
+        return None
+    predicted = np.unique(labels.decode(fit.raw))
+    if len(predicted) > 1:
+        return None
+    return f"It predicts class {predicted.tolist()[0]!r} for all rows."
+
+
+def _features(fit):
+    if isinstance(fit.x, GpuArray):
+        return None
+    means, spreads = _column_moments(fit.x)
+    sizes = np.hypot(means, spreads)
+    varied = np.flatnonzero(spreads > 0)
+    if len(varied) == 0:
+        return "All features are constant."
+    low, high = spreads[varied].min(), spreads[varied].max()
+    cure = "Scale them: make_pipeline(StandardScaler(), ...)."
+    if high < _SMALL:
+        return f"The largest standard deviation of a feature is {high:.2g}. {cure}"
+    if high > _RATIO * low and high > 1:
+        least = varied[np.argmin(spreads[varied])]
+        names = _names(fit.estimator, spreads, spreads >= high / 10)
+        return (
+            f"Features differ in scale: standard deviations go from {low:.2g} "
+            f"({_name(fit.estimator, least)}) to {high:.2g} ({names}). {cure}"
+        )
+    if sizes.max() > _LARGE:
+        worst = int(np.argmax(sizes))
+        names = _names(fit.estimator, sizes, sizes >= max(_LARGE, sizes.max() / 10))
+        return (
+            f"Features are far from mean 0 and standard deviation 1, above all "
+            f"{names}: up to mean {means[worst]:.2g} and standard deviation "
+            f"{spreads[worst]:.2g}. {cure}"
+        )
+    return None
+
+
+def _column_moments(x):
+    """Means and standard deviations of the columns of dense or sparse x."""
+    x = x.astype(np.float64)
+    if isinstance(x, np.ndarray):
+        return x.mean(axis=0), x.std(axis=0)
+    means = np.asarray(x.mean(axis=0)).ravel()
+    squares = np.asarray(x.power(2).mean(axis=0)).ravel()
+    return means, np.sqrt(np.maximum(squares - means**2, 0.0))
+
+
+def _name(estimator, column):
+    names = getattr(estimator, "feature_names_in_", None)
+    return f"column {column}" if names is None else repr(str(names[column]))
+
+
+def _names(estimator, sizes, chosen):
+    """The names of the chosen columns, the largest first, and not all of many."""
+    columns = [i for i in np.argsort(-sizes) if chosen[i]]
+    names = ", ".join(_name(estimator, i) for i in columns[:_MAX_NAMES])
+    others = len(columns) - _MAX_NAMES
+    return names if others <= 0 else f"{names} and {others} more"
+
+
+def _target(fit):
+    return _about_target(fit.estimator, fit.network, fit.targets)
+
+
+def _about_target(estimator, network, targets):
+    if is_classifier(estimator):
+        return None
+    targets = targets.astype(np.float64)
+    means, spreads = targets.mean(axis=0), targets.std(axis=0)
+    # How far a column is from mean 0 and standard deviation 1, in orders of magnitude.
+    sizes = np.hypot(means, spreads)
+    with np.errstate(divide="ignore"):
+        distances = np.maximum(np.abs(np.log10(sizes)), np.abs(np.log10(spreads)))
+    worst = int(np.argmax(distances))
+    mean, spread = means[worst], spreads[worst]
+    name = "y" if len(means) == 1 else f"Column {worst} of y"
+    if network.output == "exp":
+        if _SMALL_TARGET <= mean <= _LARGE_TARGET:
+            return None
+        return f"{name} has mean {mean:.3g}, far from 1. Divide it by its mean."
+    if sizes[worst] <= _LARGE_TARGET and spread >= _SMALL_TARGET:
+        return None
+    return (
+        f"{name} has mean {mean:.3g} and standard deviation {spread:.3g}, far from 0 "
+        "and 1. Scale it: TransformedTargetRegressor(..., "
+        "transformer=StandardScaler())."
+    )
+
+
+def has_unfinished_target(estimator, network, result, targets):
+    """Whether the target is not scaled and the loss still fell at the last epoch."""
+    return (
+        _still_falls(estimator, result)
+        and _about_target(estimator, network, targets) is not None
+    )
+
+
+def _learning_rate(fit):
+    estimator, outcome = fit.estimator, fit.result.outcome
+    if estimator.solver not in STOCHASTIC_SOLVERS:
+        return None
+    rate = estimator.learning_rate_init
+    curve = np.asarray(fit.result.history.loss_curve[-outcome.n_iter :])
+    finite = curve[np.isfinite(curve)]
+    rises = len(finite) < len(curve) or curve[-1] > _RISE * finite.min() > 0
+    if rises or rate > _LARGE_RATES.get(estimator.solver, _LARGE_RATE):
+        did = "The loss rose during training. " if rises else ""
+        return f"{did}learning_rate_init={rate:g} may be too large: lower it."
+    return None
+
+
+def _limit(fit):
+    if not _still_falls(fit.estimator, fit.result):
+        return None
+    return (
+        f"The loss was still falling after max_iter={fit.estimator.max_iter}: raise "
+        "it, or learning_rate_init."
+    )
+
+
+def _still_falls(estimator, result):
+    """Whether `max_iter` has ended a training that was improving."""
+    n_iter = result.outcome.n_iter
+    curve = result.history.loss_curve[-n_iter:]
+    return n_iter >= estimator.max_iter and curve[-1] <= min(curve)
+
+
+_CAUSES = (_features, _target, _learning_rate, _limit)
