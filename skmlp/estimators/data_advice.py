@@ -48,12 +48,8 @@ def _kind(array):
 
 
 def _is_frame(data):
-    return hasattr(data, "columns") and hasattr(data, "dtypes")
-
-
-def _columns(frame):
-    """Names of a data frame's columns and their dtypes."""
-    return list(zip(frame.columns, frame.dtypes, strict=True))
+    # Of the type: asking the frame itself would make the list of dtypes.
+    return hasattr(type(data), "columns") and hasattr(type(data), "dtypes")
 
 
 def _listed(columns):
@@ -72,11 +68,13 @@ def check_x(X):
     """
     if isinstance(X, str | bytes):
         raise ValueError(f"X must be an array, got the str {X!r}.")
-    if isinstance(X, dict):
+    if isinstance(X, dict) and not sparse.issparse(X):  # SciPy's DOK matrix is both.
         raise TypeError("X must be an array, got a dict: use pandas.DataFrame(X).")
     if _is_frame(X):
-        dates = [name for name, dtype in _columns(X) if _is_time(dtype)]
-        if dates:
+        # Mostly one dtype: most of the time goes into asking for them.
+        if any(map(_is_time, set(X.dtypes))):
+            columns = zip(X.columns, X.dtypes, strict=True)
+            dates = [name for name, dtype in columns if _is_time(dtype)]
             raise ValueError(
                 f"X has dates or durations in the columns {_listed(dates)}: {_DERIVE}."
             )
