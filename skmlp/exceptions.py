@@ -30,7 +30,9 @@ class PoorFitWarning(UserWarning):
     ended a training that was still improving. It names the likely cause.
 
     A training that a limit (``max_iter``, ``max_time``, Ctrl-C) ends after fewer than
-    ten epochs or iterations, and whose loss has not risen, is not judged; nor is a
+    ten epochs or iterations, and whose loss has not risen, is not judged. Neither is
+    one of fewer than ten epochs, or one that ``max_iter`` ended while its loss was
+    falling, where the data show no cause: there `ConvergenceWarning` says enough. Nor a
     target that is constant itself. Of more than 5,000 rows, so many are looked at.
 
     Examples

@@ -15,8 +15,10 @@ from skmlp.estimators.data import canonical_x
 from skmlp.estimators.parameters import STOCHASTIC_SOLVERS
 from skmlp.estimators.poor_fit_causes import (
     Fit,
+    accompanying,
     has_unfinished_target,
     likely_causes,
+    still_falls,
 )
 from skmlp.exceptions import PoorFitWarning
 from skmlp.rules.activations import IDENTITY
@@ -97,13 +99,15 @@ def warn_of_poor_fit(estimator, problem, result, backend):
     gain = (constant - loss) / unit
     if gain > enough:
         return
-    causes = likely_causes(Fit(estimator, network, result, x, rows.targets, raw))
+    fit = Fit(estimator, network, result, x, rows.targets, raw)
+    causes = likely_causes(fit)
     is_better = gain > _ROUNDING
-    if is_better and not causes:
+    if not causes and (is_better or _is_short(estimator, result)):
         return
     if not causes:
         causes = [
-            "The features may say nothing about y, or the regularization is too strong."
+            "The features may say nothing about y, gradients may vanish, or the "
+            "regularization is too strong."
         ]
     compared = "little" if gain > _HARDLY_BETTER else "hardly" if is_better else "no"
     factor = ""
@@ -112,7 +116,7 @@ def warn_of_poor_fit(estimator, problem, result, backend):
     warnings.warn(
         f"The model is {compared} better than a constant prediction: its training loss "
         f"is {loss:.4g}, that of the best constant {constant:.4g}{factor}. "
-        f"{' '.join(causes)}",
+        f"{' '.join(causes + accompanying(fit))}",
         PoorFitWarning,
         stacklevel=5,
     )
@@ -141,8 +145,22 @@ def _recorded_loss(result):
     history = result.history
     if not history.stops_by_score:
         return result.outcome.loss
+    epoch = _kept_epoch(history)
+    return np.inf if epoch is None else history.loss_curve[epoch]
+
+
+def _kept_epoch(history):
+    """Index, in the loss curve, of the best validation score; None without scores."""
     scores = np.asarray(history.validation.scores)
     if not np.isfinite(scores).any():
-        return np.inf
-    best = int(np.nanargmax(scores))
-    return history.loss_curve[len(history.loss_curve) - len(scores) + best]
+        return None
+    return len(history.loss_curve) - len(scores) + int(np.nanargmax(scores))
+
+
+def _is_short(estimator, result):
+    """Whether more epochs may be all that the parameters lack."""
+    history, n_iter = result.history, result.outcome.n_iter
+    if history.stops_by_score:
+        epoch = _kept_epoch(history)
+        return epoch is None or epoch < _MIN_EPOCHS
+    return n_iter < _MIN_EPOCHS or still_falls(estimator, result)

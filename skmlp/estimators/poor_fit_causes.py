@@ -35,16 +35,20 @@ class Fit(NamedTuple):
 
 
 def likely_causes(fit):
-    """What is conspicuous about a fit, as sentences; empty if nothing is."""
-    causes = [cause(fit) for cause in _CAUSES]
-    causes = [sentence for sentence in causes if sentence is not None]
-    if is_classifier(fit.estimator):
-        single = _single_class(fit)
-        return causes if single is None else [single, *causes]
-    return causes
+    """What is conspicuous about data and rate, as sentences; empty if nothing is."""
+    causes = (_features(fit), _target(fit), _learning_rate(fit))
+    return [sentence for sentence in causes if sentence is not None]
+
+
+def accompanying(fit):
+    """What else is to be said: how it shows, and that the training had not ended."""
+    facts = (_single_class(fit), _limit(fit))
+    return [sentence for sentence in facts if sentence is not None]
 
 
 def _single_class(fit):
+    if not is_classifier(fit.estimator):
+        return None
     labels = fit.estimator._labels
     if labels.multilabel or not np.isfinite(fit.raw).all():
         return None
@@ -87,11 +91,12 @@ def _features(fit):
 def _column_moments(x):
     """Means and standard deviations of the columns of dense or sparse x."""
     x = x.astype(np.float64)
-    if isinstance(x, np.ndarray):
-        return x.mean(axis=0), x.std(axis=0)
-    means = np.asarray(x.mean(axis=0)).ravel()
-    squares = np.asarray(x.power(2).mean(axis=0)).ravel()
-    return means, np.sqrt(np.maximum(squares - means**2, 0.0))
+    with np.errstate(over="ignore", invalid="ignore"):
+        if isinstance(x, np.ndarray):
+            return x.mean(axis=0), x.std(axis=0)
+        means = np.asarray(x.mean(axis=0)).ravel()
+        squares = np.asarray(x.power(2).mean(axis=0)).ravel()
+        return means, np.sqrt(np.maximum(squares - means**2, 0.0))
 
 
 def _name(estimator, column):
@@ -139,7 +144,7 @@ def _about_target(estimator, network, targets):
 def has_unfinished_target(estimator, network, result, targets):
     """Whether the target is not scaled and the loss still fell at the last epoch."""
     return (
-        _still_falls(estimator, result)
+        still_falls(estimator, result)
         and _about_target(estimator, network, targets) is not None
     )
 
@@ -159,7 +164,7 @@ def _learning_rate(fit):
 
 
 def _limit(fit):
-    if not _still_falls(fit.estimator, fit.result):
+    if not still_falls(fit.estimator, fit.result):
         return None
     return (
         f"The loss was still falling after max_iter={fit.estimator.max_iter}: raise "
@@ -167,11 +172,8 @@ def _limit(fit):
     )
 
 
-def _still_falls(estimator, result):
+def still_falls(estimator, result):
     """Whether `max_iter` has ended a training that was improving."""
     n_iter = result.outcome.n_iter
     curve = result.history.loss_curve[-n_iter:]
     return n_iter >= estimator.max_iter and curve[-1] <= min(curve)
-
-
-_CAUSES = (_features, _target, _learning_rate, _limit)

@@ -19,7 +19,10 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 from skmlp import MLPClassifier, MLPRegressor
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::skmlp.exceptions.PoorFitWarning"),
+]
 
 X, Y = make_classification(
     n_samples=60, n_features=6, n_informative=4, n_classes=3, random_state=0
