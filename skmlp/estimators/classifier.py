@@ -15,6 +15,7 @@ from skmlp.estimators.data_advice import as_column, check_y
 from skmlp.estimators.docs import with_shared_docs
 from skmlp.estimators.gpu_arrays import returns_like_input
 from skmlp.estimators.labels import Labels
+from skmlp.estimators.log_odds import log_odds
 from skmlp.estimators.parameters import LossNames, ordered
 from skmlp.estimators.suggestions import names_arguments
 from skmlp.estimators.validation import ValidationData
@@ -210,8 +211,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 check_y(user_input.y, numeric=False)
                 labels = Labels.of(user_input.y, self.classes_)
                 labels.check_among(self.classes_)
-                self._set_labels(labels)
                 check_declared(self.class_weight, labels)
+                self._set_labels(labels)
             data = ValidationData(X_val, y_val, sample_weight_val)
             return self._fit(user_input, data, incremental=True)
 
@@ -272,7 +273,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     @returns_like_input
     def decision_function(self, X):
-        """Raw outputs of the network: the logits.
+        """The evidence for each class: log-odds, or margins of the hinge losses.
+
+        For probabilities p they are log(p / (1 - p)), each class against all others.
 
         Parameters
         ----------
@@ -281,10 +284,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_classes)
-            For two classes the logit of the second, else a column a class or label.
+            For two classes that of the second, else a column a class or label. With
+            ``out_activation='logistic'`` of several classes, the log-odds before the
+            probabilities are made to sum to one.
         """
         raw = self._outputs(X, IDENTITY)
-        return raw.ravel() if raw.shape[1] == 1 else raw
+        if raw.shape[1] == 1:
+            return raw.ravel()
+        return log_odds(raw) if self._sums_to_one() else raw
 
     def _has_probabilities(self):
         """Whether the loss is one of probabilities; else there is no such method."""

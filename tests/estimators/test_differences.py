@@ -248,12 +248,15 @@ def test_labels_are_decided_by_logits(data):
     np.testing.assert_array_equal(ours.predict(X), 1)
 
 
-def test_decision_function_is_the_logits(data):
+def test_decision_function_is_the_log_odds(data):
     X, y, _ = data
     assert not hasattr(SkClassifier(), "decision_function")
     ours = OurClassifier(**SMALL).fit(X, y)
     logits = ours.decision_function(X)
     np.testing.assert_allclose(1 / (1 + np.exp(-logits)), ours.predict_proba(X)[:, 1])
+    ours = OurClassifier(**SMALL).fit(X, np.arange(N_SAMPLES) % 3)
+    odds = ours.decision_function(X)
+    np.testing.assert_allclose(1 / (1 + np.exp(-odds)), ours.predict_proba(X))
 
 
 def test_one_class_has_one_column(data):

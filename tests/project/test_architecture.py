@@ -40,6 +40,7 @@ ORDER = {
             "dlpack",
             "labels",
             "class_weights",
+            "log_odds",
             "parameters",
             "architecture",
             "references",
