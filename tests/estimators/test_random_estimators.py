@@ -25,6 +25,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::skmlp.exceptions.DeadUnitsWarning"),
+    pytest.mark.filterwarnings("ignore::skmlp.exceptions.ValidationWarning"),
 ]
 
 N_FITS, N_ROWS = 48, 40
