@@ -61,7 +61,8 @@ learning_rate_init : float, default=0.001
 <power_t>
 
 max_iter : int, default=200
-    Largest number of epochs of the stochastic solvers, of iterations of 'lbfgs'.
+    Largest number of epochs of the stochastic solvers, of iterations of 'lbfgs'. For
+    more epochs after a fit, call ``resume``.
 
 shuffle : bool, default=True
     Whether to shuffle the samples in each epoch of the stochastic solvers.
@@ -198,8 +199,8 @@ max_time : float, default=None
     Seconds that a call of ``fit`` or ``partial_fit`` may train. When they are over
     the training ends, within about a tenth of a second ('lbfgs': after the
     iteration), with a `ConvergenceWarning`, and keeps what it has reached: the last
-    epoch of ``loss_curve_`` may be one of fewer rows. Compiling, where that is still
-    needed, counts as training time.
+    epoch of ``loss_curve_`` may be one of fewer rows, in which ``resume`` goes on.
+    Compiling, where that is still needed, counts as training time.
 
 n_jobs : int, default=None
     Threads of one fit and of predictions; the results are the same for every number.

@@ -7,6 +7,7 @@ scored.
 
 import copy
 import inspect
+import re
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -45,6 +46,10 @@ def check_complete(data):
         raise ValueError("sample_weight_val is provided, but X_val was not provided.")
 
 
+# What errors of data that a Pipeline has not transformed are about.
+_UNTRANSFORMED = re.compile("convert|string|features|feature names|X contains NaN")
+
+
 @contextmanager
 def _naming(names):
     """Let errors of scikit-learn's validation say which data they are about."""
@@ -52,7 +57,13 @@ def _naming(names):
         yield
     except (TypeError, ValueError) as error:
         cls = TypeError if isinstance(error, TypeError) else ValueError
-        raise cls(f"In {names}: {error}") from error
+        advice = ""
+        if "X_val" in names and _UNTRANSFORMED.search(str(error)):
+            advice = (
+                "\nA Pipeline transforms X_val like X only if it is made with "
+                'transform_input=["X_val"].'
+            )
+        raise cls(f"In {names}: {error}{advice}") from error
 
 
 def validate_held_out(estimator, data, sample):

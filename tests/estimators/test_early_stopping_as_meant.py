@@ -302,6 +302,29 @@ def test_x_val_of_a_pipeline_is_not_scaled():
     assert "from -" in message
 
 
+@pytest.mark.parametrize(
+    "x_val",
+    [
+        np.array([["Private", 1.0]] * 40, dtype=object),
+        X[:40, :1],
+        np.where(X[:40, :2] > 0, np.nan, 0.0),
+    ],
+    ids=["strings", "other columns", "nan"],
+)
+def test_errors_of_x_val_name_the_pipeline(x_val):
+    y = np.arange(40) % 2
+    with pytest.raises(ValueError, match=r'transform_input=\["X_val"\]') as caught:
+        classifier().fit(X[:40, :2], y, X_val=x_val, y_val=y)
+    assert str(caught.value).startswith("In X_val, y_val: ")
+
+
+def test_errors_of_y_val_do_not_name_the_pipeline():
+    y = np.arange(40) % 2
+    with pytest.raises(ValueError, match="In X_val, y_val: ") as caught:
+        classifier().fit(X[:40], y, X_val=X[:40], y_val=[np.nan] * 40)
+    assert "Pipeline" not in str(caught.value)
+
+
 def test_columns_are_named():
     frame, y = cancer()
     scaled = StandardScaler().set_output(transform="pandas").fit_transform(frame)
