@@ -227,7 +227,7 @@ class BaseMLP(Resuming, Prediction, ABC):
             params=params,
             resumable=self._resumable_history(resumes),
             resumption=resumption,
-            generator_state=generator.get_state(),
+            generator_state=None if incremental else generator.get_state(),
         )
         result, layers = self._train(fit)
         warn_of_dead_units(

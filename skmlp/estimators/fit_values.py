@@ -36,8 +36,8 @@ class FitValues(NamedTuple):
         Of earlier calls that this one resumes.
     resumption : Resumption or None
         In a call of `resume`.
-    generator_state : tuple
-        The generator's state before the split.
+    generator_state : tuple or None
+        The generator's state before the split; None in `partial_fit`.
     """
 
     incremental: bool
@@ -50,4 +50,4 @@ class FitValues(NamedTuple):
     params: np.ndarray
     resumable: History
     resumption: Resumption | None
-    generator_state: tuple
+    generator_state: tuple | None

@@ -208,14 +208,17 @@ def _far_columns(here, there):
     low, high = here.min(axis=0), here.max(axis=0)
     with np.errstate(over="ignore", invalid="ignore"):
         width = high - low
-        # Of a column that is constant in X nothing is known about its spread.
-        varying = width > 0
-        distances = np.median(np.maximum(low - there, there - high), axis=0)
-        far = np.flatnonzero(varying & (distances > _FAR * width))
-        very_far = np.any(distances[far] > _VERY_FAR * width[far])
-    if len(far) < min(2, int(np.sum(varying))) and not very_far:
+        distances = np.maximum(low - there, there - high)
+        is_far = np.mean(distances > _FAR * width, axis=0) > 0.5
+    # Of a column that is constant in X nothing is known about its spread.
+    varying = width > 0
+    far = np.flatnonzero(varying & is_far)
+    if len(far) == 0:
         return []
-    farthest = far[np.argsort(-distances[far] / width[far], kind="stable")]
+    widths = np.median(distances[:, far], axis=0) / width[far]
+    if len(far) < min(2, int(np.sum(varying))) and widths.max() <= _VERY_FAR:
+        return []
+    farthest = far[np.argsort(-widths, kind="stable")]
     middle = np.median(there[:, farthest], axis=0)
     return [*zip(farthest, low[farthest], high[farthest], middle, strict=True)]
 
