@@ -43,6 +43,20 @@ class PoorFitWarning(UserWarning):
     """
 
 
+class ValidationWarning(UserWarning):
+    """Held-out data, or the rule that scores them, are probably not what was meant.
+
+    Issued by ``fit`` for ``X_val`` or ``y_val`` far outside the range of the training
+    data, and for early stopping by the fraction of rows all of whose labels are right.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skmlp.exceptions import ValidationWarning
+    >>> warnings.simplefilter("ignore", ValidationWarning)
+    """
+
+
 class CompilerFallbackWarning(UserWarning):
     """The installed Numba lacks an interface that makes compilation fast.
 

@@ -40,6 +40,8 @@ class Regularization(NamedTuple):
         Norm at which the gradient is clipped; inf for no clipping.
     seed : int
         Seed of dropout and noise.
+    first_step : int
+        Index of the first step, by which dropout and noise are drawn.
     """
 
     dropout: tuple[float, ...] = ()
@@ -47,6 +49,7 @@ class Regularization(NamedTuple):
     max_norm: float = float("inf")
     max_grad_norm: float = float("inf")
     seed: int = 0
+    first_step: int = 0
 
 
 class Problem(NamedTuple):

@@ -256,7 +256,7 @@ class Session:
     def __init__(self, problem, params):
         self._problem = problem
         self.params = np.array(params, dtype=np.float64)
-        self._step_index = 0
+        self._step_index = problem.regularization.first_step
 
     def _batch(self, params, row_ids, scale, step_index=None):
         """Loss, gradient and trace of some rows, sample weights times `scale`.

@@ -4,7 +4,7 @@ import copy
 import inspect
 from abc import ABC, abstractmethod
 from numbers import Integral
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from sklearn.base import _fit_context
@@ -27,7 +27,13 @@ from skmlp.estimators.data import (
     validated,
 )
 from skmlp.estimators.dead_units import candidate_layers, warn_of_dead_units
+from skmlp.estimators.fit_values import FitValues
 from skmlp.estimators.fitted import FitResult
+from skmlp.estimators.holdout import (
+    split_rows,
+    warn_of_other_units,
+    warn_of_whole_rows,
+)
 from skmlp.estimators.parameters import (
     COMMON,
     SOLVERS,
@@ -37,13 +43,18 @@ from skmlp.estimators.parameters import (
 )
 from skmlp.estimators.poor_fit import warn_of_poor_fit
 from skmlp.estimators.prediction import Prediction
+from skmlp.estimators.resuming import (
+    Resuming,
+    check_same_measure,
+    check_same_rows,
+    resumption_state,
+)
 from skmlp.estimators.suggestions import Suggesting, names_arguments
 from skmlp.estimators.training_config import TrainingConfig, check_combinations
 from skmlp.estimators.validation import (
     ValidationData,
     ValidationScorer,
     check_complete,
-    split_rows,
     validate_held_out,
 )
 from skmlp.network import Network, views
@@ -55,40 +66,7 @@ from skmlp.training.optimizer_state import OptimizerState
 from skmlp.training.stopping import check_finite
 
 
-class _Fit(NamedTuple):
-    """The local values of one call of `fit` or `partial_fit`.
-
-    Attributes
-    ----------
-    incremental : bool
-        Whether it is a call of `partial_fit`.
-    resumes : bool
-        Whether it goes on from the fitted network.
-    sample : Sample
-        The training data.
-    held_out : Sample or None
-        The user's validation data.
-    generator : numpy.random.RandomState
-    network : Network
-    target : skmlp.estimators.devices.Target
-    params : ndarray
-        The initial parameters.
-    resumable : History
-        Of earlier calls that this one resumes.
-    """
-
-    incremental: bool
-    resumes: bool
-    sample: Sample
-    held_out: Sample | None
-    generator: np.random.RandomState
-    network: Network
-    target: devices.Target
-    params: np.ndarray
-    resumable: History
-
-
-class BaseMLP(Suggesting, Prediction, ABC):
+class BaseMLP(Suggesting, Resuming, Prediction, ABC):
     """Base of the estimators; `MLPClassifier` documents the parameters."""
 
     _parameter_constraints: dict = COMMON
@@ -120,7 +98,7 @@ class BaseMLP(Suggesting, Prediction, ABC):
             self._refuse_keyword(next(iter(others)))
 
     @abstractmethod
-    def _validate_y(self, y, first):
+    def _validate_y(self, y, first, incremental=False):
         """Labels or numbers of y as an array; the classifier sets its labels."""
 
     @abstractmethod
@@ -202,23 +180,39 @@ class BaseMLP(Suggesting, Prediction, ABC):
             )
         return True
 
-    def _fit(self, user_input, validation_data, *, incremental):
-        resumes = hasattr(self, "coefs_") and (self.warm_start or incremental)
+    def _fit(self, user_input, validation_data, *, incremental, resumption=None):
+        resumes = hasattr(self, "coefs_") and (
+            self.warm_start or incremental or resumption is not None
+        )
         has_validation_data = validation_data.X_val is not None
         check_complete(validation_data)
         check_combinations(
             self, incremental=incremental, has_validation_data=has_validation_data
         )
         sample = self._validate(
-            as_supported(self.device, user_input), first=not resumes
+            as_supported(self.device, user_input),
+            first=not resumes,
+            incremental=incremental,
         )
         held_out = validate_held_out(
             self, as_supported(self.device, validation_data), sample
         )
+        if resumption is not None:
+            check_same_rows(self, sample)
+        elif not (incremental and resumes):
+            warn_of_whole_rows(self)
+        # A chunk says little about the range of X.
+        if held_out is not None and not incremental:
+            warn_of_other_units(self, sample, held_out)
         generator = self._generator(incremental)
+        if resumption is not None:
+            generator = resumption.generator
         network = self._network(sample)
         target = devices.training_target(self, network, sample)
-        fit = _Fit(
+        params = self._initial_params(network, generator, sample.x.dtype, resumes)
+        if resumption is not None and resumption.last_params is not None:
+            params = resumption.last_params.copy()
+        fit = FitValues(
             incremental=incremental,
             resumes=resumes,
             sample=sample,
@@ -226,8 +220,10 @@ class BaseMLP(Suggesting, Prediction, ABC):
             generator=generator,
             network=network,
             target=target,
-            params=self._initial_params(network, generator, sample.x.dtype, resumes),
+            params=params,
             resumable=self._resumable_history(resumes),
+            resumption=resumption,
+            generator_state=None if incremental else generator.get_state(),
         )
         result, problem, layers = self._train(fit)
         warn_of_dead_units(
@@ -252,12 +248,12 @@ class BaseMLP(Suggesting, Prediction, ABC):
             return devices.allowed_dtypes(self)
         return np.asarray(self.coefs_[0]).dtype
 
-    def _validate(self, user_input, *, first):
+    def _validate(self, user_input, *, first, incremental=False):
         """The training data as a `Sample`."""
         X, y, sample_weight = user_input
         reject_masked(X=X, y=y, sample_weight=sample_weight)
         X, y = validated(self, X, y, dtype=self._allowed_dtypes(first), reset=first)
-        y = self._validate_y(y, first)
+        y = self._validate_y(y, first, incremental)
         dtype = X.dtype
         targets = self._targets(y, dtype)
         weights, row_ids = combine_weights(
@@ -304,7 +300,11 @@ class BaseMLP(Suggesting, Prediction, ABC):
     def _resumable_history(self, resumes):
         """The history that this call appends to, or a new one."""
         history = getattr(self, "_history", None) if resumes else None
-        return History() if history is None else history.resumed()
+        if history is None:
+            return History()
+        # Of an unfinished epoch entries are removed, which cutting does not restore.
+        is_whole = history.unfinished is None
+        return history.resumed() if is_whole else copy.deepcopy(history)
 
     def _initial_optimizer(self, fit, config):
         """The optimizer to train with; L-BFGS leaves an earlier one alone."""
@@ -312,6 +312,8 @@ class BaseMLP(Suggesting, Prediction, ABC):
         if config is None:
             return optimizer
         dtype = fit.params.dtype
+        if fit.resumption is not None and optimizer is not None:
+            return optimizer.copy(dtype)
         # A schedule that has reached its end has no learning rate left.
         if fit.incremental and optimizer is not None and not optimizer.ends:
             return optimizer.copy(dtype)
@@ -334,6 +336,8 @@ class BaseMLP(Suggesting, Prediction, ABC):
             incremental=fit.incremental,
         )
         optimizer = self._initial_optimizer(fit, config.optimizer)
+        if fit.resumption is not None:
+            config = config.resumed(fit.resumption, first_step=optimizer.t)
         # Iterations of L-BFGS are no epochs: they have a separate history.
         history = fit.resumable if stochastic else History()
         history.validation = self._validation_history(fit, history, held_out)
@@ -369,6 +373,7 @@ class BaseMLP(Suggesting, Prediction, ABC):
             resumable=fit.resumable,
             optimizer=optimizer,
             generator=fit.generator,
+            resumption=resumption_state(fit, outcome),
         )
         return result, problem, layers
 
@@ -389,17 +394,19 @@ class BaseMLP(Suggesting, Prediction, ABC):
 
         None without held-out data.
         """
+        before = history.validation
         if held_out is None:
+            check_same_measure(fit.resumption, is_same=before is None)
             return None
         data = "the split" if fit.held_out is None else "X_val"
         measure = f"{self.scoring!r} of {data}"
-        before = history.validation
         if (
             before is not None
             and before.measure == measure
             and before.stops == self.early_stopping
         ):
             return before
+        check_same_measure(fit.resumption, is_same=False)
         return ValidationHistory.begin(
             measure,
             fit.params if self.early_stopping else None,

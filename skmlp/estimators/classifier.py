@@ -166,6 +166,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     ):
         """Train for one more epoch on the given data.
 
+        To go on with ``fit`` on the same data, for several epochs and in the order in
+        which ``fit`` would have shuffled them, call ``resume``.
+
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
@@ -216,12 +219,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             data = ValidationData(X_val, y_val, sample_weight_val)
             return self._fit(user_input, data, incremental=True)
 
-    def _validate_y(self, y, first):
+    def _validate_y(self, y, first, incremental=False):
         if y.ndim == 2 and y.shape[1] == 1:
             y = as_column(y)
         # The first call of partial_fit has set the labels before the data are seen.
         if hasattr(self, "_labels") and (not first or not hasattr(self, "coefs_")):
-            self._labels.check_known(y, self.warm_start)
+            # A chunk need not have all classes, whatever `fit` would ask for.
+            self._labels.check_known(y, self.warm_start and not incremental)
         else:
             self._set_labels(Labels.of(y))
         return y

@@ -6,9 +6,9 @@ of the rules' tables and the parameters that their rows declare: a row is docume
 being in its table.
 """
 
-import inspect
 import textwrap
 
+from skmlp.estimators.doc_entries import entry, indented, rows
 from skmlp.estimators.parameters import rule_parameters
 from skmlp.estimators.references import REFERENCES
 from skmlp.rules.activations import ACTIVATIONS
@@ -17,23 +17,6 @@ from skmlp.rules.loss_choice import LINKS
 from skmlp.rules.losses import BINARY_LOSSES, REGRESSION_LOSSES
 from skmlp.rules.optimizers import OPTIMIZERS
 from skmlp.rules.schedules import SCHEDULES
-
-_WIDTH = 84
-
-
-def _rows(table):
-    """A list of a table's rows, by what each says about itself."""
-    return ";\n".join(
-        textwrap.fill(
-            f"- {row.name!r}: {row.about}",
-            _WIDTH,
-            initial_indent="    ",
-            subsequent_indent="      ",
-            break_on_hyphens=False,
-        )
-        for row in table.values()
-    )
-
 
 _PARAMETERS = """
 hidden_layer_sizes : array-like of shape (n_layers - 2,), default=(100,)
@@ -78,7 +61,8 @@ learning_rate_init : float, default=0.001
 <power_t>
 
 max_iter : int, default=200
-    Largest number of epochs of the stochastic solvers, of iterations of 'lbfgs'.
+    Largest number of epochs of the stochastic solvers, of iterations of 'lbfgs'. For
+    more epochs after a fit, call ``resume``.
 
 shuffle : bool, default=True
     Whether to shuffle the samples in each epoch of the stochastic solvers.
@@ -98,7 +82,9 @@ verbose : bool or int, default=False
     second are printed some at a time.
 
 warm_start : bool, default=False
-    Whether ``fit`` begins with the parameters of the last call.
+    Whether ``fit`` begins with the network of the last call. As in scikit-learn its
+    optimizer is a new one, so that the loss may rise at first. To go on as if ``fit``
+    had not ended, call ``resume`` instead.
 
 <momentum>
 
@@ -107,9 +93,10 @@ warm_start : bool, default=False
 early_stopping : bool, default=False
     Whether to set ``validation_fraction`` of the training data aside, to stop when
     the score on them no longer improves, and to keep the best parameters. The split
-    is stratified by class, except for a multilabel target. With ``X_val`` passed to
-    ``fit`` nothing is set aside: the score is that of ``X_val``, also with 'lbfgs',
-    which makes no split of its own.
+    is stratified by class, except for a multilabel target and where classes are more
+    than the rows set aside; a class of a single row is trained on. With ``X_val``
+    passed to ``fit`` nothing is set aside: the score is that of ``X_val``, also with
+    'lbfgs', which makes no split of its own. ``scoring`` says what the score is.
 
 validation_fraction : float, default=0.1
     Fraction of the training data that early stopping sets aside; without ``X_val``.
@@ -197,7 +184,8 @@ scoring : str, callable or None, default=None
     What held-out data are scored by, where there are any: with ``early_stopping`` or
     ``X_val``.
 
-    - None: accuracy, R² in regression;
+    - None: accuracy, R² in regression; for a multilabel target the fraction of rows
+      all of whose labels are right, which early stopping warns of;
     - 'loss': minus ``validation_loss_curve_``;
     - a name of `sklearn.metrics.get_scorer_names`;
     - ``scorer(estimator, X, y)``, which returns a number, the higher the better, and
@@ -211,8 +199,8 @@ max_time : float, default=None
     Seconds that a call of ``fit`` or ``partial_fit`` may train. When they are over
     the training ends, within about a tenth of a second ('lbfgs': after the
     iteration), with a `ConvergenceWarning`, and keeps what it has reached: the last
-    epoch of ``loss_curve_`` may be one of fewer rows. Compiling, where that is still
-    needed, counts as training time.
+    epoch of ``loss_curve_`` may be one of fewer rows, in which ``resume`` goes on.
+    Compiling, where that is still needed, counts as training time.
 
 n_jobs : int, default=None
     Threads of one fit and of predictions; the results are the same for every number.
@@ -271,6 +259,11 @@ validation_scores_ : list of float or None
 best_validation_score_ : float or None
     The highest of ``validation_scores_``.
 
+best_iter_ : int or None
+    With early stopping the epoch of that score, whose parameters ``fit`` keeps:
+    counted from 1 along ``loss_curve_``, with 'lbfgs' along ``history_['loss']``. None
+    where scores do not decide.
+
 validation_loss_curve_ : list of float or None
     The loss of each epoch on the held-out data: the mean over their rows, weighted as
     they are, at the end of the epoch and without the L2 term.
@@ -321,7 +314,7 @@ feature_names_in_ : ndarray of shape (n_features_in_,)
     Names of the features, where X has names that are all strings.
 
 n_iter_ : int
-    Epochs or iterations of the last call.
+    Epochs or iterations of the last call; of ``resume`` with those of ``fit``.
 
 n_layers_ : int
     Number of layers, input and output included.
@@ -406,24 +399,6 @@ _TABLES = {
 }
 
 
-def _entry(parameter):
-    """The documentation of a parameter that rows declare."""
-    name = parameter.type or type(parameter.default).__name__
-    text = textwrap.fill(
-        parameter.about,
-        _WIDTH,
-        initial_indent="    ",
-        subsequent_indent="    ",
-        break_on_hyphens=False,
-    )
-    return f"{parameter.name} : {name}, default={parameter.default!r}\n{text}"
-
-
-def _indented(text):
-    lines = inspect.cleandoc(text).splitlines()
-    return "\n".join(f"    {line}" if line else "" for line in lines)
-
-
 def with_shared_docs(estimator):
     """Class decorator: fill the slots of the docstring that the estimators share."""
     if estimator.__doc__ is None:  # python -OO
@@ -431,17 +406,17 @@ def with_shared_docs(estimator):
     doc = estimator.__doc__
     for slot, text in _PARTS.items():
         for name, table in _TABLES.items():
-            text = text.replace(name, _rows(table))
+            text = text.replace(name, rows(table))
         text = text.replace("<links>", ", ".join(map(repr, LINKS)))
-        doc = doc.replace(slot, _indented(text))
+        doc = doc.replace(slot, indented(text))
     entries = {
-        name: textwrap.indent(_entry(parameter), "    ")
+        name: textwrap.indent(entry(parameter), "    ")
         for name, parameter in rule_parameters(estimator._tables).items()
     }
     for name in [*entries]:
         slot = f"    <{name}>"
         if slot in doc:
             doc = doc.replace(slot, entries.pop(name))
-    others = "".join(f"\n\n{entry}" for entry in entries.values())
+    others = "".join(f"\n\n{text}" for text in entries.values())
     estimator.__doc__ = doc.replace("\n\n    <other parameters>", others)
     return estimator

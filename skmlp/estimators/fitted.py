@@ -33,6 +33,8 @@ class FitResult(NamedTuple):
         L-BFGS, whose iterations are no epochs.
     optimizer : OptimizerState or None
     generator : numpy.random.RandomState
+    resumption : dict or None
+        By `skmlp.estimators.resuming.resumption_state`.
     """
 
     device: str
@@ -42,6 +44,7 @@ class FitResult(NamedTuple):
     resumable: History
     optimizer: OptimizerState | None
     generator: np.random.RandomState
+    resumption: dict | None
 
 
 class Fitted(BaseEstimator):
@@ -128,6 +131,7 @@ class Fitted(BaseEstimator):
         self._history = resumable
         self._optimizer = result.optimizer
         self._random_state = result.generator
+        self._resumption = result.resumption
 
     def _publish(self, network, params):
         """The fitted attributes that describe the network."""
@@ -149,6 +153,8 @@ class Fitted(BaseEstimator):
         self.validation_loss_curve_ = validation.losses if has_scores else None
         self.validation_scores_ = validation.scores if has_scores else None
         self.best_validation_score_ = validation.best_score if has_scores else None
+        stops = has_scores and validation.stops
+        self.best_iter_ = validation.best_epoch if stops else None
 
     def __getstate__(self):
         return to_state(super().__getstate__())

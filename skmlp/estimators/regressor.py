@@ -142,6 +142,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     ):
         """Train for one more epoch on the given data.
 
+        To go on with ``fit`` on the same data, for several epochs and in the order in
+        which ``fit`` would have shuffled them, call ``resume``.
+
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
@@ -175,7 +178,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             data = ValidationData(X_val, y_val, sample_weight_val)
             return self._fit(user_input, data, incremental=True)
 
-    def _validate_y(self, y, first):
+    def _validate_y(self, y, first, incremental=False):
         if y.ndim == 2 and y.shape[1] == 1:
             y = as_column(y)
         return y

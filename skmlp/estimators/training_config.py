@@ -141,6 +141,16 @@ class TrainingConfig(NamedTuple):
             regularization=regularization,
         )
 
+    def resumed(self, resumption, first_step):
+        """The configuration of a fit by minibatches that goes on at some step."""
+        assert self.minibatch is not None
+        return self._replace(
+            minibatch=self.minibatch._replace(
+                max_iter=resumption.max_iter, n_resumed=resumption.n_epochs
+            ),
+            regularization=self.regularization._replace(first_step=first_step),
+        )
+
 
 def _minibatch_config(estimator, n_rows, incremental):
     if estimator.batch_size == "auto":

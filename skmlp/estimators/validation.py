@@ -6,13 +6,14 @@ scored.
 """
 
 import inspect
+import re
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.metrics import get_scorer
-from sklearn.model_selection import train_test_split
 
+from skmlp.estimators.class_scoring import adapted, missing_classes
 from skmlp.estimators.data import (
     Sample,
     canonical_x,
@@ -45,6 +46,10 @@ def check_complete(data):
         raise ValueError("sample_weight_val is provided, but X_val was not provided.")
 
 
+# What errors of data that a Pipeline has not transformed are about.
+_UNTRANSFORMED = re.compile("convert|string|features|feature names|X contains NaN")
+
+
 @contextmanager
 def _naming(names):
     """Let errors of scikit-learn's validation say which data they are about."""
@@ -52,7 +57,13 @@ def _naming(names):
         yield
     except (TypeError, ValueError) as error:
         cls = TypeError if isinstance(error, TypeError) else ValueError
-        raise cls(f"In {names}: {error}") from error
+        advice = ""
+        if "X_val" in names and _UNTRANSFORMED.search(str(error)):
+            advice = (
+                "\nA Pipeline transforms X_val like X only if it is made with "
+                'transform_input=["X_val"].'
+            )
+        raise cls(f"In {names}: {error}{advice}") from error
 
 
 def validate_held_out(estimator, data, sample):
@@ -100,22 +111,6 @@ def validate_held_out(estimator, data, sample):
         sample_weight=weights,
         row_ids=row_ids if len(row_ids) < len(targets) else None,
     )
-
-
-def split_rows(estimator, sample, generator):
-    """Indices of the rows to train on and of those to score, for early stopping."""
-    train, held_out = train_test_split(
-        sample.row_ids,
-        random_state=generator,
-        test_size=estimator.validation_fraction,
-        stratify=estimator._stratify(sample.targets[sample.row_ids]),
-    )
-    if len(held_out) < 2:
-        raise ValueError(
-            "The validation set is too small. Increase 'validation_fraction' or "
-            "the size of your dataset."
-        )
-    return train, held_out
 
 
 class ValidationScorer:
@@ -196,16 +191,38 @@ class _Scorer:
         self._weights = {}
         if sample_weight is not None and _accepts_weights(self._score):
             self._weights["sample_weight"] = sample_weight
+        self._hint = ""
+        labels = getattr(view, "_labels", None)  # a regressor has none
+        if labels is not None:
+            self._score = adapted(self._score, labels, self._y)
+            self._hint = _hint(missing_classes(labels, self._y))
 
     def __call__(self, params):
         self._view._publish(self._network, params)
         try:
             score = self._score(self._view, self._x, self._y, **self._weights)
-            return float(score)
+            score = float(score)
         except Exception as error:
             raise ValueError(
                 f"scoring={self._name!r} failed on the validation data: {error}"
+                f"{self._hint}"
             ) from error
+        if np.isnan(score) and self._hint:
+            # It could never become the best one.
+            raise ValueError(
+                f"scoring={self._name!r} is nan on the validation data.{self._hint}"
+            )
+        return score
+
+
+def _hint(missing):
+    """What to do where a scorer needs the classes that are missing."""
+    if len(missing) == 0:
+        return ""
+    return (
+        f" The validation data do not have rows with and without {missing.tolist()}: "
+        "pass X_val and y_val that do, or use scoring='loss'."
+    )
 
 
 def _accepts_weights(scorer):

@@ -31,12 +31,21 @@ class Outcome(NamedTuple):
     loss : float
         The last training loss; inf without any.
     n_iter : int
-        Epochs or iterations of this call.
+        Epochs or iterations of this call, and of the fit that it resumes.
+    can_resume : bool
+        Whether the training can go on as if it had not ended.
+    has_stopped : bool
+        Whether it has stopped by itself, not at a limit.
+    last_params : ndarray or None
+        The last parameters, where `params` are others and the training can go on.
     """
 
     params: np.ndarray
     loss: float
     n_iter: int
+    can_resume: bool = False
+    has_stopped: bool = False
+    last_params: np.ndarray | None = None
 
 
 @dataclass
@@ -50,6 +59,8 @@ class ValidationHistory:
     best_params : ndarray or None
         Parameters of the best score; the initial ones until there is a score. None
         where scores are recorded but do not stop the training.
+    best_epoch : int
+        Epochs of the whole history after which the parameters were the best ones.
     losses, scores : list of float
         One per epoch; a score is nan where the outputs were not finite.
     loss_column, score_column : list of float
@@ -65,6 +76,7 @@ class ValidationHistory:
     loss_column: list[float]
     score_column: list[float]
     best_score: float = -np.inf
+    best_epoch: int = 0
 
     @classmethod
     def begin(cls, measure, best_params, n_before):
@@ -74,15 +86,18 @@ class ValidationHistory:
         columns = losses, scores
         if n_before:
             columns = [np.nan] * n_before, [np.nan] * n_before
-        return cls(measure, best_params, losses, scores, *columns)
+        return cls(measure, best_params, losses, scores, *columns, best_epoch=n_before)
 
     @property
     def stops(self):
         """Whether the scores decide when to stop."""
         return self.best_params is not None
 
-    def record(self, measured, tol):
-        """Record an epoch's `Measurement`; returns whether the score was no better."""
+    def record(self, measured, tol, epoch):
+        """Record an epoch's `Measurement`; returns whether the score was no better.
+
+        The epoch is counted from 1, over the whole history.
+        """
         self.losses.append(measured.loss)
         self.scores.append(measured.score)
         if self.loss_column is not self.losses:
@@ -93,6 +108,7 @@ class ValidationHistory:
         no_better = measured.score < self.best_score + tol
         if measured.score > self.best_score:
             self.best_score = measured.score
+            self.best_epoch = epoch
             if self.stops:
                 self.best_params = measured.params.copy()
         return no_better
@@ -115,7 +131,9 @@ class History:
     no_improvement_count : int
     samples_seen : int
     n_epochs : int
-        Epochs of the current call.
+        Epochs of the current call, and of the fit that it resumes.
+    unfinished : dict or None
+        By `skmlp.training.unfinished`, if the last epoch was cut.
     """
 
     loss_curve: list[float] = field(default_factory=list)
@@ -126,6 +144,7 @@ class History:
     no_improvement_count: int = 0
     samples_seen: int = 0
     n_epochs: int = 0
+    unfinished: dict | None = None
 
     @property
     def stops_by_score(self):
@@ -148,7 +167,8 @@ class History:
         if not self.stops_by_score:
             self.best_loss = min(self.best_loss, loss)
         if self.validation is not None:
-            score_no_better = self.validation.record(measured, tol)
+            epoch = len(self.loss_curve)
+            score_no_better = self.validation.record(measured, tol, epoch)
             no_better = score_no_better if self.validation.stops else no_better
         self.no_improvement_count = self.no_improvement_count + 1 if no_better else 0
 

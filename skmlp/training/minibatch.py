@@ -15,7 +15,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmlp.call_site import user_stacklevel
 from skmlp.training.history import Measurement, Outcome
-from skmlp.training.stopping import Clock, check_finite
+from skmlp.training.stopping import Clock, check_finite, stops_by_ctrl_c
+from skmlp.training.unfinished import note_unfinished, take_back
 
 # Target duration of a backend call. Ctrl-C waits for the running call; a GPU cannot
 # interrupt it at all, and a GPU that drives a screen freezes the screen meanwhile.
@@ -46,6 +47,9 @@ class MinibatchConfig(NamedTuple):
         Whether this is a call of `partial_fit`, which trains one epoch.
     max_time : float or None
         Seconds.
+    n_resumed : int
+        Epochs of the fit that this call resumes, among which the history's
+        unfinished one.
     """
 
     batch_size: int
@@ -56,6 +60,7 @@ class MinibatchConfig(NamedTuple):
     verbose: bool | int
     incremental: bool
     max_time: float | None
+    n_resumed: int = 0
 
 
 class _Calls:
@@ -70,15 +75,18 @@ class _Calls:
         self._clock = clock
         # Batches per call: the time of a batch is still unknown.
         self._size = 1
+        # Sum of the losses of the last epoch that was trained alone.
+        self.total = 0.0
 
     def epochs_per_call(self, n_rows, batch_size):
         """How many whole epochs fit into a call, at least one."""
         return max(1, self._size // -(-n_rows // batch_size))
 
-    def train(self, session, optimizer, orders, batch_size):
+    def train(self, session, optimizer, orders, batch_size, n_done=0):
         """Train several epochs in one call, or one epoch in as many as it needs.
 
-        A single epoch ends early when the time limit is reached.
+        A single epoch ends early when the time limit is reached. It goes on after
+        `n_done` rows, the sum of whose losses is `total`.
 
         Returns
         -------
@@ -92,18 +100,18 @@ class _Calls:
         n_epochs, n_rows = orders.shape
         n_batches = -(-n_rows // batch_size)
         if n_epochs == 1:
-            return self._train_epoch(session, optimizer, orders[0], batch_size)
+            return self._train_epoch(session, optimizer, orders[0], batch_size, n_done)
         start = time.perf_counter()
         rates = optimizer.next_rates((0, n_epochs * n_batches), n_batches)
         totals = session.train_epochs(optimizer, orders, batch_size, rates.table)
         self._adapt(n_epochs * n_rows / batch_size, start)
         return [total / n_rows for total in totals], rates.learning_rates, n_rows
 
-    def _train_epoch(self, session, optimizer, order, batch_size):
+    def _train_epoch(self, session, optimizer, order, batch_size, n_done):
         n_batches = -(-len(order) // batch_size)
-        total = 0.0
-        first = n_rows = 0
-        while first < n_batches and (first == 0 or self._clock.left > 0):
+        total = self.total if n_done else 0.0
+        first, n_rows = n_done // batch_size, n_done
+        while first < n_batches and (n_rows == n_done or self._clock.left > 0):
             last = first + self._next_size(n_batches - first)
             start = time.perf_counter()
             rates = optimizer.next_rates((first, last), n_batches)
@@ -113,6 +121,7 @@ class _Calls:
             before, n_rows = n_rows, min(last * batch_size, len(order))
             self._adapt((n_rows - before) / batch_size, start)
             first = last
+        self.total = total
         return [total / n_rows], rates.learning_rates, n_rows
 
     def _next_size(self, n_left):
@@ -149,6 +158,11 @@ class _Orders:
         for order in orders:
             order[:] = self._next_epoch()
         return orders
+
+    def skip(self, n_epochs):
+        """Draw the orders of epochs that an earlier call has trained."""
+        for _ in range(n_epochs):
+            self._next_epoch()
 
     def _next_epoch(self):
         """Order of the next epoch, in the same memory as the last one."""
@@ -190,37 +204,55 @@ def train(session, optimizer, history, config, row_ids, generator, scorer=None):
     ValueError
         If the parameters are not finite at the end of an epoch.
     """
+    clock = Clock(config.max_time, history.seconds[-1] if history.seconds else 0.0)
+    has_stopped, is_whole = False, True
     try:
-        _run_epochs(session, optimizer, history, config, row_ids, generator, scorer)
+        with stops_by_ctrl_c(clock):
+            has_stopped = _run_epochs(
+                session, optimizer, history, config, row_ids, generator, scorer, clock
+            )
     except KeyboardInterrupt:
-        warnings.warn("Training interrupted by user.", stacklevel=user_stacklevel())
+        is_whole = False
+    if not is_whole or clock.is_interrupted:
+        advice = _advice(config) if is_whole else ""
+        warnings.warn(
+            f"Training interrupted by user.{advice}", stacklevel=user_stacklevel()
+        )
     by_score = history.stops_by_score and not config.incremental
     losses = history.loss_curve
     return Outcome(
         params=history.validation.best_params.copy() if by_score else session.params,
         loss=losses[-1] if losses else np.inf,
         n_iter=history.n_epochs,
+        can_resume=is_whole and not config.incremental,
+        has_stopped=has_stopped,
+        last_params=session.params if by_score and not has_stopped else None,
     )
 
 
-def _run_epochs(session, optimizer, history, config, row_ids, generator, scorer):
-    clock = Clock(config.max_time, history.seconds[-1] if history.seconds else 0.0)
+def _run_epochs(session, optimizer, history, config, row_ids, generator, scorer, clock):
+    """Train epoch by epoch; returns whether the training has stopped by itself."""
     calls = _Calls(clock)
     orders = _Orders(row_ids, generator if config.shuffle else None)
-    history.n_epochs = 0
+    history.n_epochs, n_done = config.n_resumed, 0
+    if config.n_resumed:
+        n_done, calls.total = take_back(history, optimizer)
+    history.unfinished = None
+    orders.skip(history.n_epochs)
     max_epochs = 1 if config.incremental else config.max_iter
     while history.n_epochs < max_epochs:
         start = clock.seconds
         n_epochs = 1
-        if scorer is None:
+        if scorer is None and not n_done:
             n_epochs = min(
                 max_epochs - history.n_epochs,
                 _epochs_before_a_stop(optimizer, history, config, len(row_ids)),
                 calls.epochs_per_call(len(row_ids), config.batch_size),
             )
         losses, learning_rates, n_rows = calls.train(
-            session, optimizer, orders.next(n_epochs), config.batch_size
+            session, optimizer, orders.next(n_epochs), config.batch_size, n_done
         )
+        n_done = 0
         if not history.stops_by_score:
             check_finite(session.params)
         # Before anything is recorded, so that Ctrl-C during it leaves whole epochs.
@@ -228,6 +260,8 @@ def _run_epochs(session, optimizer, history, config, row_ids, generator, scorer)
         if scorer is not None:
             validation_loss, score = scorer()
             measured = Measurement(validation_loss, score, session.params)
+        if n_rows < len(row_ids):
+            note_unfinished(history, optimizer, n_rows, calls.total)
         seconds_per_epoch = (clock.seconds - start) / n_epochs
         for i, (loss, rate) in enumerate(
             zip(losses, learning_rates, strict=True), start=1
@@ -241,12 +275,25 @@ def _run_epochs(session, optimizer, history, config, row_ids, generator, scorer)
             if config.verbose:
                 _report(history)
             if _stops(optimizer, history, config):
-                return
+                # An unfinished epoch says little.
+                return history.unfinished is None
+        if clock.is_interrupted:
+            return False
         if clock.left <= 0:
-            _warn_of_limit(f"time ({config.max_time} s)")
-            return
+            _warn_of_limit(f"time ({config.max_time} s)", _advice(config))
+            return False
     if not (config.incremental or optimizer.ends):
-        _warn_of_limit(f"iterations ({config.max_iter})")
+        advice = _advice(config, max_iter=2 * config.max_iter)
+        _warn_of_limit(f"iterations ({config.max_iter})", advice)
+    return optimizer.ends
+
+
+def _advice(config, **arguments):
+    """A sentence for the warnings of limits: how to go on."""
+    if config.incremental:
+        return ""
+    call = ", ".join(["X, y", *(f"{name}={arguments[name]}" for name in arguments)])
+    return f" To go on as if it had not ended, call resume({call})."
 
 
 def _epochs_before_a_stop(optimizer, history, config, n_rows):
@@ -271,10 +318,10 @@ def _stops(optimizer, history, config):
     return False
 
 
-def _warn_of_limit(limit):
+def _warn_of_limit(limit, advice):
     warnings.warn(
         f"Stochastic Optimizer: Maximum {limit} reached and the optimization hasn't "
-        "converged yet.",
+        f"converged yet.{advice}",
         ConvergenceWarning,
         stacklevel=user_stacklevel(),
     )

@@ -116,6 +116,11 @@ class OptimizerState:
         return SCHEDULES[self._config.schedule].ends
 
     @property
+    def planned_epochs(self):
+        """Epochs after which the schedule ends; None for one without an end."""
+        return self._config.schedule_settings.max_iter if self.ends else None
+
+    @property
     def knows_next_epochs(self):
         """Whether nothing but a plateau changes the rates of the next epochs."""
         return SCHEDULES[self._config.schedule].after_epoch is unchanged

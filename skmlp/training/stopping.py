@@ -1,6 +1,9 @@
-"""Two reasons to stop that all solvers share: the time limit and divergence."""
+"""Reasons to stop that solvers share: the time limit, Ctrl-C and divergence."""
 
+import signal
+import threading
 import time
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -17,12 +20,18 @@ class Clock:
         Limit in seconds.
     before : float
         Seconds of earlier calls, which `seconds` includes.
+
+    Attributes
+    ----------
+    is_interrupted : bool
+        Whether the user has pressed Ctrl-C: no time is left.
     """
 
     def __init__(self, max_time, before=0.0):
         self._start = time.perf_counter()
         self._max_time = float("inf") if max_time is None else max_time
         self._before = before
+        self.is_interrupted = False
 
     def _elapsed(self):
         return time.perf_counter() - self._start
@@ -35,7 +44,36 @@ class Clock:
     @property
     def left(self):
         """Remaining seconds; infinite without a limit."""
+        if self.is_interrupted:
+            return 0.0
         return self._max_time - self._elapsed()
+
+
+@contextmanager
+def stops_by_ctrl_c(clock):
+    """Let the first Ctrl-C take the time that is left, and the next one interrupt.
+
+    An exception in the middle of a step would leave a training that cannot go on as if
+    it had not been interrupted. Outside of the main thread, and where a program has a
+    handler of its own, nothing changes.
+    """
+
+    def handler(signum, frame):
+        if clock.is_interrupted:
+            raise KeyboardInterrupt
+        clock.is_interrupted = True
+
+    before = None
+    if threading.current_thread() is threading.main_thread():
+        before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def check_finite(params):

@@ -19,6 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.class_weight import compute_sample_weight
 
 import skmlp
+from skmlp.exceptions import ValidationWarning
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 N_SAMPLES = 60
@@ -316,6 +317,46 @@ def test_multiclass_early_stopping_is_stratified(data):
     ours = shares_of_the_first_class(OurClassifier, X, y)
     assert theirs.std() > 0
     np.testing.assert_array_equal(ours, 0.5)
+
+
+def test_rare_classes_are_trained_on(data):
+    X = data[0]
+    y = np.arange(60) == 59
+    parameters = {**SMALL, "early_stopping": True}
+    with pytest.raises(ValueError, match="least populated class"):
+        SkClassifier(**parameters).fit(X, y)
+    assert OurClassifier(**parameters).fit(X, y).best_iter_ >= 1
+
+
+def test_whole_rows_are_warned_of(data):
+    X = data[0]
+    y = (X[:, :3] > 0).astype(int)
+    parameters = {**SMALL, "early_stopping": True}
+    theirs = SkClassifier(**parameters).fit(X, y)
+    with pytest.warns(ValidationWarning, match="scoring='loss'"):
+        ours = OurClassifier(**parameters).fit(X, y)
+    assert ours.validation_scores_ == theirs.validation_scores_
+
+
+def test_resume_goes_on(data):
+    X, y = data[0], data[0][:, 0]
+    parameters = {**SMALL, "random_state": 0}
+    assert not hasattr(SkRegressor(), "resume")
+    whole = OurRegressor(**{**parameters, "max_iter": 9}).fit(X, y)
+    parts = OurRegressor(**{**parameters, "max_iter": 4}).fit(X, y)
+    parts.resume(X, y, max_iter=9)
+    assert parts.loss_curve_ == whole.loss_curve_
+
+
+def test_chunks_lack_classes_with_warm_start(data):
+    X, y = data[0], np.arange(len(data[0])) % 3
+    for kind in (SkClassifier, OurClassifier):
+        model = kind(**{**SMALL, "warm_start": True}).fit(X, y)
+        if kind is SkClassifier:
+            with pytest.raises(ValueError, match="warm_start can only be used"):
+                model.partial_fit(X[:1], y[:1])
+        else:
+            model.partial_fit(X[:1], y[:1])
 
 
 def test_warm_start_after_early_stopping_keeps_the_best(data):
@@ -730,7 +771,7 @@ def public_attributes(model):
 def test_attributes_are_added(data):
     X, labels, numbers = data
     added = {"history_", "validation_loss_curve_", "no_improvement_count_"}
-    added |= {"device_"}
+    added |= {"device_", "best_iter_"}
     norms = {"norm_scales_", "norm_means_", "norm_variances_"}
     for theirs, ours, y in (
         (SkClassifier, OurClassifier, labels),

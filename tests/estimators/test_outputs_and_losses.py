@@ -133,6 +133,7 @@ def test_a_fitted_classifier_stays_what_it_is():
     assert not hasattr(margins, "predict_proba")
 
 
+@pytest.mark.filterwarnings("ignore::skmlp.exceptions.ValidationWarning")
 @pytest.mark.parametrize("loss", CLASSIFIER_LOSSES)
 @pytest.mark.parametrize("task", TARGETS)
 def test_early_stopping_judges_by_accuracy(task, loss):

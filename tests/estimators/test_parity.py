@@ -12,6 +12,7 @@ Few epochs and modest learning rates: rounding must not have the time to grow.
 
 import itertools
 import random
+import re
 import subprocess
 import sys
 import warnings
@@ -28,6 +29,7 @@ from sklearn.neural_network._base import LOSS_FUNCTIONS
 from sklearn.utils.fixes import parse_version
 
 import skmlp
+from skmlp.exceptions import ValidationWarning
 
 # scikit-learn 1.7 looks for nan among predicted labels, which fails for strings.
 NO_STRINGS_TO_STOP_BY = parse_version(sklearn.__version__) < parse_version("1.8")
@@ -135,12 +137,23 @@ def twins(task, **parameters):
     )
 
 
+# What skmlp's warning of ``max_iter`` adds to scikit-learn's.
+ADVICE = re.compile(r" To go on as if it had not ended, call resume\(.*\)\.$")
+
+
 def call(estimator, method, *args, **kwargs):
-    """Call a method; returns the warnings it gave, as (category, message)."""
+    """Call a method; returns the warnings it gave, as (category, message).
+
+    Without those of skmlp's own and its advice.
+    """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         getattr(estimator, method)(*args, **kwargs)
-    return [(warning.category, str(warning.message)) for warning in caught]
+    return [
+        (warning.category, ADVICE.sub("", str(warning.message)))
+        for warning in caught
+        if warning.category is not ValidationWarning
+    ]
 
 
 def call_both(pair, method, *args, **kwargs):
@@ -478,6 +491,7 @@ CHANGING_PRECISION = """
 import numpy as np
 from sklearn import neural_network
 import skmlp
+from skmlp.exceptions import ValidationWarning
 
 X = np.random.default_rng(0).normal(size=(60, 5))
 for first, second in [("float32", "float64"), ("float64", "float32")]:

@@ -31,9 +31,11 @@ ORDER = {
         ["diagnosis"],
         ["classifier", "regressor"],
         ["base", "docs"],
-        ["dead_units", "poor_fit", "validation", "training_config"],
+        ["fit_values"],
+        ["resuming"],
+        ["dead_units", "poor_fit", "validation", "training_config", "holdout"],
         ["poor_fit_causes"],
-        ["prediction"],
+        ["prediction", "class_scoring"],
         ["data", "devices", "fitted"],
         ["gpu_arrays", "saved_state"],
         [
@@ -45,6 +47,7 @@ ORDER = {
             "architecture",
             "references",
             "suggestions",
+            "doc_entries",
         ],
         ["value_suggestions", "data_advice"],
         ["names"],
@@ -52,7 +55,7 @@ ORDER = {
     ],
     "skmlp.training": [
         ["lbfgs", "minibatch"],
-        ["history", "optimizer_state", "shuffling", "stopping"],
+        ["history", "optimizer_state", "shuffling", "stopping", "unfinished"],
     ],
     "skmlp.backends": [
         ["reference", "cpu", "cuda"],

@@ -120,6 +120,7 @@ def test_a_twin_of_a_loss_trains_the_same_network(name, output, solver, dtype, r
     assert other.score(X, Y) == pytest.approx(one.score(X, Y), rel=rtol, abs=rtol)
 
 
+@pytest.mark.filterwarnings("ignore::skmlp.exceptions.ValidationWarning")
 @pytest.mark.parametrize("early_stopping", [False, True])
 @pytest.mark.parametrize("kind", LABELS)
 def test_a_twin_of_the_log_loss_classifies(kind, early_stopping):

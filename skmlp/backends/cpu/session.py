@@ -116,7 +116,7 @@ class Session:
         self._net = PackedStruct(
             training_net(problem.network, self._dtype, has_dropout=reg.dropout_fn != 0)
         )
-        self._n_steps = 0
+        self._n_steps = problem.regularization.first_step
         self._contexts: dict[int, BatchContext] = {}
         # Workspace and rows of the batch trained on last.
         self._last_batch: tuple[Workspace, int] | None = None

@@ -84,7 +84,7 @@ class Session:
             alpha=problem.alpha,
             inv_mean_weight=1.0 / problem.mean_sample_weight,
         )
-        self._n_steps = 0
+        self._n_steps = problem.regularization.first_step
         self._programs: dict[tuple[int, str | None], Persistent | PerOp] = {}
         # The optimizer whose vectors are on the device, and these.
         self._slots = None

@@ -1,0 +1,53 @@
+"""The values of one call of `fit`, `partial_fit` or `resume` while it runs.
+
+They are local to the call: a call that fails leaves no trace in the estimator.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from skmlp.estimators.data import Sample
+from skmlp.estimators.devices import Target
+from skmlp.estimators.resuming import Resumption
+from skmlp.network import Network
+from skmlp.training.history import History
+
+
+class FitValues(NamedTuple):
+    """What a call has validated and set up, to train with.
+
+    Attributes
+    ----------
+    incremental : bool
+        Whether it is a call of `partial_fit`.
+    resumes : bool
+        Whether it goes on from the fitted network.
+    sample : Sample
+        The training data.
+    held_out : Sample or None
+        The user's validation data.
+    generator : numpy.random.RandomState
+    network : Network
+    target : skmlp.estimators.devices.Target
+    params : ndarray
+        The initial parameters.
+    resumable : History
+        Of earlier calls that this one resumes.
+    resumption : Resumption or None
+        In a call of `resume`.
+    generator_state : tuple or None
+        The generator's state before the split; None in `partial_fit`.
+    """
+
+    incremental: bool
+    resumes: bool
+    sample: Sample
+    held_out: Sample | None
+    generator: np.random.RandomState
+    network: Network
+    target: Target
+    params: np.ndarray
+    resumable: History
+    resumption: Resumption | None
+    generator_state: tuple | None
