@@ -5,6 +5,7 @@ parameters that rows declare at every access to the constructor: a row that is a
 a table is known at once.
 """
 
+import functools
 import inspect
 import re
 from collections import ChainMap
@@ -74,6 +75,32 @@ def _constraint(parameter):
     ]
 
 
+def _takes_few_positional(function):
+    """A constructor whose error about too many positional arguments names them."""
+    parameters = [*inspect.signature(function).parameters.values()]
+    kinds = [each.kind for each in parameters]
+    if inspect.Parameter.VAR_POSITIONAL in kinds:
+        return function
+    names = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
+    n_positional = len(kinds) - len(names)
+    n_positional -= inspect.Parameter.VAR_KEYWORD in kinds
+
+    @functools.wraps(function)
+    def checked(*args, **keywords):
+        if len(args) <= n_positional:
+            return function(*args, **keywords)
+        named = ", ".join(
+            f"{name}={value!r}"
+            for name, value in zip(names, args[n_positional:], strict=False)
+        )
+        raise TypeError(
+            f"{function.__qualname__}() takes from 1 to {n_positional} positional "
+            f"arguments but {len(args)} were given. Name the others: {named}."
+        )
+
+    return checked
+
+
 class Constructor:
     """A descriptor for an estimator's ``__init__`` with parameters declared by rows.
 
@@ -92,7 +119,7 @@ class Constructor:
     """
 
     def __init__(self, function, tables, constraints):
-        self._function = function
+        self._function = _takes_few_positional(function)
         self._tables = tables
         self._constraints = constraints
         self._written = inspect.signature(function)

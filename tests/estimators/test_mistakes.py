@@ -345,6 +345,12 @@ VALUES = [
         "The sizes of all layers are one argument: hidden_layer_sizes=(100, 50).",
     ),
     (
+        "MLPClassifier((100,), 'relu', 'adam', 0.1)",
+        TypeError,
+        "takes from 1 to 3 positional arguments but 5 were given. Name the others: "
+        "solver='adam', alpha=0.1.",
+    ),
+    (
         "fit(MLPClassifier('(100, 50)'))",
         Bad,
         "Write hidden_layer_sizes=(100, 50).",
