@@ -170,6 +170,32 @@ def is_canonical(estimator, x, dtype):
     )
 
 
+def frame_values(estimator, X, dtype):
+    """The numbers of a pandas DataFrame that needs no validation, finiteness aside.
+
+    As `is_canonical` says of arrays. The columns are those of the fit, in their order.
+
+    Returns
+    -------
+    ndarray or None
+        None for all else, which validation converts or refuses.
+    """
+    kind = type(X)
+    if kind.__name__ != "DataFrame" or kind.__module__.partition(".")[0] != "pandas":
+        return None
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is None or len(X) == 0 or X.columns.tolist() != names.tolist():
+        return None
+    # Into float64 there is one way to round; extension dtypes are not NumPy's.
+    exact = dtype == np.float64
+    for column in X.dtypes:
+        if not isinstance(column, np.dtype) or not (
+            column == dtype or (exact and column.kind in "iuf" and column.itemsize <= 8)
+        ):
+            return None
+    return X.to_numpy(dtype=dtype)
+
+
 def canonical_x(x, dtype):
     """X in canonical form: C-contiguous and aligned, or CSR with sorted indices.
 

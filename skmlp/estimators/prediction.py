@@ -10,7 +10,13 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skmlp.estimators import devices
-from skmlp.estimators.data import canonical_x, is_canonical, reject_masked, validated
+from skmlp.estimators.data import (
+    canonical_x,
+    frame_values,
+    is_canonical,
+    reject_masked,
+    validated,
+)
 from skmlp.estimators.fitted import Fitted
 from skmlp.estimators.gpu_arrays import returns_like_input
 from skmlp.estimators.suggestions import names_arguments
@@ -42,11 +48,14 @@ class Prediction(Fitted):
 
     def _network_outputs(self, X, network, params, activation):
         """Outputs of a network whose inputs are the features of X."""
-        is_validated = not is_canonical(self, X, params.dtype)
+        values = X if is_canonical(self, X, params.dtype) else None
+        if values is None:
+            values = frame_values(self, X, params.dtype)
+        is_validated = values is None
         if is_validated:
-            X = self._validate_for_prediction(X)
-        outputs, is_finite = devices.prediction_backend(self, X).outputs(
-            network, params, canonical_x(X, params.dtype), activation, self.n_jobs
+            values = self._validate_for_prediction(X)
+        outputs, is_finite = devices.prediction_backend(self, values).outputs(
+            network, params, canonical_x(values, params.dtype), activation, self.n_jobs
         )
         if not (is_finite or is_validated):
             self._validate_for_prediction(X)

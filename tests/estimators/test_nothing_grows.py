@@ -9,14 +9,17 @@ import copy
 import pickle
 import sys
 import tracemalloc
+import warnings
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 
 import skmlp.network
 from skmlp import MLPClassifier, MLPRegressor
+from skmlp.estimators import prediction
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 RNG = np.random.default_rng(0)
@@ -177,6 +180,66 @@ def test_parameters_that_cannot_be_packed_are_stored_as_they_are():
     assert twin.coefs_[1].dtype == np.float32
     estimator.coefs_ = "lost"
     assert copy.deepcopy(estimator).coefs_ == "lost"
+
+
+# --- rows of a DataFrame ---
+
+NAMES = list("abcdef")
+
+
+def named(dtype=None):
+    model = MLPRegressor(
+        hidden_layer_sizes=(5,), random_state=0, max_iter=2, dtype=dtype
+    )
+    return model.fit(pd.DataFrame(X, columns=NAMES), X[:, 0])
+
+
+def n_validations(monkeypatch):
+    calls = []
+    plain = prediction.validated
+
+    def counted(*arguments, **options):
+        calls.append(1)
+        return plain(*arguments, **options)
+
+    monkeypatch.setattr(prediction, "validated", counted)
+    return calls
+
+
+@pytest.mark.parametrize("kind", [float, "float32", "int64", "mixed"])
+def test_a_row_of_a_frame_needs_no_validation(kind, monkeypatch):
+    model, calls = named(), n_validations(monkeypatch)
+    frame = pd.DataFrame(3 * X, columns=NAMES)
+    if kind == "mixed":
+        frame = frame.astype({"a": "int8", "b": "float32"})
+    else:
+        frame = frame.astype(kind)
+    found = model.predict(frame[:1]), model.predict(frame)
+    assert not calls
+    values = frame.to_numpy(dtype=float)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        np.testing.assert_array_equal(found[0], model.predict(values[:1]))
+        np.testing.assert_array_equal(found[1], model.predict(values))
+
+
+def test_other_frames_are_validated(monkeypatch):
+    model, calls = named(), n_validations(monkeypatch)
+    frame = pd.DataFrame(X, columns=NAMES)
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(frame[NAMES[::-1]])
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(frame[NAMES[1:]])
+    with pytest.raises(ValueError, match="NaN"):
+        model.predict(frame.mask(frame > 1))
+    with pytest.raises(ValueError, match="minimum of 1 is required"):
+        model.predict(frame[:0])
+    model.predict(frame.astype("Float64"))
+    model.predict(frame.astype(pd.SparseDtype(float, 0.0)))
+    model.predict(frame.astype({"a": bool}))
+    assert len(calls) == 7
+    named("float32").predict(frame)
+    assert len(calls) == 8
 
 
 # --- histories ---
