@@ -207,8 +207,9 @@ class _Scorer:
                 f"scoring={self._name!r} failed on the validation data: {error}"
                 f"{self._hint}"
             ) from error
-        if np.isnan(score) and self._hint:
-            # It could never become the best one.
+        # A metric that is nan for want of a class can have no best epoch. A callable
+        # of the user may return nan on purpose.
+        if np.isnan(score) and self._hint and hasattr(self._score, "_score_func"):
             raise ValueError(
                 f"scoring={self._name!r} is nan on the validation data.{self._hint}"
             )

@@ -278,6 +278,12 @@ def test_one_of_two_classes():
         classifier(scoring="roc_auc").fit(X, y, **data)
 
 
+def test_a_callable_may_return_nan_where_a_class_is_missing():
+    model = classifier(scoring=lambda *_: np.nan)
+    model.fit(X, Y3, X_val=X[TWO], y_val=Y3[TWO])
+    assert model.best_iter_ == 0
+
+
 # --- other units ---
 
 
