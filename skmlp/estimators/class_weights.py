@@ -13,6 +13,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.class_weight import compute_sample_weight
 
+from skmlp.call_site import user_stacklevel
+
 # Labels that a message lists.
 _MAX_LISTED = 10
 
@@ -154,7 +156,7 @@ def _check_keys(by_label, labels, name, *, are_all):
             f"{message} The weight has no effect on this fit, as is right for a fold "
             "without the class.",
             UserWarning,
-            stacklevel=2,
+            stacklevel=user_stacklevel(),
         )
 
 

@@ -12,6 +12,7 @@ from scipy import sparse
 from sklearn.base import is_regressor
 from sklearn.model_selection import train_test_split
 
+from skmlp.call_site import user_stacklevel
 from skmlp.estimators.gpu_arrays import GpuArray
 from skmlp.exceptions import ValidationWarning
 
@@ -118,7 +119,7 @@ def warn_of_whole_rows(estimator):
             "which often stops too early. Pass scoring='loss', or scoring='accuracy' "
             "to keep this rule without the warning.",
             ValidationWarning,
-            stacklevel=5,
+            stacklevel=user_stacklevel(),
         )
 
 
@@ -147,7 +148,7 @@ def warn_of_other_units(estimator, sample, held_out):
             f"{type(estimator).__name__}().set_fit_request(X_val=True, y_val=True). "
             "Outside of a Pipeline, scale X_val like X.",
             ValidationWarning,
-            stacklevel=5,
+            stacklevel=user_stacklevel(),
         )
     if not is_regressor(estimator):
         return
@@ -158,7 +159,7 @@ def warn_of_other_units(estimator, sample, held_out):
             "TransformedTargetRegressor transforms y, but not y_val: transform y_val "
             "like y before you pass it.",
             ValidationWarning,
-            stacklevel=5,
+            stacklevel=user_stacklevel(),
         )
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skmlp.backends import reference
+from skmlp.call_site import user_stacklevel
 from skmlp.estimators.data import canonical_x
 from skmlp.estimators.parameters import STOCHASTIC_SOLVERS
 from skmlp.estimators.poor_fit_causes import (
@@ -118,7 +119,7 @@ def warn_of_poor_fit(estimator, problem, result, backend):
         f"is {loss:.4g}, that of the best constant {constant:.4g}{factor}. "
         f"{' '.join(causes + accompanying(fit))}",
         PoorFitWarning,
-        stacklevel=5,
+        stacklevel=user_stacklevel(),
     )
 
 

@@ -14,6 +14,7 @@ from sklearn.base import _fit_context
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from skmlp.call_site import user_stacklevel
 from skmlp.estimators.data import UserInput
 from skmlp.estimators.fitted import Fitted
 from skmlp.estimators.parameters import STOCHASTIC_SOLVERS
@@ -215,4 +216,4 @@ def _warn_of_the_end(has_stopped, n_epochs, max_iter):
             f"{n_epochs} epochs are trained and max_iter={max_iter} are all that there "
             "may be. Pass a larger max_iter"
         )
-    warnings.warn(f"resume changes nothing: {reason}.", stacklevel=4)
+    warnings.warn(f"resume changes nothing: {reason}.", stacklevel=user_stacklevel())

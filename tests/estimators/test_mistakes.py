@@ -700,7 +700,7 @@ MISTAKES = [*KEYWORDS, *NAMES, *VALUES, *ARGUMENTS, *DATA]
 
 # Warnings.
 WARNINGS = [
-    ("fit(MLPClassifier())", ConvergenceWarning, "hasn't converged yet."),
+    ("fit(MLPClassifier())", ConvergenceWarning, "resume(X, y, max_iter=2)."),
     (
         "fit(MLPClassifier(batch_size=100))",
         UserWarning,
@@ -712,7 +712,7 @@ WARNINGS = [
         DataConversionWarning,
         "to (n_samples, ), for example using ravel().",
     ),
-    ("pipeline().fit(X, Y)", ConvergenceWarning, "hasn't converged yet."),
+    ("pipeline().fit(X, Y)", ConvergenceWarning, "resume(X, y, max_iter=2)."),
 ]
 
 

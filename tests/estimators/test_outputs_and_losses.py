@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, d2_pinball_score, r2_score
 
 from skmlp import MLPClassifier, MLPRegressor
+from skmlp.exceptions import PoorFitWarning
 from skmlp.rules.loss_choice import LINKED_RANGES, LINKS
 from skmlp.rules.losses import BINARY_LOSSES, MULTICLASS_LOSSES, REGRESSION_LOSSES
 
@@ -33,6 +34,8 @@ CLASSIFIER_LOSSES = sorted({name for name, _ in BINARY_LOSSES})
 def fitted(estimator, y, X=X, **fit):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        # Of models of a constant X, which are no better than a constant on purpose.
+        warnings.simplefilter("ignore", PoorFitWarning)
         return estimator.fit(X, y, **fit)
 
 

@@ -56,7 +56,10 @@ CONTAINERS = {
     "csc matrix": sparse.csc_matrix,
     "csc array": sparse.csc_array,
 }
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::skmlp.exceptions.PoorFitWarning"),
+]
 
 
 class Task(NamedTuple):
