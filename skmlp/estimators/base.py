@@ -28,6 +28,7 @@ from skmlp.estimators.data import (
 )
 from skmlp.estimators.dead_units import candidate_layers, warn_of_dead_units
 from skmlp.estimators.fitted import FitResult
+from skmlp.estimators.ineffective import warn_of_ineffective, warn_of_one_hot
 from skmlp.estimators.parameters import (
     COMMON,
     STOCHASTIC_SOLVERS,
@@ -222,6 +223,10 @@ class BaseMLP(Prediction, ABC):
         )
         generator = self._generator(incremental)
         network = self._network(sample)
+        if not resumes:
+            warn_of_ineffective(self, network, has_validation_data=has_validation_data)
+        if not incremental and hasattr(self, "_labels") and self._labels.multilabel:
+            warn_of_one_hot(sample.y)
         target = devices.training_target(self, network, sample)
         fit = _Fit(
             incremental=incremental,

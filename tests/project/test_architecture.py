@@ -32,7 +32,7 @@ ORDER = {
         ["classifier", "regressor"],
         ["base", "docs"],
         ["dead_units", "poor_fit", "validation", "training_config"],
-        ["poor_fit_causes"],
+        ["ineffective", "poor_fit_causes"],
         ["prediction"],
         ["data", "devices", "fitted"],
         ["gpu_arrays"],
