@@ -57,6 +57,21 @@ class ValidationWarning(UserWarning):
     """
 
 
+class IneffectiveParameterWarning(UserWarning):
+    """A parameter that the user has set is not read beside the others.
+
+    Issued once by ``fit``, or by the first ``partial_fit``, for values other than the
+    default: ``quantile`` without ``loss='quantile'``, ``momentum`` without
+    ``solver='sgd'``, ``scoring`` without held-out data, and so on.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skmlp.exceptions import IneffectiveParameterWarning
+    >>> warnings.simplefilter("ignore", IneffectiveParameterWarning)
+    """
+
+
 class CompilerFallbackWarning(UserWarning):
     """The installed Numba lacks an interface that makes compilation fast.
 

@@ -34,6 +34,7 @@ from skmlp.estimators.holdout import (
     warn_of_other_units,
     warn_of_whole_rows,
 )
+from skmlp.estimators.ineffective import warn_of_ineffective, warn_of_one_hot
 from skmlp.estimators.parameters import (
     COMMON,
     SOLVERS,
@@ -208,6 +209,10 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
         if resumption is not None:
             generator = resumption.generator
         network = self._network(sample)
+        if not resumes:
+            warn_of_ineffective(self, network, has_validation_data=has_validation_data)
+        if not incremental and hasattr(self, "_labels") and self._labels.multilabel:
+            warn_of_one_hot(sample.y)
         target = devices.training_target(self, network, sample)
         params = self._initial_params(network, generator, sample.x.dtype, resumes)
         if resumption is not None and resumption.last_params is not None:

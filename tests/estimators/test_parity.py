@@ -29,7 +29,6 @@ from sklearn.neural_network._base import LOSS_FUNCTIONS
 from sklearn.utils.fixes import parse_version
 
 import skmlp
-from skmlp.exceptions import ValidationWarning
 
 # scikit-learn 1.7 looks for nan among predicted labels, which fails for strings.
 NO_STRINGS_TO_STOP_BY = parse_version(sklearn.__version__) < parse_version("1.8")
@@ -140,14 +139,17 @@ def twins(task, **parameters):
     )
 
 
-# What skmlp's warning of ``max_iter`` adds to scikit-learn's.
-ADVICE = re.compile(r" To go on as if it had not ended, call resume\(.*\)\.$")
+# What skmlp's warnings of ``max_iter`` and ``batch_size`` add to scikit-learn's.
+ADVICE = re.compile(
+    r" To go on as if it had not ended, call resume\(.*\)\.$"
+    r"|: batch_size=\d+ becomes \d+, the number of rows to train on\.$"
+)
 
 
 def call(estimator, method, *args, **kwargs):
     """Call a method; returns the warnings it gave, as (category, message).
 
-    Without those of skmlp's own and its advice.
+    Without those that only skmlp has, and without its advice.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -155,7 +157,7 @@ def call(estimator, method, *args, **kwargs):
     return [
         (warning.category, ADVICE.sub("", str(warning.message)))
         for warning in caught
-        if warning.category is not ValidationWarning
+        if warning.category.__module__ != "skmlp.exceptions"
     ]
 
 

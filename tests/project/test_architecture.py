@@ -34,7 +34,7 @@ ORDER = {
         ["fit_values"],
         ["resuming"],
         ["dead_units", "poor_fit", "validation", "training_config", "holdout"],
-        ["poor_fit_causes"],
+        ["ineffective", "poor_fit_causes"],
         ["prediction", "class_scoring"],
         ["data", "devices", "fitted"],
         ["gpu_arrays", "saved_state"],

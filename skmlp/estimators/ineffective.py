@@ -1,0 +1,150 @@
+"""The warning of parameters that have no effect beside the others.
+
+Which solver, schedule or loss reads a parameter follows from what the rows of the
+tables declare; only parameters of no row are listed here.
+"""
+
+import inspect
+import warnings
+
+import numpy as np
+
+from skmlp.estimators.parameters import STOCHASTIC_SOLVERS, rule_parameters
+from skmlp.exceptions import IneffectiveParameterWarning
+from skmlp.rules.optimizers import OPTIMIZERS
+from skmlp.rules.schedules import effective_schedule
+
+# Parameters by which rows of a table are chosen, and what else only they need.
+_SELECTORS = ("solver", "learning_rate", "loss")
+_STOCHASTIC_ONLY = (
+    "learning_rate",
+    "learning_rate_init",
+    "batch_size",
+    "shuffle",
+    "warmup_epochs",
+)
+_HIDDEN_ONLY = ("activation", "dropout", "normalization")
+
+
+def warn_of_ineffective(estimator, network, *, has_validation_data):
+    """Warn once of all parameters that the user has set and the fit does not read.
+
+    Parameters
+    ----------
+    estimator : BaseMLP
+    network : skmlp.network.Network
+    has_validation_data : bool
+        Whether the user has passed ``X_val``.
+    """
+    reasons = _reasons(estimator, network, has_validation_data)
+    if not reasons:
+        return
+    defaults = inspect.signature(type(estimator).__init__).parameters
+    sentences = [
+        f"{name}={getattr(estimator, name)!r} has no effect {reason}."
+        for name, reason in reasons.items()
+        if name in defaults
+        and not _is_same(getattr(estimator, name), defaults[name].default)
+    ]
+    if sentences:
+        warnings.warn(" ".join(sentences), IneffectiveParameterWarning, stacklevel=5)
+
+
+def warn_of_one_hot(y):
+    """Warn of a label matrix in which each row has exactly one label.
+
+    Parameters
+    ----------
+    y : ndarray or scipy.sparse CSR of shape (n_samples, n_labels)
+    """
+    counts = np.asarray((y != 0).sum(axis=1))
+    if y.shape[1] > 1 and np.all(counts == 1):
+        warnings.warn(
+            "Each row of y has exactly one 1: labels that may occur together are "
+            "learned. If each row belongs to one class, pass y.argmax(axis=1).",
+            stacklevel=5,
+        )
+
+
+def _is_same(value, default):
+    return np.ndim(value) == 0 and value == default
+
+
+def _reasons(estimator, network, has_validation_data):
+    """Why parameters have no effect, by name, whatever their values."""
+    solver = estimator.solver
+    stochastic = solver in STOCHASTIC_SOLVERS
+    splits = stochastic and estimator.early_stopping and not has_validation_data
+    scored = splits or has_validation_data
+    reasons = _unread_by_rows(estimator, network, stochastic)
+    if stochastic:
+        reasons["max_fun"] = f"with solver={solver!r}: it belongs to solver='lbfgs'"
+        schedule = estimator.learning_rate
+        if _schedule(estimator).name != schedule:
+            reasons["learning_rate"] = (
+                f"with solver={solver!r}, as in scikit-learn: use another schedule or "
+                "solver"
+            )
+    else:
+        for name in _STOCHASTIC_ONLY:
+            reasons[name] = f"with solver={solver!r}: it needs a stochastic solver"
+        if not has_validation_data:
+            reasons["early_stopping"] = (
+                f"with solver={solver!r} without X_val and y_val: pass them to fit"
+            )
+        if not (estimator.early_stopping and has_validation_data):
+            reasons["n_iter_no_change"] = (
+                f"with solver={solver!r}: it belongs to early_stopping with X_val"
+            )
+    if not splits:
+        reasons["validation_fraction"] = (
+            "with X_val, which replaces the split"
+            if has_validation_data
+            else "without early_stopping=True"
+            if stochastic
+            else f"with solver={solver!r}, which holds no rows out"
+        )
+    if not scored:
+        reasons["scoring"] = "without early_stopping=True or X_val and y_val"
+    if len(network.sizes) == 2:
+        for name in _HIDDEN_ONLY:
+            reasons[name] = "without hidden layers"
+    return reasons
+
+
+def _schedule(estimator):
+    """The row of the schedule that the solver respects."""
+    rule = OPTIMIZERS[estimator.solver]
+    return effective_schedule(
+        estimator.learning_rate, ignores_old=rule.ignores_old_schedules
+    )
+
+
+def _unread_by_rows(estimator, network, stochastic):
+    """Reasons for parameters that rows declare, but none of the chosen ones."""
+    chosen = {"loss": network.loss}
+    if stochastic:
+        chosen["solver"] = OPTIMIZERS[estimator.solver]
+        chosen["learning_rate"] = _schedule(estimator)
+    read = {parameter.name for row in chosen.values() for parameter in row.declares}
+    unread = rule_parameters(estimator._tables).keys() - read
+    return {name: _owner(estimator, name) for name in unread}
+
+
+def _owner(estimator, name):
+    """Which rows read a parameter, and what was chosen instead."""
+    tables = dict(zip(_SELECTORS, estimator._tables, strict=False))
+    for selector, table in tables.items():
+        rows = dict.fromkeys(
+            row.name
+            for row in table.values()
+            if any(parameter.name == name for parameter in row.declares)
+        )
+        if rows:
+            actual = getattr(estimator, selector)
+            actual = getattr(actual, "name", actual)
+            if actual in rows:
+                return f"with solver={estimator.solver!r}, which ignores {selector}"
+            owners = " or ".join(map(repr, rows))
+            return f"with {selector}={actual!r}: it belongs to {selector}={owners}"
+    raise AssertionError(name)
