@@ -16,9 +16,8 @@ _MAX_NAMES = 3
 _LARGE, _SMALL, _RATIO = 30.0, 0.03, 1000.0
 # The same of a target.
 _LARGE_TARGET, _SMALL_TARGET = 10.0, 0.1
-# Rates beyond which steps are too large for data that are scaled.
-_LARGE_RATES = {"sgd": 1.0, "adagrad": 1.0, "adadelta": 10.0}
-_LARGE_RATE = 0.05
+# A rate beyond which the steps of any solver are too large for data that are scaled.
+_LARGE_RATE = 1.0
 # A loss that ends so far above its minimum has risen.
 _RISE = 1.5
 
@@ -128,7 +127,7 @@ def _about_target(estimator, network, targets):
     worst = int(np.argmax(distances))
     mean, spread = means[worst], spreads[worst]
     name = "y" if len(means) == 1 else f"Column {worst} of y"
-    if network.output == "exp":
+    if network.loss.low == 0.0:
         if _SMALL_TARGET <= mean <= _LARGE_TARGET:
             return None
         return f"{name} has mean {mean:.3g}, far from 1. Divide it by its mean."
@@ -157,7 +156,7 @@ def _learning_rate(fit):
     curve = np.asarray(fit.result.history.loss_curve[-outcome.n_iter :])
     finite = curve[np.isfinite(curve)]
     rises = len(finite) < len(curve) or curve[-1] > _RISE * finite.min() > 0
-    if rises or rate > _LARGE_RATES.get(estimator.solver, _LARGE_RATE):
+    if rises or rate > _LARGE_RATE:
         did = "The loss rose during training. " if rises else ""
         return f"{did}learning_rate_init={rate:g} may be too large: lower it."
     return None
