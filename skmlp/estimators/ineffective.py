@@ -9,6 +9,7 @@ import warnings
 
 import numpy as np
 
+from skmlp.call_site import user_stacklevel
 from skmlp.estimators.parameters import STOCHASTIC_SOLVERS, rule_parameters
 from skmlp.exceptions import IneffectiveParameterWarning
 from skmlp.rules.optimizers import OPTIMIZERS
@@ -47,7 +48,11 @@ def warn_of_ineffective(estimator, network, *, has_validation_data):
         and not _is_same(getattr(estimator, name), defaults[name].default)
     ]
     if sentences:
-        warnings.warn(" ".join(sentences), IneffectiveParameterWarning, stacklevel=5)
+        warnings.warn(
+            " ".join(sentences),
+            IneffectiveParameterWarning,
+            stacklevel=user_stacklevel(),
+        )
 
 
 def warn_of_one_hot(y):
@@ -62,7 +67,7 @@ def warn_of_one_hot(y):
         warnings.warn(
             "Each row of y has exactly one 1: labels that may occur together are "
             "learned. If each row belongs to one class, pass y.argmax(axis=1).",
-            stacklevel=5,
+            stacklevel=user_stacklevel(),
         )
 
 
