@@ -6,6 +6,7 @@ rows.
 """
 
 import inspect
+import warnings
 from itertools import product
 
 import numpy as np
@@ -104,7 +105,10 @@ def precompile(
                 n_jobs=1,
                 random_state=0,
             )
-            estimator.fit(_X, y, X_val=_X, y_val=y).predict(_X)
+            with warnings.catch_warnings():
+                # How well six rows are fitted does not matter.
+                warnings.simplefilter("ignore", UserWarning)
+                estimator.fit(_X, y, X_val=_X, y_val=y).predict(_X)
             if hasattr(estimator, "predict_proba"):
                 estimator.predict_proba(_X)
 

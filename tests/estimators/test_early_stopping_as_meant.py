@@ -20,7 +20,11 @@ from skmlp import MLPClassifier, MLPRegressor
 from skmlp.estimators.holdout import split_rows
 from skmlp.exceptions import ValidationWarning
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    # Of scikit-learn 1.7, for targets with nearly as many classes as rows.
+    pytest.mark.filterwarnings("ignore:The number of unique classes:UserWarning"),
+]
 RNG = np.random.RandomState(0)
 X = RNG.normal(size=(300, 6))
 SMALL = {

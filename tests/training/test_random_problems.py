@@ -138,6 +138,18 @@ def draw_start(dealer, network):
     return start
 
 
+def without_constant_layers(network):
+    """The network without softmax over one unit, whose output is always 1.
+
+    Its gradient is rounding alone, which solvers that divide by its size magnify.
+    """
+    activations = tuple(
+        "tanh" if name == "softmax" and units == 1 else name
+        for name, units in zip(network.activations, network.sizes[1:-1], strict=True)
+    )
+    return network._replace(activations=activations)
+
+
 def draw_case(dealer):
     """A case in double precision."""
     settings = draw_settings(dealer)
@@ -145,6 +157,7 @@ def draw_case(dealer):
     clear = settings.solver == "lion"
     alpha = 0.3 if clear else dealer.deal("alpha", [0.0, 0.3])
     network = draw_network(dealer, clear=clear, widths=WIDTHS)
+    network = without_constant_layers(network)
     is_sparse = dealer.deal("sparse", [True, False])
     return Case(
         draw_problem(dealer, network, alpha, is_sparse=is_sparse),

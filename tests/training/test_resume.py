@@ -143,6 +143,15 @@ def test_resume_after_a_limit_within_an_epoch(monkeypatch, case, batches):
     assert_equal(parts.resume(X, Y), whole)
 
 
+@pytest.fixture
+def default_sigint():
+    """Python's handler: a process that a shell starts in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("default_sigint")
 def test_resume_after_ctrl_c():
     calls = []
 
@@ -166,6 +175,7 @@ def test_resume_after_ctrl_c():
     assert parts.loss_curve_ == whole.loss_curve_
 
 
+@pytest.mark.usefixtures("default_sigint")
 def test_the_second_ctrl_c_interrupts_at_once():
     def scoring(estimator, X, y):
         os.kill(os.getpid(), signal.SIGINT)

@@ -127,7 +127,7 @@ def _apply_max_norm(weights, scratch, max_norm):
             scratch[j] += weights[i, j] * weights[i, j]
     for j in range(columns):
         norm = np.sqrt(scratch[j])
-        scratch[j] = max_norm / norm if norm > max_norm else 1
+        scratch[j] = max_norm / norm if norm > max_norm else type(norm)(1)
     for i in range(rows):
         for j in range(columns):
             weights[i, j] *= scratch[j]
