@@ -5,7 +5,6 @@ launches them, so two host threads may be inside kernels at the same time.
 """
 
 import gc
-import sys
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -13,53 +12,13 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
-from gpu_fixtures import on_device, parameters_for, problem_of, train
+from gpu_fixtures import on_device, parameters_for, problem_of
 from numba import cuda
-from numpy.testing import assert_array_equal
 
-from skmlp.backends.cuda import backend, data_loader, plan
+from skmlp.backends.cuda import backend
 from skmlp.backends.cuda.runtime import device_cache
 
 needs_simulator = pytest.mark.needs_simulator
-
-
-@pytest.fixture
-def no_lock(monkeypatch):
-    """Fits run concurrently, and Python switches between them often."""
-    monkeypatch.setattr(backend, "_DEVICE_LOCK", nullcontext())
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    yield
-    sys.setswitchinterval(interval)
-
-
-def problems():
-    """Networks of which some share kernels, and some share X."""
-    return [
-        problem_of(),
-        problem_of(dropout=(0.3,), seed=7),
-        problem_of(normalization="batch"),
-        problem_of(is_sparse=True),
-    ]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("streamed", [False, True], ids=["resident", "streamed"])
-@pytest.mark.parametrize("per_op", [False, True], ids=["persistent", "per_op"])
-def test_concurrent_fits_have_the_bits_of_sequential_ones(
-    monkeypatch, no_lock, per_op, streamed
-):
-    if per_op:
-        monkeypatch.setattr(plan, "PER_OP_FLOP", 0)
-    if streamed:
-        monkeypatch.setattr(data_loader, "RESIDENT_FRACTION", 0.0)
-    expected = [train(on_device(), problem) for problem in problems()]
-    repeated = 2 * problems()
-    with ThreadPoolExecutor(len(repeated)) as pool:
-        fits = [pool.submit(train, on_device(), problem) for problem in repeated]
-    for fit, sequential in zip(fits, 2 * expected, strict=True):
-        for got, wanted in zip(fit.result(), sequential, strict=True):
-            assert_array_equal(got, wanted)
 
 
 @pytest.fixture
