@@ -71,3 +71,19 @@ def assert_same():
     for elements that are almost zero because large ones have canceled.
     """
     return _assert_same
+
+
+@pytest.fixture
+def cache_at(monkeypatch):
+    """A function that moves this process's kernel cache."""
+    from skmlp.compiler import disk_cache, fallback  # after the folder is set
+
+    def move(folder):
+        monkeypatch.setenv("SKMLP_CACHE_DIR", str(folder))
+        monkeypatch.setattr(fallback, "_WARNED", {})
+        disk_cache.cache_folder.cache_clear()
+        return disk_cache.cache_folder()
+
+    yield move
+    monkeypatch.undo()
+    disk_cache.cache_folder.cache_clear()

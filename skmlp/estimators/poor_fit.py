@@ -152,10 +152,10 @@ def _recorded_loss(result):
 
 def _kept_epoch(history):
     """Index, in the loss curve, of the best validation score; None without scores."""
-    scores = np.asarray(history.validation.scores)
-    if not np.isfinite(scores).any():
-        return None
-    return len(history.loss_curve) - len(scores) + int(np.nanargmax(scores))
+    validation = history.validation
+    index = validation.best_epoch - 1
+    n_before = len(history.loss_curve) - len(validation.scores)
+    return index if index >= n_before else None
 
 
 def _is_short(estimator, result):

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 from subprocesses import PACKAGE, run_apart
 
-from skmlp.compiler import disk_cache, fallback, imported_code, jit, kernel_folder
+from skmlp.compiler import disk_cache, imported_code, jit, kernel_folder
 from skmlp.exceptions import KernelCacheWarning
 
 SOMEBODY = 12345
@@ -44,19 +44,6 @@ def result(number=1):
 
 
 COMPILED, READ, PLANTED = (42, False), (42, True), (1041, True)
-
-
-@pytest.fixture
-def cache_at(monkeypatch):
-    def move(folder):
-        monkeypatch.setenv("SKMLP_CACHE_DIR", str(folder))
-        monkeypatch.setattr(fallback, "_WARNED", {})
-        disk_cache.cache_folder.cache_clear()
-        return disk_cache.cache_folder()
-
-    yield move
-    monkeypatch.undo()
-    disk_cache.cache_folder.cache_clear()
 
 
 @pytest.fixture

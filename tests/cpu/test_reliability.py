@@ -26,7 +26,7 @@ import skmlp
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.backends import Problem, cpu, threads
 from skmlp.backends.cpu import plan
-from skmlp.compiler import disk_cache, fallback, jit, kernel_folder
+from skmlp.compiler import disk_cache, jit, kernel_folder
 from skmlp.exceptions import KernelCacheWarning
 from skmlp.network import Network, layout
 from skmlp.rules.loss_choice import classification_loss
@@ -568,7 +568,6 @@ def probed():
     import numpy as np
 
     import skmlp
-    from skmlp.compiler import disk_cache
 
     x = np.random.default_rng(0).standard_normal((50, 4))
     y = np.arange(50) % 3
@@ -739,21 +738,6 @@ def test_a_fit_needs_no_cache(warm, tmp_path):
     found = run_apart(probed, SKMLP_CACHE_DIR=str(folder))
     assert found == {**warm[1], "folder": None}
     assert listing(folder) == {}
-
-
-@pytest.fixture
-def cache_at(monkeypatch):
-    """A function that moves this process's cache."""
-
-    def move(folder):
-        monkeypatch.setenv("SKMLP_CACHE_DIR", str(folder))
-        monkeypatch.setattr(fallback, "_WARNED", {})
-        disk_cache.cache_folder.cache_clear()
-        return disk_cache.cache_folder()
-
-    yield move
-    monkeypatch.undo()
-    disk_cache.cache_folder.cache_clear()
 
 
 @pytest.fixture

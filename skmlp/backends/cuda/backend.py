@@ -28,10 +28,11 @@ from skmlp.backends.cuda.runtime.memory import (
 #   and its list of devices: of two threads that build it at once, one fails
 #   (tests/cuda/test_shared_state.py).
 # Concurrency would gain little: a persistent kernel occupies the whole device.
-# Results are not the reason. Concurrent fits without the lock have the bits of
-# sequential ones: in the simulator, and with numba-cuda's host code on a stand-in
-# driver. One early trial of compiled kernels had others, on an emulated driver that was
-# not kept; nothing reproduces them. Not yet tried on a GPU.
+# Results are not the reason. In trials without the lock (in the simulator, and with
+# numba-cuda's host code on a stand-in driver) concurrent fits had the bits of
+# sequential ones, or failed: "dictionary changed size during iteration". One early
+# trial of compiled kernels had other bits, on an emulated driver that was not kept;
+# nothing reproduces them. Not yet tried on a GPU.
 _DEVICE_LOCK = threading.RLock()
 
 
