@@ -3,6 +3,8 @@
 The public names:
 
 - `MLPClassifier`, `MLPRegressor`: the estimators, with scikit-learn's interface;
+- `TabularMLPClassifier`, `TabularMLPRegressor`: ensembles for tables with categories,
+  dates and missing values; `TabularPreprocessor` encodes such a table;
 - `Activation`, `Loss`: activations and losses defined by the user;
 - `diagnose`: which units are dead or saturated and where gradients vanish, as a
   `LayerTable` with a `LayerReport` per hidden layer;
@@ -24,6 +26,11 @@ from skmlp.estimators import MLPClassifier, MLPRegressor
 from skmlp.estimators.diagnosis import LayerReport, LayerTable, diagnose
 from skmlp.rules.activations import Activation
 from skmlp.rules.loss_row import Loss
+from skmlp.tabular import (
+    TabularMLPClassifier,
+    TabularMLPRegressor,
+    TabularPreprocessor,
+)
 
 __version__ = "0.1.0"
 
@@ -34,6 +41,9 @@ __all__ = [
     "Loss",
     "MLPClassifier",
     "MLPRegressor",
+    "TabularMLPClassifier",
+    "TabularMLPRegressor",
+    "TabularPreprocessor",
     "__version__",
     "diagnose",
     "exceptions",
@@ -53,6 +63,9 @@ for _public in (
     Loss,
     MLPClassifier,
     MLPRegressor,
+    TabularMLPClassifier,
+    TabularMLPRegressor,
+    TabularPreprocessor,
     diagnose,
     precompile,
 ):

@@ -1,9 +1,32 @@
 """Where the user's code called: warnings point there and not into the package."""
 
 import sys
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 # Frames of these packages lie between the user's line and the warning.
 _NOT_THE_USER = {"skmlp", "numba", "sklearn", "joblib", "contextlib"}
+
+_silent: ContextVar[tuple] = ContextVar("silent", default=())
+
+
+@contextmanager
+def without_warnings(*categories):
+    """Give no warnings of some categories in this thread, where `is_silent` is asked.
+
+    The filters of `warnings` are those of the whole process: a thread that changes them
+    changes them for the user's other threads.
+    """
+    token = _silent.set((*_silent.get(), *categories))
+    try:
+        yield
+    finally:
+        _silent.reset(token)
+
+
+def is_silent(category):
+    """Whether warnings of a category are not to be given here."""
+    return category in _silent.get()
 
 
 def user_stacklevel():

@@ -26,6 +26,7 @@ from skmlp.estimators.data import (
     reject_masked,
     validated,
 )
+from skmlp.estimators.data_driven import data_driven_params
 from skmlp.estimators.dead_units import candidate_layers, warn_of_dead_units
 from skmlp.estimators.fit_values import FitValues
 from skmlp.estimators.fitted import FitResult
@@ -59,6 +60,7 @@ from skmlp.estimators.validation import (
     validate_held_out,
 )
 from skmlp.network import Network, views
+from skmlp.rules.initializers import DATA_DRIVEN
 from skmlp.rules.optimizers import OPTIMIZERS
 from skmlp.rules.schedules import SCHEDULES
 from skmlp.training import lbfgs, minibatch
@@ -214,7 +216,7 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
         if not incremental and hasattr(self, "_labels") and self._labels.multilabel:
             warn_of_one_hot(sample.y)
         target = devices.training_target(self, network, sample)
-        params = self._initial_params(network, generator, sample.x.dtype, resumes)
+        params = self._initial_params(network, generator, sample, target, resumes)
         if resumption is not None and resumption.last_params is not None:
             params = resumption.last_params.copy()
         fit = FitValues(
@@ -290,9 +292,14 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
             normalization=self.normalization if hidden else None,
         )
 
-    def _initial_params(self, network, generator, dtype, resumes):
+    def _initial_params(self, network, generator, sample, target, resumes):
+        dtype = sample.x.dtype
         if resumes:
             params = self._current_params(network, dtype)
+        elif isinstance(self.weight_init, str) and self.weight_init == DATA_DRIVEN:
+            params = data_driven_params(
+                network, sample, target.backend.outputs, generator
+            )
         else:
             params = initial_params(
                 network, self.weight_init, self.activation, generator, dtype

@@ -11,7 +11,7 @@ import warnings
 
 import numpy as np
 
-from skmlp.call_site import user_stacklevel
+from skmlp.call_site import is_silent, user_stacklevel
 from skmlp.estimators.data import canonical_x
 from skmlp.estimators.prediction import cut_after
 from skmlp.exceptions import DeadUnitsWarning
@@ -77,7 +77,7 @@ def warn_of_dead_units(network, params, sample, layers, outputs):
     outputs : callable
         ``outputs`` of a `skmlp.backends.Backend`.
     """
-    if len(sample.row_ids) < _MIN_ROWS:
+    if is_silent(DeadUnitsWarning) or len(sample.row_ids) < _MIN_ROWS:
         return
     findings = []
     for layer in layers:

@@ -123,6 +123,10 @@ weight_init : str or tuple (coefs, intercepts), default='auto'
 
 <initializer rows>.
 
+    'data_driven' scales normal weights so that a hidden unit's preactivation has
+    variance one on the training rows, puts its kink among them by its bias, and starts
+    the output layer at zero (Holzmüller et al., 2024).
+
     A pair of lists of arrays, shaped like ``coefs_`` and ``intercepts_``, are the
     initial weights and biases.
 

@@ -18,14 +18,16 @@ from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from skmlp.rules.activations import ACTIVATIONS, Activation
-from skmlp.rules.initializers import INITIALIZERS
+from skmlp.rules.initializers import DATA_DRIVEN, INITIALIZERS
 from skmlp.rules.optimizers import OPTIMIZERS
 from skmlp.rules.parameters import Parameter, Range, declared
 from skmlp.rules.schedules import SCHEDULES
 
 STOCHASTIC_SOLVERS = OPTIMIZERS.keys()
 SOLVERS = ChainMap[str, Any](OPTIMIZERS, {"lbfgs": None}).keys()
-WEIGHT_INITS = ChainMap[str, Any](INITIALIZERS, {"auto": None}).keys()
+WEIGHT_INITS = ChainMap[str, Any](
+    INITIALIZERS, {"auto": None, DATA_DRIVEN: None}
+).keys()
 
 
 class LossNames(Set):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skmlp.backends import reference
-from skmlp.call_site import user_stacklevel
+from skmlp.call_site import is_silent, user_stacklevel
 from skmlp.estimators.data import canonical_x
 from skmlp.estimators.parameters import STOCHASTIC_SOLVERS
 from skmlp.estimators.poor_fit_causes import (
@@ -76,7 +76,7 @@ def warn_of_poor_fit(estimator, problem, result, backend):
     result : FitResult
     backend : skmlp.backends.Backend
     """
-    if _was_cut_short(estimator, result):
+    if is_silent(PoorFitWarning) or _was_cut_short(estimator, result):
         return
     network, rows = problem.network, _Rows.of(problem)
     if np.all(rows.targets == rows.targets[0]):

@@ -59,6 +59,9 @@ def _orthogonal(generator, fan_in, fan_out, shape):
     return q if shape == q.shape else q.T
 
 
+# The value of `weight_init` for weights that depend on the training data.
+DATA_DRIVEN = "data_driven"
+
 INITIALIZERS = {
     row.name: row
     for row in (

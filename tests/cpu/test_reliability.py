@@ -568,7 +568,6 @@ def probed():
     import numpy as np
 
     import skmlp
-    from skmlp.compiler import disk_cache
 
     x = np.random.default_rng(0).standard_normal((50, 4))
     y = np.arange(50) % 3

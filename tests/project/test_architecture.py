@@ -36,6 +36,7 @@ ORDER = {
         ["dead_units", "poor_fit", "validation", "training_config", "holdout"],
         ["ineffective", "poor_fit_causes"],
         ["prediction", "class_scoring"],
+        ["data_driven"],
         ["data", "devices", "fitted"],
         ["gpu_arrays", "saved_state"],
         [

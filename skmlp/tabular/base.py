@@ -1,0 +1,294 @@
+"""The base of the tabular estimators: from a user's table to an ensemble."""
+
+from abc import ABC, abstractmethod
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+)
+
+from skmlp.backends.threads import available_threads
+from skmlp.tabular.budget import Budget
+from skmlp.tabular.combination import greedy_weights, out_of_sample_mean
+from skmlp.tabular.importance import permutation_importances
+from skmlp.tabular.members import EncodedRows, first_columns, train_members
+from skmlp.tabular.planning import make_jobs, row_pairs
+from skmlp.tabular.preprocessor import TabularPreprocessor
+from skmlp.tabular.presets import N_BINS, PRESETS, recipes
+
+_MAX_PICKS = 32
+# Validation rows that are kept for `feature_importances_`.
+_MAX_IMPORTANCE_ROWS = 1000
+
+
+class BaseTabularMLP(BaseEstimator, ABC):
+    """Base of the estimators; `TabularMLPClassifier` documents the parameters."""
+
+    _parameter_constraints: dict = {
+        "preset": [StrOptions(set(PRESETS))],
+        "n_members": [Interval(Integral, 1, None, closed="left"), None],
+        "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
+        "validation": [StrOptions({"random", "last"})],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "max_time": [Interval(Real, 0, None, closed="neither"), None],
+        "mlp_params": [dict, None],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+    # Learning rate of a network of width one.
+    _rate: float
+
+    @abstractmethod
+    def _validated_y(self, y, *, first):
+        """Y as an array; the classifier learns its classes from the first one."""
+
+    @abstractmethod
+    def _strata(self, y):
+        """Codes of classes to stratify by, or None."""
+
+    @abstractmethod
+    def _member(self, params):
+        """A plain estimator with some parameters."""
+
+    @abstractmethod
+    def _output(self, member, x):
+        """What is averaged over the members: probabilities or numbers."""
+
+    @abstractmethod
+    def _error(self, output, y, sample_weight):
+        """Error of an averaged output, by which greedy selection picks."""
+
+    @abstractmethod
+    def _calibrate(self, output, y, sample_weight):
+        """Learn from the averaged output for the validation rows."""
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        groups=None,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
+        """Train an ensemble on a table.
+
+        Parameters
+        ----------
+        X : DataFrame, Table, {array-like, sparse matrix} of shape (n_samples, n_features)
+            Numbers, categories, strings, booleans and dates, missing values among them:
+            see `TabularPreprocessor`.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Class labels, or numbers in regression.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights of the rows, in training and in validation.
+        groups : array-like of shape (n_samples,), default=None
+            Rows of one group are either trained on or validated on.
+        X_val : table like X, default=None
+            Raw validation data, on which epochs are selected in place of a part of X.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+            Their labels or numbers.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights.
+
+        Returns
+        -------
+        self : object
+            The trained estimator.
+
+        Raises
+        ------
+        ValueError
+            For data that cannot be used. A model that was fitted before is then kept.
+        """
+        before = dict(vars(self))
+        try:
+            self._fit(X, y, sample_weight, groups, (X_val, y_val, sample_weight_val))
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+        return self
+
+    def _fit(self, X, y, sample_weight, groups, validation_data):
+        budget = Budget(self.max_time)
+        generator = check_random_state(self.random_state)
+        self._check_lengths(X, y, groups)
+        encoder = TabularPreprocessor(self.categorical_features, n_bins=N_BINS)
+        data = self._encoded(encoder.fit_transform, X, y, sample_weight, first=True)
+        self.preprocessor_ = encoder
+        self._take_names(encoder)
+        if data.sample_weight is not None and not np.all(data.sample_weight > 0):
+            # Rows of weight zero are no rows.
+            positive = np.flatnonzero(data.sample_weight > 0)
+            data = data.at(positive)
+            groups = None if groups is None else np.asarray(groups)[positive]
+        held_out = self._held_out(validation_data)
+        if held_out is None:
+            held_out = data
+            pairs = row_pairs(
+                self,
+                len(data.y),
+                generator,
+                strata=self._strata(data.y),
+                groups=None if groups is None else column_or_1d(groups),
+            )
+        else:
+            pairs = [(np.arange(len(data.y)), np.arange(len(held_out.y)))]
+        jobs = self._jobs(pairs, generator)
+        jobs = budget.affordable(jobs, data, held_out, self._threads())
+        self.members_ = train_members(jobs, data, held_out, self._threads())
+        self._combine(jobs, held_out)
+        for member in self.members_:
+            member.set_params(n_jobs=self.n_jobs)
+
+    def _check_lengths(self, X, y, groups):
+        if y is None:
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but "
+                "the target y is None."
+            )
+        if groups is not None:
+            check_consistent_length(y, groups)
+
+    def _encoded(self, encode, X, y, sample_weight, *, first):
+        """A table with its targets and weights, checked and encoded."""
+        x, y = encode(X), self._validated_y(y, first=first)
+        check_consistent_length(x, y)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(
+                sample_weight, x, dtype=np.float64, ensure_non_negative=True
+            )
+            if not np.any(sample_weight > 0):
+                raise ValueError("sample_weight has no positive element.")
+        return EncodedRows(x, y, sample_weight)
+
+    def _held_out(self, validation_data):
+        """The user's validation data, encoded; None without."""
+        X_val, y_val, weights = validation_data
+        if X_val is None and y_val is None:
+            return None
+        if X_val is None or y_val is None:
+            missing = "y_val" if y_val is None else "X_val"
+            raise ValueError(f"X_val and y_val belong together, but {missing} is None.")
+        encode = self.preprocessor_.transform
+        return self._encoded(encode, X_val, y_val, weights, first=False)
+
+    def _take_names(self, encoder):
+        self.n_features_in_ = encoder.n_features_in_
+        if hasattr(encoder, "feature_names_in_"):
+            self.feature_names_in_ = encoder.feature_names_in_
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+
+    def _jobs(self, pairs, generator):
+        preset, encoder = PRESETS[self.preset], self.preprocessor_
+        n_members = self.n_members
+        if n_members is None:
+            # Every fold is validated on as often as the others.
+            rounds = max(1, round(preset.n_members / len(pairs)))
+            n_members = preset.n_members if preset.varies else rounds * len(pairs)
+        recipe_list = recipes(
+            preset, n_members, len(pairs[0][0]), self._rate, generator
+        )
+        return make_jobs(
+            recipe_list,
+            pairs,
+            lambda params: self._member({**params, **(self.mlp_params or {})}),
+            (encoder.n_plain_features_out_, encoder.n_features_out_),
+            generator,
+            crossed=preset.varies,
+        )
+
+    def _threads(self):
+        return available_threads(self.n_jobs)
+
+    def _combine(self, jobs, held_out):
+        """Weights of the members, and what the validation rows tell of the average."""
+        self._columns = [job.n_columns for job in jobs]
+        outputs = [
+            self._output(member, held_out.at(job.validation, job.n_columns).x)
+            for member, job in zip(self.members_, jobs, strict=True)
+        ]
+        self.validation_scores_ = np.array(
+            [np.max(member.validation_scores_) for member in self.members_]
+        )
+        weights = np.ones(len(jobs))
+        if PRESETS[self.preset].varies:
+            weights = self._greedy_weights(jobs, outputs, held_out)
+        self.member_weights_ = weights / weights.sum()
+        parts = zip([job.validation for job in jobs], outputs, weights, strict=True)
+        rows, mean = out_of_sample_mean(parts, len(held_out.y))
+        validated = held_out.at(rows)
+        self._calibrate(mean, validated.y, validated.sample_weight)
+        self._validated = validated.at(slice(_MAX_IMPORTANCE_ROWS))
+
+    def _greedy_weights(self, jobs, outputs, held_out):
+        """Weights of the jobs by greedy selection among their recipes."""
+        recipe_of = np.array([job.recipe for job in jobs])
+        means = []
+        for recipe in range(recipe_of.max() + 1):
+            parts = [
+                (jobs[i].validation, outputs[i], 1.0)
+                for i in np.flatnonzero(recipe_of == recipe)
+            ]
+            rows, mean = out_of_sample_mean(parts, len(held_out.y))
+            means.append(mean)
+        validated = held_out.at(rows)
+
+        def error(output):
+            return self._error(output, validated.y, validated.sample_weight)
+
+        return greedy_weights(means, error, _MAX_PICKS)[recipe_of]
+
+    def _averaged(self, X):
+        """Weighted mean of the members' outputs for a table."""
+        check_is_fitted(self)
+        return self._averaged_encoded(self.preprocessor_.transform(X))
+
+    def _averaged_encoded(self, x):
+        inputs = {columns: first_columns(x, columns) for columns in set(self._columns)}
+        total = 0.0
+        for member, columns, weight in zip(
+            self.members_, self._columns, self.member_weights_, strict=True
+        ):
+            if weight > 0:
+                total = total + weight * self._output(member, inputs[columns])
+        return total
+
+    @property
+    def feature_importances_(self):
+        """Permutation importances of the features, on validation rows.
+
+        Increase of the error that selects epochs when the values of a feature are
+        shuffled among at most 1,000 validation rows (Breiman, 2001), computed at each
+        access.
+
+        Returns
+        -------
+        ndarray of shape (n_features_in_,)
+        """
+        check_is_fitted(self)
+        return permutation_importances(self)
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "members_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        return tags

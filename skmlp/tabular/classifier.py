@@ -1,0 +1,192 @@
+"""The classifier for tables."""
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.metrics import log_loss
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import column_or_1d
+
+from skmlp.estimators import MLPClassifier
+from skmlp.tabular.base import BaseTabularMLP
+from skmlp.tabular.combination import fitted_temperature, with_temperature
+from skmlp.tabular.docs import with_tabular_docs
+from skmlp.tabular.presets import CLASSIFICATION_RATE
+
+_MULTILABEL = "multilabel-indicator"
+
+
+@with_tabular_docs
+class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
+    """Ensemble of multi-layer perceptrons for the classification of tables.
+
+    Takes a table as it is: numbers, categories, strings, dates, missing values. Members
+    are narrow networks with a recipe close to RealMLP's [1]_, trained side by side, one
+    thread each; their probabilities are averaged and, where that helps, calibrated by a
+    temperature [2]_.
+
+    Parameters
+    ----------
+    {parameters}
+    class_weight : dict, 'balanced' or None, default=None
+        Weights of the classes, as in `MLPClassifier`; for validation rows, too, none.
+    calibrate : bool, default=True
+        Whether to divide the logarithms of the averaged probabilities by the temperature
+        that makes their log-loss on the validation rows least. The predicted classes stay
+        the same. With several labels a row it has no effect.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    temperature_ : float
+    {attributes}
+
+    See Also
+    --------
+    MLPClassifier : One network, with scikit-learn's defaults.
+
+    References
+    ----------
+    {references}
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skmlp import TabularMLPClassifier
+    >>> X = pd.DataFrame({{
+    ...     "petals": [1.4, 4.7, None, 1.3, 4.5, 5.1] * 20,
+    ...     "color": ["white", "blue", "blue", "white", None, "blue"] * 20,
+    ... }})
+    >>> y = ["setosa", "other", "other", "setosa", "other", "other"] * 20
+    >>> model = TabularMLPClassifier("fast", random_state=0).fit(X, y)
+    >>> model.predict(X.head(3)).tolist()
+    ['setosa', 'other', 'other']
+    """
+
+    _parameter_constraints: dict = {
+        **BaseTabularMLP._parameter_constraints,
+        "scoring": [str, callable, None],
+        "class_weight": [dict, list, StrOptions({"balanced"}), None],
+        "calibrate": ["boolean"],
+    }
+    _rate = CLASSIFICATION_RATE
+
+    def __init__(
+        self,
+        preset="default",
+        *,
+        n_members=None,
+        scoring=None,
+        categorical_features="from_dtype",
+        validation="random",
+        validation_fraction=0.2,
+        max_time=None,
+        mlp_params=None,
+        n_jobs=None,
+        random_state=None,
+        verbose=False,
+        class_weight=None,
+        calibrate=True,
+    ):
+        self.preset = preset
+        self.n_members = n_members
+        self.scoring = scoring
+        self.categorical_features = categorical_features
+        self.validation = validation
+        self.validation_fraction = validation_fraction
+        self.max_time = max_time
+        self.mlp_params = mlp_params
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+        self.class_weight = class_weight
+        self.calibrate = calibrate
+
+    def _validated_y(self, y, *, first):
+        check_classification_targets(y)
+        if type_of_target(y) == _MULTILABEL:
+            y = np.asarray(y.toarray() if hasattr(y, "toarray") else y)
+            classes = np.arange(y.shape[1])
+        else:
+            y = column_or_1d(y, warn=True)
+            classes = np.unique(y)
+        if first:
+            self.classes_ = classes
+        return y
+
+    def _strata(self, y):
+        return None if y.ndim == 2 else np.searchsorted(self.classes_, y)
+
+    def _member(self, params):
+        return MLPClassifier(
+            **{"scoring": self.scoring, "class_weight": self.class_weight, **params}
+        )
+
+    def _output(self, member, x):
+        return member.predict_proba(x)
+
+    def _error(self, output, y, sample_weight):
+        if y.ndim == 2:
+            return -np.mean(np.log(np.maximum(np.where(y, output, 1 - output), 1e-12)))
+        clipped = np.clip(output, 1e-12, None)
+        clipped /= clipped.sum(axis=1, keepdims=True)
+        return log_loss(y, clipped, sample_weight=sample_weight, labels=self.classes_)
+
+    def _calibrate(self, output, y, sample_weight):
+        self.temperature_ = 1.0
+        if self.calibrate and y.ndim == 1 and len(self.classes_) > 1:
+            codes = np.searchsorted(self.classes_, y)
+            self.temperature_ = fitted_temperature(output, codes, sample_weight)
+
+    def predict_proba(self, X):
+        """Probabilities of the classes.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features), as in `fit`
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            In the order of ``classes_``; with several labels a row, of each label.
+        """
+        return with_temperature(self._averaged(X), self.temperature_)
+
+    def predict_log_proba(self, X):
+        """Logarithms of the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features), as in `fit`
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
+    def predict(self, X):
+        """Class labels.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features), as in `fit`
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), or (n_samples, n_labels) for several labels a row
+        """
+        probabilities = self._averaged(X)
+        if self._is_multilabel:
+            return (probabilities > 0.5).astype(np.int64)
+        return self.classes_[np.argmax(probabilities, axis=1)]
+
+    @property
+    def _is_multilabel(self):
+        return self._validated.y.ndim == 2
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

@@ -1,0 +1,265 @@
+"""The transformer from a user's table to the inputs of a network."""
+
+from numbers import Integral
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_n_features,
+    check_is_fitted,
+)
+
+from skmlp.tabular.categories import LevelEncoder
+from skmlp.tabular.columns import CATEGORY, SPARSE
+from skmlp.tabular.numbers import RobustScaler, missing_indicators
+from skmlp.tabular.piecewise import PiecewiseLinearEncoder
+from skmlp.tabular.table import (
+    as_table,
+    number_names,
+    read_blocks,
+    read_schema,
+    sources,
+)
+
+# Columns of the encoded table beyond which numbers get no bins: memory and time of the
+# first layer grow with them.
+_MAX_BIN_COLUMNS = 2048
+
+
+class TabularPreprocessor(TransformerMixin, BaseEstimator):
+    """Encode a table of numbers, categories and dates for a multi-layer perceptron.
+
+    A pandas or polars DataFrame, a pyarrow Table, an array or a sparse matrix becomes a
+    float32 matrix without missing values. Numbers are centered by the median, divided by
+    the interquartile range and clipped smoothly; a column with missing values gets an
+    indicator. Categories, strings among them, become a column per level; missing values
+    are a level, and rare levels share one. Dates become year, month, day, day of the
+    week, hour and elapsed days. Booleans are numbers, durations are seconds. Columns
+    that are constant are dropped. Sparse columns are divided by their largest
+    magnitude, and stay sparse.
+
+    Parameters
+    ----------
+    categorical_features : 'from_dtype', None or array-like, default='from_dtype'
+        Columns to treat as categories beside those that hold strings, levels or mixed
+        objects: names, indices or a boolean mask. 'from_dtype' and None add none.
+    n_bins : int, default=0
+        Bins of a piecewise-linear encoding of each number, appended as columns after
+        all others [2]_. Zero for none.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Only if X has column names that are all strings.
+    n_features_out_ : int
+    n_plain_features_out_ : int
+        Columns before those of the piecewise-linear encoding.
+
+    References
+    ----------
+    .. [1] D. Holzmüller, L. Grinsztajn and I. Steinwart, "Better by default: strong
+       pre-tuned MLPs and boosted trees on tabular data", NeurIPS 2024.
+    .. [2] Y. Gorishniy, I. Rubachev and A. Babenko, "On embeddings for numerical
+       features in tabular deep learning", NeurIPS 2022.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmlp import TabularPreprocessor
+    >>> X = np.array([[1.0, "red"], [3.0, "blue"], [np.nan, "red"]], dtype=object)
+    >>> encoder = TabularPreprocessor().fit(X)
+    >>> encoder.get_feature_names_out()
+    array(['x0', 'x0_missing', 'x1_red'], dtype=object)
+    >>> encoder.transform(X).shape
+    (3, 3)
+    """
+
+    _parameter_constraints: dict = {
+        "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
+        "n_bins": [Interval(Integral, 0, None, closed="left")],
+    }
+
+    def __init__(self, categorical_features="from_dtype", *, n_bins=0):
+        self.categorical_features = categorical_features
+        self.n_bins = n_bins
+
+    def fit(self, X, y=None):
+        """Learn medians, ranges, bins and levels.
+
+        Parameters
+        ----------
+        X : DataFrame, Table, {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : ignored
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If X is empty, has two columns of one name, or `categorical_features` names
+            a column that X lacks.
+        """
+        self._fit_blocks(X)
+        return self
+
+    def fit_transform(self, X, y=None):
+        """`fit` and `transform` at once, reading X once.
+
+        Parameters
+        ----------
+        X : DataFrame, Table, {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : ignored
+
+        Returns
+        -------
+        {ndarray, csr_matrix} of shape (n_samples, n_features_out_), float32
+        """
+        return self._encode(self._fit_blocks(X))
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def _fit_blocks(self, X):
+        X = as_table(X, self)
+        _check_feature_names(self, X, reset=True)
+        _check_n_features(self, X, reset=True)
+        schema = read_schema(X, self.categorical_features)
+        blocks = read_blocks(X, schema)
+        self._learn(schema, blocks)
+        return blocks
+
+    def _learn(self, schema, blocks):
+        self._schema = schema
+        self._with_missing = np.flatnonzero(np.isnan(blocks.numbers).any(axis=0))
+        self._level_encoders = [LevelEncoder().fit(*pair) for pair in blocks.levels]
+        scaler = RobustScaler().fit(self._unscaled(blocks))
+        self._kept = np.flatnonzero(scaler.scale > 0)
+        scaler.center, scaler.scale = (
+            scaler.center[self._kept],
+            scaler.scale[self._kept],
+        )
+        self._scaler = scaler
+        self._sparse_scale = None
+        if blocks.sparse is not None:
+            largest = abs(blocks.sparse).max(axis=0).toarray().ravel()
+            self._sparse_scale = np.where(largest > 0, largest, 1.0)
+        self._piecewise = self._fitted_bins(blocks.numbers)
+        self.n_plain_features_out_ = len(self._plain_columns())
+        self.n_features_out_ = len(self._columns_out())
+
+    def _fitted_bins(self, numbers):
+        n_bins = min(self.n_bins, _MAX_BIN_COLUMNS // max(1, numbers.shape[1]))
+        encoder = PiecewiseLinearEncoder(n_bins if n_bins > 1 else 0)
+        return encoder.fit(numbers)
+
+    def _unscaled(self, blocks):
+        """Numbers, indicators of missing ones, and levels, side by side."""
+        parts = [blocks.numbers, missing_indicators(blocks.numbers, self._with_missing)]
+        for encoder, pair in zip(self._level_encoders, blocks.levels, strict=True):
+            parts.append(encoder.transform(*pair))
+        return np.concatenate(parts, axis=1)
+
+    def transform(self, X):
+        """Encode a table with the columns of the one that was fitted.
+
+        Parameters
+        ----------
+        X : DataFrame, Table, {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        {ndarray, csr_matrix} of shape (n_samples, n_features_out_), float32
+            Sparse if X has sparse columns.
+
+        Raises
+        ------
+        ValueError
+            If columns are missing or new, or do not hold what they held.
+        """
+        check_is_fitted(self)
+        X = as_table(X, self)
+        _check_feature_names(self, X, reset=False)
+        _check_n_features(self, X, reset=False)
+        return self._encode(read_blocks(X, self._schema))
+
+    def _encode(self, blocks):
+        parts = [self._scaler.transform(self._unscaled(blocks)[:, self._kept])]
+        sparse_part = blocks.sparse
+        if sparse_part is not None:
+            scaled = sparse_part @ sparse.diags(1.0 / self._sparse_scale)
+            parts.append(scaled.astype(np.float32))
+        filling = np.zeros(blocks.numbers.shape[1])
+        is_number = self._kept < len(filling)
+        filling[self._kept[is_number]] = self._scaler.center[is_number]
+        parts.append(self._piecewise.transform(blocks.numbers, filling))
+        if sparse_part is None:
+            return np.concatenate(parts, axis=1)
+        return sparse.csr_matrix(sparse.hstack(parts, format="csr", dtype=np.float32))
+
+    def _plain_columns(self):
+        """Name and index of the feature for each column without bins."""
+        numbers = self._number_columns()
+        columns = numbers + [
+            (f"{numbers[i][0]}_missing", numbers[i][1]) for i in self._with_missing
+        ]
+        categories = self._schema.indices(CATEGORY)
+        for i, encoder in zip(categories, self._level_encoders, strict=True):
+            name = self._schema.names[i]
+            columns += [(f"{name}_{level}", i) for level in encoder.names]
+        kept = [columns[i] for i in self._kept]
+        return kept + [(self._schema.names[i], i) for i in self._schema.indices(SPARSE)]
+
+    def _number_columns(self):
+        return list(zip(number_names(self._schema), sources(self._schema), strict=True))
+
+    def _columns_out(self):
+        """Name and index of the feature for each column of `transform`."""
+        columns, numbers = self._plain_columns(), self._number_columns()
+        for i in self._piecewise.columns:
+            name, source = numbers[i]
+            n_bins = len(self._piecewise.edges[i]) - 1
+            columns += [(f"{name}_bin{bin_}", source) for bin_ in range(n_bins)]
+        return columns
+
+    def columns_of_features(self):
+        """Indices of the columns of `transform` that stand for each feature of X.
+
+        Returns
+        -------
+        list of ndarray
+            Empty for a feature that was constant.
+        """
+        check_is_fitted(self)
+        features = np.array([source for _, source in self._columns_out()], dtype=int)
+        return [np.flatnonzero(features == i) for i in range(self.n_features_in_)]
+
+    def get_feature_names_out(self, input_features=None):
+        """Names of the columns of `transform`.
+
+        Parameters
+        ----------
+        input_features : ignored
+            The names of the columns are those of `fit`.
+
+        Returns
+        -------
+        ndarray of str
+        """
+        check_is_fitted(self)
+        return np.array([name for name, _ in self._columns_out()], dtype=object)
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "n_features_out_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags

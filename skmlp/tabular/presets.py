@@ -1,0 +1,127 @@
+"""What the members of an ensemble are: presets, and random hyperparameters.
+
+The parameters are those of RealMLP (Holzmüller, Grinsztajn and Steinwart, NeurIPS 2024)
+for networks of half the width, which lose nothing on tables and cost a third; members
+alternate between plain numbers and numbers with piecewise-linear bins, since each is
+the better one on about half of the data sets. Random hyperparameters with greedy
+selection are the idea of TabPack (Gorishniy et al., ICML 2026).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+# Bins of a number in the members that have them.
+N_BINS = 16
+_WIDTH, _DEPTH = 128, 3
+# Rates of RealMLP, which are those of weights divided by the root of the fan-in.
+CLASSIFICATION_RATE, REGRESSION_RATE = 0.04, 0.2
+
+
+class Preset(NamedTuple):
+    """How many members, of which kind.
+
+    Attributes
+    ----------
+    n_members : int
+    max_iter : int
+        Epochs of a member.
+    varies : bool
+        Whether members have random hyperparameters, of which greedy selection picks.
+    """
+
+    n_members: int
+    max_iter: int
+    varies: bool
+
+
+PRESETS = {
+    "fast": Preset(2, 128, varies=False),
+    "default": Preset(6, 128, varies=False),
+    "best": Preset(24, 192, varies=True),
+}
+
+
+class Recipe(NamedTuple):
+    """One member before it is trained.
+
+    Attributes
+    ----------
+    has_bins : bool
+        Whether its numbers have piecewise-linear bins.
+    params : dict
+        Parameters of the plain estimator.
+    """
+
+    has_bins: bool
+    params: dict
+
+
+def recipes(preset, n_members, n_rows, rate, generator):
+    """Recipes of the members of an ensemble.
+
+    Parameters
+    ----------
+    preset : Preset
+    n_members : int
+    n_rows : int
+        Training rows.
+    rate : float
+        `CLASSIFICATION_RATE` or `REGRESSION_RATE`.
+    generator : numpy.random.RandomState
+
+    Returns
+    -------
+    list of Recipe
+    """
+    return [
+        _varied(preset, n_rows, rate, generator, has_bins=i % 2 == 0)
+        if preset.varies and i > 1
+        else _fixed(preset, n_rows, rate, has_bins=i % 2 == 0)
+        for i in range(n_members)
+    ]
+
+
+def _fixed(preset, n_rows, rate, *, has_bins):
+    return Recipe(
+        has_bins,
+        {
+            "hidden_layer_sizes": (_WIDTH,) * _DEPTH,
+            "activation": "mish",
+            "solver": "adam",
+            "alpha": 0.0,
+            "batch_size": batch_size(n_rows),
+            "learning_rate": "one_cycle",
+            "learning_rate_init": rate / np.sqrt(_WIDTH),
+            "max_iter": preset.max_iter,
+            "beta_2": 0.95,
+            "weight_decay": 0.3,
+            "dropout": 0.15,
+            "weight_init": "data_driven",
+            "early_stopping": True,
+            "n_iter_no_change": preset.max_iter,
+        },
+    )
+
+
+def _varied(preset, n_rows, rate, generator, *, has_bins):
+    """A recipe with random hyperparameters."""
+    recipe = _fixed(preset, n_rows, rate, has_bins=has_bins)
+    width = int(generator.choice([64, 128, 192, 256]))
+    factor = np.exp(generator.uniform(np.log(0.3), np.log(2.0)))
+    recipe.params.update(
+        hidden_layer_sizes=(width,) * int(generator.randint(1, 5)),
+        activation=str(generator.choice(["mish", "selu", "relu"])),
+        learning_rate_init=factor * rate / np.sqrt(width),
+        weight_decay=float(np.exp(generator.uniform(np.log(0.01), np.log(1.0)))),
+        dropout=float(generator.choice([0.0, generator.uniform(0.0, 0.5)])),
+    )
+    return recipe
+
+
+def batch_size(n_rows):
+    """Rows of a minibatch, as in RealMLP's ensembles."""
+    for size, limit in ((64, 1024), (128, 8192), (256, 30_000), (512, 100_000)):
+        if n_rows <= limit:
+            return size
+    return 1024

@@ -1,0 +1,136 @@
+"""The regressor for tables."""
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.utils.validation import _check_y, check_is_fitted
+
+from skmlp.estimators import MLPRegressor
+from skmlp.tabular.base import BaseTabularMLP
+from skmlp.tabular.docs import with_tabular_docs
+from skmlp.tabular.presets import REGRESSION_RATE
+
+
+@with_tabular_docs
+class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
+    """Ensemble of multi-layer perceptrons for regression on tables.
+
+    Takes a table as it is: numbers, categories, strings, dates, missing values. Members
+    are narrow networks with a recipe close to RealMLP's [1]_, trained side by side, one
+    thread each, on a standardized target; their predictions, in y's units, are averaged.
+
+    Parameters
+    ----------
+    {parameters}
+    loss : str or Loss, default='squared_error'
+        As in `MLPRegressor`; its parameters, as ``quantile``, go into ``mlp_params``.
+    clip : bool, default=True
+        Whether predictions stay within the range of y in training.
+
+    Attributes
+    ----------
+    {attributes}
+
+    See Also
+    --------
+    MLPRegressor : One network, with scikit-learn's defaults.
+
+    References
+    ----------
+    {references}
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmlp import TabularMLPRegressor
+    >>> X = np.linspace(0, 6, 200).reshape(-1, 1)
+    >>> y = 1000 * np.sin(X).ravel()
+    >>> model = TabularMLPRegressor("fast", random_state=0).fit(X, y)
+    >>> round(model.score(X, y), 1)
+    1.0
+    """
+
+    _parameter_constraints: dict = {
+        **BaseTabularMLP._parameter_constraints,
+        "scoring": [str, callable, None],
+        "loss": MLPRegressor._parameter_constraints["loss"],
+        "clip": ["boolean"],
+    }
+    _rate = REGRESSION_RATE
+
+    def __init__(
+        self,
+        preset="default",
+        *,
+        n_members=None,
+        scoring=None,
+        categorical_features="from_dtype",
+        validation="random",
+        validation_fraction=0.2,
+        max_time=None,
+        mlp_params=None,
+        n_jobs=None,
+        random_state=None,
+        verbose=False,
+        loss="squared_error",
+        clip=True,
+    ):
+        self.preset = preset
+        self.n_members = n_members
+        self.scoring = scoring
+        self.categorical_features = categorical_features
+        self.validation = validation
+        self.validation_fraction = validation_fraction
+        self.max_time = max_time
+        self.mlp_params = mlp_params
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+        self.loss = loss
+        self.clip = clip
+
+    def _validated_y(self, y, *, first):
+        y = _check_y(y, multi_output=True, y_numeric=True, estimator=self)
+        if first:
+            self._limits = y.min(axis=0), y.max(axis=0)
+        return y.astype(np.float64)
+
+    def _strata(self, y):
+        return None
+
+    def _member(self, params):
+        settings = {"scoring": self.scoring, "loss": self.loss, "scale_target": True}
+        return MLPRegressor(**{**settings, **params})
+
+    def _output(self, member, x):
+        return member.predict(x)
+
+    def _error(self, output, y, sample_weight):
+        if output.shape != y.shape:
+            # Several quantiles of one target: the spread between them is all there is.
+            y = np.broadcast_to(y.reshape(len(y), -1)[:, :1], output.shape)
+        return 1 - r2_score(y, output, sample_weight=sample_weight)
+
+    def _calibrate(self, output, y, sample_weight):
+        """Nothing: means are not calibrated."""
+
+    def predict(self, X):
+        """Predictions in the units of y.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features), as in `fit`
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        """
+        check_is_fitted(self)
+        predicted = self._averaged(X)
+        return np.clip(predicted, *self._limits) if self.clip else predicted
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        tags.target_tags.single_output = True
+        return tags
