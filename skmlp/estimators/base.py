@@ -108,6 +108,12 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
     def _targets(self, y, dtype):
         """Targets of shape (n_samples, columns) from validated y."""
 
+    def _fit_target_scale(self, y, weights, row_ids):
+        """Set what the targets need to know of the first y; nothing by default."""
+
+    def _check_target_scale(self):
+        """Refuse to go on if the targets are others now."""
+
     @abstractmethod
     def _head(self, targets):
         """Number of outputs, loss and the loss's parameters."""
@@ -192,6 +198,8 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
         check_combinations(
             self, incremental=incremental, has_validation_data=has_validation_data
         )
+        if resumes:
+            self._check_target_scale()
         sample = self._validate(
             as_supported(self.device, user_input),
             first=not resumes,
@@ -262,7 +270,6 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
         X, y = validated(self, X, y, dtype=self._allowed_dtypes(first), reset=first)
         y = self._validate_y(y, first, incremental)
         dtype = X.dtype
-        targets = self._targets(y, dtype)
         weights, row_ids = combine_weights(
             sample_weight,
             X,
@@ -271,10 +278,12 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
             labels=getattr(self, "_labels", None),
             y=y,
         )
+        if first:
+            self._fit_target_scale(y, weights, row_ids)
         return Sample(
             x=canonical_x(X, dtype),
             y=y,
-            targets=targets,
+            targets=self._targets(y, dtype),
             sample_weight=weights,
             row_ids=row_ids,
         )

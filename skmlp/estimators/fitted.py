@@ -1,9 +1,9 @@
 """The fitted attributes: written here at the end of a fit, and read here to go on.
 
 A fit works on local values and calls `Fitted._set_fitted` last. Only validation sets
-attributes earlier (`n_features_in_`, `feature_names_in_`, `classes_`, the labels),
-because scikit-learn's validation does and the targets depend on them;
-`Fitted._unchanged_on_failure` restores them if the call fails.
+attributes earlier (`n_features_in_`, `feature_names_in_`, `classes_`, the labels, the
+scale of the target), because scikit-learn's validation does and the targets depend on
+them; `Fitted._unchanged_on_failure` restores them if the call fails.
 """
 
 from contextlib import contextmanager

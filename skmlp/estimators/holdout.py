@@ -27,6 +27,9 @@ _MAX_ELEMENTS = 1 << 18
 # but in few columns. The second is far in a single column.
 _FAR = 2.0
 _VERY_FAR = 10.0
+# Distances between quartiles, which outliers leave alone, of y and of a scaled y_val.
+_OTHER_SPREAD = 30.0
+_QUARTILES = (0.25, 0.75)
 _MAX_NAMED = 3
 
 
@@ -152,15 +155,23 @@ def warn_of_other_units(estimator, sample, held_out):
         )
     if not is_regressor(estimator):
         return
-    far = _far_columns(*(_some_targets(data) for data in (sample, held_out)))
+    y, y_val = (_some_targets(data) for data in (sample, held_out))
+    far = _far_columns(y, y_val)
     if far:
-        warnings.warn(
-            f"Most of y_val lies far outside the range of y: {_listed(far, None)}. "
-            "TransformedTargetRegressor transforms y, but not y_val: transform y_val "
-            "like y before you pass it.",
-            ValidationWarning,
-            stacklevel=user_stacklevel(),
+        finding = f"Most of y_val lies far outside the range of y: {_listed(far, None)}"
+    elif _is_scaled_only(y_val, y):
+        finding = (
+            "y_val looks as if it were scaled, unlike y: standard deviations of "
+            f"{_numbers(y_val.std(axis=0))} in y_val and {_numbers(y.std(axis=0))} in y"
         )
+    else:
+        return
+    warnings.warn(
+        f"{finding}. Pass y_val in the units of y: TransformedTargetRegressor "
+        "transforms y, but not y_val; scale_target=True scales both.",
+        ValidationWarning,
+        stacklevel=user_stacklevel(),
+    )
 
 
 def _some_rows(data, nonzero):
@@ -177,7 +188,9 @@ def _some_rows(data, nonzero):
 
 
 def _some_targets(data):
-    return data.targets[_evenly(data, _MAX_ROWS)]
+    """Some rows of y, in the user's units."""
+    y = data.y[_evenly(data, _MAX_ROWS)]
+    return y.reshape(len(y), -1).astype(np.float64)
 
 
 def _evenly(data, n_rows):
@@ -187,6 +200,25 @@ def _evenly(data, n_rows):
         row_ids = np.arange(len(data.targets))
     chosen = np.linspace(0, len(row_ids) - 1, min(n_rows, len(row_ids)))
     return row_ids[chosen.astype(np.int64)]
+
+
+def _is_scaled_only(y_val, y):
+    """Whether all columns of y_val look standardized, and one of y is far from it."""
+    if min(len(y_val), len(y)) < _MIN_ROWS or y_val.shape[1] != y.shape[1]:
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        means, spreads = y_val.mean(axis=0), y_val.std(axis=0)
+        middle, other = (
+            np.ptp(np.quantile(values, _QUARTILES, axis=0), axis=0)
+            for values in (y_val, y)
+        )
+    is_standard = (np.abs(means) < 1) & (spreads > 1 / 3) & (spreads < 3)
+    is_wider = (middle > 0) & (other > _OTHER_SPREAD * middle)
+    return bool(np.all(is_standard) and np.any(is_wider))
+
+
+def _numbers(values):
+    return ", ".join(f"{value:.3g}" for value in values[:_MAX_NAMED])
 
 
 def _far_columns(here, there):

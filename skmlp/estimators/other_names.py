@@ -65,6 +65,10 @@ PARAMETERS = {
     "dtype": "precision floattype floatx",
     "class_weight": "classweights weights scaleposweight isunbalance posweight",
     "shuffle": "shuffling shuffledata",
+    "scale_target": "scaletargets targetscale targetscaling normalizey normalizetarget "
+    "normalizetargets targetnormalization standardizey standardizetarget "
+    "standardizetargets scaley scaleoutput scaleoutputs yscaler targetscaler "
+    "transformtarget transformy targettransform",
     LABEL_SMOOTHING.name: "smoothing labelsmooth smooth",
     QUANTILE.name: "quantiles q tau quantilealpha levels",
     DELTA.name: "huberdelta huberslope deltahuber",
@@ -97,7 +101,6 @@ ADVICE = {
     "categoricalfeatures catfeatures categoricalfeature enablecategorical": "Encode "
     "categories before: ColumnTransformer with OneHotEncoder or TargetEncoder, in a "
     "Pipeline.",
-    "scaletarget normalizey": "TransformedTargetRegressor of scikit-learn scales y.",
     "normalize standardize scale scalex": "Put a StandardScaler before, in a Pipeline.",
     "module model net": "The network is given by hidden_layer_sizes and activation.",
     "classes": "classes is an argument of partial_fit of MLPClassifier.",

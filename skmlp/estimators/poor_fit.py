@@ -35,6 +35,8 @@ _MIN_EPOCHS = 10
 _HARDLY_BETTER = 0.05
 # The same for a target that is not scaled and a training that had no time to get there.
 _UNFINISHED = 0.5
+# A gain in the last tenth of the epochs after which the training was far from its end.
+_FAST = 0.02
 # The recorded loss is of other rows and of parameters that were still changing.
 _TOLERANCE = 0.05
 # Rounding of a model that has become constant.
@@ -89,7 +91,9 @@ def warn_of_poor_fit(estimator, problem, result, backend):
     # A log-likelihood of densities has no zero to compare with.
     unit = 1.0 if network.loss.std is not None else abs(constant)
     unfinished = has_unfinished_target(estimator, network, result, rows.targets)
-    enough = _UNFINISHED if unfinished else _HARDLY_BETTER
+    enough = _HARDLY_BETTER
+    if unfinished:
+        enough = np.inf if _last_gain(result) > _FAST * unit else _UNFINISHED
     if _recorded_loss(result) < constant - (enough + _TOLERANCE) * unit:
         return
     x = canonical_x(problem.x[rows.row_ids], problem.x.dtype)
@@ -110,17 +114,25 @@ def warn_of_poor_fit(estimator, problem, result, backend):
             "The features may say nothing about y, gradients may vanish, or the "
             "regularization is too strong."
         ]
-    compared = "little" if gain > _HARDLY_BETTER else "hardly" if is_better else "no"
     factor = ""
     if not is_better and constant > 0 and loss > 1.01 * constant:
         factor = f" ({loss / constant:,.3g} times as large)"
     warnings.warn(
-        f"The model is {compared} better than a constant prediction: its training loss "
-        f"is {loss:.4g}, that of the best constant {constant:.4g}{factor}. "
-        f"{' '.join(causes + accompanying(fit))}",
+        f"{_finding(gain)}: its training loss is {loss:.4g}, that of the best constant "
+        f"{constant:.4g}{factor}. {' '.join(causes + accompanying(fit))}",
         PoorFitWarning,
         stacklevel=user_stacklevel(),
     )
+
+
+def _finding(gain):
+    """What a gain says about the model, as the beginning of a sentence."""
+    if gain > _UNFINISHED:
+        return "The training has ended while the model was still learning fast"
+    compared = "little" if gain > _HARDLY_BETTER else "hardly"
+    if gain <= _ROUNDING:
+        compared = "no"
+    return f"The model is {compared} better than a constant prediction"
 
 
 def _was_cut_short(estimator, result):
@@ -139,6 +151,13 @@ def _was_cut_short(estimator, result):
         by_itself = n_iter < estimator.max_iter and not out_of_time
     curve = history.loss_curve[-n_iter:] if n_iter else []
     return not by_itself and (not curve or curve[-1] <= curve[0])
+
+
+def _last_gain(result):
+    """By how much the loss fell in the last tenth of the epochs."""
+    n_iter = result.outcome.n_iter
+    curve = result.history.loss_curve[-n_iter:]
+    return curve[-min(len(curve), 1 + max(1, n_iter // 10))] - curve[-1]
 
 
 def _recorded_loss(result):

@@ -10,6 +10,7 @@ from sklearn.base import is_classifier
 
 from skmlp.estimators.gpu_arrays import GpuArray
 from skmlp.estimators.parameters import STOCHASTIC_SOLVERS
+from skmlp.rules.target_range import target_range
 
 _MAX_NAMES = 3
 # Root mean squares and standard deviations of columns that trouble a training.
@@ -118,26 +119,69 @@ def _target(fit):
 def _about_target(estimator, network, targets):
     if is_classifier(estimator):
         return None
+    low, high = target_range(network.loss)
+    if np.mean((targets < low) | (targets > high)) > 0.5:
+        return (
+            f"Most of y lies outside of the range from {low:.3g} to {high:.3g} of "
+            f"out_activation={network.output!r}: choose another."
+        )
+    if estimator.target_scale_ is not None:
+        return None
     targets = targets.astype(np.float64)
+    if low == 0.0 and np.isinf(high):
+        return _about_sizes(np.abs(targets).mean(axis=0))
     means, spreads = targets.mean(axis=0), targets.std(axis=0)
+    if np.isfinite(low) and np.isfinite(high):
+        return _about_part_of_range(means, spreads, (low, high), network.output)
     # How far a column is from mean 0 and standard deviation 1, in orders of magnitude.
     sizes = np.hypot(means, spreads)
     with np.errstate(divide="ignore"):
         distances = np.maximum(np.abs(np.log10(sizes)), np.abs(np.log10(spreads)))
     worst = int(np.argmax(distances))
-    mean, spread = means[worst], spreads[worst]
-    name = "y" if len(means) == 1 else f"Column {worst} of y"
-    if network.loss.low == 0.0:
-        if _SMALL_TARGET <= mean <= _LARGE_TARGET:
-            return None
-        return f"{name} has mean {mean:.3g}, far from 1. Divide it by its mean."
-    if sizes[worst] <= _LARGE_TARGET and spread >= _SMALL_TARGET:
+    if sizes[worst] <= _LARGE_TARGET and spreads[worst] >= _SMALL_TARGET:
         return None
     return (
-        f"{name} has mean {mean:.3g} and standard deviation {spread:.3g}, far from 0 "
-        "and 1. Scale it: TransformedTargetRegressor(..., "
-        "transformer=StandardScaler())."
+        f"{_column(worst, means)} has mean {means[worst]:.3g} and standard deviation "
+        f"{spreads[worst]:.3g}, far from 0 and 1. {_cure(low, high)}"
     )
+
+
+def _about_sizes(means):
+    """What is said of targets that can only be divided."""
+    with np.errstate(divide="ignore"):
+        worst = int(np.argmax(np.abs(np.log10(means))))
+    if _SMALL_TARGET <= means[worst] <= _LARGE_TARGET:
+        return None
+    return (
+        f"{_column(worst, means)} has mean {means[worst]:.3g}, far from 1. "
+        "scale_target=True divides it by its mean."
+    )
+
+
+def _about_part_of_range(means, spreads, bounds, output):
+    """What is said of targets of outputs between two bounds."""
+    low, high = bounds
+    worst = int(np.argmin(spreads))
+    if spreads[worst] >= _SMALL * (high - low):
+        return None
+    return (
+        f"{_column(worst, means)} has mean {means[worst]:.3g} and standard deviation "
+        f"{spreads[worst]:.3g}, a small part of the range from {low:.3g} to "
+        f"{high:.3g} of out_activation={output!r}. Scale y to that range: "
+        f"TransformedTargetRegressor(..., transformer=MinMaxScaler(({low:.3g}, "
+        f"{high:.3g})))."
+    )
+
+
+def _column(worst, columns):
+    return "y" if len(columns) == 1 else f"Column {worst} of y"
+
+
+def _cure(low, high):
+    """How targets get mean 0 and standard deviation 1."""
+    if np.isinf(low) and np.isinf(high):
+        return "Scale it: scale_target=True."
+    return "Scale it: TransformedTargetRegressor(..., transformer=StandardScaler())."
 
 
 def has_unfinished_target(estimator, network, result, targets):

@@ -13,6 +13,12 @@ from skmlp.estimators.docs import with_shared_docs
 from skmlp.estimators.gpu_arrays import returns_like_input
 from skmlp.estimators.parameters import LossNames, ordered
 from skmlp.estimators.suggestions import names_arguments
+from skmlp.estimators.target_scaling import (
+    TargetScale,
+    check_same_scaling,
+    fitted_scale,
+    is_centered,
+)
 from skmlp.estimators.validation import ValidationData
 from skmlp.rules.activations import IDENTITY
 from skmlp.rules.loss_choice import LINKS, regression_loss
@@ -37,11 +43,29 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     {regressor_output}
 
+    scale_target : bool, default=False
+        Whether to train on y scaled, target by target, by its weighted mean and
+        standard deviation, or by its mean alone where outputs cannot be negative
+        (``loss='poisson'``, ``out_activation='softplus'``, ...). Outputs with other
+        bounds refuse it. All that goes in and out, as ``y_val``, predictions and
+        scores, stays in the units of y; losses, weights and the parameters of the
+        loss, as ``delta``, are those of the scaled target. A constant target is not
+        divided. The scale is that of the first call of ``partial_fit``, and with
+        ``warm_start`` of the first ``fit``. A model in float32 then predicts float64.
+
     {own_parameters}
 
     Attributes
     ----------
     {attributes}
+
+    target_mean_ : ndarray of shape (n_targets,) or None
+        With ``scale_target`` what is subtracted from each target: its mean, or 0 where
+        outputs cannot be negative.
+
+    target_scale_ : ndarray of shape (n_targets,) or None
+        With ``scale_target`` what each target is then divided by: ``scaled = (y -
+        target_mean_) / target_scale_``.
 
     See Also
     --------
@@ -71,6 +95,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         **BaseMLP._parameter_constraints,
         "loss": [StrOptions(LossNames(REGRESSION_LOSSES)), Loss],
         "out_activation": [StrOptions(ordered("auto", IDENTITY, *LINKS))],
+        "scale_target": ["boolean"],
     }
 
     def __init__(
@@ -104,6 +129,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         quantile=0.5,
         delta=1.0,
         power=1.5,
+        scale_target=False,
         weight_init="auto",
         fit_intercept=True,
         dropout=0.0,
@@ -183,15 +209,17 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             y = as_column(y)
         return y
 
-    def _check_range(self, y):
+    def _check_range(self, targets):
         """Refuse targets outside of the range of the loss's distribution.
 
         The targets are in the precision of the training, where a tiny one may be zero.
+        A scale is positive and keeps the range, which is said in y's units.
         """
         loss = self._loss()
-        above = loss.low <= y if loss.closed else loss.low < y
-        if np.all(above & (y <= loss.high)):
+        above = loss.low <= targets if loss.closed else loss.low < targets
+        if np.all(above & (targets <= loss.high)):
             return
+        y = self._target_scale().unscaled(targets)
         needed = f"y {'>=' if loss.closed else '>'} {loss.low:g}"
         actual = f"the smallest y is {np.min(y)}"
         if np.isfinite(loss.high):
@@ -206,8 +234,27 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """The row of the loss, from the parameters."""
         return regression_loss(self.loss, self.out_activation, self)
 
+    def _fit_target_scale(self, y, weights, row_ids):
+        scale = TargetScale(None, None)
+        if self.scale_target:
+            scale = fitted_scale(
+                y.reshape(len(y), -1),
+                weights,
+                row_ids,
+                is_centered=is_centered(self._loss()),
+            )
+        self.target_mean_, self.target_scale_ = scale
+
+    def _check_target_scale(self):
+        check_same_scaling(self.scale_target, self._loss(), self._target_scale())
+
+    def _target_scale(self):
+        """The fitted scale, whatever the parameter is set to afterwards."""
+        return TargetScale(self.target_mean_, self.target_scale_)
+
     def _targets(self, y, dtype):
-        targets = np.ascontiguousarray(y.reshape(len(y), -1), dtype=dtype)
+        scaled = self._target_scale().scaled(y.reshape(len(y), -1))
+        targets = np.ascontiguousarray(scaled, dtype=dtype)
         self._check_range(targets)
         return targets
 
@@ -276,7 +323,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             If `return_std` is set and the loss has no standard deviations.
         """
         outputs = self._outputs(X)
-        predicted = _as_column(self._decoder.prediction(outputs))
+        scale = self._target_scale()
+        predicted = _as_column(scale.unscaled(self._decoder.prediction(outputs)))
         if not return_std:
             return predicted
         if self._decoder.std is None:
@@ -285,7 +333,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
                 "return_std=True needs a model that was trained with loss="
                 f"{' or '.join(map(repr, names))}."
             )
-        return predicted, _as_column(self._decoder.standard_deviation(outputs))
+        std = scale.unscaled_spread(self._decoder.standard_deviation(outputs))
+        return predicted, _as_column(std)
 
 
 def _as_column(values):

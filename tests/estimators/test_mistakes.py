@@ -107,6 +107,13 @@ KEYWORDS = [
     ("MLPClassifier(hidden_layers=2)", TypeError, "Did you mean hidden_layer_sizes?"),
     ("MLPRegressor(hidden_layer_size=9)", TypeError, "you mean hidden_layer_sizes?"),
     ("MLPRegressor(hidden_units=9)", TypeError, "Did you mean hidden_layer_sizes?"),
+    ("MLPRegressor(normalize_y=True)", TypeError, "Did you mean scale_target?"),
+    ("MLPRegressor(scaletarget=True)", TypeError, "Did you mean scale_target?"),
+    (
+        "MLPClassifier(scale_y=True)",
+        TypeError,
+        "scale_target is a parameter of MLPRegressor.",
+    ),
     ("MLPRegressor(criterion='mse')", TypeError, "Did you mean loss?"),
     ("MLPRegressor(objective='mse')", TypeError, "Did you mean loss?"),
     ("MLPClassifier(patience=5)", TypeError, "Did you mean n_iter_no_change?"),

@@ -49,6 +49,7 @@ ORDER = {
             "references",
             "suggestions",
             "doc_entries",
+            "target_scaling",
         ],
         ["value_suggestions", "data_advice"],
         ["names"],

@@ -1,0 +1,158 @@
+"""Scaling of the target inside the regressor, by `scale_target`.
+
+The network learns the scaled target; all that a user passes and gets is in y's units. A
+target enters by `TargetScale.scaled`, a prediction leaves by `TargetScale.unscaled`.
+Statistics and conversions are in double precision whatever that of the training: the
+spread of a large y would vanish in single precision.
+
+R² of each target and the fraction of the pinball loss that is explained do not change
+with the scale; so scores of the training are computed from scaled numbers.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from skmlp.rules.target_range import target_range
+
+# A spread below so many units in the last place of the numbers is rounding.
+_ROUNDING = 4
+
+
+class TargetScale(NamedTuple):
+    """What is subtracted from each target, and by what it is then divided.
+
+    Attributes
+    ----------
+    mean, scale : ndarray of shape (n_targets,) or None
+        None where the target is not scaled.
+    """
+
+    mean: np.ndarray | None
+    scale: np.ndarray | None
+
+    def scaled(self, y):
+        """Numbers in y's units as the network learns them.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n_samples, n_targets)
+            Of another number of targets it stays as it is: a later check refuses it.
+        """
+        if self.scale is None or y.shape[1] != len(self.scale):
+            return y
+        return (y.astype(np.float64) - self.mean) / self.scale
+
+    def unscaled(self, predicted):
+        """Predictions of the network, a column each target or quantile, in y's units.
+
+        In double precision where the target is scaled.
+        """
+        if self.scale is None:
+            return predicted
+        return predicted.astype(np.float64) * self.scale + self.mean
+
+    def unscaled_spread(self, std):
+        """Standard deviations of the network in y's units."""
+        return std if self.scale is None else std.astype(np.float64) * self.scale
+
+
+def fitted_scale(y, weights, row_ids, *, is_centered):
+    """The scale of a target, from the rows of positive weight.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples, n_targets)
+    weights : ndarray of shape (n_samples,) or None
+    row_ids : ndarray of int64
+        Indices of the rows of positive weight.
+    is_centered : bool
+        Whether the scaled target has mean 0 and standard deviation 1. Else it is only
+        divided, by the mean of its size, and keeps its sign.
+
+    Returns
+    -------
+    TargetScale
+        The scale is 1 for a target that is constant or, if not centered, zero.
+    """
+    precision = np.finfo(y.dtype if y.dtype.kind == "f" else np.float64).eps
+    y = y[row_ids].astype(np.float64)
+    weights = np.ones(len(y)) if weights is None else weights[row_ids]
+    columns = [_column_scale(column, weights, precision) for column in y.T]
+    means, spreads, sizes = np.array(columns).T
+    if is_centered:
+        return TargetScale(means, spreads)
+    return TargetScale(np.zeros_like(means), sizes)
+
+
+def _column_scale(y, weights, precision):
+    """Mean, standard deviation and mean size of a target, the latter two never 0."""
+    # Powers of two neither round nor let squares overflow or vanish.
+    exponent = math.frexp(np.max(np.abs(y)))[1]
+    y = np.ldexp(y, -exponent)
+    # Deviations from a number among them, whose sum does not cancel.
+    mean = y[0] + np.average(y - y[0], weights=weights)
+    spread = math.sqrt(np.average((y - mean) ** 2, weights=weights))
+    if spread <= _ROUNDING * precision:
+        spread = 0.0
+    sizes = (spread, np.average(np.abs(y), weights=weights))
+    return (
+        math.ldexp(mean, exponent),
+        *(math.ldexp(size, exponent) or 1.0 for size in sizes),
+    )
+
+
+def is_centered(loss):
+    """Whether the scaled target of a loss has mean 0, or is only divided.
+
+    Parameters
+    ----------
+    loss : LossRow
+
+    Raises
+    ------
+    ValueError
+        For outputs with other bounds than 0, which a scale would move.
+    """
+    low, high = target_range(loss)
+    if (low, high) == (-math.inf, math.inf):
+        return True
+    if (low, high) == (0.0, math.inf):
+        return False
+    raise ValueError(
+        f"scale_target=True is not supported with out_activation={loss.output!r} and "
+        f"loss={loss.name!r}, which are bounded: from {low:.3g} to {high:.3g}. Scale y "
+        "into that range before fit, or choose an output without such bounds."
+    )
+
+
+def check_same_scaling(scale_target, loss, scale):
+    """Refuse to go on with a network that has learned another kind of target.
+
+    Parameters
+    ----------
+    scale_target : bool
+        The estimator's parameter now.
+    loss : LossRow
+        That of its parameters now.
+    scale : TargetScale
+        Of the fitted network.
+
+    Raises
+    ------
+    ValueError
+    """
+    was_scaled = scale.scale is not None
+    if scale_target != was_scaled:
+        raise ValueError(
+            f"The fitted network has scale_target={was_scaled}, but now it is "
+            f"{scale_target}: with warm_start or partial_fit it must stay."
+        )
+    if was_scaled and not is_centered(loss) and np.any(scale.mean != 0):
+        raise ValueError(
+            "The fitted network has learned y less its mean, but "
+            f"loss={loss.name!r} with out_activation={loss.output!r} learns y itself: "
+            "with scale_target=True, and warm_start or partial_fit, such a change "
+            "needs a new fit."
+        )
