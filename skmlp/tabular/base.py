@@ -86,9 +86,10 @@ class BaseTabularMLP(BaseEstimator, ABC):
 
         Parameters
         ----------
-        X : DataFrame, Table, {array-like, sparse matrix} of shape (n_samples, n_features)
-            Numbers, categories, strings, booleans and dates, missing values among them:
-            see `TabularPreprocessor`.
+        X : table of shape (n_samples, n_features)
+            A DataFrame of pandas or polars, a pyarrow Table, an array or a sparse
+            matrix: numbers, categories, strings, booleans and dates, missing values
+            among them. See `TabularPreprocessor`.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Class labels, or numbers in regression.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -112,12 +113,12 @@ class BaseTabularMLP(BaseEstimator, ABC):
         ValueError
             For data that cannot be used. A model that was fitted before is then kept.
         """
-        before = dict(vars(self))
+        before = self.__dict__.copy()
         try:
             self._fit(X, y, sample_weight, groups, (X_val, y_val, sample_weight_val))
         except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
+            self.__dict__.clear()
+            self.__dict__.update(before)
             raise
         return self
 
@@ -171,7 +172,9 @@ class BaseTabularMLP(BaseEstimator, ABC):
                 sample_weight, x, dtype=np.float64, ensure_non_negative=True
             )
             if not np.any(sample_weight > 0):
-                raise ValueError("sample_weight has no positive element.")
+                raise ValueError(
+                    "Sample weights must contain at least one non-zero number."
+                )
         return EncodedRows(x, y, sample_weight)
 
     def _held_out(self, validation_data):

@@ -4,6 +4,7 @@ import math
 import time
 
 import numpy as np
+from sklearn.base import clone
 
 from skmlp.tabular.members import train_member
 
@@ -67,7 +68,7 @@ class Budget:
 
 def _timed(job, data, held_out, n_rows=None):
     """Seconds of one epoch of a job."""
-    estimator = job.estimator.__sklearn_clone__().set_params(max_iter=1)
+    estimator = clone(job.estimator).set_params(max_iter=1)
     job = job._replace(estimator=estimator, train=job.train[:n_rows])
     start = time.perf_counter()
     train_member(job, data, held_out)

@@ -9,8 +9,8 @@ _MAX_LEVELS = 256
 class LevelEncoder:
     """The levels of one column to columns of zeros and ones.
 
-    Two levels become one column. A level of a single training row, of many levels, would
-    have weights that one row decides: it is rare.
+    Two levels become one column. Of more, a level of a single training row is rare: one
+    row would decide its weights.
 
     Attributes
     ----------

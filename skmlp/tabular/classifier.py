@@ -29,11 +29,11 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
     ----------
     {parameters}
     class_weight : dict, 'balanced' or None, default=None
-        Weights of the classes, as in `MLPClassifier`; for validation rows, too, none.
+        Weights of the classes, as in `MLPClassifier`. Validation rows have none.
     calibrate : bool, default=True
-        Whether to divide the logarithms of the averaged probabilities by the temperature
-        that makes their log-loss on the validation rows least. The predicted classes stay
-        the same. With several labels a row it has no effect.
+        Whether to divide the logarithms of the averaged probabilities by the
+        temperature that makes their log-loss on the validation rows least. The
+        predicted classes stay the same. With several labels a row it has no effect.
 
     Attributes
     ----------
@@ -104,23 +104,27 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
 
     def _validated_y(self, y, *, first):
         check_classification_targets(y)
-        if type_of_target(y) == _MULTILABEL:
+        is_multilabel = type_of_target(y) == _MULTILABEL
+        if is_multilabel:
             y = np.asarray(y.toarray() if hasattr(y, "toarray") else y)
             classes = np.arange(y.shape[1])
         else:
             y = column_or_1d(y, warn=True)
             classes = np.unique(y)
         if first:
-            self.classes_ = classes
+            self.classes_, self._is_multilabel = classes, is_multilabel
         return y
 
     def _strata(self, y):
         return None if y.ndim == 2 else np.searchsorted(self.classes_, y)
 
     def _member(self, params):
-        return MLPClassifier(
-            **{"scoring": self.scoring, "class_weight": self.class_weight, **params}
-        )
+        scoring = self.scoring
+        if scoring is None and self._is_multilabel:
+            # Rows all of whose labels are right are too few to tell epochs apart.
+            scoring = "loss"
+        settings = {"scoring": scoring, "class_weight": self.class_weight}
+        return MLPClassifier(**{**settings, **params})
 
     def _output(self, member, x):
         return member.predict_proba(x)
@@ -150,7 +154,11 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
         ndarray of shape (n_samples, n_classes)
             In the order of ``classes_``; with several labels a row, of each label.
         """
-        return with_temperature(self._averaged(X), self.temperature_)
+        probabilities = np.asarray(self._averaged(X), dtype=np.float64)
+        if self._is_multilabel:
+            return probabilities
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+        return with_temperature(probabilities, self.temperature_)
 
     def predict_log_proba(self, X):
         """Logarithms of the probabilities of the classes.
@@ -181,10 +189,6 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
         if self._is_multilabel:
             return (probabilities > 0.5).astype(np.int64)
         return self.classes_[np.argmax(probabilities, axis=1)]
-
-    @property
-    def _is_multilabel(self):
-        return self._validated.y.ndim == 2
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -86,6 +86,7 @@ class PandasColumn:
 
     @property
     def holds(self):
+        """What the column holds, as `ArrayColumn.holds`."""
         dtype = self.series.dtype
         if dtype.name == "category":
             return CATEGORY
@@ -100,6 +101,7 @@ class PandasColumn:
         return CATEGORY if is_text else _of_objects(self.series.to_numpy(dtype=object))
 
     def numbers(self):
+        """The values as float64, as `ArrayColumn.numbers`."""
         series = self.series
         kind = getattr(series.dtype, "kind", "O")
         if kind == "m":
@@ -109,6 +111,7 @@ class PandasColumn:
         return ArrayColumn(series.to_numpy(dtype=object)).numbers()
 
     def dates(self):
+        """The values as datetime64[us], as `ArrayColumn.dates`."""
         series = self.series
         if series.dtype.name.startswith("period"):
             series = series.dt.to_timestamp()
@@ -119,6 +122,7 @@ class PandasColumn:
         return series.to_numpy(dtype=_DATES)
 
     def levels(self):
+        """Codes and levels, as `ArrayColumn.levels`."""
         if self.series.dtype.name == "category":
             codes = self.series.cat.codes.to_numpy().astype(np.int64)
             return codes, self.series.cat.categories.tolist()
@@ -144,6 +148,7 @@ class PolarsColumn:
 
     @property
     def holds(self):
+        """What the column holds, as `ArrayColumn.holds`."""
         import polars
 
         dtype = self.series.dtype
@@ -156,6 +161,7 @@ class PolarsColumn:
         )
 
     def numbers(self):
+        """The values as float64, as `ArrayColumn.numbers`."""
         import polars
 
         if self.series.dtype == polars.Duration:
@@ -168,6 +174,7 @@ class PolarsColumn:
         return self.series.cast(polars.Float64).to_numpy().astype(np.float64)
 
     def dates(self):
+        """The values as datetime64[us], as `ArrayColumn.dates`."""
         import polars
 
         if self.series.dtype not in (polars.Date, polars.Datetime):
@@ -178,6 +185,7 @@ class PolarsColumn:
         return series.cast(polars.Datetime("us")).to_numpy().astype(_DATES)
 
     def levels(self):
+        """Codes and levels, as `ArrayColumn.levels`."""
         return _factorize(self.series.to_list())
 
 
@@ -194,6 +202,7 @@ class ArrowColumn:
 
     @property
     def holds(self):
+        """What the column holds, as `ArrayColumn.holds`."""
         from pyarrow import types
 
         arrow_type = self.column.type
@@ -209,9 +218,11 @@ class ArrowColumn:
         return NUMBER if any(test(arrow_type) for test in tests) else CATEGORY
 
     def numbers(self):
+        """The values as float64, as `ArrayColumn.numbers`."""
         return _object_or_plain(self.column).numbers()
 
     def dates(self):
+        """The values as datetime64[us], as `ArrayColumn.dates`."""
         import pyarrow
 
         column = self.column
@@ -221,6 +232,7 @@ class ArrowColumn:
         return _object_or_plain(column).dates()
 
     def levels(self):
+        """Codes and levels, as `ArrayColumn.levels`."""
         from pyarrow import types
 
         column = self.column
@@ -246,7 +258,7 @@ def _object_or_plain(column):
 
 def _factorize(values):
     """Codes in order of appearance, -1 where missing, and the levels."""
-    table = {}
+    table: dict = {}
     codes = np.empty(len(values), dtype=np.int64)
     for row, value in enumerate(values):
         codes[row] = -1 if is_missing(value) else table.setdefault(value, len(table))
@@ -276,6 +288,8 @@ def _as_number(value):
 def _as_date(value):
     if is_missing(value):
         return np.datetime64("NaT", "us")
+    if isinstance(value, str):
+        value = datetime.datetime.fromisoformat(value)
     if getattr(value, "tzinfo", None) is not None:
         value = value.astimezone(datetime.UTC).replace(tzinfo=None)
     return np.datetime64(value, "us")

@@ -58,10 +58,10 @@ def out_of_sample_mean(parts, n_rows):
         Those that a member of positive weight has validated on.
     mean : ndarray of shape (len(rows), ...)
     """
-    total, mass = None, np.zeros(n_rows)
+    parts = list(parts)
+    total = np.zeros((n_rows, *parts[0][1].shape[1:]))
+    mass = np.zeros(n_rows)
     for rows, output, weight in parts:
-        if total is None:
-            total = np.zeros((n_rows, *output.shape[1:]))
         total[rows] += weight * output
         mass[rows] += weight
     rows = np.flatnonzero(mass > 0)

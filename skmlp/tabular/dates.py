@@ -16,8 +16,8 @@ def date_parts(dates):
     Returns
     -------
     ndarray of shape (n_rows, 6), float64
-        Year, month (1 to 12), day of the month (1 to 31), day of the week (0 is Monday),
-        hour (with its fraction) and days since 1970-01-01, with NaN for NaT.
+        Year, month (1 to 12), day of the month (1 to 31), day of the week (0 is
+        Monday), hour (with its fraction) and days since 1970-01-01, with NaN for NaT.
     """
     days = dates.astype("datetime64[D]")
     months = dates.astype("datetime64[M]")

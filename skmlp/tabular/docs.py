@@ -8,8 +8,8 @@ preset : {'fast', 'default', 'best'}, default='default'
 n_members : int, default=None
     Number of networks, or for 'best' of hyperparameters. None is the preset's.
 scoring : str, callable or None, default=None
-    What selects the best epoch, as in `MLPClassifier`: None is accuracy or R², 'loss' is
-    the loss.
+    What selects the best epoch, as in `MLPClassifier`: None is accuracy or R², 'loss'
+    is the loss.
 categorical_features : 'from_dtype', None or array-like, default='from_dtype'
     Columns to treat as categories beside those that hold levels or strings: names,
     indices or a boolean mask.

@@ -1,10 +1,12 @@
 """Training of the networks of an ensemble, one thread each."""
 
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 from skmlp.call_site import without_warnings
 from skmlp.exceptions import DeadUnitsWarning, PoorFitWarning
@@ -32,7 +34,7 @@ class EncodedRows(NamedTuple):
 
 
 def first_columns(x, n_columns):
-    """The first columns of a matrix, contiguous; the matrix itself if it has no others."""
+    """The first columns of a matrix, contiguous; the matrix itself if these are all."""
     if n_columns is None or n_columns == x.shape[1]:
         return x
     part = x[:, :n_columns]
@@ -83,11 +85,16 @@ def train_member(job, data, held_out):
     train = data.at(job.train, job.n_columns)
     validation = held_out.at(job.validation, job.n_columns)
     estimator = clone(job.estimator)
+    batch_size = estimator.batch_size
+    if isinstance(batch_size, Integral) and batch_size > len(job.train):
+        # Folds differ in size, and the recipe is for all of them.
+        estimator.set_params(batch_size=len(job.train))
     # Inputs of this size give the first layer the rate that the NTK parametrization
     # gives it: then the root of its fan-in is that of the other layers.
     units = np.atleast_1d(estimator.hidden_layer_sizes)[0]
     factor = np.float32(np.sqrt(units / job.n_columns))
-    with without_warnings(PoorFitWarning, DeadUnitsWarning):
+    # An ensemble says in one voice what is to be said.
+    with without_warnings(ConvergenceWarning, DeadUnitsWarning, PoorFitWarning):
         estimator.fit(
             train.x * factor,
             train.y,

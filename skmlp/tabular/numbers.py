@@ -1,8 +1,8 @@
 """Robust scaling with a smooth clip, and indicators of missing values.
 
-The median goes to zero and the interquartile range to one; then ``z / sqrt(1 + (z/3)^2)``
-keeps heavy tails within (-3, 3). Both are the preprocessing of RealMLP (Holzmüller,
-Grinsztajn and Steinwart, "Better by default", NeurIPS 2024).
+The median goes to zero and the interquartile range to one. Then
+``z / sqrt(1 + (z / 3)^2)`` keeps heavy tails within (-3, 3). Both are the preprocessing
+of RealMLP (Holzmüller, Grinsztajn and Steinwart, "Better by default", NeurIPS 2024).
 """
 
 import numpy as np

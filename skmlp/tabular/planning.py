@@ -43,7 +43,7 @@ def row_pairs(settings, n_rows, generator, *, strata=None, groups=None):
         pairs = [hold_out(n_rows, fraction, generator, **split)]
     if not pairs or any(len(train) < 1 or len(rest) < 2 for train, rest in pairs):
         raise ValueError(
-            f"validation_fraction={fraction} of {n_rows} rows leaves too few rows to "
+            f"n_samples={n_rows} and validation_fraction={fraction} leave no row to "
             "train on or less than two to validate on. Pass X_val and y_val, or more "
             "rows."
         )

@@ -1,6 +1,7 @@
 """The transformer from a user's table to the inputs of a network."""
 
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -18,6 +19,7 @@ from skmlp.tabular.numbers import RobustScaler, missing_indicators
 from skmlp.tabular.piecewise import PiecewiseLinearEncoder
 from skmlp.tabular.table import (
     as_table,
+    has_indicator,
     number_names,
     read_blocks,
     read_schema,
@@ -33,12 +35,12 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
     """Encode a table of numbers, categories and dates for a multi-layer perceptron.
 
     A pandas or polars DataFrame, a pyarrow Table, an array or a sparse matrix becomes a
-    float32 matrix without missing values. Numbers are centered by the median, divided by
-    the interquartile range and clipped smoothly; a column with missing values gets an
-    indicator. Categories, strings among them, become a column per level; missing values
-    are a level, and rare levels share one. Dates become year, month, day, day of the
-    week, hour and elapsed days. Booleans are numbers, durations are seconds. Columns
-    that are constant are dropped. Sparse columns are divided by their largest
+    float32 matrix without missing values. Numbers are centered by the median, divided
+    by the interquartile range and clipped smoothly; a column with missing values gets
+    an indicator. Categories, strings among them, become a column per level; missing
+    values are a level, and rare levels share one. Dates become year, month, day, day of
+    the week, hour and elapsed days. Booleans are numbers, durations are seconds.
+    Columns that are constant are dropped. Sparse columns are divided by their largest
     magnitude, and stay sparse.
 
     Parameters
@@ -92,7 +94,9 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : DataFrame, Table, {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : table of shape (n_samples, n_features)
+            A DataFrame of pandas or polars, a pyarrow Table, an array or a sparse
+            matrix.
         y : ignored
 
         Returns
@@ -113,7 +117,9 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : DataFrame, Table, {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : table of shape (n_samples, n_features)
+            A DataFrame of pandas or polars, a pyarrow Table, an array or a sparse
+            matrix.
         y : ignored
 
         Returns
@@ -134,7 +140,8 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
 
     def _learn(self, schema, blocks):
         self._schema = schema
-        self._with_missing = np.flatnonzero(np.isnan(blocks.numbers).any(axis=0))
+        is_missing = np.isnan(blocks.numbers).any(axis=0)
+        self._with_missing = np.flatnonzero(is_missing & has_indicator(schema))
         self._level_encoders = [LevelEncoder().fit(*pair) for pair in blocks.levels]
         scaler = RobustScaler().fit(self._unscaled(blocks))
         self._kept = np.flatnonzero(scaler.scale > 0)
@@ -143,7 +150,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
             scaler.scale[self._kept],
         )
         self._scaler = scaler
-        self._sparse_scale = None
+        self._sparse_scale: Any = None
         if blocks.sparse is not None:
             largest = abs(blocks.sparse).max(axis=0).toarray().ravel()
             self._sparse_scale = np.where(largest > 0, largest, 1.0)
@@ -168,7 +175,9 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : DataFrame, Table, {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : table of shape (n_samples, n_features)
+            A DataFrame of pandas or polars, a pyarrow Table, an array or a sparse
+            matrix.
 
         Returns
         -------
@@ -203,9 +212,8 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
     def _plain_columns(self):
         """Name and index of the feature for each column without bins."""
         numbers = self._number_columns()
-        columns = numbers + [
-            (f"{numbers[i][0]}_missing", numbers[i][1]) for i in self._with_missing
-        ]
+        features = [numbers[i][1] for i in self._with_missing]
+        columns = numbers + [(f"{self._schema.names[i]}_missing", i) for i in features]
         categories = self._schema.indices(CATEGORY)
         for i, encoder in zip(categories, self._level_encoders, strict=True):
             name = self._schema.names[i]

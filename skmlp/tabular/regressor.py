@@ -17,7 +17,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
 
     Takes a table as it is: numbers, categories, strings, dates, missing values. Members
     are narrow networks with a recipe close to RealMLP's [1]_, trained side by side, one
-    thread each, on a standardized target; their predictions, in y's units, are averaged.
+    thread each, on a standardized target. Their predictions are averaged in y's units.
 
     Parameters
     ----------

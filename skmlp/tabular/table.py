@@ -1,9 +1,10 @@
 """A user's table as blocks of one kind: numbers, levels and sparse columns.
 
-The first table decides what each column holds. Later tables are read the same way, and a
-column that does not fit is an error that names it.
+The first table decides what each column holds. Later tables are read the same way, and
+a column that does not fit is an error that names it.
 """
 
+import collections
 import warnings
 from typing import Any, NamedTuple
 
@@ -54,10 +55,6 @@ class Blocks(NamedTuple):
     levels: list
     sparse: Any
 
-    @property
-    def n_rows(self):
-        return len(self.numbers)
-
 
 def as_table(X, estimator):
     """X checked to be a table of rows and columns: a frame, an array or a CSR matrix.
@@ -71,8 +68,8 @@ def as_table(X, estimator):
         if X.shape[0] == 0 or X.shape[1] == 0:
             what = "sample" if X.shape[0] == 0 else "feature"
             raise ValueError(
-                f"Found array with 0 {what}(s) (shape={tuple(X.shape)}) while a minimum "
-                f"of 1 is required by {type(estimator).__name__}."
+                f"Found array with 0 {what}(s) (shape={tuple(X.shape)}) while a "
+                f"minimum of 1 is required by {type(estimator).__name__}."
             )
         _check_distinct(columns_of(X)[1])
         return X
@@ -89,8 +86,8 @@ def n_rows(X):
 
 
 def _check_distinct(names):
-    seen = set()
-    twice = [name for name in names if name in seen or seen.add(name)]
+    counts = collections.Counter(names)
+    twice = [name for name, count in counts.items() if count > 1]
     if twice:
         raise ValueError(
             f"X has more than one column named {_listed(twice)}. Rename or drop them."
@@ -182,6 +179,13 @@ def number_names(schema):
     for i in schema.indices(DATE):
         names += [f"{schema.names[i]}_{part}" for part in PARTS]
     return names
+
+
+def has_indicator(schema):
+    """Which columns of `Blocks.numbers` tell of missing values: one part of a date."""
+    one_part = [part == PARTS[-1] for part in PARTS]
+    n_numbers, n_dates = len(schema.indices(NUMBER)), len(schema.indices(DATE))
+    return np.array([True] * n_numbers + one_part * n_dates, dtype=bool)
 
 
 def sources(schema):

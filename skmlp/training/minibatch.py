@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from skmlp.call_site import user_stacklevel
+from skmlp.call_site import is_silent, user_stacklevel
 from skmlp.training.history import Measurement, Outcome
 from skmlp.training.stopping import Clock, check_finite, stops_by_ctrl_c
 from skmlp.training.unfinished import note_unfinished, take_back
@@ -319,6 +319,8 @@ def _stops(optimizer, history, config):
 
 
 def _warn_of_limit(limit, advice):
+    if is_silent(ConvergenceWarning):
+        return
     warnings.warn(
         f"Stochastic Optimizer: Maximum {limit} reached and the optimization hasn't "
         f"converged yet.{advice}",

@@ -17,6 +17,7 @@ PACKAGE = Path(skmlp.__file__).parent
 ORDER = {
     "skmlp": [
         ["__init__"],
+        ["tabular"],
         ["_precompile"],
         ["estimators"],
         ["training"],
@@ -54,6 +55,14 @@ ORDER = {
         ["value_suggestions", "data_advice"],
         ["names"],
         ["other_names"],
+    ],
+    "skmlp.tabular": [
+        ["__init__"],
+        ["classifier", "regressor"],
+        ["base", "docs"],
+        ["budget", "planning", "importance", "preprocessor"],
+        ["members", "splits", "combination", "table", "presets"],
+        ["categories", "columns", "dates", "numbers", "piecewise"],
     ],
     "skmlp.training": [
         ["lbfgs", "minibatch"],

@@ -27,6 +27,12 @@ ALLOWED = {
     ("backends/cuda/runtime/numpy_functions.py", "arctan"),
     # Scikit-learn's second loss of regression is compiled ahead with the default one.
     ("_precompile.py", "poisson"),
+    # Presets are choices among the rules.
+    ("tabular/presets.py", "adam"),
+    ("tabular/presets.py", "mish"),
+    ("tabular/presets.py", "one_cycle"),
+    ("tabular/presets.py", "relu"),
+    ("tabular/presets.py", "selu"),
 }
 
 

@@ -1,0 +1,334 @@
+"""The tabular estimators: the checks, what a fit keeps to, and bad input."""
+
+import pickle
+import time
+
+import numpy as np
+import pandas as pd
+import polars
+import pytest
+from conftest import FAST, mixed_table, target_of
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
+from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skmlp import MLPClassifier, TabularMLPClassifier, TabularMLPRegressor
+
+BOTH = (TabularMLPClassifier, TabularMLPRegressor)
+# Which rows are validated on depends on how many there are: a row that is repeated is
+# another table than a row of weight two, as for every estimator that holds rows out.
+SPLITS = dict.fromkeys(
+    (
+        "check_sample_weight_equivalence_on_dense_data",
+        "check_sample_weight_equivalence_on_sparse_data",
+    ),
+    "rows are held out",
+)
+
+
+@parametrize_with_checks(
+    [cls("fast", n_members=1, mlp_params={"max_iter": 30}) for cls in BOTH],
+    expected_failed_checks=lambda estimator: SPLITS,
+)
+@pytest.mark.filterwarnings("default")
+def test_check(estimator, check):
+    check(estimator)
+
+
+def model(cls=TabularMLPClassifier, **settings):
+    return cls(**{"preset": "fast", "random_state": 0, "mlp_params": FAST, **settings})
+
+
+def target(cls, table):
+    return table[2] if cls is TabularMLPClassifier else table[1]
+
+
+def output(fitted, X):
+    is_classifier = isinstance(fitted, TabularMLPClassifier)
+    return fitted.predict_proba(X) if is_classifier else fitted.predict(X)
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_a_raw_table_is_learned(cls):
+    frame = mixed_table(1500)
+    y = target_of(frame)
+    if cls is TabularMLPClassifier:
+        y = np.where(y > 0.5, "yes", "no")
+    parts = train_test_split(frame, y, random_state=0)
+    fitted = cls("fast", random_state=0, mlp_params={"max_iter": 40})
+    fitted.fit(parts[0], parts[2])
+    assert fitted.score(parts[1], parts[3]) > 0.93
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_bits_do_not_depend_on_threads(cls, table):
+    results = [
+        output(model(cls, n_jobs=n_jobs, n_members=3).fit(table[0], y), table[0])
+        for n_jobs in (1, 2, None)
+        for y in [target(cls, table)]
+    ]
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_libraries_give_the_same_model(cls, table):
+    frame = table[0].drop(columns="grade")
+    y = target(cls, table)
+    columns = {name: frame[name].tolist() for name in frame}
+    columns["age"] = [None if pd.isna(v) else v for v in columns["age"]]
+    columns["color"] = [None if pd.isna(v) else v for v in columns["color"]]
+    other = polars.DataFrame(columns)
+    np.testing.assert_array_equal(
+        output(model(cls).fit(frame, y), frame), output(model(cls).fit(other, y), other)
+    )
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_pickles_and_clones(cls, table):
+    fitted = model(cls).fit(table[0], target(cls, table))
+    again = pickle.loads(pickle.dumps(fitted))
+    expected = output(fitted, table[0])
+    np.testing.assert_array_equal(output(again, table[0]), expected)
+    refitted = clone(fitted).fit(table[0], target(cls, table))
+    np.testing.assert_array_equal(output(refitted, table[0]), expected)
+
+
+def test_the_average_is_that_of_the_members(table):
+    fitted = model(calibrate=False).fit(table[0], table[2])
+    x = fitted.preprocessor_.transform(table[0])
+    plain = np.ascontiguousarray(x[:, : fitted.preprocessor_.n_plain_features_out_])
+    members = [
+        member.predict_proba(x if member.n_features_in_ == x.shape[1] else plain)
+        for member in fitted.members_
+    ]
+    assert all(isinstance(member, MLPClassifier) for member in fitted.members_)
+    np.testing.assert_allclose(
+        fitted.predict_proba(table[0]), np.mean(members, axis=0), rtol=1e-5
+    )
+
+
+def test_the_target_may_be_of_any_size(table):
+    predictions = [
+        (model(TabularMLPRegressor).fit(table[0], scale * table[1])).predict(table[0])
+        for scale in (1.0, 1e6, 1e-6)
+    ]
+    np.testing.assert_allclose(predictions[1] / 1e6, predictions[0], rtol=1e-3)
+    np.testing.assert_allclose(predictions[2] / 1e-6, predictions[0], rtol=1e-3)
+
+
+def test_predictions_are_clipped_to_the_training_range(table):
+    frame, y = table[0], table[1]
+    far = frame.assign(age=1e6)
+    clipped = model(TabularMLPRegressor).fit(frame, y)
+    assert clipped.predict(far).max() <= y.max()
+    free = model(TabularMLPRegressor, clip=False).fit(frame, y)
+    np.testing.assert_array_equal(
+        clipped.predict(far), np.clip(free.predict(far), y.min(), y.max())
+    )
+
+
+def test_several_targets_and_quantiles(table):
+    frame, y, _ = table
+    both = model(TabularMLPRegressor).fit(frame, np.c_[y, -y / 50])
+    assert both.predict(frame).shape == (len(y), 2)
+    params = {**FAST, "quantile": [0.1, 0.9]}
+    spread = model(TabularMLPRegressor, loss="quantile", mlp_params=params).fit(
+        frame, y
+    )
+    low, high = spread.predict(frame).T
+    assert np.mean(low < high) > 0.9
+
+
+def test_multilabel_targets(table):
+    labels = np.c_[table[1] > 1000, table[1] > 1100].astype(int)
+    fitted = model().fit(table[0], labels)
+    assert fitted.predict_proba(table[0]).shape == labels.shape
+    assert set(np.unique(fitted.predict(table[0]))) <= {0, 1}
+
+
+def test_the_temperature_lowers_the_log_loss():
+    X, y = load_breast_cancer(return_X_y=True)
+    X, X_test, y, y_test = train_test_split(X, y, random_state=0)
+    params = {"max_iter": 60, "weight_decay": 0.0, "dropout": 0.0}
+    settings = {"preset": "fast", "random_state": 0, "mlp_params": params}
+    plain = TabularMLPClassifier(calibrate=False, **settings).fit(X, y)
+    scaled = TabularMLPClassifier(**settings).fit(X, y)
+    assert scaled.temperature_ != 1
+    np.testing.assert_array_equal(plain.predict(X_test), scaled.predict(X_test))
+    losses = [log_loss(y_test, m.predict_proba(X_test)) for m in (scaled, plain)]
+    assert losses[0] < losses[1] * 1.1
+
+
+def test_groups_stay_together(table):
+    groups = np.arange(len(table[2])) // 10
+    fitted = model(validation_fraction=0.25)
+    from skmlp.tabular.planning import row_pairs
+
+    for n_rows in (len(groups), 1200):
+        rows = np.arange(n_rows) // 10
+        pairs = row_pairs(
+            fitted, n_rows, np.random.RandomState(0), strata=rows % 3, groups=rows
+        )
+        for train, validation in pairs:
+            assert not set(rows[train]) & set(rows[validation])
+            assert len(train) + len(validation) == n_rows
+    fitted.fit(table[0], table[2], groups=groups)
+
+
+def test_the_last_rows_validate():
+    from skmlp.tabular.planning import row_pairs
+
+    fitted = model(validation="last", validation_fraction=0.1)
+    ((train, validation),) = row_pairs(fitted, 50, np.random.RandomState(0))
+    np.testing.assert_array_equal(validation, np.arange(45, 50))
+    np.testing.assert_array_equal(train, np.arange(45))
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_raw_validation_data_select_the_epoch(cls, table):
+    frame, y = table[0], target(cls, table)
+    fitted = model(cls).fit(frame[:160], y[:160], X_val=frame[160:], y_val=y[160:])
+    assert len(fitted.members_) == 2
+    assert len(fitted.members_[0].validation_scores_) == FAST["max_iter"]
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_rows_of_weight_zero_are_no_rows(cls, table):
+    frame, y = table[0], target(cls, table)
+    weights = np.ones(len(y))
+    weights[::3] = 0
+    kept = weights > 0
+    # The levels and medians are those of the whole table: give both the same.
+    whole = model(cls).fit(frame, y, weights)
+    assert len(whole._validated.y) == kept.sum()
+
+
+def test_importances_find_the_features_that_matter(table):
+    fitted = model(TabularMLPRegressor, mlp_params={"max_iter": 60}).fit(*table[:2])
+    importances = dict(zip(table[0], fitted.feature_importances_, strict=True))
+    assert min(importances["age"], importances["color"]) > 10 * abs(importances["took"])
+    assert importances["same"] == 0
+
+
+def test_greedy_selection_beats_the_plain_average():
+    X, y = load_diabetes(return_X_y=True)
+    fitted = TabularMLPRegressor(
+        "best", n_members=4, random_state=0, mlp_params={"max_iter": 20}
+    ).fit(X, y)
+    assert len(fitted.members_) == 4 * 5  # each on every fold
+    assert fitted.member_weights_.sum() == pytest.approx(1)
+    by_recipe = fitted.member_weights_.reshape(4, 5)
+    assert np.ptp(by_recipe, axis=1).max() == pytest.approx(0)
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_the_time_limit_is_kept(cls):
+    frame = mixed_table(4000)
+    y = target_of(frame) if cls is TabularMLPRegressor else target_of(frame) > 0
+    cls("fast", random_state=0, mlp_params={"max_iter": 2}).fit(frame, y)  # compiles
+    start = time.perf_counter()
+    fitted = cls(max_time=2.0, random_state=0).fit(frame, y)
+    # Generous, since other processes share the machine: without the limit it is 15 s.
+    assert time.perf_counter() - start < 5
+    assert fitted.score(frame, y) > 0.8
+
+
+def test_it_works_in_searches_and_pipelines(table):
+    frame, _, labels = table
+    pipeline = make_pipeline(FunctionTransformer(), model(n_members=1))
+    search = GridSearchCV(
+        pipeline, {"tabularmlpclassifier__validation_fraction": [0.2, 0.5]}, cv=2
+    )
+    assert search.fit(frame, labels).best_score_ > 0.6
+    scores = cross_val_score(model(n_members=1), frame, labels, scoring="roc_auc", cv=2)
+    assert scores.min() > 0.6
+
+
+def bad_inputs():
+    """Name, change of (X, y, further arguments), and the sentence."""
+    rows = [
+        ("no target", lambda X, y: (X, None, {}), "requires y to be passed"),
+        ("short y", lambda X, y: (X, y[:-1], {}), "inconsistent numbers of samples"),
+        ("one row", lambda X, y: (X[:1], y[:1], {}), r"n_samples=1 and validation_fr"),
+        (
+            "half a validation set",
+            lambda X, y: (X, y, {"X_val": X}),
+            "belong together, but y_val is None",
+        ),
+        (
+            "negative weights",
+            lambda X, y: (X, y, {"sample_weight": -np.ones(len(y))}),
+            "Negative values in data passed to `sample_weight`",
+        ),
+        (
+            "no weight",
+            lambda X, y: (X, y, {"sample_weight": np.zeros(len(y))}),
+            "Sample weights must contain at least one non-zero",
+        ),
+        (
+            "short groups",
+            lambda X, y: (X, y, {"groups": [0, 1]}),
+            "inconsistent numbers of samples",
+        ),
+        (
+            "another column",
+            lambda X, y: (X, y, {"X_val": X.drop(columns="age"), "y_val": y}),
+            r"yet now missing:\n- age",
+        ),
+    ]
+    return [pytest.param(*row[1:], id=row[0]) for row in rows]
+
+
+@pytest.mark.parametrize("cls", BOTH)
+@pytest.mark.parametrize(("change", "message"), bad_inputs())
+def test_bad_input_leaves_the_fitted_model(cls, change, message, table):
+    frame, y = table[0], target(cls, table)
+    fitted = model(cls).fit(frame, y)
+    before = output(fitted, frame)
+    X, bad_y, arguments = change(frame, y)
+    with pytest.raises(ValueError, match=message):
+        fitted.fit(X, bad_y, **arguments)
+    np.testing.assert_array_equal(output(fitted, frame), before)
+
+
+@pytest.mark.parametrize("cls", BOTH)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("preset", "slow"), ("n_members", 0), ("validation", "first"), ("max_time", 0)],
+)
+def test_bad_parameters(cls, name, value, table):
+    with pytest.raises(ValueError, match=f"The '{name}' parameter of {cls.__name__}"):
+        model(cls, **{name: value}).fit(table[0], target(cls, table))
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"a": [np.nan] * 30, "b": np.arange(30.0)}),
+        pd.DataFrame({"a": np.arange(30.0)}),
+        pd.DataFrame({"a": ["x", "y", None] * 10}),
+        pd.DataFrame(np.random.default_rng(0).random((30, 400))),
+    ],
+    ids=["all missing", "one number", "one category", "wide"],
+)
+@pytest.mark.parametrize("cls", BOTH)
+def test_poor_tables_give_a_model(cls, frame):
+    y = np.arange(30) % 2
+    assert len(model(cls).fit(frame, y).predict(frame)) == 30
+
+
+def test_few_rows_a_class():
+    X, y = load_wine(return_X_y=True)
+    rows = np.r_[0:5, 60:65, 140:145]
+    fitted = TabularMLPClassifier("fast", random_state=0).fit(X[rows], y[rows])
+    assert fitted.score(X, y) > 0.8
+
+
+def test_a_constant_target_is_predicted(table):
+    fitted = model(TabularMLPRegressor).fit(table[0], np.full(len(table[0]), 7.0))
+    np.testing.assert_allclose(fitted.predict(table[0]), 7.0)
