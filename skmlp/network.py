@@ -5,8 +5,8 @@ fan_out, C order), then every layer's biases: the order in which scikit-learn pa
 them. One vector means one optimizer loop, one compiled kernel for every architecture,
 and L-BFGS for free; `coefs_` and `intercepts_` are views on it.
 
-Where the hidden layers are normalized, their scales follow, and after those the running
-means and variances. Running statistics are not trained, but keeping them in the vector
+Where the hidden layers are normalized, their scales follow; then the matrices of an
+embedding of the features; after those the running means and variances. Running statistics are not trained, but keeping them in the vector
 makes checkpoints, warm starts and the check for divergence cover them for free.
 """
 
@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skmlp.embedding import Embedding, init_embedding
 from skmlp.rules.activations import Activation, activation_rule
 from skmlp.rules.initializers import INITIALIZERS
 from skmlp.rules.loss_row import LossRow
@@ -43,6 +44,8 @@ class Network(NamedTuple):
         Normalization of the hidden layers' preactivations: over the rows of a minibatch
         (Ioffe and Szegedy, 2015) or the units of a layer (Ba et al., 2016). The biases
         are added, and the scales multiplied, after it.
+    embedding : skmlp.embedding.Embedding or None, default=None
+        Of the features; the first size is then its width.
     """
 
     sizes: tuple[int, ...]
@@ -52,6 +55,7 @@ class Network(NamedTuple):
     loss_params: tuple[float, ...] = (0.0,)
     intercepts: bool = True
     normalization: str | None = None
+    embedding: Embedding | None = None
 
     @property
     def shapes(self):
@@ -83,6 +87,8 @@ class Layout(NamedTuple):
     scale_offsets, mean_offsets, variance_offsets : tuple of int
         First element of each hidden layer's scales and running statistics; empty in a
         network without them.
+    embedding_offset : int
+        First element of the embedding's matrices; the others are behind it.
     n_trained : int
         Number of elements that an optimizer changes, from the beginning.
     """
@@ -93,6 +99,7 @@ class Layout(NamedTuple):
     scale_offsets: tuple[int, ...]
     mean_offsets: tuple[int, ...]
     variance_offsets: tuple[int, ...]
+    embedding_offset: int
     n_trained: int
 
 
@@ -102,17 +109,21 @@ _VECTORS = {None: 0, "layer": 1, "batch": 3}
 
 def layout(network):
     """Layout of the parameters of a network."""
-    return _layout(network.sizes, _VECTORS[network.normalization])
+    n_embedding = 0 if network.embedding is None else network.embedding.n_params
+    return _layout(network.sizes, _VECTORS[network.normalization], n_embedding)
 
 
 # Called a dozen times per fit.
 @functools.lru_cache(maxsize=256)
-def _layout(sizes, n_vectors):
+def _layout(sizes, n_vectors, n_embedding):
     """Layout by the layers' sizes and the number of vectors of normalization."""
     n_layers, hidden = len(sizes) - 1, sizes[1:-1]
     lengths = [fan_in * fan_out for fan_in, fan_out in pairwise(sizes)]
-    lengths += [*sizes[1:], *(hidden * n_vectors)]
+    # The scales, then the embedding, then what is not trained.
+    lengths += [*sizes[1:], *(hidden * min(n_vectors, 1)), n_embedding]
+    lengths += hidden * max(n_vectors - 1, 0)
     *offsets, size = (0, *accumulate(lengths))
+    embedding = offsets.pop(2 * n_layers + len(hidden) * min(n_vectors, 1))
     vectors = offsets[2 * n_layers :]
     scales, means, variances = (
         tuple(vectors[n * len(hidden) : (n + 1) * len(hidden)]) for n in range(3)
@@ -124,7 +135,8 @@ def _layout(sizes, n_vectors):
         scale_offsets=scales,
         mean_offsets=means,
         variance_offsets=variances,
-        n_trained=means[0] if means else size,
+        embedding_offset=embedding,
+        n_trained=embedding + n_embedding,
     )
 
 
@@ -185,6 +197,12 @@ def norm_state(network, vector):
     )
 
 
+def embedding_part(network, vector):
+    """The embedding's parameters as a view on a flat vector; empty without."""
+    offsets = layout(network)
+    return vector[offsets.embedding_offset : offsets.n_trained]
+
+
 def scales(network, vector):
     """Each hidden layer's scales as views on a flat vector."""
     return norm_state(network, vector).scales
@@ -239,13 +257,22 @@ def init_params(network, initializers, generator, dtype):
     -------
     ndarray of shape (layout(network).size,)
     """
-    vector = init_norm_state(network, np.zeros(layout(network).size, dtype=dtype))
+    vector = init_params_beside_layers(network, generator, dtype)
     for coef, intercept, initializer in zip(
         *views(network, vector), initializers, strict=True
     ):
         coef[:] = initializer.draw(generator, *coef.shape, coef.shape)
         if initializer.biases:
             intercept[:] = initializer.draw(generator, *coef.shape, intercept.shape)
+    return vector
+
+
+def init_params_beside_layers(network, generator, dtype):
+    """Initial parameters of normalization and embedding; all others are zero."""
+    vector = init_norm_state(network, np.zeros(layout(network).size, dtype=dtype))
+    if network.embedding is not None:
+        part = embedding_part(network, vector)
+        init_embedding(network.embedding, part, generator)
     return vector
 
 

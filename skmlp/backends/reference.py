@@ -11,7 +11,13 @@ import numpy as np
 from scipy.special import log_softmax, softmax
 
 from skmlp.backends import train_one_by_one
-from skmlp.network import fold_batch_norm, layout, norm_state, views
+from skmlp.network import (
+    embedding_part,
+    fold_batch_norm,
+    layout,
+    norm_state,
+    views,
+)
 from skmlp.rules.activations import IDENTITY, activation_rule
 from skmlp.rules.losses import membership, smoothed
 from skmlp.rules.normalization import EPSILON, MOMENTUM
@@ -121,6 +127,8 @@ def _forward(network, params, x, factors=None, *, training=False):
     coefs, intercepts = views(network, params)
     scales, *statistics = norm_state(network, params)
     running: list = list(zip(*statistics, strict=True)) or [None] * len(coefs)
+    if network.embedding is not None:
+        x = _embed(network, params, x)
     inputs, activated, outputs = [None], [x], [x]
     normed: list = [None]
     for i, activation in enumerate(network.activations):
@@ -133,6 +141,24 @@ def _forward(network, params, x, factors=None, *, training=False):
         outputs.append(activated[-1] * (1.0 if factors is None else factors[i]))
     z = outputs[-1] @ coefs[-1] + intercepts[-1]
     return Trace(inputs, activated, outputs, normed, z)
+
+
+def _embed(network, params, x):
+    """The inputs of the first layer: the rows of X and their embeddings."""
+    embedding = network.embedding
+    matrices = embedding.matrices(embedding_part(network, params))
+    codes = embedding.encoded(x)
+    products = [code @ matrix for code, matrix in zip(codes, matrices, strict=True)]
+    return np.concatenate([x, *products], axis=1)
+
+
+def _embedding_gradient(network, x, delta, gradient):
+    """Gradient by the embedding's matrices, from that by the first layer's inputs."""
+    embedding = network.embedding
+    matrices = embedding.matrices(embedding_part(network, gradient))
+    parts = np.split(delta[:, embedding.n_features :], len(matrices) or 1, axis=1)
+    for matrix, code, part in zip(matrices, embedding.encoded(x), parts, strict=False):
+        matrix[:] = code.T @ part
 
 
 def _class_targets(targets, n_classes, smoothing):
@@ -198,6 +224,8 @@ def _gradient(network, params, batch, factors=None):
             delta = _back_through(
                 activation, trace.inputs[i], trace.activated[i], delta
             )
+    if network.embedding is not None:
+        _embedding_gradient(network, x, delta @ coefs[0].T, gradient)
     return losses @ weights, gradient, trace
 
 

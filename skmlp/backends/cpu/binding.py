@@ -11,11 +11,12 @@ import numpy as np
 from scipy import sparse
 
 from skmlp.backends.cpu.kernels import elementwise, losses
+from skmlp.backends.cpu.kernels.embedding import EmbeddedRows, find_bins
 from skmlp.backends.cpu.kernels.input_layer import SparseRows
 from skmlp.backends.cpu.kernels.layer_norm import layer_norm_loops
 from skmlp.backends.cpu.kernels.structs import NetDesc
 from skmlp.compiler.struct_pointer import PackedStruct
-from skmlp.network import layout
+from skmlp.network import embedding_part, layout
 from skmlp.rules.activations import activation_rule
 
 
@@ -43,11 +44,34 @@ def as_if_writable(array):
     return np.asarray(SimpleNamespace(__array_interface__=interface, owner=array))
 
 
-def kernel_x(x):
-    """X in the form of `input_layer`."""
+def kernel_x(x, network, params):
+    """X in the form of `input_layer`, for a network with some parameters."""
+    if network.embedding is not None:
+        return _embedded_rows(x, network, params)
     if sparse.issparse(x):
         return SparseRows(*map(read_only, (x.data, x.indices, x.indptr)))
     return read_only(x)
+
+
+def _embedded_rows(x, network, params):
+    """X with the bins of its embedded columns, and the embeddings of the edges."""
+    embedding, dtype = network.embedding, params.dtype
+    n_bins = _int_array(embedding.n_bins)
+    columns = _int_array(embedding.columns)
+    shape = (len(x), len(columns))
+    knot_ids, positions = np.empty(shape, dtype=np.int32), np.empty(shape, dtype=dtype)
+    edges = np.concatenate([np.empty(0), *embedding.edges]).astype(dtype)
+    find_bins(read_only(x), columns, edges, n_bins, knot_ids, positions)
+    return EmbeddedRows(
+        x=read_only(x),
+        knot_ids=knot_ids,
+        positions=positions,
+        knots=embedding.knots(embedding_part(network, params)),
+        n_bins=n_bins,
+        dim=embedding.dim,
+        width=embedding.width,
+        offset=layout(network).embedding_offset,
+    )
 
 
 def _net_desc(network, dtype):

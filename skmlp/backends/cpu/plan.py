@@ -42,12 +42,17 @@ _PREDICT_BLOCK_BYTES = 1 << 18
 _MIN_WORK = 2.5e5
 
 
+# `ParamRange.first_layer` of an embedding's matrices.
+EMBEDDING = -2
+
+
 class ParamRange(NamedTuple):
     """A range of the parameter vector, the item of work of phase 2.
 
     A range of weights goes from a row of one layer to the row before one of the same or
     a later layer. Biases are one range, if they are trained, and scales another; they
-    have no layers and no rows: -1.
+    have no layers and no rows: -1. The matrices of an embedding are one more range,
+    whose first layer is `EMBEDDING`.
 
     Attributes
     ----------
@@ -156,10 +161,17 @@ def param_ranges(network, batch_size, itemsize, *, in_blocks):
                 last_row=last_row,
             )
         )
-    ends = [offsets.bias_offsets[0], *offsets.scale_offsets[:1], offsets.n_trained]
+    ends = [
+        offsets.bias_offsets[0],
+        *offsets.scale_offsets[:1],
+        offsets.embedding_offset,
+    ]
     if not network.intercepts:
         ends = ends[1:]
     ranges += [ParamRange(start, end - start) for start, end in pairwise(ends)]
+    if network.embedding is not None:
+        start, size = offsets.embedding_offset, network.embedding.n_params
+        ranges.append(ParamRange(start, size, first_layer=EMBEDDING))
     return ranges
 
 

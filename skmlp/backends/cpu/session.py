@@ -42,7 +42,7 @@ from skmlp.backends.cpu.workspace import (
     whole_lines,
 )
 from skmlp.compiler.struct_pointer import PackedStruct
-from skmlp.network import fold_batch_norm, layout
+from skmlp.network import embedding_part, fold_batch_norm, layout
 from skmlp.rules.activations import IDENTITY, activation_rule
 from skmlp.rules.optimizers import OPTIMIZERS
 
@@ -102,9 +102,10 @@ class Session:
         sample_weight = problem.sample_weight
         if sample_weight is None:
             sample_weight = np.zeros(0, dtype=self._dtype)
+        self._x = kernel_x(problem.x, problem.network, params)
         self._data = PackedStruct(
             TrainingData(
-                x=kernel_x(problem.x),
+                x=self._x,
                 targets=read_only(problem.targets),
                 sample_weight=read_only(sample_weight),
             )
@@ -226,7 +227,11 @@ class Session:
         params = np.ascontiguousarray(params, dtype=self._dtype)
         result = np.zeros(1)
         ws.gradient[:] = 0
-        ws.transposed_weights[:] = transposed_weights(self._problem.network, params)
+        network = self._problem.network
+        ws.transposed_weights[:] = transposed_weights(network, params)
+        if network.embedding is not None:
+            part = embedding_part(network, params)
+            self._x.knots[:] = network.embedding.knots(part)
         ctx = self._train_context(context.packed_ws, params)
         self._run(
             context,
@@ -320,7 +325,8 @@ def _predict(network, params, source, activation, n_jobs):
     row_ids = read_only(np.empty(0, dtype=np.int64) if row_ids is None else row_ids)
     sums = np.zeros(n_blocks)
     params = as_if_writable(params)
-    arguments = (net, kernel_x(x), row_ids, workspace, params, out, sums)
+    x = kernel_x(x, network, params)
+    arguments = (net, x, row_ids, workspace, params, out, sums)
     with ThreadPool(n_threads) as pool:
         pool.run(lambda worker: predict.predict(worker, *arguments))
     return out, math.isfinite(sum(sums.tolist()))

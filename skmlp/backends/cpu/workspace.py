@@ -41,9 +41,14 @@ def whole_lines(size, dtype):
 
 
 def transposed_weights(network, params):
-    """Weights of every layer but the first, transposed, one after the other."""
+    """Weights of every layer but the first, transposed, one after the other.
+
+    At the end those of the first layer that embedded numbers have.
+    """
     coefs, _ = views(network, params)
     parts = [coef.T.ravel() for coef in coefs[1:]]
+    if network.embedding is not None:
+        parts.append(coefs[0][network.embedding.n_features :].T.ravel())
     return np.concatenate([np.empty(0, params.dtype), *parts])
 
 

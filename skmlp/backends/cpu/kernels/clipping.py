@@ -83,8 +83,7 @@ def _max_norm_phase(worker, ctx):
         scratch = vector(ws.gradient, offset, fan_out)
         max_norm = params.dtype.type(reg.max_norm)
         call_max_norm(reg.max_norm_fn, (weights, scratch, max_norm))
-        if layer > 0:
-            update_transposed(ctx, layer, 0, fan_in)
+        update_transposed(ctx, layer, 0, fan_in)
         layer = next_item(worker, sizes.shape[0] - 1)
 
 

@@ -12,6 +12,7 @@ from skmlp.backends.cpu.kernels.elementwise import (
     call_single_output_slope,
     call_slope,
 )
+from skmlp.backends.cpu.kernels.embedding import embedding_gradient
 from skmlp.backends.cpu.kernels.input_layer import (
     load_rows,
     multiply_rows,
@@ -254,6 +255,8 @@ def _backward(ctx, row_ids, lo, scale, step_index):
                 net.layer_norm_backward_fn,
                 (delta, scale_, normalized, inv_stds, scale_grad),
             )
+    offsets = (layer_offset(net, ws, 0, lo), layer_offset(net, ws, 1, lo))
+    embedding_gradient(ctx.data.x, net, ws, row_ids, offsets, grads)
     return total
 
 

@@ -1,4 +1,4 @@
-"""The first layer over dense rows and over compressed sparse rows (CSR).
+"""The first layer over dense, embedded and compressed sparse rows (CSR).
 
 Only these functions, and those that pass X on to them, depend on the type of X: Numba
 picks the version by that type.
@@ -18,6 +18,7 @@ from skmlp.backends.cpu.intrinsics import (
     prefetch,
     vector,
 )
+from skmlp.backends.cpu.kernels.embedding import embed_rows, is_embedded
 from skmlp.compiler import jit
 
 # Prefetch distance: about the time that memory takes to answer.
@@ -44,7 +45,14 @@ def _is_sparse(x):
 
 
 def load_rows(x, row_ids, out, offset):
-    """Gather dense rows into `out` at `offset`; does nothing for sparse rows."""
+    """Gather dense rows into `out` at `offset`, or embed rows there.
+
+    Does nothing for sparse rows.
+    """
+
+
+def n_inputs(x):
+    """Inputs of the first layer, for dense or embedded rows."""
 
 
 def multiply_rows(gemm, x, row_ids, loaded, weights, c, out, columns):
@@ -55,8 +63,11 @@ def multiply_rows(gemm, x, row_ids, loaded, weights, c, out, columns):
     """
 
 
-def multiply_range(gemm, x, lo, n, weights, c, out, columns):
-    """As `multiply_rows`, for rows lo <= i < lo + n of X, read in place."""
+def multiply_range(gemm, x, rows, loaded, weights, c, out, columns):
+    """As `multiply_rows`, for rows lo <= i < lo + n of X, given as (lo, n).
+
+    They are read in place, but for embedded rows, which go to `loaded`.
+    """
 
 
 def sum_range(x, lo, n):
@@ -86,6 +97,13 @@ def prefetch_targets(data, row_ids):
 def _load_rows(x, row_ids, out, offset):
     if _is_sparse(x):
         return lambda x, row_ids, out, offset: None
+    if is_embedded(x):
+
+        def embedded(x, row_ids, out, offset):
+            for i in range(row_ids.shape[0]):
+                embed_rows(x, row_ids[i], out, offset + i * x.width)
+
+        return embedded
 
     def dense(x, row_ids, out, offset):
         n, columns = row_ids.shape[0], x.shape[1]
@@ -101,12 +119,19 @@ def _load_rows(x, row_ids, out, offset):
     return dense
 
 
+@jit.overload_by_types(n_inputs)
+def _n_inputs(x):
+    if is_embedded(x):
+        return lambda x: x.width
+    return lambda x: x.shape[1]
+
+
 @jit.overload_by_types(multiply_rows)
 def _multiply_rows(gemm, x, row_ids, loaded, weights, c, out, columns):
     if not _is_sparse(x):
 
         def dense(gemm, x, row_ids, loaded, weights, c, out, columns):
-            shape = (row_ids.shape[0], columns, x.shape[1])
+            shape = (row_ids.shape[0], columns, n_inputs(x))
             product(gemm, loaded, (weights, 0), c, out, shape)
 
         return dense
@@ -121,16 +146,28 @@ def _multiply_rows(gemm, x, row_ids, loaded, weights, c, out, columns):
 
 
 @jit.overload_by_types(multiply_range)
-def _multiply_range(gemm, x, lo, n, weights, c, out, columns):
+def _multiply_range(gemm, x, rows, loaded, weights, c, out, columns):
+    if is_embedded(x):
+
+        def embedded(gemm, x, rows, loaded, weights, c, out, columns):
+            lo, n = rows
+            array, offset = loaded
+            for i in range(n):
+                embed_rows(x, lo + i, array, offset + i * x.width)
+            product(gemm, loaded, (weights, 0), c, out, (n, columns, x.width))
+
+        return embedded
     if not _is_sparse(x):
 
-        def dense(gemm, x, lo, n, weights, c, out, columns):
+        def dense(gemm, x, rows, loaded, weights, c, out, columns):
+            lo, n = rows
             shape = (n, columns, x.shape[1])
             product(gemm, (x, lo * x.shape[1]), (weights, 0), c, out, shape)
 
         return dense
 
-    def sparse(gemm, x, lo, n, weights, c, out, columns):
+    def sparse(gemm, x, rows, loaded, weights, c, out, columns):
+        lo, n = rows
         array, offset = out
         for i in range(n):
             row = vector(array, offset + i * columns, columns)
@@ -143,6 +180,8 @@ def _multiply_range(gemm, x, lo, n, weights, c, out, columns):
 def _sum_range(x, lo, n):
     if _is_sparse(x):
         return lambda x, lo, n: 0.0
+    if is_embedded(x):
+        return lambda x, lo, n: sum_range(x.x, lo, n)
 
     def dense(x, lo, n):
         elements = vector(x, lo * x.shape[1], n * x.shape[1])
@@ -177,7 +216,7 @@ def _gather_gradient(gemm, x, row_ids, outputs, delta, gradient, weight_rows, be
             first, last, columns = weight_rows
             product_of_transposed(
                 gemm,
-                (outputs, first, x.shape[1]),
+                (outputs, first, n_inputs(x)),
                 delta,
                 (gradient, first * columns),
                 (last - first, columns, row_ids.shape[0]),

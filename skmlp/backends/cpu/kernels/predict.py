@@ -50,7 +50,8 @@ def predict(worker, net, x, row_ids, workspace, params, out, sums):
             # The sum comes first: the hardware prefetcher follows a pass in the order
             # of the memory best, and the product then finds the block in its cache.
             sums[item] = sum_range(x, lo, n)
-            multiply_range(gemm, x, lo, n, params, c, target, columns)
+            rows, loaded = (lo, n), (scratch, 0)
+            multiply_range(gemm, x, rows, loaded, params, c, target, columns)
         else:
             block_ids = row_ids[lo : lo + n]
             load_rows(x, block_ids, scratch, 0)

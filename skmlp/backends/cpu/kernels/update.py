@@ -7,13 +7,17 @@ gradients, is followed by the optimizer step on it while it is in the cache.
 from skmlp.backends.cpu.gemm.matmul import product_of_transposed, transpose
 from skmlp.backends.cpu.intrinsics import min_int, vector
 from skmlp.backends.cpu.kernels.elementwise import call_update
+from skmlp.backends.cpu.kernels.embedding import (
+    refresh_knots,
+    update_transposed_embedded,
+)
 from skmlp.backends.cpu.kernels.forward_backward import (
     n_row_blocks,
     partial_grads_offset,
     reduces_in_blocks,
 )
 from skmlp.backends.cpu.kernels.input_layer import gather_gradient
-from skmlp.backends.cpu.plan import ParamRange
+from skmlp.backends.cpu.plan import EMBEDDING, ParamRange
 from skmlp.backends.cpu.threads.pool import next_item
 from skmlp.compiler import jit
 
@@ -34,7 +38,7 @@ def param_range(ws, index):
 
 @jit.inline
 def is_penalized(part):
-    """Whether a range has weights; biases and scales are not penalized."""
+    """Whether a range has weights; biases, scales and embeddings are not penalized."""
     return part.first_layer >= 0
 
 
@@ -154,19 +158,28 @@ def update_range(ctx, part, gradient, update, i, l2):
         ),
     )
     if not penalized:
+        if part.first_layer == EMBEDDING:
+            refresh_knots(ctx.data.x, params)
         return 0.0
     for layer in range(part.first_layer, part.last_layer + 1):
         first = part.first_row if layer == part.first_layer else 0
         last = part.last_row if layer == part.last_layer else net.sizes[layer]
-        if layer > 0:
-            update_transposed(ctx, layer, first, last)
+        update_transposed(ctx, layer, first, last)
     return squares
 
 
 @jit.inline
 def update_transposed(ctx, layer, first, last):
-    """Copy changed rows of a layer's weights to the transposed weights."""
+    """Copy changed rows of a layer's weights to the transposed weights.
+
+    Of the first layer only those of embedded numbers are there.
+    """
     net, ws = ctx.net, ctx.ws
+    if layer == 0:
+        update_transposed_embedded(
+            ctx.data.x, net, ctx.params, ws.transposed_weights, first, last
+        )
+        return
     fan_in, fan_out = net.sizes[layer], net.sizes[layer + 1]
     source = net.weight_offsets[layer] + first * fan_out
     target = net.weight_offsets[layer] - net.weight_offsets[1] + first
