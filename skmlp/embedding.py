@@ -1,10 +1,10 @@
 """The piecewise-linear embedding of numbers, as data: bins, sizes and offsets.
 
 Gorishniy, Rubachev and Babenko, "On embeddings for numerical features in tabular deep
-learning" (NeurIPS 2022). A number x between the edges b[t] and b[t + 1] of its column is
-encoded as e = (1, ..., 1, (x - b[t]) / (b[t + 1] - b[t]), 0, ..., 0), with the position
-at t, and embedded as e times a trained matrix of its column. The embedded numbers follow
-the raw ones in the input of the first layer.
+learning" (NeurIPS 2022). A number x between the edges b[t] and b[t + 1] of its column
+is encoded as e = (1, ..., 1, (x - b[t]) / (b[t + 1] - b[t]), 0, ..., 0), with the
+position at t, and embedded as e times a trained matrix of its column. The embedded
+numbers follow the raw ones in the input of the first layer.
 
 A row touches one bin of each column: with the prefix sums of the matrix's rows, which
 are the embeddings of the edges, its embedding is an interpolation between two of them.
@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
+
+# The value of the parameter `embedding`.
+PIECEWISE_LINEAR = "piecewise_linear"
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +65,11 @@ class Embedding:
         """Number of trained parameters."""
         return self.dim * sum(self.n_bins)
 
+    def edges_by_feature(self):
+        """Edges of the bins of every column of X, empty where it is not embedded."""
+        edges = dict(zip(self.columns, self.edges, strict=True))
+        return [edges.get(i, np.empty(0)) for i in range(self.n_features)]
+
     def matrices(self, vector):
         """The columns' matrices as views on their part of the flat vector.
 
@@ -104,6 +112,21 @@ class Embedding:
             position = x[:, [column]] - edges[:-1].astype(x.dtype)
             codes.append(np.clip(position / np.diff(edges).astype(x.dtype), 0, 1))
         return codes
+
+    def inputs(self, x, vector):
+        """Inputs of the first layer: the rows of X, and their embeddings beside them.
+
+        Parameters
+        ----------
+        x : ndarray of shape (n_rows, n_features)
+        vector : ndarray of shape (n_params,)
+
+        Returns
+        -------
+        ndarray of shape (n_rows, width)
+        """
+        pairs = zip(self.encoded(x), self.matrices(vector), strict=True)
+        return np.concatenate([x, *(code @ matrix for code, matrix in pairs)], axis=1)
 
     def to_state(self):
         """A dict of plain values, for pickles."""

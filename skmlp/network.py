@@ -6,8 +6,9 @@ them. One vector means one optimizer loop, one compiled kernel for every archite
 and L-BFGS for free; `coefs_` and `intercepts_` are views on it.
 
 Where the hidden layers are normalized, their scales follow; then the matrices of an
-embedding of the features; after those the running means and variances. Running statistics are not trained, but keeping them in the vector
-makes checkpoints, warm starts and the check for divergence cover them for free.
+embedding of the features; after those the running means and variances. Running
+statistics are not trained, but keeping them in the vector makes checkpoints, warm
+starts and the check for divergence cover them for free.
 """
 
 import functools

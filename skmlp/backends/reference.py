@@ -128,7 +128,7 @@ def _forward(network, params, x, factors=None, *, training=False):
     scales, *statistics = norm_state(network, params)
     running: list = list(zip(*statistics, strict=True)) or [None] * len(coefs)
     if network.embedding is not None:
-        x = _embed(network, params, x)
+        x = network.embedding.inputs(x, embedding_part(network, params))
     inputs, activated, outputs = [None], [x], [x]
     normed: list = [None]
     for i, activation in enumerate(network.activations):
@@ -141,15 +141,6 @@ def _forward(network, params, x, factors=None, *, training=False):
         outputs.append(activated[-1] * (1.0 if factors is None else factors[i]))
     z = outputs[-1] @ coefs[-1] + intercepts[-1]
     return Trace(inputs, activated, outputs, normed, z)
-
-
-def _embed(network, params, x):
-    """The inputs of the first layer: the rows of X and their embeddings."""
-    embedding = network.embedding
-    matrices = embedding.matrices(embedding_part(network, params))
-    codes = embedding.encoded(x)
-    products = [code @ matrix for code, matrix in zip(codes, matrices, strict=True)]
-    return np.concatenate([x, *products], axis=1)
 
 
 def _embedding_gradient(network, x, delta, gradient):

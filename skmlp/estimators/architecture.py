@@ -8,7 +8,12 @@ from numbers import Integral
 import numpy as np
 
 from skmlp.estimators.names import of_option, with_sentence
-from skmlp.network import init_norm_state, init_params, initializers_of, layout, views
+from skmlp.network import (
+    init_params,
+    init_params_beside_layers,
+    initializers_of,
+    views,
+)
 from skmlp.rules.activations import ACTIVATIONS, IDENTITY, Activation
 from skmlp.rules.checks import check_activation
 from skmlp.rules.initializers import INITIALIZERS
@@ -100,14 +105,14 @@ def initial_params(network, weight_init, activation, generator, dtype):
         If arrays are not of the network's shapes.
     """
     if not isinstance(weight_init, str):
-        return _from_arrays(network, weight_init, dtype)
+        return _from_arrays(network, weight_init, generator, dtype)
     one = isinstance(activation, str | Activation)
     last = activation if one else (IDENTITY, *network.activations)[-1]
     initializers = initializers_of(network, weight_init, last)
     return init_params(network, initializers, generator, dtype)
 
 
-def _from_arrays(network, weight_init, dtype):
+def _from_arrays(network, weight_init, generator, dtype):
     """The initial parameters that the user passes as arrays, copied and checked."""
     if len(weight_init) != 2 or not all(np.iterable(part) for part in weight_init):
         raise ValueError(
@@ -124,7 +129,7 @@ def _from_arrays(network, weight_init, dtype):
             f"weight_init has coefs and intercepts of shapes {shapes}, but the network "
             f"has {expected}."
         )
-    vector = init_norm_state(network, np.empty(layout(network).size, dtype=dtype))
+    vector = init_params_beside_layers(network, generator, dtype)
     for parts, arrays in zip(views(network, vector), (coefs, intercepts), strict=True):
         for part, array in zip(parts, arrays, strict=True):
             part[:] = array

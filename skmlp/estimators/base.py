@@ -28,6 +28,7 @@ from skmlp.estimators.data import (
 )
 from skmlp.estimators.data_driven import data_driven_params
 from skmlp.estimators.dead_units import candidate_layers, warn_of_dead_units
+from skmlp.estimators.feature_embedding import feature_embedding
 from skmlp.estimators.fit_values import FitValues
 from skmlp.estimators.fitted import FitResult
 from skmlp.estimators.holdout import (
@@ -218,7 +219,7 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
         generator = self._generator(incremental)
         if resumption is not None:
             generator = resumption.generator
-        network = self._network(sample)
+        network = self._network(sample, resumes)
         if not resumes:
             warn_of_ineffective(self, network, has_validation_data=has_validation_data)
         if not incremental and hasattr(self, "_labels") and self._labels.multilabel:
@@ -288,17 +289,20 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
             row_ids=row_ids,
         )
 
-    def _network(self, sample):
+    def _network(self, sample, resumes):
+        embedding = feature_embedding(self, sample, resumes=resumes)
+        n_inputs = sample.x.shape[1] if embedding is None else embedding.width
         hidden = hidden_sizes(self.hidden_layer_sizes)
         n_outputs, loss, loss_params = self._head(sample.targets)
         return Network(
-            sizes=(sample.x.shape[1], *hidden, n_outputs),
+            sizes=(n_inputs, *hidden, n_outputs),
             activations=resolve_activations(self.activation, len(hidden)),
             loss=loss,
             output=loss.output,
             loss_params=loss_params,
             intercepts=self.fit_intercept,
             normalization=self.normalization if hidden else None,
+            embedding=embedding,
         )
 
     def _initial_params(self, network, generator, sample, target, resumes):

@@ -146,6 +146,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         device="cpu",
         dtype=None,
         matmul_precision="highest",
+        embedding=None,
+        n_bins=16,
+        embedding_dim=4,
         **rule_parameters,
     ):
         self._store(locals())

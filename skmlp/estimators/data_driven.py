@@ -10,7 +10,13 @@ zero: the first step decides its direction.
 import numpy as np
 
 from skmlp.estimators.data import canonical_x
-from skmlp.network import Network, init_norm_state, layout, pack, views
+from skmlp.network import (
+    Network,
+    embedding_part,
+    init_params_beside_layers,
+    pack,
+    views,
+)
 from skmlp.rules.activations import IDENTITY
 
 # Rows that the spread is measured on.
@@ -37,10 +43,13 @@ def data_driven_params(network, sample, outputs, generator):
         Flat vector.
     """
     dtype = sample.x.dtype
-    vector = init_norm_state(network, np.zeros(layout(network).size, dtype=dtype))
+    vector = init_params_beside_layers(network, generator, dtype)
     coefs, intercepts = views(network, vector)
     chosen = generator.permutation(sample.row_ids)[:_MAX_ROWS]
     values = canonical_x(sample.x[np.sort(chosen)], dtype)
+    if network.embedding is not None:
+        part = embedding_part(network, vector)
+        values = network.embedding.inputs(values, part)
     hidden = zip(coefs, intercepts, network.activations, strict=False)
     for weights, biases, activation in hidden:
         weights[:] = generator.standard_normal(weights.shape)

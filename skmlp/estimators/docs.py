@@ -8,6 +8,7 @@ being in its table.
 
 import textwrap
 
+from skmlp.estimators.attribute_docs import ATTRIBUTES
 from skmlp.estimators.doc_entries import entry, indented, rows
 from skmlp.estimators.parameters import rule_parameters
 from skmlp.estimators.references import REFERENCES
@@ -243,95 +244,23 @@ matmul_precision : {'highest', 'tf32'}, default='highest'
       ``device='cpu'`` and ``dtype='float64'``; the CPU that 'auto' may choose computes
       in float32.
 
+embedding : {'piecewise_linear'} or None, default=None
+    A trained first stage for each number: a piecewise-linear function to
+    ``embedding_dim`` numbers, with bends at quantiles of the training data
+    (Gorishniy et al., 2022). The first layer takes them beside the raw numbers, so that
+    thresholds and bends of single features need not be built from many units. Columns
+    of less than three distinct quantiles, as zeros and ones, stay raw. For dense X on
+    the CPU, without ``normalization='batch'`` and ``input_noise``.
+
+n_bins : int, default=16
+    Quantile bins of an embedded column.
+
+embedding_dim : int, default=4
+    Numbers that a column is embedded in.
+
 <other parameters>
 """
 
-_ATTRIBUTES = """
-loss_ : float
-    The loss of the last epoch, the L2 term included.
-
-best_loss_ : float or None
-    The lowest loss of an epoch; None with early stopping; not set by 'lbfgs'.
-
-loss_curve_ : list of float
-    The loss of each epoch; not set by 'lbfgs'.
-
-validation_scores_ : list of float or None
-    With early stopping or ``X_val``, the score of each epoch on the held-out data, by
-    ``scoring``.
-
-best_validation_score_ : float or None
-    The highest of ``validation_scores_``.
-
-best_iter_ : int or None
-    With early stopping the epoch of that score, whose parameters ``fit`` keeps:
-    counted from 1 along ``loss_curve_``, with 'lbfgs' along ``history_['loss']``. None
-    where scores do not decide.
-
-validation_loss_curve_ : list of float or None
-    The loss of each epoch on the held-out data: the mean over their rows, weighted as
-    they are, at the end of the epoch and without the L2 term.
-
-history_ : dict of lists of float
-    The course of the training, an element an epoch: 'loss', 'learning_rate' (the last
-    of the epoch), 'seconds' (since the beginning, scoring included; epochs that were
-    trained in one call of the kernel divide its time) and with held-out data
-    'validation_loss' and 'validation_score', nan for epochs of earlier calls that had
-    none. As ``loss_curve_`` it goes on with ``warm_start`` and
-    ``partial_fit``. With 'lbfgs' the iterations of the last call, without learning
-    rates.
-
-no_improvement_count_ : int
-    Epochs without improvement at the end, by the validation score with early
-    stopping, else by the loss; not set by 'lbfgs'. ``partial_fit`` counts on from
-    call to call, so that a loop can end when it exceeds ``n_iter_no_change``.
-
-best_coefs_, best_intercepts_ : list of ndarray
-    The parameters of ``best_validation_score_``; only set by ``partial_fit`` with
-    ``early_stopping`` and ``X_val``, since ``fit`` leaves the best in ``coefs_`` and
-    ``intercepts_``.
-
-t_ : int
-    Number of training samples seen by the solver.
-
-coefs_ : list of ndarray of shape (fan_in, fan_out)
-    The weights of each layer.
-
-intercepts_ : list of ndarray of shape (fan_out,)
-    The biases of each layer.
-
-norm_scales_ : list of ndarray of shape (n_units,) or None
-    With ``normalization`` the trained scale of each unit, by hidden layer: its inputs
-    z become ``scale * (z - mean) / sqrt(variance + 1e-5) + intercept``.
-
-norm_means_ : list of ndarray of shape (n_units,) or None
-    With ``normalization='batch'`` the running means of each hidden layer's inputs,
-    which stand for those of a minibatch in predictions.
-
-norm_variances_ : list of ndarray of shape (n_units,) or None
-    As ``norm_means_``, the running variances, of the minibatches' unbiased ones.
-
-n_features_in_ : int
-    Number of features seen during fit.
-
-feature_names_in_ : ndarray of shape (n_features_in_,)
-    Names of the features, where X has names that are all strings.
-
-n_iter_ : int
-    Epochs or iterations of the last call; of ``resume`` with those of ``fit``.
-
-n_layers_ : int
-    Number of layers, input and output included.
-
-n_outputs_ : int
-    Number of outputs.
-
-out_activation_ : str
-    Name of the output activation function.
-
-device_ : str
-    Where the last call trained: 'cpu', or the name of a GPU.
-"""
 
 _CLASSIFIER_LOSS = """
 loss : str or Loss, default='log_loss'
@@ -390,7 +319,7 @@ _PARTS = {
     "    {regressor_output}": _REGRESSOR_OUTPUT,
     "    {parameters}": _PARAMETERS,
     "    {own_parameters}": _OWN_PARAMETERS,
-    "    {attributes}": _ATTRIBUTES,
+    "    {attributes}": ATTRIBUTES,
     "    {references}": REFERENCES,
 }
 _TABLES = {

@@ -80,7 +80,7 @@ class Fitted(BaseEstimator):
                 f"is {network.normalization!r}: with warm_start or partial_fit it must "
                 "stay."
             )
-        return pack(self.coefs_, self.intercepts_, dtype, self._norm_state().parts)
+        return pack(self.coefs_, self.intercepts_, dtype, self._other_parts())
 
     def _fitted_network(self):
         """The fitted network, without its loss, and its parameters as a flat vector."""
@@ -90,11 +90,16 @@ class Fitted(BaseEstimator):
             loss=None,
             output=self.out_activation_,
             normalization=self._normalization(),
+            embedding=getattr(self, "_embedding", None),
         )
-        norms = self._norm_state().parts
         return network, as_flat(
-            self.coefs_, self.intercepts_, self.coefs_[0].dtype, norms
+            self.coefs_, self.intercepts_, self.coefs_[0].dtype, self._other_parts()
         )
+
+    def _other_parts(self):
+        """Parameters beside weights and biases, in the order of the flat vector."""
+        embedding = getattr(self, "embedding_weights_", None) or []
+        return [*self._norm_state().parts, *embedding]
 
     def _norm_state(self):
         """Scales and running statistics of the fitted network."""
@@ -140,6 +145,10 @@ class Fitted(BaseEstimator):
         self.n_outputs_ = network.sizes[-1]
         self.out_activation_ = network.output
         self._activations = network.activations
+        self._embedding = network.embedding
+        self.bin_edges_ = None
+        if network.embedding is not None:
+            self.bin_edges_ = network.embedding.edges_by_feature()
 
     def _set_validation(self, network, validation, incremental):
         """The fitted attributes that describe the scores on held-out data."""

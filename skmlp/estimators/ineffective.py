@@ -111,6 +111,9 @@ def _reasons(estimator, network, has_validation_data):
         )
     if not scored:
         reasons["scoring"] = "without early_stopping=True or X_val and y_val"
+    if estimator.embedding is None:
+        for name in ("n_bins", "embedding_dim"):
+            reasons[name] = "without embedding"
     if len(network.sizes) == 2:
         for name in _HIDDEN_ONLY:
             reasons[name] = "without hidden layers"

@@ -17,6 +17,7 @@ import numpy as np
 from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
+from skmlp.embedding import PIECEWISE_LINEAR
 from skmlp.rules.activations import ACTIVATIONS, Activation
 from skmlp.rules.initializers import DATA_DRIVEN, INITIALIZERS
 from skmlp.rules.optimizers import OPTIMIZERS
@@ -236,4 +237,7 @@ COMMON = {
     "device": [Devices()],
     "dtype": [Dtypes(), None],
     "matmul_precision": [StrOptions(ordered("highest", "tf32"))],
+    "embedding": [StrOptions({PIECEWISE_LINEAR}), None],
+    "n_bins": [Interval(Integral, 2, None, closed="left")],
+    "embedding_dim": [Interval(Integral, 1, None, closed="left")],
 }

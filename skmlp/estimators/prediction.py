@@ -20,7 +20,7 @@ from skmlp.estimators.data import (
 from skmlp.estimators.fitted import Fitted
 from skmlp.estimators.gpu_arrays import returns_like_input
 from skmlp.estimators.suggestions import names_arguments
-from skmlp.network import NormState, norm_state, pack, views
+from skmlp.network import NormState, embedding_part, norm_state, pack, views
 from skmlp.rules.activations import IDENTITY
 
 
@@ -135,7 +135,7 @@ def cut_after(network, params, layer):
         [*coefs[:end], identity],
         [*intercepts[:end], no_bias],
         params.dtype,
-        norms.parts,
+        [*norms.parts, embedding_part(network, params)],
     )
 
 

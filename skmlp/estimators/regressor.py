@@ -149,6 +149,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         device="cpu",
         dtype=None,
         matmul_precision="highest",
+        embedding=None,
+        n_bins=16,
+        embedding_dim=4,
         **rule_parameters,
     ):
         self._store(locals())

@@ -10,8 +10,16 @@ from collections.abc import Callable
 
 import numpy as np
 
+from skmlp.embedding import Embedding
 from skmlp.estimators.labels import Labels
-from skmlp.network import Network, norm_state, pack, shared_vector, views
+from skmlp.network import (
+    Network,
+    embedding_part,
+    norm_state,
+    pack,
+    shared_vector,
+    views,
+)
 from skmlp.rules.activations import IDENTITY
 from skmlp.rules.loss_choice import decoder_from_state, decoder_to_state
 from skmlp.training.history import History
@@ -23,6 +31,7 @@ _STATES: dict[str, tuple[Callable, Callable]] = {
     "_optimizer": (OptimizerState.to_state, OptimizerState.from_state),
     "_labels": (Labels.to_state, Labels.from_state),
     "_decoder": (decoder_to_state, decoder_from_state),
+    "_embedding": (Embedding.to_state, lambda state: Embedding(**state)),
 }
 # The parameters, in the order of the vector.
 _PARAMETERS = (
@@ -31,6 +40,7 @@ _PARAMETERS = (
     "norm_scales_",
     "norm_means_",
     "norm_variances_",
+    "embedding_weights_",
 )
 _CURVES = ("loss_curve_", "validation_loss_curve_", "validation_scores_")
 
@@ -42,10 +52,10 @@ _NORMALIZATIONS = {0: None, 1: "layer", 3: "batch"}
 def to_state(attributes):
     """What a pickle stores of some attributes; these stay as they are."""
     state = dict(attributes)
+    network, parts = _network_of(state)
     for name, (convert, _) in _STATES.items():
         if state.get(name) is not None:
             state[name] = convert(state[name])
-    network, parts = _network_of(state)
     if network is not None:
         vector = shared_vector(parts, parts[0].dtype)
         if vector is not None:
@@ -65,7 +75,8 @@ def from_state(state):
         if state.get(name) is not None:
             state[name] = convert(state[name])
     if "_vector" in state:
-        network = _network(*state.pop("_layout"))
+        sizes, normalization = state.pop("_layout")
+        network = _network(sizes, normalization, state.get("_embedding"))
         return state | parameter_views(network, state.pop("_vector"))
     network, parts = _network_of(state)
     if network is None:
@@ -77,13 +88,17 @@ def parameter_views(network, vector):
     """The attributes that hold the parameters, as views on a flat vector."""
     coefs, intercepts = views(network, vector)
     norms = norm_state(network, vector)
-    values = (coefs, intercepts, *(part or None for part in norms))
+    matrices = None
+    if network.embedding is not None:
+        matrices = network.embedding.matrices(embedding_part(network, vector))
+    values = (coefs, intercepts, *(part or None for part in norms), matrices)
     return dict(zip(_PARAMETERS, values, strict=True))
 
 
-def _network(sizes, normalization):
+def _network(sizes, normalization, embedding):
     """A network that has a layout of parameters, and no more."""
-    return Network(sizes, (), None, IDENTITY, normalization=normalization)
+    plain = Network(sizes, (), None, IDENTITY, normalization=normalization)
+    return plain._replace(embedding=embedding)
 
 
 def _network_of(state):
@@ -95,7 +110,7 @@ def _network_of(state):
     values = [state.get(name) for name in _PARAMETERS]
     if not all(isinstance(value, list | None) for value in values):
         return None, []
-    coefs, intercepts, *norms = lists = [value or [] for value in values]
+    coefs, intercepts, *norms, _ = lists = [value or [] for value in values]
     parts = [part for some in lists for part in some]
     if not (coefs and all(isinstance(part, np.ndarray) for part in parts)):
         return None, []
@@ -103,9 +118,12 @@ def _network_of(state):
         return None, []
     sizes = (len(coefs[0]), *map(len, intercepts))
     normalization = _NORMALIZATIONS.get(sum(map(bool, norms)))
-    network = _network(sizes, normalization)
+    embedding = state.get("_embedding")
+    network = _network(sizes, normalization, embedding)
     units = [(n,) for n in sizes[1:]]
     expected = [*network.shapes, *units, *(units[:-1] * sum(map(bool, norms)))]
+    if embedding is not None:
+        expected += [(n_bins, embedding.dim) for n_bins in embedding.n_bins]
     fits = [part.shape for part in parts] == expected
     return (network if fits else None), parts
 

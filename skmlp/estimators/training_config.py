@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import make_constraint
 from skmlp.backends import Regularization
 from skmlp.call_site import user_stacklevel
 from skmlp.estimators.devices import required_dtype
+from skmlp.estimators.feature_embedding import check_embedding
 from skmlp.estimators.parameters import STOCHASTIC_SOLVERS
 from skmlp.rules.schedules import SCHEDULES
 from skmlp.training.lbfgs import LBFGSConfig
@@ -54,6 +55,7 @@ def check_combinations(estimator, *, incremental, has_validation_data):
             "there the L2 penalty alpha does the same."
         )
     _check_matmul_precision(estimator)
+    check_embedding(estimator)
 
 
 def _names_are_known(estimator):

@@ -1,6 +1,5 @@
 """Training of the networks of an ensemble, one thread each."""
 
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,7 +85,7 @@ def train_member(job, data, held_out):
     validation = held_out.at(job.validation, job.n_columns)
     estimator = clone(job.estimator)
     batch_size = estimator.batch_size
-    if isinstance(batch_size, Integral) and batch_size > len(job.train):
+    if isinstance(batch_size, int) and batch_size > len(job.train):
         # Folds differ in size, and the recipe is for all of them.
         estimator.set_params(batch_size=len(job.train))
     # Inputs of this size give the first layer the rate that the NTK parametrization

@@ -110,7 +110,11 @@ def test_high_cardinality_is_bounded():
 
 def test_dates_have_parts_and_elapsed_days():
     frame = pd.DataFrame(
-        {"d": pd.to_datetime(["2024-02-29 06:30", "2025-03-01 00:00", None, "2024-07-05 12:00"])}
+        {
+            "d": pd.to_datetime(
+                ["2024-02-29 06:30", "2025-03-01 00:00", None, "2024-07-05 12:00"]
+            )
+        }
     )
     assert set(encoded(frame)) == {
         *(f"d_{part}" for part in ("year", "month", "day", "day_of_week", "hour")),

@@ -121,6 +121,8 @@ class Session:
         self._contexts: dict[int, BatchContext] = {}
         # Workspace and rows of the batch trained on last.
         self._last_batch: tuple[Workspace, int] | None = None
+        # X of the last predictions, as the caller's and as the kernels'.
+        self._last_x: tuple | None = None
 
     def _context(self, batch_size):
         """The `BatchContext` of a size, made at first use."""
@@ -280,10 +282,29 @@ class Session:
 
     def outputs(self, x, row_ids):
         """Raw outputs for some rows, or for all, with the current parameters."""
-        network = self._problem.network
-        source = (x, row_ids)
-        out, _ = _predict(network, self.params, source, IDENTITY, self._n_jobs)
+        out, _ = _predict(
+            self._problem.network,
+            self.params,
+            (x, row_ids),
+            IDENTITY,
+            self._n_jobs,
+            rows=self._embedded(x),
+        )
         return out
+
+    def _embedded(self, x):
+        """X with its bins, which are those of the last call with the same X.
+
+        None without an embedding.
+        """
+        network = self._problem.network
+        if network.embedding is None:
+            return None
+        if self._last_x is None or self._last_x[0] is not x:
+            self._last_x = x, kernel_x(x, network, self.params)
+        rows = self._last_x[1]
+        rows.knots[:] = network.embedding.knots(embedding_part(network, self.params))
+        return rows
 
     def close(self):
         """End the threads."""
@@ -301,10 +322,11 @@ def open_session(problem, params, n_jobs):
         session.close()
 
 
-def _predict(network, params, source, activation, n_jobs):
+def _predict(network, params, source, activation, n_jobs, *, rows=None):
     """Predictions for some rows, and whether the sum of all of X is finite.
 
-    `source` is X and row indices, or X and None; with indices X is not summed.
+    `source` is X and row indices, or X and None; with indices X is not summed. `rows`
+    is X in the kernels' form, None to convert it.
     """
     x, row_ids = source
     network, params = fold_batch_norm(network, params)
@@ -325,8 +347,8 @@ def _predict(network, params, source, activation, n_jobs):
     row_ids = read_only(np.empty(0, dtype=np.int64) if row_ids is None else row_ids)
     sums = np.zeros(n_blocks)
     params = as_if_writable(params)
-    x = kernel_x(x, network, params)
-    arguments = (net, x, row_ids, workspace, params, out, sums)
+    rows = kernel_x(x, network, params) if rows is None else rows
+    arguments = (net, rows, row_ids, workspace, params, out, sums)
     with ThreadPool(n_threads) as pool:
         pool.run(lambda worker: predict.predict(worker, *arguments))
     return out, math.isfinite(sum(sums.tolist()))
