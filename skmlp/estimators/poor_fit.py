@@ -93,7 +93,8 @@ def warn_of_poor_fit(estimator, problem, result, backend):
     unfinished = has_unfinished_target(estimator, network, result, rows.targets)
     enough = _HARDLY_BETTER
     if unfinished:
-        enough = np.inf if _last_gain(result) > _FAST * unit else _UNFINISHED
+        is_fast = _last_gain(estimator, result) > _FAST * unit
+        enough = np.inf if is_fast else _UNFINISHED
     if _recorded_loss(result) < constant - (enough + _TOLERANCE) * unit:
         return
     x = canonical_x(problem.x[rows.row_ids], problem.x.dtype)
@@ -153,8 +154,13 @@ def _was_cut_short(estimator, result):
     return not by_itself and (not curve or curve[-1] <= curve[0])
 
 
-def _last_gain(result):
-    """By how much the loss fell in the last tenth of the epochs."""
+def _last_gain(estimator, result):
+    """By how much the loss fell in the last tenth of the epochs.
+
+    Zero for L-BFGS, whose line search finds steps for a target of any scale.
+    """
+    if estimator.solver not in STOCHASTIC_SOLVERS:
+        return 0.0
     n_iter = result.outcome.n_iter
     curve = result.history.loss_curve[-n_iter:]
     return curve[-min(len(curve), 1 + max(1, n_iter // 10))] - curve[-1]
