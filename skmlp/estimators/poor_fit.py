@@ -41,6 +41,8 @@ _FAST = 0.02
 _TOLERANCE = 0.05
 # Rounding of a model that has become constant.
 _ROUNDING = 1e-6
+# Units in the last place by which targets may differ that are equal but for rounding.
+_ULPS = 4
 
 
 class _Rows(NamedTuple):
@@ -81,7 +83,7 @@ def warn_of_poor_fit(estimator, problem, result, backend):
     if _was_cut_short(estimator, result):
         return
     network, rows = problem.network, _Rows.of(problem)
-    if np.all(rows.targets == rows.targets[0]):
+    if _is_constant(estimator, rows.targets):
         return
     constant = best_constant_loss(
         network.loss, rows.targets, rows.weights, network.loss_params, network.sizes[-1]
@@ -124,6 +126,16 @@ def warn_of_poor_fit(estimator, problem, result, backend):
         PoorFitWarning,
         stacklevel=user_stacklevel(),
     )
+
+
+def _is_constant(estimator, targets):
+    """Whether targets differ by no more than rounding, in the user's units."""
+    differences = np.ptp(targets, axis=0)
+    sizes = np.abs(targets).max(axis=0)
+    if getattr(estimator, "target_scale_", None) is not None:
+        sizes = np.abs(estimator.target_mean_) / estimator.target_scale_
+        return np.all(differences <= _ULPS * np.finfo(np.float64).eps * sizes)
+    return np.all(differences <= _ULPS * np.finfo(targets.dtype).eps * sizes)
 
 
 def _finding(gain):
