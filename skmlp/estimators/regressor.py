@@ -7,7 +7,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from skmlp.estimators.base import BaseMLP
-from skmlp.estimators.data import UserInput, as_supported
+from skmlp.estimators.data import UserInput, as_supported, combine_weights
 from skmlp.estimators.data_advice import as_column
 from skmlp.estimators.docs import with_shared_docs
 from skmlp.estimators.gpu_arrays import returns_like_input
@@ -234,13 +234,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """The row of the loss, from the parameters."""
         return regression_loss(self.loss, self.out_activation, self)
 
-    def _fit_target_scale(self, y, weights, row_ids):
+    def _fit_target_scale(self, X, y, sample_weight):
         scale = TargetScale(None, None)
         if self.scale_target:
             scale = fitted_scale(
                 y.reshape(len(y), -1),
-                weights,
-                row_ids,
+                *combine_weights(sample_weight, X, X.dtype),
                 is_centered=is_centered(self._loss()),
             )
         self.target_mean_, self.target_scale_ = scale
