@@ -106,7 +106,7 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
     def _targets(self, y, dtype):
         """Targets of shape (n_samples, columns) from validated y."""
 
-    def _fit_target_scale(self, X, y, sample_weight):
+    def _fit_target_scale(self, X, y, sample_weight, incremental):
         """Set what the targets need to know of the first y; nothing by default."""
 
     def _check_target_scale(self):
@@ -269,7 +269,7 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
         y = self._validate_y(y, first, incremental)
         dtype = X.dtype
         if first:
-            self._fit_target_scale(X, y, sample_weight)
+            self._fit_target_scale(X, y, sample_weight, incremental)
         targets = self._targets(y, dtype)
         weights, row_ids = combine_weights(
             sample_weight,

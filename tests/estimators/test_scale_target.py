@@ -271,6 +271,19 @@ def test_partial_fit_keeps_the_scale_of_the_first_call():
     assert_allclose(model.validation_scores_[-1], model.score(X, Y), rtol=1e-9)
 
 
+def test_a_first_chunk_without_a_scale_is_warned_of():
+    one_row = {"X": X[:1], "y": Y[:1]}
+    with pytest.warns(UserWarning, match="y is constant in the first call") as caught:
+        model = regressor(scale_target=True).partial_fit(**one_row)
+    assert caught[0].filename == __file__
+    columns = np.column_stack([Y, np.ones(200)])
+    with pytest.warns(UserWarning, match="Column 1 of y is constant"):
+        regressor(scale_target=True).partial_fit(X, columns)
+    model.partial_fit(**one_row)
+    regressor().partial_fit(**one_row)
+    regressor("poisson", scale_target=True).partial_fit(**one_row)
+
+
 def test_warm_start_keeps_the_scale_of_the_first_fit():
     model = regressor(scale_target=True, warm_start=True).fit(X, Y)
     by_hand = regressor(warm_start=True).fit(X, scaled(model, Y))
