@@ -27,7 +27,9 @@ class PoorFitWarning(UserWarning):
     of y for the squared error, the class frequencies for the log-loss, and so on. The
     warning comes if it is not smaller, or smaller by less than 5 % and the data or the
     loss curve show why, or by less than half where `y` is not scaled and ``max_iter``
-    ended a training that was still improving. It names the likely cause.
+    ended a training that was still improving, or smaller by any part where such a
+    training of a stochastic solver still gained 2 % of that loss in its last tenth. It
+    names the likely cause.
 
     A training that a limit (``max_iter``, ``max_time``, Ctrl-C) ends after fewer than
     ten epochs or iterations, and whose loss has not risen, is not judged. Neither is

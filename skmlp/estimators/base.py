@@ -109,7 +109,7 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
     def _targets(self, y, dtype):
         """Targets of shape (n_samples, columns) from validated y."""
 
-    def _fit_target_scale(self, y, weights, row_ids):
+    def _fit_target_scale(self, X, y, sample_weight, incremental):
         """Set what the targets need to know of the first y; nothing by default."""
 
     def _check_target_scale(self):
@@ -271,6 +271,9 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
         X, y = validated(self, X, y, dtype=self._allowed_dtypes(first), reset=first)
         y = self._validate_y(y, first, incremental)
         dtype = X.dtype
+        if first:
+            self._fit_target_scale(X, y, sample_weight, incremental)
+        targets = self._targets(y, dtype)
         weights, row_ids = combine_weights(
             sample_weight,
             X,
@@ -279,12 +282,10 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
             labels=getattr(self, "_labels", None),
             y=y,
         )
-        if first:
-            self._fit_target_scale(y, weights, row_ids)
         return Sample(
             x=canonical_x(X, dtype),
             y=y,
-            targets=self._targets(y, dtype),
+            targets=targets,
             sample_weight=weights,
             row_ids=row_ids,
         )

@@ -41,6 +41,8 @@ _FAST = 0.02
 _TOLERANCE = 0.05
 # Rounding of a model that has become constant.
 _ROUNDING = 1e-6
+# Units in the last place by which targets may differ that are equal but for rounding.
+_ULPS = 4
 
 
 class _Rows(NamedTuple):
@@ -81,7 +83,7 @@ def warn_of_poor_fit(estimator, problem, result, backend):
     if is_silent(PoorFitWarning) or _was_cut_short(estimator, result):
         return
     network, rows = problem.network, _Rows.of(problem)
-    if np.all(rows.targets == rows.targets[0]):
+    if _is_constant(estimator, rows.targets):
         return
     constant = best_constant_loss(
         network.loss, rows.targets, rows.weights, network.loss_params, network.sizes[-1]
@@ -93,7 +95,8 @@ def warn_of_poor_fit(estimator, problem, result, backend):
     unfinished = has_unfinished_target(estimator, network, result, rows.targets)
     enough = _HARDLY_BETTER
     if unfinished:
-        enough = np.inf if _last_gain(result) > _FAST * unit else _UNFINISHED
+        is_fast = _last_gain(estimator, result) > _FAST * unit
+        enough = np.inf if is_fast else _UNFINISHED
     if _recorded_loss(result) < constant - (enough + _TOLERANCE) * unit:
         return
     x = canonical_x(problem.x[rows.row_ids], problem.x.dtype)
@@ -125,6 +128,16 @@ def warn_of_poor_fit(estimator, problem, result, backend):
     )
 
 
+def _is_constant(estimator, targets):
+    """Whether targets differ by no more than rounding, in the user's units."""
+    differences = np.ptp(targets, axis=0)
+    sizes = np.abs(targets).max(axis=0)
+    if getattr(estimator, "target_scale_", None) is not None:
+        sizes = np.abs(estimator.target_mean_) / estimator.target_scale_
+        return np.all(differences <= _ULPS * np.finfo(np.float64).eps * sizes)
+    return np.all(differences <= _ULPS * np.finfo(targets.dtype).eps * sizes)
+
+
 def _finding(gain):
     """What a gain says about the model, as the beginning of a sentence."""
     if gain > _UNFINISHED:
@@ -153,8 +166,13 @@ def _was_cut_short(estimator, result):
     return not by_itself and (not curve or curve[-1] <= curve[0])
 
 
-def _last_gain(result):
-    """By how much the loss fell in the last tenth of the epochs."""
+def _last_gain(estimator, result):
+    """By how much the loss fell in the last tenth of the epochs.
+
+    Zero for L-BFGS, whose line search finds steps for a target of any scale.
+    """
+    if estimator.solver not in STOCHASTIC_SOLVERS:
+        return 0.0
     n_iter = result.outcome.n_iter
     curve = result.history.loss_curve[-n_iter:]
     return curve[-min(len(curve), 1 + max(1, n_iter // 10))] - curve[-1]

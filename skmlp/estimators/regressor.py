@@ -7,7 +7,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from skmlp.estimators.base import BaseMLP
-from skmlp.estimators.data import UserInput, as_supported
+from skmlp.estimators.data import UserInput, as_supported, combine_weights
 from skmlp.estimators.data_advice import as_column
 from skmlp.estimators.docs import with_shared_docs
 from skmlp.estimators.gpu_arrays import returns_like_input
@@ -18,6 +18,7 @@ from skmlp.estimators.target_scaling import (
     check_same_scaling,
     fitted_scale,
     is_centered,
+    warn_of_unknown_scale,
 )
 from skmlp.estimators.validation import ValidationData
 from skmlp.rules.activations import IDENTITY
@@ -237,15 +238,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """The row of the loss, from the parameters."""
         return regression_loss(self.loss, self.out_activation, self)
 
-    def _fit_target_scale(self, y, weights, row_ids):
+    def _fit_target_scale(self, X, y, sample_weight, incremental):
         scale = TargetScale(None, None)
         if self.scale_target:
-            scale = fitted_scale(
-                y.reshape(len(y), -1),
-                weights,
-                row_ids,
-                is_centered=is_centered(self._loss()),
-            )
+            y = y.reshape(len(y), -1)
+            weights = combine_weights(sample_weight, X, X.dtype)
+            scale = fitted_scale(y, *weights, is_centered=is_centered(self._loss()))
+            if incremental:
+                warn_of_unknown_scale(scale, y)
         self.target_mean_, self.target_scale_ = scale
 
     def _check_target_scale(self):

@@ -10,10 +10,12 @@ with the scale; so scores of the training are computed from scaled numbers.
 """
 
 import math
+import warnings
 from typing import NamedTuple
 
 import numpy as np
 
+from skmlp.call_site import user_stacklevel
 from skmlp.rules.target_range import target_range
 
 # A spread below so many units in the last place of the numbers is rounding.
@@ -124,6 +126,27 @@ def is_centered(loss):
         f"scale_target=True is not supported with out_activation={loss.output!r} and "
         f"loss={loss.name!r}, which are bounded: from {low:.3g} to {high:.3g}. Scale y "
         "into that range before fit, or choose an output without such bounds."
+    )
+
+
+def warn_of_unknown_scale(scale, y):
+    """Warn of a first chunk that does not tell how far targets spread.
+
+    Parameters
+    ----------
+    scale : TargetScale
+    y : ndarray of shape (n_samples, n_targets)
+        From which it was found.
+    """
+    constant = np.flatnonzero(np.all(y == scale.mean, axis=0))
+    if len(constant) == 0:
+        return
+    name = "y" if y.shape[1] == 1 else f"Column {constant[0]} of y"
+    warnings.warn(
+        f"{name} is constant in the first call of partial_fit: scale_target=True has "
+        "found no scale and divides it neither now nor in later calls. Begin with a "
+        "chunk in which y spreads as in all of the data.",
+        stacklevel=user_stacklevel(),
     )
 
 

@@ -29,7 +29,8 @@ QUANTILE = Parameter(
 )  # fmt: skip
 DELTA = Parameter(
     "delta", 1.0, (Range(0, None, "neither"),),
-    "Error beyond which ``loss='huber'`` is absolute, in units of the target.",
+    "Error beyond which ``loss='huber'`` is absolute, in units of the target: with "
+    "``scale_target`` of the scaled one.",
 )  # fmt: skip
 POWER = Parameter(
     "power", 1.5, (Range(1, 2, "neither"),),

@@ -135,6 +135,7 @@ BAD_OWN_PARAMETERS = {
         "quantile": [0, 1.0, "median", None],
         "delta": [0, -1.0, "small", None],
         "power": [1, 2.0, "some", None],
+        "scale_target": ["standard", 2, None],
     },
 }
 

@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 from sklearn import neural_network
 from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
 import skmlp
@@ -779,10 +781,24 @@ def test_attributes_are_added(data):
     ):
         expected = public_attributes(theirs(**SMALL).fit(X, y))
         model = ours(**SMALL).fit(X, y)
-        assert public_attributes(model) == expected | added | norms
-        assert all(getattr(model, name) is None for name in norms)
+        off = norms | ({"target_mean_", "target_scale_"} if y is numbers else set())
+        assert public_attributes(model) == expected | added | off
+        assert all(getattr(model, name) is None for name in off)
         model.set_params(normalization="batch").fit(X, y)
         assert [len(scale) for scale in model.norm_scales_] == [4]
+
+
+def test_the_target_can_be_scaled(data):
+    X, _, numbers = data
+    y = 1e4 + 100 * (numbers - numbers.mean()) / numbers.std()
+    theirs = TransformedTargetRegressor(
+        SkRegressor(**SMALL), transformer=StandardScaler()
+    )
+    assert "scale_target" not in SkRegressor().get_params()
+    ours = OurRegressor(**SMALL, scale_target=True).fit(X, y)
+    np.testing.assert_allclose(ours.predict(X), theirs.fit(X, y).predict(X), rtol=1e-9)
+    np.testing.assert_allclose(ours.target_mean_, theirs.transformer_.mean_)
+    np.testing.assert_allclose(ours.target_scale_, theirs.transformer_.scale_)
 
 
 def test_the_loss_of_the_classifier_is_a_parameter():

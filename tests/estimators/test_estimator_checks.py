@@ -40,7 +40,11 @@ def test_check(estimator, check):
 
 @pytest.mark.slow
 @parametrize_with_checks(
-    [cls(**configuration) for configuration in OTHERS for cls in ESTIMATORS]
+    [
+        *(cls(**configuration) for configuration in OTHERS for cls in ESTIMATORS),
+        MLPRegressor(scale_target=True, max_iter=100),
+        MLPRegressor(scale_target=True, solver="lbfgs", max_iter=100),
+    ]
 )
 def test_check_of_other_configurations(estimator, check, monkeypatch):
     if estimator.dtype == "float32" and check.func.__name__ in FLOAT64_CHECKS:

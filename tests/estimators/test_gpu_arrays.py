@@ -208,6 +208,25 @@ def test_standard_deviations_are_like_the_input(cupy, seen):
     assert type(mean) is type(deviation) is DeviceArray
 
 
+def test_a_scaled_target(cupy, seen):
+    settings = {**SETTINGS, "loss": "gaussian_nll", "scale_target": True}
+    y = 1e6 + 1e5 * Y
+    val = {"X_val": X, "y_val": y}
+    expected = MLPRegressor(dtype="float32", **settings).fit(X, y, WEIGHTS, **val)
+    model = MLPRegressor(device="cuda", **settings)
+    there = {name: DeviceArray(values) for name, values in val.items()}
+    model.fit(*map(DeviceArray, (X, y, WEIGHTS)), **there)
+    assert_same_model(model, expected)
+    assert model.validation_scores_ == expected.validation_scores_
+    for found, values in zip(
+        model.predict(DeviceArray(X), return_std=True),
+        expected.predict(X, return_std=True),
+        strict=True,
+    ):
+        assert type(found) is DeviceArray
+        np.testing.assert_array_equal(found.get(), values)
+
+
 @pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
 def test_scores(cupy, seen, kind):
     model = kind(device="cuda", **SETTINGS).fit(X, Y)

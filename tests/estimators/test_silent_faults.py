@@ -209,6 +209,19 @@ GOOD = {
     "one class": (classifier(), (X, np.zeros(400, dtype=int))),
     "one number": (regressor(), (X, np.full(400, 3.0))),
     **{
+        f"one number but for rounding: {scale_target}, {dtype}": (
+            regressor(scale_target=scale_target, dtype=dtype),
+            (X, np.where(T > 0, 0.1 + 0.2, 0.3)),
+        )
+        for scale_target in (False, True)
+        for dtype in ("float32", "float64")
+    },
+    "scaled target": (regressor(scale_target=True), (X, 1e9 + 1e-3 * T)),
+    "scaled counts": (
+        regressor(loss="poisson", scale_target=True),
+        (X, 1e6 * np.exp(T)),
+    ),
+    **{
         f"cut short: {epochs}, {solver}": (
             regressor(solver=solver, max_iter=epochs),
             (X, 1e3 * T),
