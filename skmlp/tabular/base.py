@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from numbers import Integral, Real
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -18,10 +19,10 @@ from skmlp.backends.threads import available_threads
 from skmlp.tabular.budget import Budget
 from skmlp.tabular.combination import greedy_weights, out_of_sample_mean
 from skmlp.tabular.importance import permutation_importances
-from skmlp.tabular.members import EncodedRows, first_columns, train_members
+from skmlp.tabular.members import EncodedRows, train_members
 from skmlp.tabular.planning import make_jobs, row_pairs
 from skmlp.tabular.preprocessor import TabularPreprocessor
-from skmlp.tabular.presets import N_BINS, PRESETS, recipes
+from skmlp.tabular.presets import PRESETS, recipes, without_embedding
 
 _MAX_PICKS = 32
 # Validation rows that are kept for `feature_importances_`.
@@ -126,7 +127,7 @@ class BaseTabularMLP(BaseEstimator, ABC):
         budget = Budget(self.max_time)
         generator = check_random_state(self.random_state)
         self._check_lengths(X, y, groups)
-        encoder = TabularPreprocessor(self.categorical_features, n_bins=N_BINS)
+        encoder = TabularPreprocessor(self.categorical_features)
         data = self._encoded(encoder.fit_transform, X, y, sample_weight, first=True)
         self.preprocessor_ = encoder
         self._take_names(encoder)
@@ -147,7 +148,7 @@ class BaseTabularMLP(BaseEstimator, ABC):
             )
         else:
             pairs = [(np.arange(len(data.y)), np.arange(len(held_out.y)))]
-        jobs = self._jobs(pairs, generator)
+        jobs = self._jobs(pairs, generator, is_sparse=sparse.issparse(data.x))
         jobs = budget.affordable(jobs, data, held_out, self._threads())
         self.members_ = train_members(jobs, data, held_out, self._threads())
         self._combine(jobs, held_out)
@@ -195,8 +196,8 @@ class BaseTabularMLP(BaseEstimator, ABC):
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
 
-    def _jobs(self, pairs, generator):
-        preset, encoder = PRESETS[self.preset], self.preprocessor_
+    def _jobs(self, pairs, generator, *, is_sparse):
+        preset = PRESETS[self.preset]
         n_members = self.n_members
         if n_members is None:
             # Every fold is validated on as often as the others.
@@ -205,11 +206,12 @@ class BaseTabularMLP(BaseEstimator, ABC):
         recipe_list = recipes(
             preset, n_members, len(pairs[0][0]), self._rate, generator
         )
+        if is_sparse:
+            recipe_list = [without_embedding(recipe) for recipe in recipe_list]
         return make_jobs(
             recipe_list,
             pairs,
             lambda params: self._member({**params, **(self.mlp_params or {})}),
-            (encoder.n_plain_features_out_, encoder.n_features_out_),
             generator,
             crossed=preset.varies,
         )
@@ -219,22 +221,25 @@ class BaseTabularMLP(BaseEstimator, ABC):
 
     def _combine(self, jobs, held_out):
         """Weights of the members, and what the validation rows tell of the average."""
-        self._columns = [job.n_columns for job in jobs]
         outputs = [
-            self._output(member, held_out.at(job.validation, job.n_columns).x)
+            self._output(member, held_out.at(job.validation).x)
             for member, job in zip(self.members_, jobs, strict=True)
         ]
         self.validation_scores_ = np.array(
             [np.max(member.validation_scores_) for member in self.members_]
         )
-        weights = np.ones(len(jobs))
-        if PRESETS[self.preset].varies:
+        weights, preset = np.ones(len(jobs)), PRESETS[self.preset]
+        if preset.varies:
             weights = self._greedy_weights(jobs, outputs, held_out)
         self.member_weights_ = weights / weights.sum()
         parts = zip([job.validation for job in jobs], outputs, weights, strict=True)
         rows, mean = out_of_sample_mean(parts, len(held_out.y))
         validated = held_out.at(rows)
-        self._calibrate(mean, validated.y, validated.sample_weight)
+        # The mean over all recipes; with folds it is often that of one alone, which is
+        # too sure of itself, as the mean over all is not.
+        is_whole = preset.varies or len({id(job.validation) for job in jobs}) == 1
+        if is_whole:
+            self._calibrate(mean, validated.y, validated.sample_weight)
         self._validated = validated.at(slice(_MAX_IMPORTANCE_ROWS))
 
     def _greedy_weights(self, jobs, outputs, held_out):
@@ -261,14 +266,10 @@ class BaseTabularMLP(BaseEstimator, ABC):
         return self._averaged_encoded(self.preprocessor_.transform(X))
 
     def _averaged_encoded(self, x):
-        inputs = {columns: first_columns(x, columns) for columns in set(self._columns)}
-        total = 0.0
-        for member, columns, weight in zip(
-            self.members_, self._columns, self.member_weights_, strict=True
-        ):
-            if weight > 0:
-                total = total + weight * self._output(member, inputs[columns])
-        return total
+        used = np.flatnonzero(self.member_weights_)
+        return sum(
+            self.member_weights_[i] * self._output(self.members_[i], x) for i in used
+        )
 
     @property
     def feature_importances_(self):

@@ -33,7 +33,8 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
     calibrate : bool, default=True
         Whether to divide the logarithms of the averaged probabilities by the
         temperature that makes their log-loss on the validation rows least. The
-        predicted classes stay the same. With several labels a row it has no effect.
+        predicted classes stay the same. Not for several labels a row, and not where
+        folds validate: there no row is validated on by the whole average.
 
     Attributes
     ----------
@@ -112,6 +113,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
             y = column_or_1d(y, warn=True)
             classes = np.unique(y)
         if first:
+            self.temperature_ = 1.0
             self.classes_, self._is_multilabel = classes, is_multilabel
         return y
 
@@ -137,7 +139,6 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
         return log_loss(y, clipped, sample_weight=sample_weight, labels=self.classes_)
 
     def _calibrate(self, output, y, sample_weight):
-        self.temperature_ = 1.0
         if self.calibrate and y.ndim == 1 and len(self.classes_) > 1:
             codes = np.searchsorted(self.classes_, y)
             self.temperature_ = fitted_temperature(output, codes, sample_weight)

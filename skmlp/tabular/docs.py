@@ -32,9 +32,7 @@ verbose : bool, default=False
 
 _ATTRIBUTES = """
 members_ : list
-    The networks, fitted plain estimators. They take the columns of
-    ``preprocessor_.transform(X)``: those without bins (the first
-    ``preprocessor_.n_plain_features_out_``), or all.
+    The networks, fitted plain estimators of ``preprocessor_.transform(X)``.
 member_weights_ : ndarray of shape (n_members,)
     Weights in the average; their sum is one.
 preprocessor_ : TabularPreprocessor

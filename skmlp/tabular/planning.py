@@ -50,17 +50,16 @@ def row_pairs(settings, n_rows, generator, *, strata=None, groups=None):
     return pairs
 
 
-def make_jobs(recipes, pairs, make_member, columns, generator, *, crossed):
+def make_jobs(recipes, pairs, make_member, generator, *, crossed):
     """The networks of an ensemble.
 
     Parameters
     ----------
-    recipes : list of Recipe
+    recipes : list of dict
+        Parameters of the plain estimators.
     pairs : list of (train, validation)
     make_member : callable
         An estimator from a dict of parameters.
-    columns : tuple of int
-        Columns of X without and with those of bins.
     generator : numpy.random.RandomState
     crossed : bool
         Whether each recipe is trained on every pair; else on one of them, in turn.
@@ -78,9 +77,8 @@ def make_jobs(recipes, pairs, make_member, columns, generator, *, crossed):
         Job(
             recipe=i,
             estimator=make_member(
-                {"random_state": int(seed), "n_jobs": 1, **recipes[i].params}
+                {"random_state": int(seed), "n_jobs": 1, **recipes[i]}
             ),
-            n_columns=columns[recipes[i].has_bins],
             train=train,
             validation=validation,
         )

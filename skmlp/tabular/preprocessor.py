@@ -1,12 +1,11 @@
 """The transformer from a user's table to the inputs of a network."""
 
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import (
     _check_feature_names,
     _check_n_features,
@@ -16,7 +15,6 @@ from sklearn.utils.validation import (
 from skmlp.tabular.categories import LevelEncoder
 from skmlp.tabular.columns import CATEGORY, SPARSE
 from skmlp.tabular.numbers import RobustScaler, missing_indicators
-from skmlp.tabular.piecewise import PiecewiseLinearEncoder
 from skmlp.tabular.table import (
     as_table,
     has_indicator,
@@ -25,10 +23,6 @@ from skmlp.tabular.table import (
     read_schema,
     sources,
 )
-
-# Columns of the encoded table beyond which numbers get no bins: memory and time of the
-# first layer grow with them.
-_MAX_BIN_COLUMNS = 2048
 
 
 class TabularPreprocessor(TransformerMixin, BaseEstimator):
@@ -48,9 +42,6 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
     categorical_features : 'from_dtype', None or array-like, default='from_dtype'
         Columns to treat as categories beside those that hold strings, levels or mixed
         objects: names, indices or a boolean mask. 'from_dtype' and None add none.
-    n_bins : int, default=0
-        Bins of a piecewise-linear encoding of each number, appended as columns after
-        all others [2]_. Zero for none.
 
     Attributes
     ----------
@@ -58,15 +49,11 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Only if X has column names that are all strings.
     n_features_out_ : int
-    n_plain_features_out_ : int
-        Columns before those of the piecewise-linear encoding.
 
     References
     ----------
     .. [1] D. Holzmüller, L. Grinsztajn and I. Steinwart, "Better by default: strong
        pre-tuned MLPs and boosted trees on tabular data", NeurIPS 2024.
-    .. [2] Y. Gorishniy, I. Rubachev and A. Babenko, "On embeddings for numerical
-       features in tabular deep learning", NeurIPS 2022.
 
     Examples
     --------
@@ -82,12 +69,10 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
 
     _parameter_constraints: dict = {
         "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
-        "n_bins": [Interval(Integral, 0, None, closed="left")],
     }
 
-    def __init__(self, categorical_features="from_dtype", *, n_bins=0):
+    def __init__(self, categorical_features="from_dtype"):
         self.categorical_features = categorical_features
-        self.n_bins = n_bins
 
     def fit(self, X, y=None):
         """Learn medians, ranges, bins and levels.
@@ -154,14 +139,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         if blocks.sparse is not None:
             largest = abs(blocks.sparse).max(axis=0).toarray().ravel()
             self._sparse_scale = np.where(largest > 0, largest, 1.0)
-        self._piecewise = self._fitted_bins(blocks.numbers)
-        self.n_plain_features_out_ = len(self._plain_columns())
         self.n_features_out_ = len(self._columns_out())
-
-    def _fitted_bins(self, numbers):
-        n_bins = min(self.n_bins, _MAX_BIN_COLUMNS // max(1, numbers.shape[1]))
-        encoder = PiecewiseLinearEncoder(n_bins if n_bins > 1 else 0)
-        return encoder.fit(numbers)
 
     def _unscaled(self, blocks):
         """Numbers, indicators of missing ones, and levels, side by side."""
@@ -201,17 +179,14 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         if sparse_part is not None:
             scaled = sparse_part @ sparse.diags(1.0 / self._sparse_scale)
             parts.append(scaled.astype(np.float32))
-        filling = np.zeros(blocks.numbers.shape[1])
-        is_number = self._kept < len(filling)
-        filling[self._kept[is_number]] = self._scaler.center[is_number]
-        parts.append(self._piecewise.transform(blocks.numbers, filling))
         if sparse_part is None:
-            return np.concatenate(parts, axis=1)
+            return parts[0]
         return sparse.csr_matrix(sparse.hstack(parts, format="csr", dtype=np.float32))
 
-    def _plain_columns(self):
-        """Name and index of the feature for each column without bins."""
-        numbers = self._number_columns()
+    def _columns_out(self):
+        """Name and index of the feature for each column of `transform`."""
+        schema = self._schema
+        numbers = list(zip(number_names(schema), sources(schema), strict=True))
         features = [numbers[i][1] for i in self._with_missing]
         columns = numbers + [(f"{self._schema.names[i]}_missing", i) for i in features]
         categories = self._schema.indices(CATEGORY)
@@ -220,18 +195,6 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
             columns += [(f"{name}_{level}", i) for level in encoder.names]
         kept = [columns[i] for i in self._kept]
         return kept + [(self._schema.names[i], i) for i in self._schema.indices(SPARSE)]
-
-    def _number_columns(self):
-        return list(zip(number_names(self._schema), sources(self._schema), strict=True))
-
-    def _columns_out(self):
-        """Name and index of the feature for each column of `transform`."""
-        columns, numbers = self._plain_columns(), self._number_columns()
-        for i in self._piecewise.columns:
-            name, source = numbers[i]
-            n_bins = len(self._piecewise.edges[i]) - 1
-            columns += [(f"{name}_bin{bin_}", source) for bin_ in range(n_bins)]
-        return columns
 
     def columns_of_features(self):
         """Indices of the columns of `transform` that stand for each feature of X.

@@ -1,9 +1,9 @@
 """What the members of an ensemble are: presets, and random hyperparameters.
 
 The parameters are those of RealMLP (Holzmüller, Grinsztajn and Steinwart, NeurIPS 2024)
-for networks of half the width, which lose nothing on tables and cost a third; members
-alternate between plain numbers and numbers with piecewise-linear bins, since each is
-the better one on about half of the data sets. Random hyperparameters with greedy
+for networks of half the width, which lose nothing on tables and cost a third. Members
+alternate between plain and embedded numbers (Gorishniy, Rubachev and Babenko, NeurIPS
+2022): each is the better one on some data sets. Random hyperparameters with greedy
 selection are the idea of TabPack (Gorishniy et al., ICML 2026).
 """
 
@@ -11,8 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Bins of a number in the members that have them.
-N_BINS = 16
+from skmlp.embedding import PIECEWISE_LINEAR
+
+# The first stage of the members that embed numbers.
+_EMBEDDING = {"embedding": PIECEWISE_LINEAR, "n_bins": 32, "embedding_dim": 4}
 _WIDTH, _DEPTH = 128, 3
 # Rates of RealMLP, which are those of weights divided by the root of the fan-in.
 CLASSIFICATION_RATE, REGRESSION_RATE = 0.04, 0.2
@@ -42,21 +44,6 @@ PRESETS = {
 }
 
 
-class Recipe(NamedTuple):
-    """One member before it is trained.
-
-    Attributes
-    ----------
-    has_bins : bool
-        Whether its numbers have piecewise-linear bins.
-    params : dict
-        Parameters of the plain estimator.
-    """
-
-    has_bins: bool
-    params: dict
-
-
 def recipes(preset, n_members, n_rows, rate, generator):
     """Recipes of the members of an ensemble.
 
@@ -72,51 +59,56 @@ def recipes(preset, n_members, n_rows, rate, generator):
 
     Returns
     -------
-    list of Recipe
+    list of dict
+        Parameters of the plain estimators.
     """
+    fixed = [_fixed(preset, n_rows, rate, i) for i in range(n_members)]
+    if not preset.varies:
+        return fixed
     return [
-        _varied(preset, n_rows, rate, generator, has_bins=i % 2 == 0)
-        if preset.varies and i > 1
-        else _fixed(preset, n_rows, rate, has_bins=i % 2 == 0)
-        for i in range(n_members)
+        recipe if i < 2 else _varied(recipe, rate, generator)
+        for i, recipe in enumerate(fixed)
     ]
 
 
-def _fixed(preset, n_rows, rate, *, has_bins):
-    return Recipe(
-        has_bins,
-        {
-            "hidden_layer_sizes": (_WIDTH,) * _DEPTH,
-            "activation": "mish",
-            "solver": "adam",
-            "alpha": 0.0,
-            "batch_size": batch_size(n_rows),
-            "learning_rate": "one_cycle",
-            "learning_rate_init": rate / np.sqrt(_WIDTH),
-            "max_iter": preset.max_iter,
-            "beta_2": 0.95,
-            "weight_decay": 0.3,
-            "dropout": 0.15,
-            "weight_init": "data_driven",
-            "early_stopping": True,
-            "n_iter_no_change": preset.max_iter,
-        },
-    )
+def without_embedding(recipe):
+    """A recipe for sparse columns, which have no quantiles."""
+    return {name: value for name, value in recipe.items() if name not in _EMBEDDING}
 
 
-def _varied(preset, n_rows, rate, generator, *, has_bins):
+def _fixed(preset, n_rows, rate, index):
+    """The recipe of the member of an index; those of even ones embed numbers."""
+    return {
+        "hidden_layer_sizes": (_WIDTH,) * _DEPTH,
+        "activation": "mish",
+        "solver": "adam",
+        "alpha": 0.0,
+        "batch_size": batch_size(n_rows),
+        "learning_rate": "one_cycle",
+        "learning_rate_init": rate / np.sqrt(_WIDTH),
+        "max_iter": preset.max_iter,
+        "beta_2": 0.95,
+        "weight_decay": 0.3,
+        "dropout": 0.15,
+        "weight_init": "data_driven",
+        "early_stopping": True,
+        "n_iter_no_change": preset.max_iter,
+        **(_EMBEDDING if index % 2 == 0 else {}),
+    }
+
+
+def _varied(recipe, rate, generator):
     """A recipe with random hyperparameters."""
-    recipe = _fixed(preset, n_rows, rate, has_bins=has_bins)
     width = int(generator.choice([64, 128, 192, 256]))
     factor = np.exp(generator.uniform(np.log(0.3), np.log(2.0)))
-    recipe.params.update(
-        hidden_layer_sizes=(width,) * int(generator.randint(1, 5)),
-        activation=str(generator.choice(["mish", "selu", "relu"])),
-        learning_rate_init=factor * rate / np.sqrt(width),
-        weight_decay=float(np.exp(generator.uniform(np.log(0.01), np.log(1.0)))),
-        dropout=float(generator.choice([0.0, generator.uniform(0.0, 0.5)])),
-    )
-    return recipe
+    return {
+        **recipe,
+        "hidden_layer_sizes": (width,) * int(generator.randint(1, 5)),
+        "activation": str(generator.choice(["mish", "selu", "relu"])),
+        "learning_rate_init": factor * rate / np.sqrt(width),
+        "weight_decay": float(np.exp(generator.uniform(np.log(0.01), np.log(1.0)))),
+        "dropout": float(generator.choice([0.0, generator.uniform(0.0, 0.5)])),
+    }
 
 
 def batch_size(n_rows):

@@ -65,7 +65,7 @@ ORDER = {
         ["base", "docs"],
         ["budget", "planning", "importance", "preprocessor"],
         ["members", "splits", "combination", "table", "presets"],
-        ["categories", "columns", "dates", "numbers", "piecewise"],
+        ["categories", "columns", "dates", "numbers"],
     ],
     "skmlp.training": [
         ["lbfgs", "minibatch"],

@@ -17,7 +17,7 @@ from skmlp import TabularPreprocessor
 NAN = float("nan")
 
 
-@parametrize_with_checks([TabularPreprocessor(), TabularPreprocessor(n_bins=4)])
+@parametrize_with_checks([TabularPreprocessor()])
 @pytest.mark.filterwarnings("default")
 def test_check(estimator, check):
     check(estimator)
@@ -130,13 +130,6 @@ def test_time_zones_are_taken_out():
         np.testing.assert_array_equal(encoded(here)[name], values)
 
 
-def test_bins_are_positions_between_quantiles():
-    x = np.arange(9.0)
-    found = encoded(pd.DataFrame({"x": x}), n_bins=2)
-    np.testing.assert_allclose(found["x_bin0"], np.clip(x / 4, 0, 1))
-    np.testing.assert_allclose(found["x_bin1"], np.clip((x - 4) / 4, 0, 1))
-
-
 def by_library():
     """The same table in each library that is installed."""
     frame = mixed_table()
@@ -161,8 +154,8 @@ def by_library():
 )
 def test_each_library_gives_the_same_encoding(library, X):
     frame = mixed_table()
-    expected = TabularPreprocessor(n_bins=3).fit_transform(frame)
-    encoder = TabularPreprocessor(n_bins=3)
+    expected = TabularPreprocessor().fit_transform(frame)
+    encoder = TabularPreprocessor()
     np.testing.assert_array_equal(encoder.fit_transform(X), expected)
     np.testing.assert_array_equal(encoder.transform(X), expected)
 
@@ -252,7 +245,7 @@ def test_unknown_categorical_features(chosen, message):
 )
 def test_copies_encode_alike(copied):
     frame = mixed_table()
-    encoder = TabularPreprocessor(n_bins=3).fit(frame)
+    encoder = TabularPreprocessor().fit(frame)
     np.testing.assert_array_equal(
         copied(encoder).transform(frame), encoder.transform(frame)
     )
@@ -260,7 +253,7 @@ def test_copies_encode_alike(copied):
 
 def test_every_column_out_has_a_feature():
     frame = mixed_table()
-    encoder = TabularPreprocessor(n_bins=3).fit(frame)
+    encoder = TabularPreprocessor().fit(frame)
     columns = np.concatenate(encoder.columns_of_features())
     assert sorted(columns) == list(range(encoder.n_features_out_))
     names = encoder.get_feature_names_out()
