@@ -20,6 +20,7 @@ import tabular_sets
 import tabular_summary
 import timing
 from sklearn.metrics import roc_auc_score
+from tabular_methods import version as version_of
 from threadpoolctl import threadpool_limits
 
 _RESULTS = "benchmarks/results/tabular.jsonl"
@@ -27,6 +28,8 @@ _RESULTS = "benchmarks/results/tabular.jsonl"
 # has probability zero.
 _LEAST_PROBABILITY = 1e-12
 _MAX_ERROR_TEXT = 300
+# What makes a fit another one.
+_KEY = ("set", "rows", "seed", "method", "version", "threads")
 
 
 def parse(arguments=None):
@@ -82,7 +85,7 @@ def chosen_methods(options):
     for name, method in _methods(options).items():
         if options.methods and name not in options.methods:
             continue
-        if tabular_methods.version(method.package) is None:
+        if version_of(method.package) is None:
             print(f"{name}: left out, {method.package} is not installed")
         else:
             chosen[name] = method
@@ -110,34 +113,70 @@ def chosen_sets(loader, options):
     return {name: halves[name] for name in names}
 
 
-def cells(loader, halves, options):
-    """Yield the tables, all sets of one limit and seed before the next.
-
-    A table that has no more rows than a smaller limit allows is the same again: its
-    figures count for both limits.
+def cells(halves, options):
+    """Yield what tables there are, all sets of one limit and seed before the next.
 
     Yields
     ------
-    seed : int
-    table : Table
+    limit, seed : int
+    name : str
     """
-    limits = sorted(options.rows)
-    for limit in limits:
+    for limit in sorted(options.rows):
         for seed in range(options.seeds):
-            for name, half in halves.items():
-                if name in tabular_sets.IMAGES and limit > tabular_sets.MAX_IMAGE_ROWS:
-                    continue
-                table = tabular_sets.load_table(loader, name, half, limit, seed)
-                if table.kind != "regression" and len(np.unique(table.y)) < 2:
-                    print(f"{name}: left out, one class in {limit:,} rows")
-                else:
-                    yield seed, table
+            for name in halves:
+                is_image = name in tabular_sets.IMAGES
+                if not (is_image and limit > tabular_sets.MAX_IMAGE_ROWS):
+                    yield limit, seed, name
 
 
-def key_of(record):
-    """What makes a fit another one."""
-    names = ("set", "rows", "seed", "method", "version", "threads")
-    return tuple(record[name] for name in names)
+class Results:
+    """The file of results, to which a line is appended for each fit.
+
+    A set that has no more rows than a smaller limit allows is the same again under a
+    larger one, and its figures count for both.
+
+    Parameters
+    ----------
+    path : Path
+    """
+
+    def __init__(self, path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._keys, self._available = set(), {}
+        for record in tabular_summary.read(path):
+            self._remember(record)
+
+    def _remember(self, record):
+        self._keys.add(tuple(record[name] for name in _KEY))
+        self._available[record["set"], record["seed"]] = record["available"]
+
+    def lacking(self, methods, name, limit, seed, threads):
+        """Names of the methods that have not been fitted to a table yet.
+
+        Parameters
+        ----------
+        methods : dict of Method
+        name : str
+            Of the set.
+        limit, seed, threads : int
+
+        Returns
+        -------
+        list of str
+        """
+        rows = min(limit, self._available.get((name, seed), limit))
+        keys = {
+            method: (name, rows, seed, method, version_of(entry.package), threads)
+            for method, entry in methods.items()
+        }
+        return [method for method, key in keys.items() if key not in self._keys]
+
+    def append(self, record):
+        """Keep one record."""
+        with self._path.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+        self._remember(record)
 
 
 def classification_scores(classes, probabilities, y, kind):
@@ -241,34 +280,56 @@ def measure(method, seed, table, threads):
             return {"failure": " ".join(text.split())[:_MAX_ERROR_TEXT]}
 
 
-def run(options, is_quiet):
-    """Make the fits that the file of results lacks."""
-    end = time.monotonic() + 60 * options.minutes
-    loader = real_data.loader(options.data)
-    methods = chosen_methods(options)
-    halves = chosen_sets(loader, options)
-    known = {key_of(record) for record in tabular_summary.read(options.results)}
-    options.results.parent.mkdir(parents=True, exist_ok=True)
-    for seed, table in cells(loader, halves, options):
-        for name, method in methods.items():
+def records(methods, loader, halves, options, about):
+    """Make the fits that the file of results lacks and yield their records.
+
+    Parameters
+    ----------
+    methods : dict of Method
+    loader : module
+        From `real_data.loader`.
+    halves : dict of str
+        For each set the half that it belongs to.
+    options : argparse.Namespace
+    about : dict
+        What every record says of the run.
+
+    Yields
+    ------
+    dict
+    """
+    results, threads = Results(options.results), options.threads
+    for limit, seed, name in cells(halves, options):
+        if not results.lacking(methods, name, limit, seed, threads):
+            continue
+        table = tabular_sets.load_table(loader, name, halves[name], limit, seed)
+        if table.kind != "regression" and len(np.unique(table.y)) < 2:
+            print(f"{name}: left out, one class in {limit:,} rows of seed {seed}")
+            continue
+        for method in results.lacking(methods, name, table.rows, seed, threads):
             record = {
-                **{"set": table.name, "kind": table.kind, "half": table.half},
+                **{"set": name, "kind": table.kind, "half": table.half},
                 **{"rows": table.rows, "available": table.available, "seed": seed},
                 **{"columns": table.X.shape[1], "test_rows": len(table.y_test)},
-                **{"method": name, "version": tabular_methods.version(method.package)},
-                **{"skmlp": tabular_methods.version("skmlp")},
-                **{"threads": options.threads, "quiet": is_quiet},
+                **{"method": method, "threads": threads},
+                "version": version_of(methods[method].package),
+                **about,
+                **measure(methods[method], seed, table, threads),
             }
-            if key_of(record) in known:
-                continue
-            if time.monotonic() > end:
-                print(f"stopped after {options.minutes:g} minutes\n")
-                return
-            record |= measure(method, seed, table, options.threads)
-            known.add(key_of(record))
-            with options.results.open("a") as file:
-                file.write(json.dumps(record) + "\n")
-            print(line(record), flush=True)
+            results.append(record)
+            yield record
+
+
+def run(options, about):
+    """Make fits and print a line of each, until there are none or the time is over."""
+    end = time.monotonic() + 60 * options.minutes
+    loader = real_data.loader(options.data)
+    methods, halves = chosen_methods(options), chosen_sets(loader, options)
+    for record in records(methods, loader, halves, options, about):
+        print(line(record), flush=True)
+        if time.monotonic() > end:
+            print(f"stopped after {options.minutes:g} minutes")
+            break
     print()
 
 
@@ -288,17 +349,19 @@ def main():
     options = parse()
     description = machine.describe()
     for method in tabular_methods.METHODS.values():
-        version = tabular_methods.version(method.package)
+        version = version_of(method.package)
         if version is not None:
             package, number = version.split()
             description["versions"][package] = number
     print(machine.in_words(description))
     print(f"threads of every method: {options.threads}\n")
     if not options.summary_only:
-        run(options, description["quiet"])
-    records = tabular_summary.read(options.results)
+        about = {name: description[name] for name in ("processor", "quiet")}
+        run(options, about | {"skmlp": version_of("skmlp")})
     shown = options.methods or list(_methods(options))
-    summary = tabular_summary.Summary(records, shown, options.sets, options.reference)
+    summary = tabular_summary.Summary(
+        tabular_summary.read(options.results), shown, options.sets, options.reference
+    )
     print(summary.text(sorted(options.rows)))
 
 

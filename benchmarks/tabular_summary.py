@@ -103,7 +103,7 @@ class Summary:
 
     def __init__(self, records, methods, sets, reference):
         columns = [*_CELL, "rows", "available", "kind", "half", "method", "version"]
-        columns += [*_SECONDS, *(metric for metric, _, _ in _METRICS), "failure"]
+        columns += ["quiet", "failure", *_SECONDS, *(name for name, _, _ in _METRICS)]
         data = pd.DataFrame(records).reindex(columns=columns)
         data = data[data["method"].isin(methods)]
         if sets is not None:
@@ -145,9 +145,13 @@ class Summary:
         n_cells = len(complete) // len(self._methods)
         parts.append(
             f"Means over the {n_cells} pairs of set and seed that all "
-            f"{len(self._methods)} methods have ({n_sets} sets); ratios are shifted "
-            f"geometric means of (error + {_SHIFT}) over that of {self._reference}."
+            f"{len(self._methods)} methods have ({n_sets} sets)."
         )
+        if self._reference in self._methods:
+            parts[-1] += (
+                f" Ratios are shifted geometric means: of (error + {_SHIFT}) over that "
+                f"of {self._reference}."
+            )
         if n_cells:
             for metric, title, kinds in _METRICS:
                 parts += self._metric_table(complete, metric, title, kinds)
@@ -225,8 +229,12 @@ class Summary:
             [label, *_cells(self._by_set(complete, column).mean(), ".3f")]
             for column, label in _SECONDS.items()
         ]
-        title = f"### Mean seconds over {complete['set'].nunique()} sets"
-        return f"{title}\n\n{markdown(['', *self._methods], rows)}"
+        n_quiet = int(complete["quiet"].eq(True).sum())
+        return (
+            f"### Mean seconds over {complete['set'].nunique()} sets\n\n"
+            f"{n_quiet} of {len(complete)} fits were begun on a quiet machine.\n\n"
+            f"{markdown(['', *self._methods], rows)}"
+        )
 
     def _against_sklearn(self, data):
         """On how many sets 'fast' is better than scikit-learn's network."""
