@@ -20,6 +20,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(skmlp.__file__).parent.paren
 KEY_LINES = {
     "quickstart.py": r"skmlp is [\d.]+ times as fast",
     "grid_search.py": r"best parameters \{'mlp__alpha'",
+    "tabular.py": r"skmlp: root mean squared error [45]\d\.\d",
     "imbalanced.py": r"skmlp, balanced +0\.[89]\d+ +0\.\d+",
 }
 
