@@ -9,6 +9,7 @@ being in its table.
 import textwrap
 
 from skmlp.estimators.doc_entries import entry, indented, rows
+from skmlp.estimators.docs_factors import FACTORS
 from skmlp.estimators.parameters import rule_parameters
 from skmlp.estimators.references import REFERENCES
 from skmlp.rules.activations import ACTIVATIONS
@@ -183,6 +184,8 @@ warmup_epochs : float, default=0.0
 <decay_epochs>
 
 <plateau_patience>
+
+{factors}
 
 scoring : str, callable or None, default=None
     What held-out data are scored by, where there are any: with ``early_stopping`` or
@@ -409,6 +412,7 @@ def with_shared_docs(estimator):
         return estimator
     doc = estimator.__doc__
     for slot, text in _PARTS.items():
+        text = text.replace("\n{factors}\n", FACTORS)
         for name, table in _TABLES.items():
             text = text.replace(name, rows(table))
         text = text.replace("<links>", ", ".join(map(repr, LINKS)))

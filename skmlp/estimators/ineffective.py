@@ -23,6 +23,8 @@ _STOCHASTIC_ONLY = (
     "batch_size",
     "shuffle",
     "warmup_epochs",
+    "learning_rate_factors",
+    "bias_learning_rate_factor",
 )
 _HIDDEN_ONLY = ("activation", "dropout", "normalization")
 
@@ -111,6 +113,8 @@ def _reasons(estimator, network, has_validation_data):
         )
     if not scored:
         reasons["scoring"] = "without early_stopping=True or X_val and y_val"
+    if not network.intercepts and network.normalization is None:
+        reasons.setdefault("bias_learning_rate_factor", "without biases")
     if len(network.sizes) == 2:
         for name in _HIDDEN_ONLY:
             reasons[name] = "without hidden layers"

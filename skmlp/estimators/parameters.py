@@ -17,6 +17,7 @@ import numpy as np
 from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
+from skmlp.estimators.rate_factors import NTK
 from skmlp.rules.activations import ACTIVATIONS, Activation
 from skmlp.rules.initializers import DATA_DRIVEN, INITIALIZERS
 from skmlp.rules.optimizers import OPTIMIZERS
@@ -222,6 +223,8 @@ COMMON = {
     "max_norm": [Interval(Real, 0, None, closed="neither"), None],
     "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
     "warmup_epochs": [Interval(Real, 0, None, closed="left")],
+    "learning_rate_factors": [StrOptions({NTK}), "array-like", None],
+    "bias_learning_rate_factor": [Interval(Real, 0, None, closed="left")],
     "scoring": [
         StrOptions(ordered("loss", *sorted(get_scorer_names()))),
         callable,
