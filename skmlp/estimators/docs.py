@@ -52,9 +52,9 @@ learning_rate : str, default='constant'
 <schedule items>.
 
     With 'invscaling' and 'adaptive' the rate of 'adam' is constant, as in
-    scikit-learn. 'cosine' and 'one_cycle' have an end: the training takes all
-    ``max_iter`` epochs, ``tol`` does not stop it before, though early stopping does,
-    and ``partial_fit``, which knows no last epoch, refuses them.
+    scikit-learn. 'cosine', 'one_cycle', 'coslog' and 'flat_cosine' have an end: the
+    training takes all ``max_iter`` epochs, ``tol`` does not stop it before, though
+    early stopping does, and ``partial_fit``, which knows no last epoch, refuses them.
 
 learning_rate_init : float, default=0.001
     The initial learning rate of the stochastic solvers; the highest of 'one_cycle'.
@@ -177,7 +177,7 @@ weight_decay : float, default=0.0
 warmup_epochs : float, default=0.0
     Epochs, or a fraction of one, in which the learning rate of a stochastic solver
     rises from 0, step by step and linearly. What the schedule does by steps begins
-    after it: 'cosine' and 'one_cycle' take the epochs that are left.
+    after it: schedules with an end take the epochs that are left.
 
 <decay_factor>
 
