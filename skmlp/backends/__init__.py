@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple, Protocol, overload
 import numpy as np
 
 from skmlp.network import Network
+from skmlp.segments import Segment, segments_of
 
 _MODULES = {
     "cpu": "skmlp.backends.cpu",
@@ -73,6 +74,9 @@ class Problem(NamedTuple):
     matmul_precision : {'highest', 'tf32'}
         Precision of matrix products: that of the dtype or, on a GPU, factors rounded
         to the 19 bits of TensorFloat-32.
+    given_segments : tuple of Segment
+        Parts of the parameters that are updated alike, those of the optimizer; empty
+        for those of a network without factors.
     """
 
     network: Network
@@ -83,6 +87,12 @@ class Problem(NamedTuple):
     alpha: float
     regularization: Regularization = Regularization()
     matmul_precision: str = "highest"
+    given_segments: tuple[Segment, ...] = ()
+
+    @property
+    def segments(self):
+        """Segments of the parameters."""
+        return self.given_segments or segments_of(self.network)
 
     @property
     def mean_sample_weight(self):
@@ -126,9 +136,9 @@ class Session(Protocol):
         batch_size : int
         batch_bounds : (int, int)
             First minibatch, and the one after the last.
-        rates : ndarray of shape (n_batches, 4)
-            For each minibatch the weight decay, then the coefficients of the
-            optimizer's rule (see `OptimizerState.next_rates`).
+        rates : ndarray of shape (n_batches, n_columns)
+            For each minibatch and segment the weight decay, then the coefficients of
+            the optimizer's rule (see `OptimizerState.next_rates`).
         total : float
             Sum to continue.
 

@@ -29,6 +29,7 @@ from skmlp.rules.randomness import (
     threshold_of,
     word_of,
 )
+from skmlp.segments import split_table
 
 
 def _apply(rule, *arrays):
@@ -313,8 +314,8 @@ class Session:
         """Train on some batches of an epoch."""
         update = OPTIMIZERS[optimizer.name].update
         network, regularization = self._problem.network, self._problem.regularization
-        n_trained = layout(network).n_trained
-        for b, (weight_decay, *c) in zip(range(*batch_bounds), rates, strict=True):
+        steps = zip(*split_table(rates), strict=True)
+        for b, (decays, coefficients) in zip(range(*batch_bounds), steps, strict=True):
             row_ids = order[b * batch_size : (b + 1) * batch_size]
             scale = 1.0 / (self._problem.mean_sample_weight * len(row_ids))
             loss, gradient, trace = self._batch(
@@ -326,13 +327,14 @@ class Session:
             norm = np.linalg.norm(gradient)
             if norm > regularization.max_grad_norm:
                 gradient *= regularization.max_grad_norm / norm
-            weights = _weights_only(network, self.params)
-            self.params -= weight_decay * weights
-            for i, g in enumerate(gradient[:n_trained]):
-                slots = optimizer.slots[:, i]
-                self.params[i], *slots[:] = update(
-                    self.params[i], g, *slots, c, optimizer.hyper
-                )
+            for segment, decay, c in zip(
+                self._problem.segments, decays, coefficients, strict=True
+            ):
+                for i in range(segment.begin, segment.end):
+                    p, slots = self.params[i], optimizer.slots[:, i]
+                    self.params[i], *slots[:] = update(
+                        p - decay * p, gradient[i], *slots, c, optimizer.hyper
+                    )
             if np.isfinite(regularization.max_norm):
                 _clip_weights(network, self.params, regularization.max_norm)
         return total

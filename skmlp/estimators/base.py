@@ -368,6 +368,8 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
         history = fit.resumable if stochastic else History()
         history.validation = self._validation_history(fit, history, held_out)
         problem = self._problem(fit, row_ids, config.regularization)
+        if stochastic:
+            problem = problem._replace(given_segments=optimizer.segments)
         with backend.open_session(problem, fit.params, self.n_jobs) as session:
             scorer = None
             if held_out is not None:

@@ -140,6 +140,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         decay_factor=0.1,
         decay_epochs=10,
         plateau_patience=10,
+        learning_rate_factors=None,
+        bias_learning_rate_factor=1.0,
         scoring=None,
         max_time=None,
         n_jobs=None,
@@ -149,6 +151,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         embedding=None,
         n_bins=16,
         embedding_dim=4,
+        embedding_learning_rate_factor=1.0,
         **rule_parameters,
     ):
         self._store(locals())

@@ -10,6 +10,7 @@ import textwrap
 
 from skmlp.estimators.attribute_docs import ATTRIBUTES
 from skmlp.estimators.doc_entries import entry, indented, rows
+from skmlp.estimators.docs_factors import FACTORS
 from skmlp.estimators.parameters import rule_parameters
 from skmlp.estimators.references import REFERENCES
 from skmlp.rules.activations import ACTIVATIONS
@@ -52,9 +53,9 @@ learning_rate : str, default='constant'
 <schedule items>.
 
     With 'invscaling' and 'adaptive' the rate of 'adam' is constant, as in
-    scikit-learn. 'cosine' and 'one_cycle' have an end: the training takes all
-    ``max_iter`` epochs, ``tol`` does not stop it before, though early stopping does,
-    and ``partial_fit``, which knows no last epoch, refuses them.
+    scikit-learn. 'cosine', 'one_cycle', 'coslog' and 'flat_cosine' have an end: the
+    training takes all ``max_iter`` epochs, ``tol`` does not stop it before, though
+    early stopping does, and ``partial_fit``, which knows no last epoch, refuses them.
 
 learning_rate_init : float, default=0.001
     The initial learning rate of the stochastic solvers; the highest of 'one_cycle'.
@@ -177,13 +178,15 @@ weight_decay : float, default=0.0
 warmup_epochs : float, default=0.0
     Epochs, or a fraction of one, in which the learning rate of a stochastic solver
     rises from 0, step by step and linearly. What the schedule does by steps begins
-    after it: 'cosine' and 'one_cycle' take the epochs that are left.
+    after it: schedules with an end take the epochs that are left.
 
 <decay_factor>
 
 <decay_epochs>
 
 <plateau_patience>
+
+{factors}
 
 scoring : str, callable or None, default=None
     What held-out data are scored by, where there are any: with ``early_stopping`` or
@@ -257,6 +260,9 @@ n_bins : int, default=16
 
 embedding_dim : int, default=4
     Numbers that a column is embedded in.
+
+embedding_learning_rate_factor : float, default=1.0
+    Factor of the learning rate of ``embedding_weights_``, not below zero.
 
 <other parameters>
 """
@@ -338,6 +344,7 @@ def with_shared_docs(estimator):
         return estimator
     doc = estimator.__doc__
     for slot, text in _PARTS.items():
+        text = text.replace("\n{factors}\n", FACTORS)
         for name, table in _TABLES.items():
             text = text.replace(name, rows(table))
         text = text.replace("<links>", ", ".join(map(repr, LINKS)))

@@ -23,7 +23,10 @@ _STOCHASTIC_ONLY = (
     "batch_size",
     "shuffle",
     "warmup_epochs",
+    "learning_rate_factors",
+    "bias_learning_rate_factor",
 )
+_EMBEDDING_ONLY = ("n_bins", "embedding_dim", "embedding_learning_rate_factor")
 _HIDDEN_ONLY = ("activation", "dropout", "normalization")
 
 
@@ -111,8 +114,10 @@ def _reasons(estimator, network, has_validation_data):
         )
     if not scored:
         reasons["scoring"] = "without early_stopping=True or X_val and y_val"
+    if not network.intercepts and network.normalization is None:
+        reasons.setdefault("bias_learning_rate_factor", "without biases")
     if estimator.embedding is None:
-        for name in ("n_bins", "embedding_dim"):
+        for name in _EMBEDDING_ONLY:
             reasons[name] = "without embedding"
     if len(network.sizes) == 2:
         for name in _HIDDEN_ONLY:

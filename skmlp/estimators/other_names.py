@@ -50,6 +50,11 @@ PARAMETERS = {
     "max_grad_norm": "clipnorm gradclip gradientclip gradclipnorm maxgradientnorm "
     "clipvalue gradientclipval gradientclipping clip globalclipnorm",
     "warmup_epochs": "warmup warmupsteps nwarmup warmupratio",
+    "learning_rate_factors": "lrmultipliers lrmultiplier lrmult lrfactors lrfactor "
+    "lrscales layerlr layerlrs layerwiselr layerwiselearningrates parametrization "
+    "paramgroups ntk learningratemultipliers discriminativelr",
+    "bias_learning_rate_factor": "biaslr biaslrfactor biaslrmult biaslrmultiplier "
+    "biaslearningrate biaslearningratemultiplier",
     "decay_factor": "gamma lrdecay decayrate lrgamma",
     "weight_init": "init initializer kernelinitializer weightsinit initmethod "
     "initialization weightinitializer initializers",

@@ -18,6 +18,7 @@ from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from skmlp.embedding import PIECEWISE_LINEAR
+from skmlp.estimators.rate_factors import NTK
 from skmlp.rules.activations import ACTIVATIONS, Activation
 from skmlp.rules.initializers import DATA_DRIVEN, INITIALIZERS
 from skmlp.rules.optimizers import OPTIMIZERS
@@ -223,6 +224,8 @@ COMMON = {
     "max_norm": [Interval(Real, 0, None, closed="neither"), None],
     "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
     "warmup_epochs": [Interval(Real, 0, None, closed="left")],
+    "learning_rate_factors": [StrOptions({NTK}), "array-like", None],
+    "bias_learning_rate_factor": [Interval(Real, 0, None, closed="left")],
     "scoring": [
         StrOptions(ordered("loss", *sorted(get_scorer_names()))),
         callable,
@@ -240,4 +243,5 @@ COMMON = {
     "embedding": [StrOptions({PIECEWISE_LINEAR}), None],
     "n_bins": [Interval(Integral, 2, None, closed="left")],
     "embedding_dim": [Interval(Integral, 1, None, closed="left")],
+    "embedding_learning_rate_factor": [Interval(Real, 0, None, closed="left")],
 }

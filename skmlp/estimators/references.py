@@ -17,8 +17,14 @@ learning and stochastic optimization. JMLR.
 Glorot, X. and Bengio, Y. (2010). Understanding the difficulty of training deep
 feedforward neural networks. AISTATS.
 
+Holzmüller, D., Grinsztajn, L. and Steinwart, I. (2024). Better by default: strong
+pre-tuned MLPs and boosted trees on tabular data. NeurIPS.
+
 Ioffe, S. and Szegedy, C. (2015). Batch normalization: accelerating deep network
 training by reducing internal covariate shift. ICML.
+
+Jacot, A., Gabriel, F. and Hongler, C. (2018). Neural tangent kernel: convergence and
+generalization in neural networks. NeurIPS.
 
 Kingma, D. P. and Ba, J. (2014). Adam: a method for stochastic optimization.
 arXiv:1412.6980.

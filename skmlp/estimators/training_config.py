@@ -16,6 +16,7 @@ from skmlp.call_site import user_stacklevel
 from skmlp.estimators.devices import required_dtype
 from skmlp.estimators.feature_embedding import check_embedding
 from skmlp.estimators.parameters import STOCHASTIC_SOLVERS
+from skmlp.estimators.rate_factors import rate_segments
 from skmlp.rules.schedules import SCHEDULES
 from skmlp.training.lbfgs import LBFGSConfig
 from skmlp.training.minibatch import MinibatchConfig
@@ -125,8 +126,9 @@ class TrainingConfig(NamedTuple):
         Raises
         ------
         ValueError
-            For dropout rates that are not one per layer or not in [0, 1), for noise on
-            sparse data, and for what L-BFGS does not support.
+            For dropout rates and factors of the learning rate that are not one per
+            layer or out of range, for noise on sparse data, and for what L-BFGS does
+            not support.
         """
         regularization = _regularization(estimator, network, x, generator)
         if estimator.solver not in STOCHASTIC_SOLVERS:
@@ -138,7 +140,9 @@ class TrainingConfig(NamedTuple):
             )
         return cls(
             minibatch=_minibatch_config(estimator, n_rows, incremental),
-            optimizer=make_optimizer_config(estimator),
+            optimizer=make_optimizer_config(
+                estimator, rate_segments(estimator, network)
+            ),
             lbfgs=None,
             regularization=regularization,
         )

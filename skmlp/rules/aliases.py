@@ -59,6 +59,8 @@ _SCHEDULES = {
     "invscaling": "inverse inversetime inversetimedecay invsqrt optimal",
     "cosine": "cos cosineannealing cosineannealinglr cosinedecay",
     "one_cycle": "onecycle onecyclelr 1cycle",
+    "coslog": "coslog4 coslogs cosinelog",
+    "flat_cosine": "flatcos flatcosine flatandcosine flatthencosine flatandanneal",
     "exponential": "exponentiallr exponentialdecay exp",
     "step": "steplr multisteplr piecewiseconstantdecay",
     "plateau": "reducelronplateau reduceonplateau",

@@ -164,6 +164,20 @@ def _half_wave(first, last, phase):
     return last + (first - last) * (1.0 + np.cos(np.pi * np.clip(phase, 0, 1))) / 2.0
 
 
+def coslog(at, settings):
+    """Four waves, each twice as long as the one before (Holzmüller et al., 2024).
+
+    A step counts at its middle, so that none has a rate of zero.
+    """
+    share = np.clip((at.epochs + 0.5 / at.per_epoch) / at.end, 0.0, 1.0)
+    return (1.0 - np.cos(2.0 * np.pi * np.log2(1.0 + 15.0 * share))) / 2.0
+
+
+def flat_cosine(at, settings):
+    """Level up to the half, then half a cosine to 0 (Holzmüller et al., 2024)."""
+    return _half_wave(1.0, 0.0, 2.0 * at.epochs / at.end - 1.0)
+
+
 def exponential(at, settings):
     """The decay factor once per decay epochs, smoothly."""
     return settings.decay_factor ** (at.epochs / settings.decay_epochs)
@@ -223,6 +237,21 @@ SCHEDULES = {
             " then down to 4e-6 of it, both by half a cosine (Smith and Topin, 2018);"
             " the momentum stays",
             factor=one_cycle,
+            ends=True,
+        ),
+        Schedule(
+            "coslog",
+            "four waves from 0 up to ``learning_rate_init`` and back to 0, each twice"
+            " as long as the one before, in ``max_iter`` epochs (Holzmüller et al.,"
+            " 2024)",
+            factor=coslog,
+            ends=True,
+        ),
+        Schedule(
+            "flat_cosine",
+            "``learning_rate_init`` up to half of ``max_iter`` epochs, then half a"
+            " cosine to 0 (Holzmüller et al., 2024)",
+            factor=flat_cosine,
             ends=True,
         ),
         Schedule(

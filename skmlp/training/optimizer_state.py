@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skmlp.rules.optimizers import MAX_COEFFICIENTS, MAX_HYPERPARAMETERS, OPTIMIZERS
+from skmlp.rules.optimizers import MAX_HYPERPARAMETERS, OPTIMIZERS
 from skmlp.rules.schedules import SCHEDULES, Position, effective_schedule, unchanged
+from skmlp.segments import Segment, factors_of, step_table
 
 
 class OptimizerConfig(NamedTuple):
@@ -28,6 +29,8 @@ class OptimizerConfig(NamedTuple):
     schedule_settings : SimpleNamespace
         `learning_rate_init`, `max_iter` and the parameters that the schedule declares.
     warmup_epochs, weight_decay : float
+    segments : tuple of skmlp.segments.Segment
+        Of the network's parameters; empty for those of a network without factors.
     """
 
     name: str
@@ -36,9 +39,10 @@ class OptimizerConfig(NamedTuple):
     schedule_settings: SimpleNamespace
     warmup_epochs: float
     weight_decay: float
+    segments: tuple[Segment, ...] = ()
 
 
-def make_optimizer_config(settings):
+def make_optimizer_config(settings, segments=()):
     """The config of an object that has the estimators' parameters as attributes."""
     row = OPTIMIZERS[settings.solver]
     padding = [0.0] * MAX_HYPERPARAMETERS
@@ -55,6 +59,7 @@ def make_optimizer_config(settings):
         ),
         warmup_epochs=settings.warmup_epochs,
         weight_decay=settings.weight_decay,
+        segments=segments,
     )
 
 
@@ -63,8 +68,9 @@ class StepRates(NamedTuple):
 
     Attributes
     ----------
-    table : ndarray of shape (n_steps, 4)
-        Weight decay of each step, then the coefficients of the optimizer's rule.
+    table : ndarray of shape (n_steps, skmlp.segments.n_columns(n_segments))
+        For each segment of the parameters the weight decay of each step, then the
+        coefficients of the optimizer's rule.
     learning_rates : list of float
         Scheduled learning rate of each epoch's last step among them; if an epoch is
         trained in several calls, of the last step of each call.
@@ -111,6 +117,11 @@ class OptimizerState:
         self._config = config
 
     @property
+    def segments(self):
+        """Segments of the parameters, by whose factors the rates differ."""
+        return self._config.segments
+
+    @property
     def ends(self):
         """Whether the schedule ends with the last epoch, at a rate near zero."""
         return SCHEDULES[self._config.schedule].ends
@@ -150,12 +161,21 @@ class OptimizerState:
         rates = self._learning_rates(
             (self.epoch + epochs) + steps / n_batches, n_batches
         )
-        table = np.zeros((len(t), 1 + MAX_COEFFICIENTS))
-        table[:, 0] = rates * self._config.weight_decay
-        row = OPTIMIZERS[self.name]
-        for i, column in enumerate(row.coefficients(t, rates, self.hyper), start=1):
-            table[:, i] = column
+        table = step_table(*self._by_segment(t, rates))
         return StepRates(table, rates[::-n_batches][::-1].tolist())
+
+    def _by_segment(self, t, rates):
+        """Weight decays and the rule's coefficients of some steps, by segment."""
+        factors = factors_of(self.segments)
+        decays = rates * self._config.weight_decay
+        coefficients = {
+            factor: OPTIMIZERS[self.name].coefficients(t, rates * factor, self.hyper)
+            for factor in dict.fromkeys(factor for factor, _ in factors)
+        }
+        return (
+            [decays * decay for _, decay in factors],
+            [coefficients[factor] for factor, _ in factors],
+        )
 
     def _learning_rates(self, epochs, n_batches):
         """Scheduled learning rates of steps at some epochs, counted with fractions."""
@@ -216,7 +236,8 @@ class OptimizerState:
         state = dict(vars(self))
         config = state.pop("_config")._asdict()
         state["config"] = config | {
-            "schedule_settings": vars(config["schedule_settings"])
+            "schedule_settings": vars(config["schedule_settings"]),
+            "segments": [tuple(segment) for segment in config["segments"]],
         }
         return state
 
@@ -227,5 +248,8 @@ class OptimizerState:
         vars(optimizer).update(state)
         config = OptimizerConfig(**vars(optimizer).pop("config"))
         settings = SimpleNamespace(**config.schedule_settings)
-        optimizer._config = config._replace(schedule_settings=settings)
+        optimizer._config = config._replace(
+            schedule_settings=settings,
+            segments=tuple(Segment(*values) for values in config.segments),
+        )
         return optimizer

@@ -6,7 +6,7 @@ from skmlp import MLPRegressor
 from skmlp.training.optimizer_state import OptimizerState, make_optimizer_config
 
 
-def make_optimizer(name, size, dtype=np.float64):
+def make_optimizer(name, size, dtype=np.float64, segments=()):
     """An optimizer whose rate changes from step to step, with visible weight decay."""
     settings = MLPRegressor(
         solver=name,
@@ -16,4 +16,4 @@ def make_optimizer(name, size, dtype=np.float64):
         weight_decay=0.5,
         beta_2=0.99,
     )
-    return OptimizerState(make_optimizer_config(settings), size, dtype)
+    return OptimizerState(make_optimizer_config(settings, segments), size, dtype)

@@ -65,6 +65,12 @@ CLOSED_FORMS = {
     "adaptive": lambda k, n: np.full(len(k), RATE),
     "cosine": lambda k, n: half_wave(RATE, 0, k / n),
     "one_cycle": one_cycle,
+    "coslog": lambda k, n: (
+        RATE * (1 - np.cos(2 * np.pi * np.log2(1 + 15 * (k + 0.5) / n))) / 2
+    ),
+    "flat_cosine": lambda k, n: np.where(
+        k < n / 2, RATE, half_wave(RATE, 0, (k - n / 2) / (n / 2))
+    ),
     "exponential": lambda k, n: RATE * 0.1 ** (k / BATCHES / 10),
     "step": lambda k, n: RATE * 0.1 ** np.floor(k / BATCHES / 10),
     "plateau": lambda k, n: np.full(len(k), RATE),
@@ -140,7 +146,7 @@ def test_a_warmup_beyond_the_end_is_a_line(name):
     found = rates_of(settings_of(name, warmup_epochs=2.0 * EPOCHS))
     if name == "invscaling":
         found *= RATE / CLOSED_FORMS[name](STEPS, len(STEPS))
-    first = RATE / 25 if name == "one_cycle" else RATE
+    first = CLOSED_FORMS[name](np.zeros(1), len(STEPS))
     assert_allclose(found, first * (STEPS + 1) / (2 * len(STEPS)), rtol=1e-9)
 
 

@@ -22,6 +22,7 @@ from skmlp.network import Network, init_params, layout, views
 from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
 from skmlp.rules.initializers import INITIALIZERS
 from skmlp.rules.optimizers import OPTIMIZERS
+from skmlp.segments import segments_of, step_table
 
 N_ROWS, N_FEATURES = 67, 7
 HIDDEN = sorted(ACTIVATIONS)
@@ -217,7 +218,7 @@ def test_weights_decay_before_the_step_and_biases_do_not(backend):
     for share in (0.0, 0.25):
         optimizer = make_optimizer("sgd", parameters.size)
         with backend.open_session(problem, parameters, 1) as session:
-            rates = np.array([[share, 0.1, 0.0, 0.0]])
+            rates = step_table([share, 0.0], 2 * [(0.1,)])
             session.train(optimizer, problem.row_ids, 20, (0, 1), rates, 0.0)
             moved.append(np.array(session.params))
     n_weights = layout(network).bias_offsets[0]
@@ -318,7 +319,7 @@ def test_hidden_outputs_are_those_of_the_last_batch(
     parameters, orders = make_parameters(network), np.stack([problem.row_ids[::-1]] * 2)
     optimizer = make_optimizer("sgd", layout(network).size)
     n_batches = -(-N_ROWS // batch_size)
-    rates = np.zeros((2 * n_batches, 4))
+    rates = step_table(2 * [np.zeros(2 * n_batches)], 2 * [()])
     with cpu.open_session(problem, parameters, 1) as session:
         assert session.hidden_outputs() is None
         session.train_epochs(optimizer, orders, batch_size, rates)
@@ -413,7 +414,7 @@ def test_minibatch_gradients_are_unbiased():
     for b in range(6):
         optimizer = make_optimizer("sgd", parameters.size)
         optimizer.hyper = (0.0, 1.0, 0.0)
-        rates = np.array([[0.0, 1.0, 0.0, 0.0]])
+        rates = step_table([0.0, 0.0], 2 * [(1.0,)])
         with cpu.open_session(problem, parameters, 1) as session:
             session.train(optimizer, problem.row_ids, 10, (b, b + 1), rates, 0.0)
             moves.append(parameters - session.params)
@@ -461,7 +462,8 @@ def test_param_ranges_cover_every_trained_parameter_once(
     )
     offsets = layout(network)
     covered = np.zeros(offsets.size, dtype=int)
-    for part in plan.param_ranges(network, 200, 4, in_blocks=in_blocks):
+    segments = segments_of(network)
+    for part in plan.param_ranges(network, segments, 200, 4, in_blocks=in_blocks):
         covered[part.start : part.start + part.size] += 1
     expected = np.zeros(offsets.size, dtype=int)
     expected[: offsets.n_trained] = 1
@@ -475,7 +477,10 @@ def test_param_ranges_cover_every_trained_parameter_once(
 
 @pytest.mark.parametrize("cores", [1, 2, 16])
 @pytest.mark.parametrize("in_blocks", [False, True])
-def test_param_ranges_of_weights_have_whole_rows(monkeypatch, cores, in_blocks):
+@pytest.mark.parametrize("factors", [(), (1, 2, 2, 0.5)], ids=["alike", "by layer"])
+def test_param_ranges_of_weights_have_whole_rows(
+    monkeypatch, cores, in_blocks, factors
+):
     monkeypatch.setattr(plan.os, "cpu_count", lambda: cores)
     sizes = (784, 100, 30, 1, 5)
     network = Network(sizes, ("relu",) * 3, SQUARED, "identity")
@@ -488,12 +493,15 @@ def test_param_ranges_of_weights_have_whole_rows(monkeypatch, cores, in_blocks):
         ]
     )
     offsets = {(layer, row): offset for layer, row, offset in rows.tolist()}
-    ranges = plan.param_ranges(network, 200, 4, in_blocks=in_blocks)
+    segments = segments_of(network, factors)
+    ranges = plan.param_ranges(network, segments, 200, 4, in_blocks=in_blocks)
     of_weights = [part for part in ranges if part.first_layer >= 0]
     for part in of_weights:
         assert part.start == offsets[part.first_layer, part.first_row]
         assert part.start + part.size == offsets[part.last_layer, part.last_row]
         assert in_blocks or part.first_layer == part.last_layer
+        segment = segments[part.segment]
+        assert segment.begin <= part.start < part.start + part.size <= segment.end
     assert len(of_weights) >= (cores if in_blocks else len(starts))
 
 

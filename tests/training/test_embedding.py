@@ -22,6 +22,7 @@ from skmlp.embedding import fitted_embedding
 from skmlp.network import embedding_part, layout
 from skmlp.rules.activations import IDENTITY
 from skmlp.rules.optimizers import OPTIMIZERS
+from skmlp.segments import segments_of
 
 BACKENDS = pytest.mark.parametrize(
     "backend", [reference, cpu], ids=["reference", "cpu"]
@@ -121,6 +122,33 @@ def test_regularized_training_equals_the_definition(regularization):
         for backend in (reference, cpu)
     )
     assert_same_steps(got, expected, 1e-8)
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_the_matrices_have_a_rate_of_their_own(solver):
+    network, problem = embedded(SQUARED, ["tanh"])
+    size = layout(network).size
+    segments = segments_of(network, (), 1.0, 0.1)
+    problem = problem._replace(given_segments=segments)
+    start = make_parameters(network)
+    expected, got, frozen = (
+        train(
+            backend,
+            problem._replace(given_segments=given),
+            start,
+            make_optimizer(solver, size, np.float64, given),
+        )
+        for backend, given in (
+            (reference, segments),
+            (cpu, segments),
+            (cpu, segments_of(network, (), 1.0, 0.0)),
+        )
+    )
+    assert_same_steps(got, expected, 1e-9)
+    assert_array_equal(
+        embedding_part(network, frozen[-1][1]), embedding_part(network, start)
+    )
+    assert np.any(embedding_part(network, got[-1][1]) != embedding_part(network, start))
 
 
 @pytest.mark.parametrize("intercepts", [True, False])

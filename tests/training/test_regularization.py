@@ -17,6 +17,7 @@ from skmlp import MLPClassifier, MLPRegressor
 from skmlp.backends import Problem, Regularization, cpu, reference
 from skmlp.network import Network, layout, norm_state, views
 from skmlp.rules.randomness import is_kept, key_of, normal_of, threshold_of, word_of
+from skmlp.segments import step_table
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 both_backends = pytest.mark.parametrize(
@@ -96,11 +97,10 @@ def losses_of_steps(backend, problem, vector, n_steps):
     """Losses of some steps of size zero: only masks and noise differ."""
     slots = np.zeros((1, vector.size))
     optimizer = SimpleNamespace(name="sgd", slots=slots, hyper=(0.0, 1.0, 0.0))
+    rates = step_table([0.0, 0.0], 2 * [()])
     with backend.open_session(problem, vector, 1) as session:
         found = [
-            session.train(
-                *(optimizer, problem.row_ids, N_ROWS, (0, 1)), np.zeros((1, 4)), 0.0
-            )
+            session.train(*(optimizer, problem.row_ids, N_ROWS, (0, 1)), rates, 0.0)
             for _ in range(n_steps)
         ]
         assert_array_equal(session.params, vector)
@@ -153,7 +153,7 @@ def first_step(backend, problem, vector):
     slots = np.zeros((1, vector.size))
     optimizer = SimpleNamespace(name="sgd", slots=slots, hyper=(0.0, 1.0, 0.0))
     with backend.open_session(problem, vector, 1) as session:
-        rates = np.array([[0.0, 1.0, 0.0, 0.0]])
+        rates = step_table([0.0, 0.0], 2 * [(1.0,)])
         loss = session.train(optimizer, problem.row_ids, N_ROWS, (0, 1), rates, 0.0)
         return loss / N_ROWS, vector - session.params
 

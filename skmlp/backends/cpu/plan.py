@@ -13,6 +13,7 @@ import numpy as np
 
 from skmlp.backends.threads import available_threads
 from skmlp.network import layout
+from skmlp.segments import segment_at
 
 # With fewer rows than this to a product, packing its other factor dominates; with fewer
 # operations, the call does.
@@ -52,12 +53,14 @@ class ParamRange(NamedTuple):
     A range of weights goes from a row of one layer to the row before one of the same or
     a later layer. Biases are one range, if they are trained, and scales another; they
     have no layers and no rows: -1. The matrices of an embedding are one more range,
-    whose first layer is `EMBEDDING`.
+    whose first layer is `EMBEDDING`. No range has parameters of two segments.
 
     Attributes
     ----------
     start, size : int
         First parameter, and number of parameters.
+    segment : int
+        Index of its segment (see `skmlp.segments`).
     first_layer, first_row : int
         Layer and row of the first weight.
     last_layer, last_row : int
@@ -66,6 +69,7 @@ class ParamRange(NamedTuple):
 
     start: int
     size: int
+    segment: int
     first_layer: int = -1
     first_row: int = -1
     last_layer: int = -1
@@ -121,25 +125,30 @@ def predict_rows(width, n_rows, itemsize):
     return int(max(1, min(at_most, n_rows)))
 
 
-def param_ranges(network, batch_size, itemsize, *, in_blocks):
+def param_ranges(network, segments, batch_size, itemsize, *, in_blocks):
     """The ranges into which phase 2 of a minibatch cuts the parameters.
 
     Parameters
     ----------
     network : Network
+    segments : sequence of skmlp.segments.Segment
     batch_size : int
     itemsize : int
     in_blocks : bool
         Whether row blocks compute partial gradients of the weights. Then ranges have
-        one size; else none has rows of two layers, and the largest layers come first.
+        one size, except those that end with a segment; else none has rows of two
+        layers, and the largest layers come first.
 
     Returns
     -------
     list of ParamRange
     """
     offsets, shapes = layout(network), network.shapes
+    borders = {segment.begin for segment in segments}
     if in_blocks:
-        pieces = list(pairwise(_even_cuts(shapes)))
+        layers = enumerate(offsets.weight_offsets)
+        inner = {(layer, 0) for layer, offset in layers if offset in borders}
+        pieces = list(pairwise(sorted(inner.union(_even_cuts(shapes)))))
     else:
         largest_first = sorted(range(len(shapes)), key=lambda i: -np.prod(shapes[i]))
         pieces = [
@@ -155,6 +164,7 @@ def param_ranges(network, batch_size, itemsize, *, in_blocks):
             ParamRange(
                 start=start,
                 size=end - start,
+                segment=segment_at(segments, start),
                 first_layer=first_layer,
                 first_row=first_row,
                 last_layer=last_layer,
@@ -168,10 +178,17 @@ def param_ranges(network, batch_size, itemsize, *, in_blocks):
     ]
     if not network.intercepts:
         ends = ends[1:]
-    ranges += [ParamRange(start, end - start) for start, end in pairwise(ends)]
+    ends = sorted(
+        {*ends, *(border for border in borders if ends[0] < border < ends[-1])}
+    )
+    ranges += [
+        ParamRange(start, end - start, segment_at(segments, start))
+        for start, end in pairwise(ends)
+    ]
     if network.embedding is not None:
         start, size = offsets.embedding_offset, network.embedding.n_params
-        ranges.append(ParamRange(start, size, first_layer=EMBEDDING))
+        segment = segment_at(segments, start)
+        ranges.append(ParamRange(start, size, segment, first_layer=EMBEDDING))
     return ranges
 
 

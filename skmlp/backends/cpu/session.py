@@ -45,6 +45,7 @@ from skmlp.compiler.struct_pointer import PackedStruct
 from skmlp.network import embedding_part, fold_batch_norm, layout
 from skmlp.rules.activations import IDENTITY, activation_rule
 from skmlp.rules.optimizers import OPTIMIZERS
+from skmlp.segments import split_table
 
 # Rows per batch of the gradient over all rows.
 _FULL_GRADIENT_ROWS = 1024
@@ -186,11 +187,12 @@ class Session:
     def _train(self, optimizer, batches, rates, result):
         """Train on some batches; adds their losses to result, by epoch."""
         context = self._context(batches.batch_size)
+        steps = split_table(rates)
         update = UpdateParams(
             update_fn=elementwise.update(OPTIMIZERS[optimizer.name], self._dtype),
             slots=optimizer.slots,
-            weight_decays=rates[:, 0].astype(self._dtype),
-            coefficients=rates[:, 1:].astype(self._dtype, order="C"),
+            weight_decays=steps.decays.astype(self._dtype, order="C"),
+            coefficients=steps.coefficients.astype(self._dtype, order="C"),
             hyper=np.array(optimizer.hyper, dtype=self._dtype),
             l2=self._problem.alpha * self._inv_mean_weight,
         )

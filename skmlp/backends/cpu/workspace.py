@@ -72,7 +72,9 @@ def make_workspace(problem, batch_size, params):
     lengths = [whole_lines(batch_size * units, dtype) for units in sizes]
     ends = np.cumsum([0] + [length + n_blocks * gap for length in lengths])
     normalizes = network.normalization is not None
-    ranges = plan.param_ranges(network, batch_size, dtype.itemsize, in_blocks=in_blocks)
+    ranges = plan.param_ranges(
+        network, problem.segments, batch_size, dtype.itemsize, in_blocks=in_blocks
+    )
     partial_grads = aligned(n_blocks * stride + offsets.n_trained, dtype)
     stores_preactivations = problem.regularization.dropout or any(
         row.needs_preactivation for row in network.activation_rows

@@ -9,6 +9,7 @@ from skmlp.backends.cuda.runtime.memory import upload
 from skmlp.backends.cuda.runtime.simulator import SIMULATED
 from skmlp.network import layout
 from skmlp.rules.randomness import threshold_of
+from skmlp.segments import segment_at, segments_of
 
 _SIMULATED_PROCESSORS = 3
 
@@ -32,12 +33,15 @@ def activation_ids(network):
     return [ids.get(row, -1) for row in network.activation_rows]
 
 
-def net_of(network, dtype):
-    """The `NetDesc` of a network."""
-    offsets = layout(network)
+def net_of(network, dtype, segments=None):
+    """The `NetDesc` of a network, with the segments of its parameters."""
+    offsets, segments = layout(network), segments or segments_of(network)
 
     def integers(values):
         return upload(np.array(values, dtype=np.int64))
+
+    def segments_at(starts):
+        return integers([segment_at(segments, start) for start in starts])
 
     return NetDesc(
         sizes=integers(network.sizes),
@@ -46,6 +50,10 @@ def net_of(network, dtype):
         scale_offsets=integers(offsets.scale_offsets),
         mean_offsets=integers(offsets.mean_offsets),
         variance_offsets=integers(offsets.variance_offsets),
+        weight_segments=segments_at(offsets.weight_offsets),
+        bias_segments=segments_at(offsets.bias_offsets),
+        scale_segments=segments_at(offsets.scale_offsets),
+        segment_ends=integers([segment.end for segment in segments]),
         activation_ids=integers(activation_ids(network)),
         needs_preactivation=integers(
             [row.needs_preactivation for row in network.activation_rows]

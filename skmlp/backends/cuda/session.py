@@ -28,7 +28,8 @@ from skmlp.backends.cuda.runtime.memory import (
 from skmlp.backends.cuda.workspace import BatchRange, Fit, TrainState
 from skmlp.network import layout
 from skmlp.rules.activations import IDENTITY
-from skmlp.rules.optimizers import MAX_COEFFICIENTS, MAX_HYPERPARAMETERS
+from skmlp.rules.optimizers import MAX_HYPERPARAMETERS
+from skmlp.segments import n_columns
 
 # Rows of a batch of the gradient over all rows.
 _SWEEP_ROWS = 4096
@@ -76,7 +77,7 @@ class Session:
         self._source = self._make_source()
         self._fit = Fit(
             network=problem.network,
-            net=net_of(problem.network, self._dtype),
+            net=net_of(problem.network, self._dtype, problem.segments),
             data=self._source.data,
             reg=reg_of(problem.regularization, self._dtype),
             n_rows=len(problem.row_ids),
@@ -261,7 +262,8 @@ class Session:
         program = self._program(batch_size, None)
         hyper = np.zeros(MAX_HYPERPARAMETERS, dtype=self._dtype)
         state = TrainState(params=values, slots=values, hyper=hyper)
-        rates = np.zeros((-(-len(row_ids) // batch_size), 1 + MAX_COEFFICIENTS))
+        n_batches = -(-len(row_ids) // batch_size)
+        rates = np.zeros((n_batches, n_columns(len(self._problem.segments))))
         ranges = self._ranges(program, row_ids, batch_size, rates)
         loss, gradient = program.differentiate(state, ranges)
         gradient = gradient.astype(np.float64)

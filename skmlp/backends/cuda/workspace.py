@@ -21,6 +21,7 @@ from skmlp.backends.cuda.kernels.structs import (
 from skmlp.backends.cuda.runtime.memory import Arena, download, upload
 from skmlp.network import Network, layout
 from skmlp.rules.optimizers import MAX_COEFFICIENTS, MAX_HYPERPARAMETERS
+from skmlp.segments import split_table
 
 # Limits of a batch range: its batches, and partial sums stored for them.
 _MAX_BATCHES = 8192
@@ -77,8 +78,8 @@ class BatchRange(NamedTuple):
     ----------
     row_ids : ndarray of int64
         The rows, one batch after the other.
-    rates : ndarray of shape (n_batches, 1 + MAX_COEFFICIENTS)
-        The fraction by which weights shrink, and the optimizer's coefficients.
+    rates : ndarray of shape (n_batches, skmlp.segments.n_columns(n_segments))
+        Weight decays and the optimizer's coefficients, by segment.
     first_step_index : int
         Index of the first batch's step in the training.
     epoch_rows : int
@@ -193,9 +194,10 @@ class BatchBuffers:
         workspace["losses"] = self.max_batches * batch_size
         workspace["weight_sq_sums"] = self.max_batches * n_partials
         workspace["grad_sq_sums"] = n_partials
+        n_updates = self.max_batches * fit.net.segment_ends.shape[0]
         of_range = {
-            "weight_decays": self.max_batches,
-            "coefficients": MAX_COEFFICIENTS * self.max_batches,
+            "weight_decays": n_updates,
+            "coefficients": MAX_COEFFICIENTS * n_updates,
             "hyper": MAX_HYPERPARAMETERS,
             "result": 2 * self.max_batches,
             "ones": batch_size,
@@ -241,12 +243,12 @@ class BatchBuffers:
             Good until the next call.
         """
         scalar, floats = self._dtype.type, self._floats
-        rates = batches.rates.astype(self._dtype)
-        floats.put("weight_decays", rates[:, 0])
-        floats.put("coefficients", rates[:, 1:])
+        steps = split_table(batches.rates.astype(self._dtype))
+        floats.put("weight_decays", steps.decays)
+        floats.put("coefficients", steps.coefficients)
         floats.put("hyper", state.hyper)
         sizes = BatchRangeSizes(
-            n_batches=len(rates),
+            n_batches=len(batches.rates),
             epoch_rows=batches.epoch_rows,
             first_step_index=batches.first_step_index,
         )

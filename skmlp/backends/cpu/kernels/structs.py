@@ -100,7 +100,7 @@ class Workspace(NamedTuple):
         Normalized preactivations of the hidden layers; empty without normalization.
     inv_stds : ndarray
         The factor by which layer normalization scaled each row of each layer.
-    param_ranges : ndarray of int64 of shape (ranges, 6)
+    param_ranges : ndarray of int64 of shape (ranges, 7)
         Rows are `plan.ParamRange`.
     row_block : int
         Rows of a block.
@@ -159,9 +159,9 @@ class UpdateParams(NamedTuple):
     update_fn : int
         Address of the loop.
     slots : ndarray of shape (1 to 3, parameters)
-    weight_decays : ndarray of shape (batches,)
+    weight_decays : ndarray of shape (batches, segments)
         Factor of the decoupled weight decay in each batch's update.
-    coefficients : ndarray of shape (batches, 3)
+    coefficients : ndarray of shape (batches, segments, 3)
         Coefficients of the rule, for each batch.
     hyper : ndarray of shape (3,)
     l2 : float

@@ -29,10 +29,11 @@ def param_range(ws, index):
     return ParamRange(
         start=row[0],
         size=row[1],
-        first_layer=row[2],
-        first_row=row[3],
-        last_layer=row[4],
-        last_row=row[5],
+        segment=row[2],
+        first_layer=row[3],
+        first_row=row[4],
+        last_layer=row[5],
+        last_row=row[6],
     )
 
 
@@ -151,8 +152,8 @@ def update_range(ctx, part, gradient, update, i, l2):
                 vector(slots[min_int(1, slots.shape[0] - 1)], start, size),
                 vector(slots[slots.shape[0] - 1], start, size),
             ),
-            update.coefficients[i],
-            update.weight_decays[i] if penalized else T(0),
+            update.coefficients[i, part.segment],
+            update.weight_decays[i, part.segment],
             l2 if penalized else T(0),
             update.hyper,
         ),

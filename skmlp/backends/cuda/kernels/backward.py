@@ -57,14 +57,14 @@ def use_weight_gradient(spec):
     """
     if spec.optimizer is None:
 
-        def accumulate(ctx, batch, update, offset, gradient, l2):
+        def accumulate(ctx, update, step, offset, gradient, l2):
             ctx.ws.gradient[offset] += gradient
             return gradient, gradient
 
         return device(accumulate)
     if spec.clips_gradient:
 
-        def store(ctx, batch, update, offset, gradient, l2):
+        def store(ctx, update, step, offset, gradient, l2):
             p = ctx.params[offset]
             gradient += l2 * p
             ctx.ws.gradient[offset] = gradient
@@ -74,11 +74,10 @@ def use_weight_gradient(spec):
 
     update_one = elementwise.update_one(spec)
 
-    def apply(ctx, batch, update, offset, gradient, l2):
+    def apply(ctx, update, step, offset, gradient, l2):
         p = ctx.params[offset]
         gradient += l2 * p
-        weight_decay = update.weight_decays[batch.range_index]
-        update_one(ctx.params, batch, update, offset, gradient, weight_decay)
+        update_one(ctx.params, update, step, offset, gradient)
         return p * p, gradient * gradient
 
     return device(apply)
@@ -129,12 +128,13 @@ def weight_gradient_tile(spec):
         origin = origin_of_item(item, fan_out, split_level)
         multiply(smem, origin, sizes, (inputs, deltas), split_level)
         out = output_slice_of_thread(origin, fan_in, fan_out, split_level)
+        step = elementwise.step_of(net, batch, net.weight_segments[layer])
         l2 = update.l2 / type(update.l2)(batch.n_rows)
         weight_sq, grad_sq = type(l2)(0), type(l2)(0)
         for row in range(out.first_row, out.end_row, out.row_stride):
             gradient = sum_k_slices(smem, row - origin.row, split_level)
             offset = np.uint64(net.weight_offsets[layer] + row * fan_out + out.column)
-            squares = use_gradient(ctx, batch, update, offset, gradient, l2)
+            squares = use_gradient(ctx, update, step, offset, gradient, l2)
             weight_sq += squares[0]
             grad_sq += squares[1]
         store_sums(ws, batch, partial, weight_sq, grad_sq)
@@ -165,20 +165,20 @@ def use_bias_gradient(spec):
     """Accumulate, store or apply the gradient of a bias (see `use_weight_gradient`)."""
     if spec.optimizer is None:
 
-        def accumulate(ctx, batch, update, offset, gradient):
+        def accumulate(ctx, update, step, offset, gradient):
             ctx.ws.gradient[offset] += gradient
 
         return device(accumulate)
     if spec.clips_gradient:
 
-        def store(ctx, batch, update, offset, gradient):
+        def store(ctx, update, step, offset, gradient):
             ctx.ws.gradient[offset] = gradient
 
         return device(store)
     update_one = elementwise.update_one(spec)
 
-    def apply(ctx, batch, update, offset, gradient):
-        update_one(ctx.params, batch, update, offset, gradient, type(gradient)(0))
+    def apply(ctx, update, step, offset, gradient):
+        update_one(ctx.params, update, step, offset, gradient)
 
     return device(apply)
 
@@ -202,17 +202,20 @@ def bias_gradients(spec):
             unit = net.bias_offsets[layer] - net.bias_offsets[0] + column
             n_hidden = net.bias_offsets[last] - net.bias_offsets[0]
             if is_first:
+                step = elementwise.step_of(net, batch, net.scale_segments[layer])
                 offset = np.uint64(net.scale_offsets[layer] + column)
                 gradient = norm_grad_sums[n_hidden + unit]
-                use_gradient(ctx, batch, update, offset, gradient)
+                use_gradient(ctx, update, step, offset, gradient)
             if is_first and trains:
+                step = elementwise.step_of(net, batch, net.bias_segments[layer])
                 offset = np.uint64(net.bias_offsets[layer] + column)
-                use_gradient(ctx, batch, update, offset, norm_grad_sums[unit])
+                use_gradient(ctx, update, step, offset, norm_grad_sums[unit])
             return
         total = sums(item, ctx, batch, layer, smem)
         if is_first and trains:
+            step = elementwise.step_of(net, batch, net.bias_segments[layer])
             offset = np.uint64(net.bias_offsets[layer] + column)
-            use_gradient(ctx, batch, update, offset, total)
+            use_gradient(ctx, update, step, offset, total)
 
     return device(compute)
 
@@ -265,13 +268,14 @@ def sparse_weight_gradient(spec):
         add_products(first, last, ctx, batch, row_starts)
         if accumulates:
             return
+        step = elementwise.step_of(net, batch, net.weight_segments[0])
         l2 = update.l2 / type(update.l2)(batch.n_rows)
         weight_sq, grad_sq = type(l2)(0), type(l2)(0)
         for column in range(tid, units, threads):
             for feature in range(first, last):
                 offset = np.uint64(net.weight_offsets[0] + feature * units + column)
                 gradient = ws.gradient[offset]
-                squares = use_gradient(ctx, batch, update, offset, gradient, l2)
+                squares = use_gradient(ctx, update, step, offset, gradient, l2)
                 weight_sq += squares[0]
                 grad_sq += squares[1]
         store_sums(ws, batch, partial, weight_sq, grad_sq)

@@ -89,13 +89,14 @@ def update_all(spec):
         ws, factor = ctx.ws, scalar(1)
         if clips:
             factor = clip_factor(ctx.reg, ws.grad_sq_sums, ws.n_partials)
-        weight_decay = update.weight_decays[batch.range_index]
+        net, segment = ctx.net, 0
         first = group.block_id * threads + cuda.threadIdx.x
-        for offset in range(first, ctx.net.n_trained, group.n_blocks * threads):
+        for offset in range(first, net.n_trained, group.n_blocks * threads):
             gradient = factor * ws.gradient[offset]
-            is_weight = offset < ctx.net.bias_offsets[0]
-            decay = weight_decay if is_weight else type(weight_decay)(0)
-            update_one(ctx.params, batch, update, np.uint64(offset), gradient, decay)
+            while offset >= net.segment_ends[segment]:
+                segment += 1
+            step = elementwise.step_of(net, batch, segment)
+            update_one(ctx.params, update, step, np.uint64(offset), gradient)
 
     return device(compute)
 

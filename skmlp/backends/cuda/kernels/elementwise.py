@@ -105,14 +105,21 @@ def _read_slots(n_slots):
     )
 
 
+@device
+def step_of(net, batch, segment):
+    """Where the numbers of a batch's update of a segment stand in `UpdateParams`."""
+    return batch.range_index * net.segment_ends.shape[0] + segment
+
+
 def update_one(spec):
-    """The optimizer's update of one parameter."""
+    """The optimizer's update of one parameter, by the numbers of a `step_of`."""
     row = OPTIMIZERS[spec.optimizer]
     rule_of_row, n_slots = rule(row.update), row.slots
     read_slots = _read_slots(n_slots)
 
-    def apply(params, batch, update, offset, gradient, weight_decay):
-        c, h = coefficients(update, batch.range_index), hyperparameters(update)
+    def apply(params, update, step, offset, gradient):
+        c, h = coefficients(update, step), hyperparameters(update)
+        weight_decay = update.weight_decays[step]
         p, stride = params[offset], np.uint64(params.shape[0])
         slots = read_slots(update.slots, offset, stride)
         p_and_slots = rule_of_row(p - weight_decay * p, gradient, *slots, c, h)
@@ -124,9 +131,9 @@ def update_one(spec):
 
 
 @device
-def coefficients(update, batch_index):
-    """The optimizer's coefficients in a batch of the range."""
-    first = MAX_COEFFICIENTS * batch_index
+def coefficients(update, step):
+    """The optimizer's coefficients, by a `step_of`."""
+    first = MAX_COEFFICIENTS * step
     c = update.coefficients
     return c[first], c[first + 1], c[first + 2]
 

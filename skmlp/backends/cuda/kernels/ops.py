@@ -149,6 +149,7 @@ def _weights(spec):
         net, ws = ctx.net, ctx.ws
         n_weights = net.sizes[layer] * net.sizes[layer + 1]
         n_items = (n_weights + size - 1) // size
+        step = elementwise.step_of(net, batch, net.weight_segments[layer])
         l2 = update.l2 / scalar(batch.n_rows)
         for item in range(group.block_id, n_items, group.n_blocks):
             weight_sq, grad_sq = scalar(0), scalar(0)
@@ -156,7 +157,7 @@ def _weights(spec):
             for e in range(item * size + cuda.threadIdx.x, end, threads):
                 offset = np.uint64(net.weight_offsets[layer] + e)
                 gradient = ws.gradient[offset]
-                squares = use_gradient(ctx, batch, update, offset, gradient, l2)
+                squares = use_gradient(ctx, update, step, offset, gradient, l2)
                 weight_sq += squares[0]
                 grad_sq += squares[1]
             store_sums(ws, batch, partial + item, weight_sq, grad_sq)
@@ -184,11 +185,12 @@ def _biases(spec):
     threads, use_gradient = spec.tile.threads, backward.use_bias_gradient(spec)
 
     def phase(group, ctx, batch, update, layer, partial):
-        units = ctx.net.sizes[layer + 1]
+        net, units = ctx.net, ctx.net.sizes[layer + 1]
+        step = elementwise.step_of(net, batch, net.bias_segments[layer])
         first = group.block_id * threads + cuda.threadIdx.x
         for column in range(first, units, group.n_blocks * threads):
-            offset = np.uint64(ctx.net.bias_offsets[layer] + column)
-            use_gradient(ctx, batch, update, offset, ctx.ws.gradient[offset])
+            offset = np.uint64(net.bias_offsets[layer] + column)
+            use_gradient(ctx, update, step, offset, ctx.ws.gradient[offset])
 
     return phase
 

@@ -18,6 +18,12 @@ class NetDesc(NamedTuple):
         Offsets in the parameter vector, by layer.
     scale_offsets, mean_offsets, variance_offsets : array of int64
         Offsets of normalization's vectors, by hidden layer; empty where there are none.
+    weight_segments : array of int64
+        Index of the segment of each layer's weights (see `skmlp.segments`).
+    bias_segments, scale_segments : array of int64
+        Those of each layer's biases, and of each hidden layer's scales.
+    segment_ends : array of int64
+        Offset after each segment.
     activation_ids : array of int64
         Index of each hidden layer's activation in `Spec.activations`; -1 for softmax.
     needs_preactivation : array of int64
@@ -34,6 +40,10 @@ class NetDesc(NamedTuple):
     scale_offsets: object
     mean_offsets: object
     variance_offsets: object
+    weight_segments: object
+    bias_segments: object
+    scale_segments: object
+    segment_ends: object
     activation_ids: object
     needs_preactivation: object
     loss_params: object
@@ -164,9 +174,9 @@ class UpdateParams(NamedTuple):
     slots : array
         Its vectors, one after the other.
     weight_decays : array
-        For each batch of a range, the fraction by which weights shrink.
+        For each batch of a range and segment, the fraction by which parameters shrink.
     coefficients : array
-        For each batch of a range, the rule's `MAX_COEFFICIENTS` coefficients.
+        For each of them the rule's `MAX_COEFFICIENTS` coefficients.
     hyper : array
         The rule's hyperparameters, as many.
     l2 : float

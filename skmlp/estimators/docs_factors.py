@@ -1,0 +1,14 @@
+"""Docstrings of the parameters that say by which factors rates differ."""
+
+FACTORS = """
+learning_rate_factors : 'ntk' or array-like of shape (n_layers - 1,), default=None
+    Factors of the learning rate of each layer's weights, the output layer included, for
+    the stochastic solvers; positive. 'ntk' is ``1 / sqrt(fan_in)`` for each layer, with
+    'adam' and its relatives the NTK parametrization (Jacot et al., 2018; Holzmüller et
+    al., 2024): the best ``learning_rate_init`` then depends less on the width.
+    ``weight_decay`` is not multiplied: it stays that of the scheduled rate.
+
+bias_learning_rate_factor : float, default=1.0
+    Factor of the learning rate of the biases, and of the scales of ``normalization``; 0
+    leaves them as they are.
+"""
