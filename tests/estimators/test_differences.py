@@ -17,6 +17,8 @@ from sklearn import neural_network
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
 import skmlp
@@ -99,15 +101,20 @@ def test_numbers_can_be_had_back(data):
 
 
 class WithoutDecisionFunction(OurClassifier):
-    decision_function = None
+    decision_function = property()
 
 
 def test_decision_function_can_be_hidden(data):
     X = data[0]
     y = np.digitize(X[:, 0], [-0.5, 0.5])
-    theirs, hidden, ours = (
-        CalibratedClassifierCV(estimator(**SMALL), cv=3).fit(X, y).predict_proba(X)
-        for estimator in (SkClassifier, WithoutDecisionFunction, OurClassifier)
+
+    def calibrated(estimator):
+        # A pipeline has the method if its last step has it.
+        model = make_pipeline(StandardScaler(), estimator(**SMALL))
+        return CalibratedClassifierCV(model, cv=3).fit(X, y).predict_proba(X)
+
+    theirs, hidden, ours = map(
+        calibrated, (SkClassifier, WithoutDecisionFunction, OurClassifier)
     )
     np.testing.assert_allclose(hidden, theirs, atol=1e-6)
     assert not np.allclose(ours, theirs, atol=1e-3)
