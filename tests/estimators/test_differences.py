@@ -13,12 +13,9 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
-from sklearn import neural_network
+from sklearn import calibration, neural_network, pipeline, preprocessing
 from sklearn.base import clone
-from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
 import skmlp
@@ -110,8 +107,10 @@ def test_decision_function_can_be_hidden(data):
 
     def calibrated(estimator):
         # A pipeline has the method if its last step has it.
-        model = make_pipeline(StandardScaler(), estimator(**SMALL))
-        return CalibratedClassifierCV(model, cv=3).fit(X, y).predict_proba(X)
+        scaler = preprocessing.StandardScaler()
+        model = pipeline.make_pipeline(scaler, estimator(**SMALL))
+        model = calibration.CalibratedClassifierCV(model, cv=3)
+        return model.fit(X, y).predict_proba(X)
 
     theirs, hidden, ours = map(
         calibrated, (SkClassifier, WithoutDecisionFunction, OurClassifier)
