@@ -28,6 +28,7 @@ from skmlp.estimators.data import (
 )
 from skmlp.estimators.data_driven import data_driven_params
 from skmlp.estimators.dead_units import candidate_layers, warn_of_dead_units
+from skmlp.estimators.divergence import explained_divergence
 from skmlp.estimators.feature_embedding import feature_embedding
 from skmlp.estimators.fit_values import FitValues
 from skmlp.estimators.fitted import FitResult
@@ -154,7 +155,8 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Class labels, or numbers in regression.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights. Rows of weight zero are ignored.
+            Non-negative weights. Rows of weight zero are ignored. Scale them to mean 1:
+            the L2 penalty of ``alpha`` counts against their sum.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
             Validation data: loss and score on them are recorded every epoch. With
             ``early_stopping`` they replace the split, else they do not influence the
@@ -241,7 +243,8 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
             resumption=resumption,
             generator_state=None if incremental else generator.get_state(),
         )
-        result, problem, layers = self._train(fit)
+        with explained_divergence(self, network, sample):
+            result, problem, layers = self._train(fit)
         warn_of_dead_units(
             network, result.outcome.params, sample, layers, target.backend.outputs
         )

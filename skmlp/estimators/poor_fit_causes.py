@@ -31,12 +31,18 @@ class Fit(NamedTuple):
     result: Any
     x: Any
     targets: np.ndarray
-    raw: np.ndarray
+    raw: Any
 
 
 def likely_causes(fit):
     """What is conspicuous about data and rate, as sentences; empty if nothing is."""
-    causes = (_features(fit), _target(fit), _learning_rate(fit))
+    rate = _learning_rate(fit)
+    return data_causes(fit) + ([] if rate is None else [rate])
+
+
+def data_causes(fit):
+    """What is conspicuous about the data alone, as sentences."""
+    causes = (_features(fit), _target(fit))
     return [sentence for sentence in causes if sentence is not None]
 
 

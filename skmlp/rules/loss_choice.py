@@ -126,9 +126,12 @@ def classification_loss(loss, output, multiclass, settings=None):
             return row
     names = " or ".join(repr(row.output) for row in candidates)
     target = "several classes" if multiclass else "two classes or labels"
+    one_hot = ""
+    if not multiclass and output in {row.output for row in MULTICLASS_LOSSES.values()}:
+        one_hot = " If each row of y marks one class by a 1, pass y.argmax(axis=1)."
     raise ValueError(
         f"out_activation={output!r} does not go with loss={candidates[0].name!r} for "
-        f"{target}: use {names} or 'auto'."
+        f"{target}: use {names} or 'auto'.{one_hot}"
     )
 
 

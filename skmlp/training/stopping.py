@@ -7,6 +7,12 @@ from contextlib import contextmanager
 
 import numpy as np
 
+# The message of scikit-learn.
+NOT_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large "
+    "values and need to be preprocessed."
+)
+
 
 class Clock:
     """Elapsed and remaining time of a training; it starts when it is made.
@@ -95,7 +101,4 @@ def check_finite(params):
         if np.isfinite(params.sum()):
             return
     if not np.isfinite(params).all():
-        raise ValueError(
-            "Solver produced non-finite parameter weights. The input data may"
-            " contain large values and need to be preprocessed."
-        )
+        raise ValueError(NOT_FINITE)

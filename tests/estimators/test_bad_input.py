@@ -469,6 +469,24 @@ def test_divergence_ends_in_its_epoch(capsys, dtype):
     assert not hasattr(estimator, "coefs_")
 
 
+ONE_LARGE_COLUMN = X * np.where(np.arange(X.shape[1]) == 1, 1e4, 1)
+
+
+@pytest.mark.parametrize(
+    ("rate", "x", "y", "cause"),
+    [
+        (0.001, X, 1e6 + 1e5 * YR, r"y has mean \S+ and standard deviation"),
+        (0.001, ONE_LARGE_COLUMN, YR, "Features differ in scale.*StandardScaler"),
+        (0.001, X * 1e9, YR, "Features are far from mean 0"),
+        (1e30, X, YR, r"Lower learning_rate_init=1e\+30"),
+    ],
+)
+def test_divergence_names_its_cause(rate, x, y, cause):
+    settings = {"solver": "sgd", "learning_rate_init": rate, "random_state": 0}
+    with pytest.raises(ValueError, match=f"{DIVERGE}.* {cause}"):
+        MLPRegressor(**settings).fit(x, y)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_divergence_in_early_stopping_gives_the_best_network(dtype):
     """As in scikit-learn: the best network was found before."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
-from sklearn import neural_network
+from sklearn import calibration, neural_network, pipeline, preprocessing
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import ConvergenceWarning
@@ -61,6 +61,64 @@ def test_the_page_cites_every_test_and_no_other():
 
 
 # Weights
+
+
+def test_warnings_can_be_turned_off(data):
+    X, y, _ = data
+    huge = X * 1e6
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        theirs = SkClassifier(max_iter=20, random_state=0).fit(huge, y)
+        ours = OurClassifier(max_iter=20, random_state=0)
+        with pytest.raises(skmlp.exceptions.PoorFitWarning):
+            ours.fit(huge, y)
+        assert not hasattr(ours, "coefs_")
+        # The line of the page.
+        for name in ("PoorFit", "DeadUnits", "Validation", "IneffectiveParameter"):
+            category = getattr(skmlp.exceptions, name + "Warning")
+            warnings.simplefilter("ignore", category)
+        ours.fit(huge, y)
+    np.testing.assert_allclose(ours.coefs_[0], theirs.coefs_[0])
+
+
+def test_numbers_can_be_had_back(data):
+    X, labels, _ = data
+    Y = np.column_stack([X[:, 0] ** 2, X[:, 1], X[:, 2]])
+    parameters = {"max_iter": 1000, "random_state": 0}
+    theirs = SkRegressor(**parameters).fit(X, Y)
+    assert OurRegressor(**parameters).fit(X, Y).n_iter_ != theirs.n_iter_
+    ours = OurRegressor(tol=1e-4 * Y.shape[1], **parameters).fit(X, Y)
+    assert ours.n_iter_ == theirs.n_iter_
+    np.testing.assert_allclose(ours.coefs_[0], theirs.coefs_[0])
+    weights = np.linspace(0.1, 2.0, N_SAMPLES)
+    theirs, ours = (
+        estimator(batch_size=len(X), **SMALL).fit(X, labels, sample_weight=weights)
+        for estimator in (SkClassifier, OurClassifier)
+    )
+    np.testing.assert_allclose(ours.coefs_[0], theirs.coefs_[0])
+
+
+class WithoutDecisionFunction(OurClassifier):
+    decision_function = property()
+
+
+def test_decision_function_can_be_hidden(data):
+    X = data[0]
+    y = np.digitize(X[:, 0], [-0.5, 0.5])
+
+    def calibrated(estimator):
+        # A pipeline has the method if its last step has it.
+        scaler = preprocessing.StandardScaler()
+        model = pipeline.make_pipeline(scaler, estimator(**SMALL))
+        model = calibration.CalibratedClassifierCV(model, cv=3)
+        return model.fit(X, y).predict_proba(X)
+
+    theirs, hidden, ours = map(
+        calibrated, (SkClassifier, WithoutDecisionFunction, OurClassifier)
+    )
+    np.testing.assert_allclose(hidden, theirs, atol=1e-6)
+    assert not np.allclose(ours, theirs, atol=1e-3)
 
 
 def one_epoch(estimator, X, y, weights, batch_size):

@@ -702,6 +702,11 @@ DATA = [
         TypeError,
         "Sparse data was passed for y, but dense data is required: y.toarray().",
     ),
+    (
+        "MLPClassifier(out_activation='softmax').fit(X, np.eye(2)[Y])",
+        ValueError,
+        "If each row of y marks one class by a 1, pass y.argmax(axis=1).",
+    ),
 ]
 MISTAKES = [*KEYWORDS, *NAMES, *VALUES, *ARGUMENTS, *DATA]
 

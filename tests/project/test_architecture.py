@@ -36,6 +36,7 @@ ORDER = {
         ["base", "docs"],
         ["fit_values"],
         ["resuming"],
+        ["divergence"],
         ["dead_units", "poor_fit", "validation", "training_config", "holdout"],
         ["ineffective", "poor_fit_causes"],
         ["prediction", "class_scoring"],
