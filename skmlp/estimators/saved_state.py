@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from skmlp.estimators.architecture import as_given, with_own
 from skmlp.estimators.labels import Labels
 from skmlp.network import Network, norm_state, pack, shared_vector, views
 from skmlp.rules.activations import IDENTITY
@@ -23,6 +24,7 @@ _STATES: dict[str, tuple[Callable, Callable]] = {
     "_optimizer": (OptimizerState.to_state, OptimizerState.from_state),
     "_labels": (Labels.to_state, Labels.from_state),
     "_decoder": (decoder_to_state, decoder_from_state),
+    "_activations": (as_given, with_own),
 }
 # The parameters, in the order of the vector.
 _PARAMETERS = (
