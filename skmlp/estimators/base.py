@@ -11,6 +11,7 @@ from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
 
 from skmlp.backends import Problem
+from skmlp.compiler.progress import told_if_verbose
 from skmlp.estimators import devices
 from skmlp.estimators.architecture import (
     hidden_sizes,
@@ -181,6 +182,7 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
             )
         return True
 
+    @told_if_verbose
     def _fit(self, user_input, validation_data, *, incremental, resumption=None):
         resumes = hasattr(self, "coefs_") and (
             self.warm_start or incremental or resumption is not None
