@@ -212,7 +212,12 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
             generator = resumption.generator
         network = self._network(sample)
         if not resumes:
-            warn_of_ineffective(self, network, has_validation_data=has_validation_data)
+            warn_of_ineffective(
+                self,
+                network,
+                has_validation_data=has_validation_data,
+                incremental=incremental,
+            )
         if not incremental and hasattr(self, "_labels") and self._labels.multilabel:
             warn_of_one_hot(sample.y)
         target = devices.training_target(self, network, sample)
