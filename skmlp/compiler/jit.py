@@ -72,15 +72,9 @@ _COMMON = {"error_model": "numpy", "nogil": True, "_nrt": False}
 # Numba adds a wrapper for Python, or one with C's calling convention: only one is used.
 _KERNEL = _supported({**_COMMON, **_KERNEL_PIPELINE, "no_cfunc_wrapper": True})
 _LOOP = _supported({**_COMMON, **_KERNEL_PIPELINE, "no_cpython_wrapper": True})
+_WITHOUT_WRAPPERS = _supported({"no_cpython_wrapper": True, "no_cfunc_wrapper": True})
 # What only kernels call needs neither machine code nor entry points.
-_INNER = _supported(
-    {
-        **_COMMON,
-        **_INNER_PIPELINE,
-        "no_cpython_wrapper": True,
-        "no_cfunc_wrapper": True,
-    }
-)
+_INNER = _supported({**_COMMON, **_INNER_PIPELINE}) | _WITHOUT_WRAPPERS
 
 
 def inline(function):
@@ -95,9 +89,13 @@ def inline_always(function):
 
 def user_rule(function):
     """Compile a user's rule by Numba's own compiler, which supports the most Python."""
-    return njit(fastmath=_FAST, forceinline=True, error_model="numpy", nogil=True)(
-        function
-    )
+    return njit(
+        fastmath=_FAST,
+        forceinline=True,
+        error_model="numpy",
+        nogil=True,
+        **_WITHOUT_WRAPPERS,
+    )(function)
 
 
 def exact(function):

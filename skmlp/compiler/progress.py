@@ -1,14 +1,17 @@
 """Tells the user what is compiled while he waits.
 
 Every kernel that is compiled is logged at level INFO to the logger "skmlp", with its
-time and where it is kept. Where standard error is a terminal, a line says after a
-second of waiting what the wait is for. No thread watches the clock: kernels consist of
-dozens of functions, and the compiler enters `compiling` for each of them.
+time and where it is kept. Where standard error is a terminal, or the user has asked for
+it by ``verbose``, a line says after a second of waiting what the wait is for. No thread
+watches the clock: kernels consist of dozens of functions, and the compiler enters
+`compiling` for each of them.
 """
 
 import contextlib
+import functools
 import logging
 import sys
+import threading
 import time
 
 _LOGGER = logging.getLogger("skmlp")
@@ -38,7 +41,7 @@ class _Wait:
         if self.is_told or self.end - self.start < patience:
             return
         self.is_told = True
-        if _is_terminal(sys.stderr):
+        if sys.stderr and (_N_VERBOSE or _is_terminal(sys.stderr)):
             kept = f", and keeps them in {self.folder}" if self.folder else ""
             line = f"skmlp compiles kernels, which takes some seconds{kept}\n"
             sys.stderr.write(line)
@@ -46,6 +49,35 @@ class _Wait:
 
 
 _WAIT = _Wait()
+# Calls that run now and that asked for the line. Threads that a call starts may be the
+# ones that compile, so this belongs to the process.
+_N_VERBOSE = 0
+_LOCK = threading.Lock()
+
+
+@contextlib.contextmanager
+def _verbose():
+    global _N_VERBOSE
+    with _LOCK:
+        _N_VERBOSE += 1
+    try:
+        yield
+    finally:
+        with _LOCK:
+            _N_VERBOSE -= 1
+
+
+def told_if_verbose(method):
+    """Decorate a method that compiles, of an object with an attribute ``verbose``."""
+
+    @functools.wraps(method)
+    def told(self, *arguments, **keywords):
+        if not self.verbose:
+            return method(self, *arguments, **keywords)
+        with _verbose():
+            return method(self, *arguments, **keywords)
+
+    return told
 
 
 def _is_terminal(stream):

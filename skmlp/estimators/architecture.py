@@ -17,6 +17,40 @@ from skmlp.network import (
 from skmlp.rules.activations import ACTIVATIONS, IDENTITY, Activation
 from skmlp.rules.checks import check_activation
 from skmlp.rules.initializers import INITIALIZERS
+from skmlp.rules.own_functions import canonical
+
+
+class OwnActivation(Activation):
+    """An activation of the user's, its functions replaced by canonical ones.
+
+    Attributes
+    ----------
+    given : Activation
+        As it was passed, for pickles.
+    """
+
+    given: Activation
+
+    @classmethod
+    def of(cls, given):
+        """The activation of these functions."""
+        value, slope = canonical(given.value), canonical(given.slope)
+        own = cls(*given._replace(value=value, slope=slope))
+        own.given = given
+        return own
+
+
+def with_own(activations):
+    """Activations of layers, those of the user's as `OwnActivation`."""
+    return tuple(
+        OwnActivation.of(each) if isinstance(each, Activation) else each
+        for each in activations
+    )
+
+
+def as_given(activations):
+    """The opposite of `with_own`."""
+    return tuple(getattr(each, "given", each) for each in activations)
 
 
 def hidden_sizes(hidden_layer_sizes):
@@ -46,7 +80,7 @@ def resolve_activations(activation, n_hidden):
 
     Returns
     -------
-    tuple of str or Activation
+    tuple of str or OwnActivation
 
     Raises
     ------
@@ -59,6 +93,7 @@ def resolve_activations(activation, n_hidden):
             f"activation must be one for all hidden layers or a list of {n_hidden}, "
             f"one a layer, got {len(activations)}: {activation!r}."
         )
+    activations = with_own(activations)
     for layer in activations:
         if isinstance(layer, Activation):
             _check_initializer(layer)

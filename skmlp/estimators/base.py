@@ -11,6 +11,7 @@ from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
 
 from skmlp.backends import Problem
+from skmlp.compiler.progress import told_if_verbose
 from skmlp.estimators import devices
 from skmlp.estimators.architecture import (
     hidden_sizes,
@@ -49,7 +50,6 @@ from skmlp.estimators.poor_fit import warn_of_poor_fit
 from skmlp.estimators.prediction import Prediction
 from skmlp.estimators.resuming import (
     Resuming,
-    check_same_measure,
     check_same_rows,
     resumption_state,
 )
@@ -66,7 +66,7 @@ from skmlp.rules.initializers import DATA_DRIVEN
 from skmlp.rules.optimizers import OPTIMIZERS
 from skmlp.rules.schedules import SCHEDULES
 from skmlp.training import lbfgs, minibatch
-from skmlp.training.history import History, ValidationHistory
+from skmlp.training.history import History
 from skmlp.training.optimizer_state import OptimizerState
 from skmlp.training.stopping import check_finite
 
@@ -192,6 +192,7 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
             )
         return True
 
+    @told_if_verbose
     def _fit(self, user_input, validation_data, *, incremental, resumption=None):
         resumes = hasattr(self, "coefs_") and (
             self.warm_start or incremental or resumption is not None
@@ -223,7 +224,12 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
             generator = resumption.generator
         network = self._network(sample, resumes)
         if not resumes:
-            warn_of_ineffective(self, network, has_validation_data=has_validation_data)
+            warn_of_ineffective(
+                self,
+                network,
+                has_validation_data=has_validation_data,
+                incremental=incremental,
+            )
         if not incremental and hasattr(self, "_labels") and self._labels.multilabel:
             warn_of_one_hot(sample.y)
         target = devices.training_target(self, network, sample)
@@ -326,15 +332,6 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
                 intercept[:] = 0
         return params
 
-    def _resumable_history(self, resumes):
-        """The history that this call appends to, or a new one."""
-        history = getattr(self, "_history", None) if resumes else None
-        if history is None:
-            return History()
-        # Of an unfinished epoch entries are removed, which cutting does not restore.
-        is_whole = history.unfinished is None
-        return history.resumed() if is_whole else copy.deepcopy(history)
-
     def _initial_optimizer(self, fit, config):
         """The optimizer to train with; L-BFGS leaves an earlier one alone."""
         optimizer = getattr(self, "_optimizer", None) if fit.resumes else None
@@ -418,30 +415,6 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
             alpha=self.alpha,
             regularization=regularization,
             matmul_precision=fit.target.matmul_precision,
-        )
-
-    def _validation_history(self, fit, history, held_out):
-        """The validation history of earlier calls if it is comparable, or a new one.
-
-        None without held-out data.
-        """
-        before = history.validation
-        if held_out is None:
-            check_same_measure(fit.resumption, is_same=before is None)
-            return None
-        data = "the split" if fit.held_out is None else "X_val"
-        measure = f"{self.scoring!r} of {data}"
-        if (
-            before is not None
-            and before.measure == measure
-            and before.stops == self.early_stopping
-        ):
-            return before
-        check_same_measure(fit.resumption, is_same=False)
-        return ValidationHistory.begin(
-            measure,
-            fit.params if self.early_stopping else None,
-            n_before=len(history.loss_curve),
         )
 
     def __sklearn_tags__(self):

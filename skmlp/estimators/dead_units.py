@@ -109,7 +109,7 @@ def _is_largely_dead(outputs):
     return fraction == 1 or fraction > max(_MAX_FRACTION, by_chance)
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=64)
 def _can_die(rule):
     """Whether an activation is 0, with slope 0, for negative inputs, as relu is."""
     if rule.value is None:

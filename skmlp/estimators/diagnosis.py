@@ -261,7 +261,7 @@ def _network(model, targets):
     return network._replace(loss=loss, loss_params=loss_params), params
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=64)
 def _largest_slope(activation):
     """Largest absolute slope of an activation; nan if it is not flat at both ends."""
     row = activation_rule(activation)

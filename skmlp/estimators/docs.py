@@ -81,7 +81,8 @@ tol : float, default=1e-4
 
 verbose : bool or int, default=False
     Whether to print the loss of each epoch. Epochs that take less than a tenth of a
-    second are printed some at a time.
+    second are printed some at a time. When compiling takes more than a second, a line
+    on standard error says so, as it does in a terminal anyway.
 
 warm_start : bool, default=False
     Whether ``fit`` begins with the network of the last call. As in scikit-learn its

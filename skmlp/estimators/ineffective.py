@@ -12,8 +12,9 @@ import numpy as np
 from skmlp.call_site import user_stacklevel
 from skmlp.estimators.parameters import STOCHASTIC_SOLVERS, rule_parameters
 from skmlp.exceptions import IneffectiveParameterWarning
+from skmlp.rules import schedules
 from skmlp.rules.optimizers import OPTIMIZERS
-from skmlp.rules.schedules import effective_schedule
+from skmlp.rules.schedules import Position, effective_schedule
 
 # Parameters by which rows of a table are chosen, and what else only they need.
 _SELECTORS = ("solver", "learning_rate", "loss")
@@ -28,9 +29,11 @@ _STOCHASTIC_ONLY = (
 )
 _EMBEDDING_ONLY = ("n_bins", "embedding_dim", "embedding_learning_rate_factor")
 _HIDDEN_ONLY = ("activation", "dropout", "normalization")
+# Steps an epoch: what acts only in the last step of many has an effect.
+_MANY_STEPS = 1_000_000
 
 
-def warn_of_ineffective(estimator, network, *, has_validation_data):
+def warn_of_ineffective(estimator, network, *, has_validation_data, incremental):
     """Warn once of all parameters that the user has set and the fit does not read.
 
     Parameters
@@ -39,10 +42,10 @@ def warn_of_ineffective(estimator, network, *, has_validation_data):
     network : skmlp.network.Network
     has_validation_data : bool
         Whether the user has passed ``X_val``.
+    incremental : bool
+        Whether the call is `partial_fit`, which knows no last epoch.
     """
     reasons = _reasons(estimator, network, has_validation_data)
-    if not reasons:
-        return
     defaults = inspect.signature(type(estimator).__init__).parameters
     sentences = [
         f"{name}={getattr(estimator, name)!r} has no effect {reason}."
@@ -50,6 +53,8 @@ def warn_of_ineffective(estimator, network, *, has_validation_data):
         if name in defaults
         and not _is_same(getattr(estimator, name), defaults[name].default)
     ]
+    if estimator.solver in STOCHASTIC_SOLVERS and not incremental:
+        sentences += _too_late(estimator)
     if sentences:
         warnings.warn(
             " ".join(sentences),
@@ -87,11 +92,17 @@ def _reasons(estimator, network, has_validation_data):
     reasons = _unread_by_rows(estimator, network, stochastic)
     if stochastic:
         reasons["max_fun"] = f"with solver={solver!r}: it belongs to solver='lbfgs'"
-        schedule = estimator.learning_rate
-        if _schedule(estimator).name != schedule:
+        schedule = _schedule(estimator)
+        if schedule.name != estimator.learning_rate:
             reasons["learning_rate"] = (
                 f"with solver={solver!r}, as in scikit-learn: use another schedule or "
                 "solver"
+            )
+        stops_early = estimator.n_iter_no_change < estimator.max_iter
+        if schedule.ends and stops_early and not estimator.early_stopping:
+            reasons["n_iter_no_change"] = (
+                f"with learning_rate={schedule.name!r}, which trains for max_iter "
+                "epochs unless early_stopping=True ends it"
             )
     else:
         for name in _STOCHASTIC_ONLY:
@@ -123,6 +134,44 @@ def _reasons(estimator, network, has_validation_data):
         for name in _HIDDEN_ONLY:
             reasons[name] = "without hidden layers"
     return reasons
+
+
+def _too_late(estimator):
+    """Sentences about what would begin only after the last epoch."""
+    max_iter, warmup = estimator.max_iter, estimator.warmup_epochs
+    if warmup >= max_iter:
+        yield (
+            f"warmup_epochs={warmup!r} is not less than max_iter={max_iter!r}: the "
+            "learning rate still rises when the training ends, and its schedule never "
+            "begins."
+        )
+        return
+    schedule = _schedule(estimator)
+    if not _begins_too_late(schedule, estimator):
+        return
+    names = [parameter.name for parameter in schedule.declares] or ["n_iter_no_change"]
+    values = [f"{name}={getattr(estimator, name)!r}" for name in names]
+    if warmup > 0:
+        values.append(f"warmup_epochs={warmup!r}")
+    yield (
+        f"learning_rate={schedule.name!r} has no effect within max_iter={max_iter!r} "
+        f"epochs, since it would change the rate later: see {' and '.join(values)}."
+    )
+
+
+def _begins_too_late(schedule, estimator):
+    """Whether a schedule that changes the rate does not in any epoch of a fit."""
+    max_iter = estimator.max_iter
+    if schedule.on_plateau is not schedules.stop:
+        rate = estimator.learning_rate_init
+        patience = schedule.patience(estimator.n_iter_no_change, rate, estimator)
+        # The first epoch is an improvement, and the rate changes after an epoch.
+        return patience + 3 > max_iter
+    if schedule.factor is schedules.constantly:
+        return False
+    end = max_iter - estimator.warmup_epochs
+    last_steps = Position(np.array([0.0, end - 1 / _MANY_STEPS]), _MANY_STEPS, end)
+    return bool(np.all(schedule.factor(last_steps, estimator) == 1))
 
 
 def _schedule(estimator):

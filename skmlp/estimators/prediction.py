@@ -9,6 +9,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from skmlp.compiler.progress import told_if_verbose
 from skmlp.estimators import devices
 from skmlp.estimators.data import (
     canonical_x,
@@ -28,6 +29,7 @@ class Prediction(Fitted):
     """Base of the estimators: outputs of the network and of its hidden layers."""
 
     n_jobs: int | None
+    verbose: bool | int
 
     def _outputs(self, X, activation=None):
         """Outputs of the fitted network.
@@ -46,6 +48,7 @@ class Prediction(Fitted):
         network, params = self._fitted_network()
         return self._network_outputs(X, network, params, activation or network.output)
 
+    @told_if_verbose
     def _network_outputs(self, X, network, params, activation):
         """Outputs of a network whose inputs are the features of X."""
         values = X if is_canonical(self, X, params.dtype) else None

@@ -5,6 +5,7 @@ rows. To go on, the split and the shuffles are drawn again, which costs less tha
 indices in every saved model.
 """
 
+import copy
 import warnings
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from skmlp.estimators.data import UserInput
 from skmlp.estimators.fitted import Fitted
 from skmlp.estimators.parameters import STOCHASTIC_SOLVERS
 from skmlp.estimators.validation import ValidationData
+from skmlp.training.history import History, ValidationHistory
 
 
 class Resumption(NamedTuple):
@@ -189,6 +191,39 @@ class Resuming(Fitted):
                     max_iter, state["n_epochs"], generator, state["last_params"]
                 ),
             )
+
+    def _resumable_history(self, resumes):
+        """The history that this call appends to, or a new one."""
+        history = getattr(self, "_history", None) if resumes else None
+        if history is None:
+            return History()
+        # Of an unfinished epoch entries are removed, which cutting does not restore.
+        is_whole = history.unfinished is None
+        return history.resumed() if is_whole else copy.deepcopy(history)
+
+    def _validation_history(self, fit, history, held_out):
+        """The validation history of earlier calls if it is comparable, or a new one.
+
+        None without held-out data.
+        """
+        before = history.validation
+        if held_out is None:
+            check_same_measure(fit.resumption, is_same=before is None)
+            return None
+        data = "the split" if fit.held_out is None else "X_val"
+        measure = f"{self.scoring!r} of {data}"
+        if (
+            before is not None
+            and before.measure == measure
+            and before.stops == self.early_stopping
+        ):
+            return before
+        check_same_measure(fit.resumption, is_same=False)
+        return ValidationHistory.begin(
+            measure,
+            fit.params if self.early_stopping else None,
+            n_before=len(history.loss_curve),
+        )
 
     def _checked_max_iter(self, max_iter):
         """Epochs in all, by the argument or else by the parameter."""

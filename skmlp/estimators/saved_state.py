@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from skmlp.embedding import Embedding
+from skmlp.estimators.architecture import as_given, with_own
 from skmlp.estimators.labels import Labels
 from skmlp.network import (
     Network,
@@ -32,6 +33,7 @@ _STATES: dict[str, tuple[Callable, Callable]] = {
     "_labels": (Labels.to_state, Labels.from_state),
     "_decoder": (decoder_to_state, decoder_from_state),
     "_embedding": (Embedding.to_state, lambda state: Embedding(**state)),
+    "_activations": (as_given, with_own),
 }
 # The parameters, in the order of the vector.
 _PARAMETERS = (

@@ -48,7 +48,7 @@ def _compare(what, values, slopes):
         )
 
 
-@functools.cache
+@functools.lru_cache(maxsize=64)
 def check_activation(row):
     """Check an activation by finite differences.
 
@@ -68,7 +68,7 @@ def check_activation(row):
     _compare(what, (below, above), slopes)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=64)
 def check_loss(row, *, labels=False):
     """Check a custom loss by finite differences.
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from skmlp.rules.activations import IDENTITY, Activation
 from skmlp.rules.checks import check_loss
+from skmlp.rules.own_functions import canonical
 from skmlp.rules.parameters import Parameter
 
 # Scalar rules are compiled for this many parameters at most.
@@ -266,6 +267,7 @@ def row_of(loss, outputs, parameters, *, labels=False):
         If its slope is not the derivative of its value, or for an output or a
         parameter that the estimator does not have.
     """
+    loss = loss._replace(value=canonical(loss.value), slope=canonical(loss.slope))
     check_loss(loss, labels=labels)
     if loss.output not in outputs:
         raise ValueError(

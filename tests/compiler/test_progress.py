@@ -2,11 +2,15 @@
 
 import io
 import logging
+import os
+import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
+import skmlp
 from skmlp.compiler import disk_cache, jit, progress
 
 
@@ -48,6 +52,56 @@ def test_one_line_in_a_terminal(monkeypatch, tmp_path):
 def test_none_elsewhere(monkeypatch, stream):
     monkeypatch.setattr(progress, "_PATIENCE", 0.0)
     assert told(monkeypatch, stream) == ""
+
+
+class Estimator:
+    def __init__(self, verbose):
+        self.verbose = verbose
+
+    @progress.told_if_verbose
+    def fit(self, monkeypatch, stream):
+        return told(monkeypatch, stream)
+
+
+@pytest.mark.parametrize("verbose", [0, False, 1, True, 2])
+def test_verbose_tells_elsewhere(monkeypatch, tmp_path, verbose):
+    monkeypatch.setattr(progress, "_PATIENCE", 0.0)
+    text = Estimator(verbose).fit(monkeypatch, io.StringIO())
+    assert text.count("\n") == (1 if verbose else 0)
+    assert told(monkeypatch, io.StringIO()) == ""
+
+
+def test_verbose_without_standard_error(monkeypatch):
+    monkeypatch.setattr(progress, "_PATIENCE", 0.0)
+    assert Estimator(True).fit(monkeypatch, None) == ""
+
+
+FIT = """
+import logging, sys
+import numpy as np
+from skmlp import MLPRegressor
+logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
+X = np.arange(12.0).reshape(6, 2)
+MLPRegressor(hidden_layer_sizes=(2,), max_iter=1, verbose={verbose}).fit(X, X[:, 0])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verbose", [False, True])
+def test_a_first_fit_whose_standard_error_is_a_pipe(tmp_path, verbose):
+    """As in a notebook, or with ``2> log``."""
+    tmp_path.chmod(0o700)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FIT.format(verbose=verbose)],
+        env={**os.environ, "SKMLP_CACHE_DIR": str(tmp_path)},
+        cwd=Path(skmlp.__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    assert done.stderr.count("skmlp compiles kernels") == int(verbose), done.stderr
+    assert done.stdout.count("compiled ") >= 3
 
 
 def test_none_in_a_short_wait(monkeypatch):

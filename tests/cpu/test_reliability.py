@@ -26,7 +26,7 @@ import skmlp
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.backends import Problem, cpu, threads
 from skmlp.backends.cpu import plan
-from skmlp.compiler import disk_cache, jit, kernel_folder
+from skmlp.compiler import jit, kernel_folder
 from skmlp.exceptions import KernelCacheWarning
 from skmlp.network import Network, layout
 from skmlp.rules.loss_choice import classification_loss
@@ -568,6 +568,7 @@ def probed():
     import numpy as np
 
     import skmlp
+    from skmlp.compiler import disk_cache
 
     x = np.random.default_rng(0).standard_normal((50, 4))
     y = np.arange(50) % 3

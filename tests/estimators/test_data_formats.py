@@ -19,7 +19,11 @@ from skmlp import MLPClassifier, MLPRegressor
 from skmlp.backends.cpu import plan
 from skmlp.backends.cpu.kernels import predict, train
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    # Batches for all solvers, 'lbfgs' included.
+    pytest.mark.filterwarnings("ignore::skmlp.exceptions.IneffectiveParameterWarning"),
+]
 
 RANDOM = np.random.default_rng(0)
 # Small integers are exact in every dtype that is tried.

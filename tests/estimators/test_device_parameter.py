@@ -28,6 +28,10 @@ from skmlp import MLPClassifier, MLPRegressor
 from skmlp.backends import cpu, cuda, get_backend
 from skmlp.backends.cuda.runtime import device
 
+# Batches for all solvers, 'lbfgs' included.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::skmlp.exceptions.IneffectiveParameterWarning"
+)
 PACKAGE = Path(skmlp.__file__).parent
 X = np.random.default_rng(0).normal(size=(60, 5))
 Y = X[:, 0] - X[:, 1]

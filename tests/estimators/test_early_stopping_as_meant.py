@@ -147,6 +147,7 @@ def test_best_iter_is_the_epoch_that_is_kept(solver):
         assert bits(model) == bits(shorter.fit(X[:200], y[:200]))
 
 
+@pytest.mark.filterwarnings("ignore::skmlp.exceptions.IneffectiveParameterWarning")
 def test_best_iter_is_none_where_scores_do_not_decide():
     y = RARE == "other"
     model = classifier(early_stopping=False)

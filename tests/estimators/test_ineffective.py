@@ -157,6 +157,54 @@ ROWS = [
         {"hidden_layer_sizes": (), "dropout": 0.5},
         "dropout=0.5 has no effect without hidden layers.",
     ),
+    *(
+        (
+            CLASSIFIER,
+            {"warmup_epochs": warmup, "max_iter": 4, **others},
+            f"warmup_epochs={warmup!r} is not less than max_iter=4: the learning rate "
+            "still rises when the training ends, and its schedule never begins.",
+        )
+        for warmup in (4, 4.0, 100)
+        for others in ({}, {"learning_rate": "cosine"})
+    ),
+    (
+        CLASSIFIER,
+        {"learning_rate": "plateau", "max_iter": 11},
+        "learning_rate='plateau' has no effect within max_iter=11 epochs, since it "
+        "would change the rate later: see decay_factor=0.1 and plateau_patience=10.",
+    ),
+    (
+        CLASSIFIER,
+        {"learning_rate": "step", "max_iter": 10},
+        "learning_rate='step' has no effect within max_iter=10 epochs, since it would "
+        "change the rate later: see decay_factor=0.1 and decay_epochs=10.",
+    ),
+    (
+        CLASSIFIER,
+        {"learning_rate": "step", "max_iter": 12, "warmup_epochs": 2},
+        "change the rate later: see decay_factor=0.1 and decay_epochs=10 and "
+        "warmup_epochs=2.",
+    ),
+    *(
+        (
+            CLASSIFIER,
+            {
+                "solver": "sgd",
+                "learning_rate": "adaptive",
+                "n_iter_no_change": patience,
+                "max_iter": 12,
+            },
+            "learning_rate='adaptive' has no effect within max_iter=12 epochs, since "
+            f"it would change the rate later: see n_iter_no_change={patience!r}.",
+        )
+        for patience in (10, np.inf)
+    ),
+    (
+        CLASSIFIER,
+        {"learning_rate": "cosine", "n_iter_no_change": 3, "max_iter": 5},
+        "n_iter_no_change=3 has no effect with learning_rate='cosine', which trains "
+        "for max_iter epochs unless early_stopping=True ends it.",
+    ),
 ]
 
 
@@ -172,6 +220,32 @@ def test_all_are_named_in_one_warning():
     ((text, _),) = told(CLASSIFIER, parameters)
     assert all(f"{name}=" in text for name in parameters)
     assert text.count("has no effect") == 3
+
+
+@pytest.mark.parametrize("y", [Y, T], ids=["classes", "numbers"])
+@pytest.mark.parametrize("learning_rate", ["step", "plateau"])
+def test_a_schedule_that_is_told_to_be_in_time_changes_the_rate(learning_rate, y):
+    """The smallest `max_iter` without the warning is the first with another rate."""
+    kind = CLASSIFIER if y is Y else REGRESSOR
+    # Nothing improves after the first epoch.
+    parameters = {"learning_rate": learning_rate, "learning_rate_init": 1e-9}
+    n_epochs = 11 if learning_rate == "step" else 12
+    for max_iter in (n_epochs - 1, n_epochs):
+        settings = {**parameters, "max_iter": max_iter}
+        model = kind(**settings, random_state=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            rates = model.fit(X, y).history_["learning_rate"]
+        is_late = len(told(kind, settings)) == 1
+        assert is_late == (len(set(rates)) == 1) == (max_iter < n_epochs)
+
+
+def test_chunks_know_no_last_epoch():
+    for parameters in ({"warmup_epochs": 300}, {"learning_rate": "plateau"}):
+        model = MLPClassifier(max_iter=3, **parameters)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", IneffectiveParameterWarning)
+            model.partial_fit(X, Y, classes=[0, 1])
 
 
 def test_a_split_is_not_made_with_validation_data():
@@ -195,10 +269,38 @@ def test_a_split_is_not_made_with_validation_data():
         (REGRESSOR, {"quantile": 0.1, "loss": "quantile"}),
         (REGRESSOR, {"delta": 2.0, "loss": "huber"}),
         (REGRESSOR, {"loss": Loss("cosh", "identity", cosh, cosh_slope)}),
-        (CLASSIFIER, {"momentum": 0.5, "solver": "sgd", "learning_rate": "adaptive"}),
+        (
+            CLASSIFIER,
+            {
+                "momentum": 0.5,
+                "solver": "sgd",
+                "learning_rate": "adaptive",
+                "max_iter": 13,
+            },
+        ),
         (CLASSIFIER, {"power_t": 0.3, "solver": "sgd", "learning_rate": "invscaling"}),
         (CLASSIFIER, {"beta_2": 0.99, "epsilon": 1e-6, "solver": "nadam"}),
-        (CLASSIFIER, {"decay_epochs": 3, "learning_rate": "step"}),
+        (CLASSIFIER, {"decay_epochs": 3, "learning_rate": "step", "max_iter": 4}),
+        (CLASSIFIER, {"decay_epochs": 300, "learning_rate": "exponential"}),
+        (CLASSIFIER, {"learning_rate": "plateau", "max_iter": 12}),
+        (
+            CLASSIFIER,
+            {"learning_rate": "step", "max_iter": 12, "warmup_epochs": 1.9},
+        ),
+        (CLASSIFIER, {"warmup_epochs": 1.9}),
+        (CLASSIFIER, {"warmup_epochs": 1, "learning_rate": "one_cycle"}),
+        (CLASSIFIER, {"learning_rate": "cosine", "max_iter": 1}),
+        (CLASSIFIER, {"learning_rate": "cosine", "n_iter_no_change": np.inf}),
+        (CLASSIFIER, {"n_iter_no_change": 3, "early_stopping": True}),
+        (
+            CLASSIFIER,
+            {
+                "n_iter_no_change": 3,
+                "max_iter": 9,
+                "early_stopping": True,
+                "learning_rate": "cosine",
+            },
+        ),
         (CLASSIFIER, {"early_stopping": True, "validation_fraction": 0.3}),
         (CLASSIFIER, {"early_stopping": True, "scoring": "accuracy"}),
         (CLASSIFIER, {"label_smoothing": 0.1}),

@@ -21,7 +21,11 @@ import skmlp.network
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.estimators import prediction
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    # Some parameters serve several solvers, with validation data and without.
+    pytest.mark.filterwarnings("ignore::skmlp.exceptions.IneffectiveParameterWarning"),
+]
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 6))
 Y = np.arange(40) % 3

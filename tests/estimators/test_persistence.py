@@ -119,6 +119,7 @@ def results(estimator):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::skmlp.exceptions.IneffectiveParameterWarning")
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize("case", CASES)
 def test_pickles_refer_to_the_public_module_alone(case, protocol):

@@ -26,6 +26,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::skmlp.exceptions.DeadUnitsWarning"),
     pytest.mark.filterwarnings("ignore::skmlp.exceptions.PoorFitWarning"),
+    pytest.mark.filterwarnings("ignore::skmlp.exceptions.IneffectiveParameterWarning"),
     pytest.mark.filterwarnings("ignore::skmlp.exceptions.ValidationWarning"),
 ]
 

@@ -14,7 +14,11 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from skmlp import Activation, Loss, MLPClassifier, MLPRegressor
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    # One set of parameters serves losses with and without `delta`.
+    pytest.mark.filterwarnings("ignore::skmlp.exceptions.IneffectiveParameterWarning"),
+]
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(90, 4))
 Y = X[:, 0] * X[:, 1]
@@ -149,6 +153,7 @@ def test_margins_of_ones_own_are_no_probabilities():
     assert not hasattr(model, "predict_proba")
 
 
+@pytest.mark.filterwarnings("ignore::skmlp.exceptions.PoorFitWarning")
 def test_a_distribution_that_no_table_has():
     """Student's t: its mode is learnt, whatever the outliers."""
 

@@ -21,6 +21,10 @@ from skmlp.estimators.docs import with_shared_docs
 from skmlp.rules import loss_choice, loss_row, losses, optimizers
 from skmlp.rules.parameters import declared
 
+# One set of parameters serves several losses.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::skmlp.exceptions.IneffectiveParameterWarning"
+)
 TESTS = Path(__file__).parents[1]
 X = np.random.default_rng(0).normal(size=(60, 3))
 Y = X[:, 0] - X[:, 1] ** 2

@@ -15,6 +15,12 @@ from skmlp.rules.schedules import SCHEDULES
 from skmlp.training import minibatch
 from skmlp.training.optimizer_state import OptimizerState, make_optimizer_config
 
+pytestmark = [
+    # Trainings of a few epochs, with one set of parameters for all solvers.
+    pytest.mark.filterwarnings("ignore::skmlp.exceptions.IneffectiveParameterWarning"),
+    pytest.mark.filterwarnings("ignore::skmlp.exceptions.PoorFitWarning"),
+]
+
 RNG = np.random.default_rng(0)
 N_ROWS, BATCH, EPOCHS = 47, 10, 3
 X = RNG.normal(size=(N_ROWS, 5))

@@ -135,6 +135,7 @@ def test_running_statistics_are_those_of_the_minibatches(backend):
     assert_array_equal(after[:trained], vector[:trained])
 
 
+@pytest.mark.filterwarnings("ignore::skmlp.exceptions.PoorFitWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("normalization", ["layer", "batch"])

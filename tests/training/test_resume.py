@@ -12,7 +12,12 @@ from sklearn.exceptions import ConvergenceWarning
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.training import minibatch
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    # Trainings of a few epochs, with one set of parameters for all solvers.
+    pytest.mark.filterwarnings("ignore::skmlp.exceptions.IneffectiveParameterWarning"),
+    pytest.mark.filterwarnings("ignore::skmlp.exceptions.PoorFitWarning"),
+]
 RNG = np.random.RandomState(0)
 X = RNG.normal(size=(90, 5))
 Y = (X[:, 0] + X[:, 1] ** 2 + RNG.normal(size=90) > 1).astype(int)

@@ -38,7 +38,12 @@ from skmlp.rules.loss_choice import all_losses
 from skmlp.rules.losses import MULTICLASS_LOSSES
 from skmlp.training import minibatch
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    # Trainings of a few epochs, with one set of parameters for all solvers.
+    pytest.mark.filterwarnings("ignore::skmlp.exceptions.IneffectiveParameterWarning"),
+    pytest.mark.filterwarnings("ignore::skmlp.exceptions.PoorFitWarning"),
+]
 N_TRAIN = 120
 RNG = np.random.default_rng(0)
 X_ALL = RNG.normal(size=(200, 5))

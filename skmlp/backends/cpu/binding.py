@@ -133,7 +133,7 @@ def training_net(network, dtype, *, has_dropout):
     )
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=64)
 def prediction_net(network, output, dtype):
     """The network with an output activation, for `predict`."""
     net = _net_desc(network, dtype)

@@ -7,6 +7,8 @@ losses.
 """
 
 import functools
+import threading
+from typing import Any
 
 import numpy as np
 from numba import from_dtype, types
@@ -22,6 +24,7 @@ from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
 from skmlp.rules.elementary import exp
 from skmlp.rules.loss_choice import all_losses
 from skmlp.rules.optimizers import OPTIMIZERS
+from skmlp.rules.own_functions import derived_from
 
 call_activation = jit.caller(types.int64)
 call_slope = jit.caller(types.int64)
@@ -230,36 +233,77 @@ class LoopTypes:
         )
 
 
-# Kernels use the addresses for as long as the process lives.
-_ALIVE: list = []
+class Address(int):
+    """The address of a compiled loop, which lives as long as this number."""
+
+    loop: Any
+
+    def __new__(cls, value, loop):
+        """The number, with the dispatcher that owns the machine code."""
+        address = super().__new__(cls, value)
+        address.loop = loop
+        return address
 
 
 @functools.cache
 def address_of(function, key, signature):
-    """Address of a compiled loop, valid for the rest of the process."""
+    """Address of a loop of this package, valid for the rest of the process."""
     dispatcher, address = jit.loop(function, signature, key)
-    _ALIVE.append(dispatcher)
-    return address
+    return Address(address, dispatcher)
+
+
+# Fits in several threads do not compile the same loop twice.
+_LOCK = threading.RLock()
+
+
+def by_rule(make):
+    """Cache the addresses that a function of a table's row returns.
+
+    Those of rules of the package and of the tables live as long as the process. Those
+    of a user's rule belong to its functions: who uses an address holds the row.
+    """
+    of_tables = functools.cache(make)
+
+    @functools.wraps(make)
+    def cached(row, *arguments, **options):
+        found = (derived_from(field) for field in row)
+        derived = next((each for each in found if each is not None), None)
+        if derived is None:
+            return of_tables(row, *arguments, **options)
+        key = (make, row, arguments, *options.items())
+        with _LOCK:
+            if key not in derived:
+                derived[key] = make(row, *arguments, **options)
+            return derived[key]
+
+    return cached
+
+
+def _compiled_rule(rule):
+    """A rule for loops to call; one dispatcher for all loops of a user's rule."""
+    if _is_builtin(rule):
+        return jit.inline_always(rule)
+    derived = derived_from(rule)
+    if derived is None:
+        return jit.user_rule(rule)
+    return derived.setdefault("rule", jit.user_rule(rule))
 
 
 def from_rules(factory, row, rules, signature):
     """Address of the loop that a factory makes from the rules of a table's row."""
-    compiled = [
-        (jit.inline_always if _is_builtin(rule) else jit.user_rule)(rule)
-        for rule in rules
-    ]
-    loop = factory(*compiled)
+    loop = factory(*map(_compiled_rule, rules))
     if all(_is_builtin(rule) for rule in rules):
         names = ",".join(rule.__qualname__ for rule in rules)
         return address_of(loop, f"{__name__}.{factory.__name__}({names})", signature)
     try:
-        return address_of(loop, None, signature)
+        dispatcher, address = jit.loop(loop, signature, None)
     except Exception as error:
         raise ValueError(
             f"Numba cannot compile the functions of {row.name!r}: they may use "
             "arithmetic, comparisons, conditional expressions and NumPy's mathematical "
             "functions."
         ) from error
+    return Address(address, dispatcher)
 
 
 def _is_builtin(rule):
@@ -267,7 +311,7 @@ def _is_builtin(rule):
     return rule.__module__.startswith("skmlp.")
 
 
-@functools.cache
+@by_rule
 def activation(row, dtype, *, in_place):
     """Address of ``out = value(z)`` for a row of the activations.
 
@@ -285,7 +329,7 @@ def activation(row, dtype, *, in_place):
     return from_rules(factory, row, (row.value,), signature)
 
 
-@functools.cache
+@by_rule
 def slope(row, dtype):
     """Address of ``delta *= slope(source)`` for a row of the activations."""
     signature = LoopTypes(dtype).slope()
@@ -294,7 +338,7 @@ def slope(row, dtype):
     return from_rules(_slope_loop, row, (row.slope,), signature)
 
 
-@functools.cache
+@by_rule
 def single_output_slope(row, dtype):
     """Address of ``delta = outer weights slope(source)``, below a single output.
 
@@ -306,7 +350,7 @@ def single_output_slope(row, dtype):
     return from_rules(_single_output_slope_loop, row, (row.slope,), signature)
 
 
-@functools.cache
+@by_rule
 def update(row, dtype):
     """Address of an optimizer's loop; it returns the previous sum of squares of p."""
     signature = LoopTypes(dtype).update()

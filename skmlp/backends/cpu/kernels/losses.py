@@ -4,14 +4,13 @@ As in `elementwise`, the loop of a loss is compiled once per rule and dtype, and
 call it by its address.
 """
 
-import functools
-
 from numba import types
 
 from skmlp.backends.cpu.intrinsics import flat
 from skmlp.backends.cpu.kernels.elementwise import (
     LoopTypes,
     address_of,
+    by_rule,
     from_rules,
     subtract_maximum,
 )
@@ -136,7 +135,7 @@ def _smooth(logit, z, delta, w, smoothing):
     return (T(1) - smoothing) * logit + uniform * total
 
 
-@functools.cache
+@by_rule
 def loss(row, dtype):
     """Address of a loss's loop: returns the loss, leaves its gradient by z in delta."""
     signature = LoopTypes(dtype).loss()

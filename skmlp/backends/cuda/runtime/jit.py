@@ -90,7 +90,7 @@ vars(_NUMPY_ON_DEVICE).update(
 )
 
 
-@functools.cache
+@functools.lru_cache(maxsize=256)
 def rule(function):
     """A rule, of the package's tables or a user's, as a device function.
 
