@@ -25,6 +25,9 @@ from skmlp.tabular.preprocessor import TabularPreprocessor
 from skmlp.tabular.presets import PRESETS, recipes, without_embedding
 
 _MAX_PICKS = 32
+# Columns of the encoded table up to which numbers are embedded: an embedded number
+# makes the first layer several times as wide.
+_MAX_EMBEDDED = 1000
 # Validation rows that are kept for `feature_importances_`.
 _MAX_IMPORTANCE_ROWS = 1000
 
@@ -148,7 +151,8 @@ class BaseTabularMLP(BaseEstimator, ABC):
             )
         else:
             pairs = [(np.arange(len(data.y)), np.arange(len(held_out.y)))]
-        jobs = self._jobs(pairs, generator, is_sparse=sparse.issparse(data.x))
+        embeds = not sparse.issparse(data.x) and data.x.shape[1] <= _MAX_EMBEDDED
+        jobs = self._jobs(pairs, generator, embeds=embeds)
         jobs = budget.affordable(jobs, data, held_out, self._threads())
         self.members_ = train_members(jobs, data, held_out, self._threads())
         self._combine(jobs, held_out)
@@ -196,7 +200,7 @@ class BaseTabularMLP(BaseEstimator, ABC):
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
 
-    def _jobs(self, pairs, generator, *, is_sparse):
+    def _jobs(self, pairs, generator, *, embeds):
         preset = PRESETS[self.preset]
         n_members = self.n_members
         if n_members is None:
@@ -206,7 +210,7 @@ class BaseTabularMLP(BaseEstimator, ABC):
         recipe_list = recipes(
             preset, n_members, len(pairs[0][0]), self._rate, generator
         )
-        if is_sparse:
+        if not embeds:
             recipe_list = [without_embedding(recipe) for recipe in recipe_list]
         return make_jobs(
             recipe_list,

@@ -8,6 +8,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import column_or_1d
 
 from skmlp.estimators import MLPClassifier
+from skmlp.estimators.data_advice import check_y
 from skmlp.tabular.base import BaseTabularMLP
 from skmlp.tabular.combination import fitted_temperature, with_temperature
 from skmlp.tabular.docs import with_tabular_docs
@@ -104,6 +105,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
         self.calibrate = calibrate
 
     def _validated_y(self, y, *, first):
+        check_y(y, numeric=False)
         check_classification_targets(y)
         is_multilabel = type_of_target(y) == _MULTILABEL
         if is_multilabel:

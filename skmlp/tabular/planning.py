@@ -29,9 +29,11 @@ def row_pairs(settings, n_rows, generator, *, strata=None, groups=None):
     Raises
     ------
     ValueError
-        If a part would be empty.
+        If a part would be empty, or there is a single group.
     """
     fraction = settings.validation_fraction
+    if groups is not None and len(np.unique(groups)) < 2:
+        raise ValueError("groups has a single group: none can be held out.")
     if settings.validation == "last":
         pairs = [last_rows(n_rows, fraction, strata)]
     elif n_rows < _MIN_ROWS_TO_HOLD_OUT:

@@ -14,7 +14,7 @@ import numpy as np
 from skmlp.embedding import PIECEWISE_LINEAR
 
 # The first stage of the members that embed numbers.
-_EMBEDDING = {"embedding": PIECEWISE_LINEAR, "n_bins": 32, "embedding_dim": 4}
+_EMBEDDING = {"embedding": PIECEWISE_LINEAR, "n_bins": 16, "embedding_dim": 8}
 _WIDTH, _DEPTH = 128, 3
 # Rates of RealMLP, which are those of weights divided by the root of the fan-in.
 CLASSIFICATION_RATE, REGRESSION_RATE = 0.04, 0.2
@@ -72,7 +72,7 @@ def recipes(preset, n_members, n_rows, rate, generator):
 
 
 def without_embedding(recipe):
-    """A recipe for sparse columns, which have no quantiles."""
+    """A recipe for sparse columns, which have no quantiles, or for very many."""
     return {name: value for name, value in recipe.items() if name not in _EMBEDDING}
 
 

@@ -6,6 +6,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils.validation import _check_y, check_is_fitted
 
 from skmlp.estimators import MLPRegressor
+from skmlp.estimators.data_advice import check_y
 from skmlp.tabular.base import BaseTabularMLP
 from skmlp.tabular.docs import with_tabular_docs
 from skmlp.tabular.presets import REGRESSION_RATE
@@ -90,6 +91,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
         self.clip = clip
 
     def _validated_y(self, y, *, first):
+        check_y(y, numeric=True)
         y = _check_y(y, multi_output=True, y_numeric=True, estimator=self)
         if first:
             self._limits = y.min(axis=0), y.max(axis=0)

@@ -18,6 +18,7 @@ from skmlp.tabular.columns import CATEGORY, DATE, NUMBER, SPARSE, columns_of, is
 from skmlp.tabular.dates import PARTS, date_parts
 
 _MAX_NAMED = 5
+_PLURALS = {NUMBER: "numbers", CATEGORY: "categories", DATE: "dates", SPARSE: "numbers"}
 
 
 class Schema(NamedTuple):
@@ -199,8 +200,8 @@ def _read(convert, schema, i):
         return convert()
     except (TypeError, ValueError, AttributeError) as error:
         raise ValueError(
-            f"Column {schema.names[i]!r} of X cannot be read as a {schema.holds[i]}, "
-            f"which it was when the model was fitted: {error}"
+            f"Column {schema.names[i]!r} of X is a column of {_PLURALS[schema.holds[i]]} "
+            f"and cannot be read as such: {error}"
         ) from error
 
 

@@ -282,6 +282,16 @@ def bad_inputs():
             "inconsistent numbers of samples",
         ),
         (
+            "one group",
+            lambda X, y: (X, y, {"groups": np.zeros(len(y))}),
+            "groups has a single group",
+        ),
+        (
+            "missing target",
+            lambda X, y: (X, [None, *y[1:]], {}),
+            "y contains missing values",
+        ),
+        (
             "another column",
             lambda X, y: (X, y, {"X_val": X.drop(columns="age"), "y_val": y}),
             r"yet now missing:\n- age",

@@ -205,11 +205,11 @@ def test_numbers_can_be_categories(chosen):
     [
         (
             lambda X: X.assign(age="old"),
-            r"Column 'age' of X cannot be read as a number",
+            r"Column 'age' of X is a column of numbers and cannot",
         ),
         (
             lambda X: X.assign(built="now"),
-            r"Column 'built' of X cannot be read as a da",
+            r"Column 'built' of X is a column of dates and cannot",
         ),
         (lambda X: X.drop(columns="age"), r"yet now missing:\n- age"),
         (lambda X: X.assign(new=1), r"unseen at fit time:\n- new"),
