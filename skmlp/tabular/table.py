@@ -199,9 +199,10 @@ def _read(convert, schema, i):
     try:
         return convert()
     except (TypeError, ValueError, AttributeError) as error:
+        plural = _PLURALS[schema.holds[i]]
         raise ValueError(
-            f"Column {schema.names[i]!r} of X is a column of {_PLURALS[schema.holds[i]]} "
-            f"and cannot be read as such: {error}"
+            f"Column {schema.names[i]!r} of X is a column of {plural} and cannot be "
+            f"read as such: {error}"
         ) from error
 
 
