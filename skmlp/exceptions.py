@@ -64,7 +64,9 @@ class IneffectiveParameterWarning(UserWarning):
 
     Issued once by ``fit``, or by the first ``partial_fit``, for values other than the
     default: ``quantile`` without ``loss='quantile'``, ``momentum`` without
-    ``solver='sgd'``, ``scoring`` without held-out data, and so on.
+    ``solver='sgd'``, ``scoring`` without held-out data, and so on. Also where a
+    schedule of the learning rate, or what follows its warmup, would begin only after
+    ``max_iter`` epochs.
 
     Examples
     --------

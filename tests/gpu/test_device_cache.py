@@ -15,7 +15,11 @@ from skmlp import MLPRegressor
 from skmlp.backends.cuda import data_loader, session
 from skmlp.backends.cuda.runtime import device_cache, memory
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    # Batches for all solvers, 'lbfgs' included.
+    pytest.mark.filterwarnings("ignore::skmlp.exceptions.IneffectiveParameterWarning"),
+]
 
 
 @pytest.fixture(autouse=True)

@@ -29,7 +29,11 @@ SETTINGS = {
     "batch_size": 16,
     "max_iter": 3,
 }
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    # Batches for all solvers, 'lbfgs' included.
+    pytest.mark.filterwarnings("ignore::skmlp.exceptions.IneffectiveParameterWarning"),
+]
 
 
 def iris():

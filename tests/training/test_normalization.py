@@ -31,7 +31,7 @@ SOFTMAX = row_of("log_loss-softmax-labels")
 
 def steps(n_batches, rate):
     """A shrinking share of zero and a rule's coefficients, of which it takes one."""
-    return np.tile([0.0, rate, 0.0, 0.0], (n_batches, 1))
+    return np.tile(2 * [0.0, rate, 0.0, 0.0], (n_batches, 1))
 
 
 def make_problem(
