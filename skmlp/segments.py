@@ -3,7 +3,8 @@
 A segment's factors multiply the learning rate and the weight decay of its parameters.
 Backends never see the factors: what depends on the step, the coefficients of an
 optimizer's rule among it, comes to them as a table of numbers with some columns for
-each segment, and every range of parameters that they update lies in one segment.
+each segment and one for the strength of dropout. Every range of parameters that they
+update lies in one segment.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from skmlp.rules.optimizers import MAX_COEFFICIENTS
 # Rates and decays of the segments of a network without factors: weights, and the rest.
 _WITHOUT_FACTORS = ((1.0, 1.0), (1.0, 0.0))
 # Of each segment: the weight decay, then the coefficients of the rule.
-_COLUMNS = 1 + MAX_COEFFICIENTS
+COLUMNS = 1 + MAX_COEFFICIENTS
 
 
 class Segment(NamedTuple):
@@ -107,23 +108,25 @@ def segment_at(segments, offset):
 
 def n_columns(n_segments):
     """Columns of a table of steps."""
-    return n_segments * _COLUMNS
+    return n_segments * COLUMNS + 1
 
 
-def step_table(decays, coefficients):
+def step_table(by_segment, dropout=1.0):
     """The table of some steps, a row a step.
 
     Parameters
     ----------
-    decays : list of ndarray or float
-        Weight decay of each step, by segment.
-    coefficients : list of tuple of ndarray or float
-        Coefficients of the rule in each step, by segment.
+    by_segment : list of tuple of ndarray or float
+        Of each segment the weight decay in each step and the coefficients of the rule,
+        up to `MAX_COEFFICIENTS`.
+    dropout : ndarray or float
+        Factor of the dropout rates in each step.
     """
-    table = np.zeros((np.size(decays[0]), n_columns(len(decays))))
-    for i, (decay, columns) in enumerate(zip(decays, coefficients, strict=True)):
-        for j, column in enumerate((decay, *columns), start=i * _COLUMNS):
+    table = np.zeros((np.size(by_segment[0][0]), n_columns(len(by_segment))))
+    for i, columns in enumerate(by_segment):
+        for j, column in enumerate(columns, start=i * COLUMNS):
             table[:, j] = column
+    table[:, -1] = dropout
     return table
 
 
@@ -134,13 +137,15 @@ class SplitTable(NamedTuple):
     ----------
     decays : ndarray of shape (n_steps, n_segments)
     coefficients : ndarray of shape (n_steps, n_segments, MAX_COEFFICIENTS)
+    dropout : ndarray of shape (n_steps,)
     """
 
     decays: np.ndarray
     coefficients: np.ndarray
+    dropout: np.ndarray
 
 
 def split_table(table):
     """Take a table of steps apart."""
-    by_segment = table.reshape(len(table), -1, _COLUMNS)
-    return SplitTable(by_segment[:, :, 0], by_segment[:, :, 1:])
+    by_segment = table[:, :-1].reshape(len(table), -1, COLUMNS)
+    return SplitTable(by_segment[:, :, 0], by_segment[:, :, 1:], table[:, -1])

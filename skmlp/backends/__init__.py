@@ -43,6 +43,8 @@ class Regularization(NamedTuple):
         Seed of dropout and noise.
     first_step : int
         Index of the first step, by which dropout and noise are drawn.
+    has_dropout_schedule : bool
+        Whether the factor of dropout in the table of steps is not always one.
     """
 
     dropout: tuple[float, ...] = ()
@@ -51,6 +53,21 @@ class Regularization(NamedTuple):
     max_grad_norm: float = float("inf")
     seed: int = 0
     first_step: int = 0
+    has_dropout_schedule: bool = False
+
+    def dropout_rates(self, factors):
+        """Dropout rate of each hidden layer in some steps.
+
+        Parameters
+        ----------
+        factors : ndarray of shape (n_steps,)
+            By `skmlp.segments.split_table`.
+
+        Returns
+        -------
+        ndarray of shape (n_steps, n_hidden)
+        """
+        return factors[:, np.newaxis] * np.array(self.dropout)
 
 
 class Problem(NamedTuple):
@@ -138,7 +155,8 @@ class Session(Protocol):
             First minibatch, and the one after the last.
         rates : ndarray of shape (n_batches, n_columns)
             For each minibatch and segment the weight decay, then the coefficients of
-            the optimizer's rule (see `OptimizerState.next_rates`).
+            the optimizer's rule (see `OptimizerState.next_rates`); at last the factor
+            of the dropout rates.
         total : float
             Sum to continue.
 

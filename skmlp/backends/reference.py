@@ -278,10 +278,11 @@ class Session:
         self.params = np.array(params, dtype=np.float64)
         self._step_index = problem.regularization.first_step
 
-    def _batch(self, params, row_ids, scale, step_index=None):
+    def _batch(self, params, row_ids, scale, step_index=None, dropout=1.0):
         """Loss, gradient and trace of some rows, sample weights times `scale`.
 
-        With the index of a step, dropout and noise are those of that step.
+        With the index of a step, dropout and noise are those of that step, and
+        `dropout` is the factor of the dropout rates.
         """
         problem = self._problem
         regularization = problem.regularization
@@ -296,7 +297,7 @@ class Session:
         if step_index is not None and regularization.dropout:
             factors = _dropout_factors(
                 network=problem.network,
-                dropout=regularization.dropout,
+                dropout=[dropout * rate for rate in regularization.dropout],
                 seed=regularization.seed,
                 step_index=step_index,
                 n=len(row_ids),
@@ -315,11 +316,12 @@ class Session:
         update = OPTIMIZERS[optimizer.name].update
         network, regularization = self._problem.network, self._problem.regularization
         steps = zip(*split_table(rates), strict=True)
-        for b, (decays, coefficients) in zip(range(*batch_bounds), steps, strict=True):
+        for b, step in zip(range(*batch_bounds), steps, strict=True):
+            decays, coefficients, dropout = step
             row_ids = order[b * batch_size : (b + 1) * batch_size]
             scale = 1.0 / (self._problem.mean_sample_weight * len(row_ids))
             loss, gradient, trace = self._batch(
-                self.params, row_ids, scale, self._step_index
+                self.params, row_ids, scale, self._step_index, dropout
             )
             self._step_index += 1
             _track(network, self.params, trace, len(row_ids))

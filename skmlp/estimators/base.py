@@ -340,8 +340,8 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
         dtype = fit.params.dtype
         if fit.resumption is not None and optimizer is not None:
             return optimizer.copy(dtype)
-        # A schedule that has reached its end has no learning rate left.
-        if fit.incremental and optimizer is not None and not optimizer.ends:
+        # A schedule that has reached its end has no rate, or no strength, left.
+        if fit.incremental and optimizer is not None and not optimizer.planned_epochs:
             return optimizer.copy(dtype)
         return OptimizerState(config, fit.params.size, dtype)
 

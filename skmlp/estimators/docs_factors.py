@@ -1,6 +1,14 @@
-"""Docstrings of the parameters that say by which factors rates differ."""
+"""Docstrings of parameters of the training: factors, schedules, the best epoch."""
 
 FACTORS = """
+weight_decay_schedule : {'constant', 'flat_cosine'}, default='constant'
+    Schedule of ``weight_decay``, which the scheduled learning rate multiplies, too:
+    'flat_cosine' is all of it up to half of ``max_iter`` epochs, and then falls to 0 by
+    half a cosine. ``partial_fit``, which knows no last epoch, refuses it.
+
+dropout_schedule : {'constant', 'flat_cosine'}, default='constant'
+    Schedule of the rates ``dropout``, likewise, step by step.
+
 learning_rate_factors : 'ntk' or array-like of shape (n_layers - 1,), default=None
     Factors of the learning rate of each layer's weights, the output layer included, for
     the stochastic solvers; positive. 'ntk' is ``1 / sqrt(fan_in)`` for each layer, with

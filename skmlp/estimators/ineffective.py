@@ -28,6 +28,8 @@ _STOCHASTIC_ONLY = (
     "bias_learning_rate_factor",
 )
 _EMBEDDING_ONLY = ("n_bins", "embedding_dim", "embedding_learning_rate_factor")
+# Schedules of strengths that are zero by default.
+_STRENGTHS = {"weight_decay_schedule": "weight_decay", "dropout_schedule": "dropout"}
 _HIDDEN_ONLY = ("activation", "dropout", "normalization")
 # Steps an epoch: what acts only in the last step of many has an effect.
 _MANY_STEPS = 1_000_000
@@ -125,6 +127,9 @@ def _reasons(estimator, network, has_validation_data):
         )
     if not scored:
         reasons["scoring"] = "without early_stopping=True or X_val and y_val"
+    for name, strength in _STRENGTHS.items():
+        if not np.any(np.asarray(getattr(estimator, strength), dtype=object)):
+            reasons[name] = f"without {strength}"
     if not network.intercepts and network.normalization is None:
         reasons.setdefault("bias_learning_rate_factor", "without biases")
     if estimator.embedding is None:

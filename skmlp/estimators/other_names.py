@@ -50,6 +50,10 @@ PARAMETERS = {
     "max_grad_norm": "clipnorm gradclip gradientclip gradclipnorm maxgradientnorm "
     "clipvalue gradientclipval gradientclipping clip globalclipnorm",
     "warmup_epochs": "warmup warmupsteps nwarmup warmupratio",
+    "weight_decay_schedule": "wdschedule wdsched weightdecaysched decayschedule "
+    "weightdecayscheduler",
+    "dropout_schedule": "dropoutsched pdropsched dropoutscheduler pdropschedule "
+    "dropoutrateschedule",
     "learning_rate_factors": "lrmultipliers lrmultiplier lrmult lrfactors lrfactor "
     "lrscales layerlr layerlrs layerwiselr layerwiselearningrates parametrization "
     "paramgroups ntk learningratemultipliers discriminativelr",

@@ -50,6 +50,21 @@ class LossNames(Set):
         return sum(1 for _ in self)
 
 
+class StrengthSchedules(Set):
+    """Names of the schedules that weight decay and dropout may have."""
+
+    _from_iterable = set
+
+    def __contains__(self, name):
+        return name in SCHEDULES and SCHEDULES[name].for_strengths
+
+    def __iter__(self):
+        return (name for name, row in SCHEDULES.items() if row.for_strengths)
+
+    def __len__(self):
+        return sum(row.for_strengths for row in SCHEDULES.values())
+
+
 # By the rows' ids: the rows, so that no id is used again, and what they declare.
 _DECLARED: dict[tuple[int, ...], tuple[list, dict[str, Parameter]]] = {}
 
@@ -224,6 +239,8 @@ COMMON = {
     "max_norm": [Interval(Real, 0, None, closed="neither"), None],
     "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
     "warmup_epochs": [Interval(Real, 0, None, closed="left")],
+    "weight_decay_schedule": [StrOptions(StrengthSchedules())],
+    "dropout_schedule": [StrOptions(StrengthSchedules())],
     "learning_rate_factors": [StrOptions({NTK}), "array-like", None],
     "bias_learning_rate_factor": [Interval(Real, 0, None, closed="left")],
     "scoring": [

@@ -144,6 +144,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         decay_factor=0.1,
         decay_epochs=10,
         plateau_patience=10,
+        weight_decay_schedule="constant",
+        dropout_schedule="constant",
         learning_rate_factors=None,
         bias_learning_rate_factor=1.0,
         scoring=None,

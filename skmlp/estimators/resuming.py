@@ -234,8 +234,9 @@ class Resuming(Fitted):
         planned = self._optimizer.planned_epochs
         if planned is not None and planned != max_iter:
             raise ValueError(
-                f"The learning rate's schedule ends with epoch {planned}, so that "
-                f"resume cannot train up to max_iter={max_iter}."
+                "A schedule of the fit, of the learning rate or a strength, ends with "
+                f"epoch {planned}, so that resume cannot train up to "
+                f"max_iter={max_iter}."
             )
         return int(max_iter)
 

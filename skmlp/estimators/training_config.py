@@ -45,11 +45,8 @@ def check_combinations(estimator, *, incremental, has_validation_data):
         raise ValueError(
             "partial_fit does not support early_stopping=True without X_val and y_val"
         )
-    if incremental and SCHEDULES[estimator.learning_rate].ends:
-        raise ValueError(
-            f"partial_fit does not support learning_rate={estimator.learning_rate!r}, "
-            "which ends with the last epoch: partial_fit does not know the last."
-        )
+    if incremental:
+        _check_schedules_without_end(estimator)
     if estimator.weight_decay > 0 and estimator.solver not in STOCHASTIC_SOLVERS:
         raise ValueError(
             f"weight_decay > 0 needs a stochastic solver, not {estimator.solver!r}: "
@@ -59,6 +56,17 @@ def check_combinations(estimator, *, incremental, has_validation_data):
     check_embedding(estimator)
 
 
+def _check_schedules_without_end(estimator):
+    """Refuse, for partial_fit, schedules that end with the last epoch."""
+    for parameter in ("learning_rate", "weight_decay_schedule", "dropout_schedule"):
+        name = getattr(estimator, parameter)
+        if SCHEDULES[name].ends:
+            raise ValueError(
+                f"partial_fit does not support {parameter}={name!r}, which ends with "
+                "the last epoch: partial_fit does not know the last."
+            )
+
+
 def _names_are_known(estimator):
     """Whether the parameters that select rules have allowed values."""
     return all(
@@ -66,7 +74,10 @@ def _names_are_known(estimator):
             make_constraint(constraint).is_satisfied_by(getattr(estimator, name))
             for constraint in estimator._parameter_constraints[name]
         )
-        for name in ("solver", "learning_rate", "loss", "out_activation")
+        for name in (
+            *("solver", "learning_rate", "weight_decay_schedule", "dropout_schedule"),
+            *("loss", "out_activation"),
+        )
     )
 
 
@@ -205,6 +216,8 @@ def _regularization(estimator, network, x, generator):
     needs_seed = any(rates) or noise > 0
     return Regularization(
         dropout=rates if any(rates) else (),
+        has_dropout_schedule=SCHEDULES[estimator.dropout_schedule].varies
+        and any(rates),
         input_noise=noise,
         max_norm=_or_infinity(estimator.max_norm),
         max_grad_norm=_or_infinity(estimator.max_grad_norm),

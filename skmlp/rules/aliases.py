@@ -80,6 +80,8 @@ ALIASES = {
     "loss": _LOSSES,
     "solver": _SOLVERS,
     "learning_rate": _SCHEDULES,
+    "weight_decay_schedule": _SCHEDULES,
+    "dropout_schedule": _SCHEDULES,
     "weight_init": _INITIALIZERS,
 }
 

@@ -108,6 +108,10 @@ class Schedule(NamedTuple):
         which knows no last epoch, refuses it.
     old : bool
         Whether scikit-learn has it; scikit-learn's 'adam' ignores it.
+    for_strengths : bool
+        Whether weight decay and dropout may have it, too: their strengths are then
+        multiplied by `factor`, in positions counted from the first epoch. Such a
+        factor reads no parameter.
     """
 
     name: str
@@ -120,11 +124,17 @@ class Schedule(NamedTuple):
     end: str = "Stopping."
     ends: bool = False
     old: bool = False
+    for_strengths: bool = False
 
     @property
     def declares(self):
         """All parameters of the estimators that the row reads."""
         return self.parameters
+
+    @property
+    def varies(self):
+        """Whether the factors of steps differ."""
+        return self.factor is not constantly
 
 
 def inverse_scaling(rate, settings, samples_seen):
@@ -209,7 +219,12 @@ def plateau_patience(n_iter_no_change, rate, settings):
 SCHEDULES = {
     row.name: row
     for row in (
-        Schedule("constant", "``learning_rate_init`` throughout", old=True),
+        Schedule(
+            "constant",
+            "``learning_rate_init`` throughout",
+            old=True,
+            for_strengths=True,
+        ),
         Schedule(
             "invscaling",
             "``learning_rate_init / (t + 1) ** power_t`` after t samples",
@@ -253,6 +268,7 @@ SCHEDULES = {
             " cosine to 0 (Holzmüller et al., 2024)",
             factor=flat_cosine,
             ends=True,
+            for_strengths=True,
         ),
         Schedule(
             "exponential",

@@ -29,6 +29,8 @@ class OptimizerConfig(NamedTuple):
     schedule_settings : SimpleNamespace
         `learning_rate_init`, `max_iter` and the parameters that the schedule declares.
     warmup_epochs, weight_decay : float
+    weight_decay_schedule, dropout_schedule : str
+        Rows of `skmlp.rules.schedules.SCHEDULES` for strengths.
     segments : tuple of skmlp.segments.Segment
         Of the network's parameters; empty for those of a network without factors.
     """
@@ -39,6 +41,8 @@ class OptimizerConfig(NamedTuple):
     schedule_settings: SimpleNamespace
     warmup_epochs: float
     weight_decay: float
+    weight_decay_schedule: str
+    dropout_schedule: str
     segments: tuple[Segment, ...] = ()
 
 
@@ -59,6 +63,8 @@ def make_optimizer_config(settings, segments=()):
         ),
         warmup_epochs=settings.warmup_epochs,
         weight_decay=settings.weight_decay,
+        weight_decay_schedule=settings.weight_decay_schedule,
+        dropout_schedule=settings.dropout_schedule,
         segments=segments,
     )
 
@@ -70,7 +76,7 @@ class StepRates(NamedTuple):
     ----------
     table : ndarray of shape (n_steps, skmlp.segments.n_columns(n_segments))
         For each segment of the parameters the weight decay of each step, then the
-        coefficients of the optimizer's rule.
+        coefficients of the optimizer's rule; at last the factor of dropout.
     learning_rates : list of float
         Scheduled learning rate of each epoch's last step among them; if an epoch is
         trained in several calls, of the last step of each call.
@@ -128,8 +134,12 @@ class OptimizerState:
 
     @property
     def planned_epochs(self):
-        """Epochs after which the schedule ends; None for one without an end."""
-        return self._config.schedule_settings.max_iter if self.ends else None
+        """Epochs after which any of the schedules ends; None if none has an end."""
+        config = self._config
+        names = (config.schedule, config.weight_decay_schedule, config.dropout_schedule)
+        if not any(SCHEDULES[name].ends for name in names):
+            return None
+        return config.schedule_settings.max_iter
 
     @property
     def knows_next_epochs(self):
@@ -158,24 +168,32 @@ class OptimizerState:
         self.t += last - first
         # To the last bit as if each epoch were asked for alone.
         epochs, steps = np.divmod(np.arange(first, last), n_batches)
-        rates = self._learning_rates(
-            (self.epoch + epochs) + steps / n_batches, n_batches
-        )
-        table = step_table(*self._by_segment(t, rates))
+        epochs = (self.epoch + epochs) + steps / n_batches
+        rates = self._learning_rates(epochs, n_batches)
+        config = self._config
+        decays = rates * config.weight_decay
+        decays *= self._strengths(config.weight_decay_schedule, epochs, n_batches)
+        dropout = self._strengths(config.dropout_schedule, epochs, n_batches)
+        table = step_table(self._by_segment(t, rates, decays), dropout)
         return StepRates(table, rates[::-n_batches][::-1].tolist())
 
-    def _by_segment(self, t, rates):
-        """Weight decays and the rule's coefficients of some steps, by segment."""
-        factors = factors_of(self.segments)
-        decays = rates * self._config.weight_decay
-        coefficients = {
-            factor: OPTIMIZERS[self.name].coefficients(t, rates * factor, self.hyper)
-            for factor in dict.fromkeys(factor for factor, _ in factors)
-        }
-        return (
-            [decays * decay for _, decay in factors],
-            [coefficients[factor] for factor, _ in factors],
-        )
+    def _strengths(self, schedule, epochs, n_batches):
+        """Factors by a schedule for strengths, of steps at some epochs."""
+        settings = self._config.schedule_settings
+        row = SCHEDULES[schedule]
+        if not row.varies:
+            return 1.0
+        return row.factor(Position(epochs, n_batches, settings.max_iter), settings)
+
+    def _by_segment(self, t, rates, decays):
+        """Weight decay and the rule's coefficients of some steps, by segment."""
+        row, coefficients, parts = OPTIMIZERS[self.name], {}, []
+        for factor, decay in factors_of(self.segments):
+            if factor not in coefficients:
+                of_rate = rates if factor == 1.0 else rates * factor
+                coefficients[factor] = row.coefficients(t, of_rate, self.hyper)
+            parts.append((decays * decay, *coefficients[factor]))
+        return parts
 
     def _learning_rates(self, epochs, n_batches):
         """Scheduled learning rates of steps at some epochs, counted with fractions."""
@@ -184,15 +202,17 @@ class OptimizerState:
         warm = 1.0
         if config.warmup_epochs > 0:
             warm = np.minimum(1.0, (epochs + 1 / n_batches) / config.warmup_epochs)
+        row = SCHEDULES[config.schedule]
+        if not row.varies:  # a call a short epoch should not notice
+            return np.full(len(epochs), self.learning_rate * warm)
         max_iter = config.schedule_settings.max_iter
         end = max_iter - config.warmup_epochs
         if end <= 0:
             # The warmup lasts the whole training: the schedule never begins.
             end = max_iter
         after_warmup = np.maximum(0.0, epochs - config.warmup_epochs)
-        factor = SCHEDULES[config.schedule].factor(
-            Position(after_warmup, n_batches, end), config.schedule_settings
-        )
+        at = Position(after_warmup, n_batches, end)
+        factor = row.factor(at, config.schedule_settings)
         return self.learning_rate * (factor * warm)
 
     def end_epoch(self, samples_seen):

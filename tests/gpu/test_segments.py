@@ -54,3 +54,15 @@ def test_factors_of_one_change_no_bit():
     problem = problem_of(SQUARED, ("tanh", "silu"))
     ones = train(on_device(), with_factors(problem, (1.0, 1.0, 1.0), 1.0))
     assert_same_bits(ones, train(on_device(), problem))
+
+
+@pytest.mark.parametrize("normalization", [None, "batch"])
+def test_dropout_by_step(normalization):
+    problem = problem_of(
+        *(SOFTMAX, ("tanh", "silu")),
+        normalization=normalization,
+        dropout=(0.5, 0.3),
+        seed=5,
+        has_dropout_schedule=True,
+    )
+    assert_equals_reference(problem, cuts=(1,))

@@ -107,7 +107,13 @@ def train(backend, problem, *, solver="adam", batch_size=4, cuts=(), dtype=np.fl
     """Two epochs, each in another order; each call ends at one of `cuts`."""
     problem = cast(problem, dtype)
     vector = parameters_for(problem.network).astype(dtype)
-    optimizer = make_optimizer(solver, vector.size, dtype, problem.given_segments)
+    settings = {}
+    if problem.regularization.has_dropout_schedule:
+        # Within the first epoch, and, since none is ended, within the second.
+        settings = {"dropout_schedule": "flat_cosine", "max_iter": 1}
+    optimizer = make_optimizer(
+        solver, vector.size, dtype, problem.given_segments, **settings
+    )
     n_batches = -(-len(problem.row_ids) // batch_size)
     ends = (*cuts, n_batches)
     loss = 0.0

@@ -25,6 +25,7 @@ def context_type(dtype):
     data |= {"x": floats, "targets": floats, "sample_weight": floats}
     ws |= {"offsets": INTEGERS, "n_partials": INTEGER, "batch_size": INTEGER}
     reg |= {"dropout_thresholds": INTEGERS, "dropout_scales": floats, "seed": INTEGER}
+    reg |= {"dropout_stride": INTEGER}
     return struct(
         structs.TrainContext,
         net=struct(structs.NetDesc, **net),

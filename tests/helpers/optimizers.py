@@ -6,7 +6,7 @@ from skmlp import MLPRegressor
 from skmlp.training.optimizer_state import OptimizerState, make_optimizer_config
 
 
-def make_optimizer(name, size, dtype=np.float64, segments=()):
+def make_optimizer(name, size, dtype=np.float64, segments=(), **others):
     """An optimizer whose rate changes from step to step, with visible weight decay."""
     settings = MLPRegressor(
         solver=name,
@@ -15,5 +15,6 @@ def make_optimizer(name, size, dtype=np.float64, segments=()):
         decay_epochs=3,
         weight_decay=0.5,
         beta_2=0.99,
+        **others,
     )
     return OptimizerState(make_optimizer_config(settings, segments), size, dtype)

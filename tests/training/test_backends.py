@@ -218,7 +218,7 @@ def test_weights_decay_before_the_step_and_biases_do_not(backend):
     for share in (0.0, 0.25):
         optimizer = make_optimizer("sgd", parameters.size)
         with backend.open_session(problem, parameters, 1) as session:
-            rates = step_table([share, 0.0], 2 * [(0.1,)])
+            rates = step_table([(share, 0.1), (0.0, 0.1)])
             session.train(optimizer, problem.row_ids, 20, (0, 1), rates, 0.0)
             moved.append(np.array(session.params))
     n_weights = layout(network).bias_offsets[0]
@@ -319,7 +319,7 @@ def test_hidden_outputs_are_those_of_the_last_batch(
     parameters, orders = make_parameters(network), np.stack([problem.row_ids[::-1]] * 2)
     optimizer = make_optimizer("sgd", layout(network).size)
     n_batches = -(-N_ROWS // batch_size)
-    rates = step_table(2 * [np.zeros(2 * n_batches)], 2 * [()])
+    rates = step_table(2 * [(np.zeros(2 * n_batches),)])
     with cpu.open_session(problem, parameters, 1) as session:
         assert session.hidden_outputs() is None
         session.train_epochs(optimizer, orders, batch_size, rates)
@@ -414,7 +414,7 @@ def test_minibatch_gradients_are_unbiased():
     for b in range(6):
         optimizer = make_optimizer("sgd", parameters.size)
         optimizer.hyper = (0.0, 1.0, 0.0)
-        rates = step_table([0.0, 0.0], 2 * [(1.0,)])
+        rates = step_table(2 * [(0.0, 1.0)])
         with cpu.open_session(problem, parameters, 1) as session:
             session.train(optimizer, problem.row_ids, 10, (b, b + 1), rates, 0.0)
             moves.append(parameters - session.params)

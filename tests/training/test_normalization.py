@@ -23,6 +23,7 @@ from skmlp.backends import Problem, Regularization, cpu, reference
 from skmlp.backends.cpu import plan
 from skmlp.network import Network, init_norm_state, layout, norm_state, views
 from skmlp.rules.optimizers import OPTIMIZERS
+from skmlp.segments import step_table
 from skmlp.training.optimizer_state import OptimizerState, make_optimizer_config
 
 N_ROWS, N_FEATURES = 33, 5
@@ -31,7 +32,7 @@ SOFTMAX = row_of("log_loss-softmax-labels")
 
 def steps(n_batches, rate):
     """A shrinking share of zero and a rule's coefficients, of which it takes one."""
-    return np.tile(2 * [0.0, rate, 0.0, 0.0], (n_batches, 1))
+    return step_table(2 * [(np.zeros(n_batches), rate)])
 
 
 def make_problem(

@@ -97,7 +97,7 @@ def losses_of_steps(backend, problem, vector, n_steps):
     """Losses of some steps of size zero: only masks and noise differ."""
     slots = np.zeros((1, vector.size))
     optimizer = SimpleNamespace(name="sgd", slots=slots, hyper=(0.0, 1.0, 0.0))
-    rates = step_table([0.0, 0.0], 2 * [()])
+    rates = step_table(2 * [(0.0,)])
     with backend.open_session(problem, vector, 1) as session:
         found = [
             session.train(*(optimizer, problem.row_ids, N_ROWS, (0, 1)), rates, 0.0)
@@ -153,7 +153,7 @@ def first_step(backend, problem, vector):
     slots = np.zeros((1, vector.size))
     optimizer = SimpleNamespace(name="sgd", slots=slots, hyper=(0.0, 1.0, 0.0))
     with backend.open_session(problem, vector, 1) as session:
-        rates = step_table([0.0, 0.0], 2 * [(1.0,)])
+        rates = step_table(2 * [(0.0, 1.0)])
         loss = session.train(optimizer, problem.row_ids, N_ROWS, (0, 1), rates, 0.0)
         return loss / N_ROWS, vector - session.params
 

@@ -23,7 +23,7 @@ from skmlp.backends.cpu.binding import (
 from skmlp.backends.cpu.gemm import matmul
 from skmlp.backends.cpu.kernels import clipping, elementwise, losses, predict, train
 from skmlp.backends.cpu.kernels.batch_norm import batch_norm_desc, train_batch_norm
-from skmlp.backends.cpu.kernels.regularization import regularization_desc
+from skmlp.backends.cpu.kernels.regularization import regularization_desc, scheduled
 from skmlp.backends.cpu.kernels.structs import (
     BatchRange,
     TrainContext,
@@ -142,20 +142,20 @@ class Session:
             self._contexts[batch_size] = BatchContext(
                 ws=ws,
                 packed_ws=packed_ws,
-                ctx=self._train_context(packed_ws, self.params),
+                ctx=self._train_context(packed_ws, self.params, self._reg),
                 norm=norm,
                 pool=pool,
                 tuner=ThreadCountTuner(pool.n_threads),
             )
         return self._contexts[batch_size]
 
-    def _train_context(self, packed_ws, params):
+    def _train_context(self, packed_ws, params, reg):
         return PackedStruct(
             TrainContext(
                 net=self._net,
                 data=self._data,
                 ws=packed_ws,
-                reg=self._reg,
+                reg=reg,
                 params=params,
             )
         )
@@ -187,33 +187,38 @@ class Session:
     def _train(self, optimizer, batches, rates, result):
         """Train on some batches; adds their losses to result, by epoch."""
         context = self._context(batches.batch_size)
-        steps = split_table(rates)
         update = UpdateParams(
             update_fn=elementwise.update(OPTIMIZERS[optimizer.name], self._dtype),
             slots=optimizer.slots,
-            weight_decays=steps.decays.astype(self._dtype, order="C"),
-            coefficients=steps.coefficients.astype(self._dtype, order="C"),
+            steps=rates.astype(self._dtype),
             hyper=np.array(optimizer.hyper, dtype=self._dtype),
             l2=self._problem.alpha * self._inv_mean_weight,
         )
+        ctx = self._context_of_steps(context, rates)
         self._n_steps += batches.last_batch - batches.first_batch
-        structs: tuple[PackedStruct, ...] = (context.ctx,)
+        structs: tuple[PackedStruct, ...] = (ctx,)
         kernel = clipping.train_clipped if self._is_clipped else train.train
         if context.norm is not None:
-            structs = (context.ctx, context.norm)
+            structs = (ctx, context.norm)
             kernel = train_batch_norm
 
         def work(worker, part):
             i = part.first_batch - batches.first_batch
-            part_update = update._replace(
-                weight_decays=update.weight_decays[i:],
-                coefficients=update.coefficients[i:],
-            )
+            part_update = update._replace(steps=update.steps[i:])
             return kernel(worker, *structs, part_update, part, result)
 
         self._run(context, batches, work)
         self._last_batch = context.ws, batches.last_batch_rows
         return result
+
+    def _context_of_steps(self, context, rates):
+        """The `TrainContext` of the next steps, with their factors of dropout."""
+        regularization = self._problem.regularization
+        if not regularization.has_dropout_schedule:
+            return context.ctx
+        dropout = regularization.dropout_rates(split_table(rates).dropout)
+        reg = PackedStruct(scheduled(self._reg.fields, dropout, self._n_steps))
+        return self._train_context(context.packed_ws, self.params, reg)
 
     def load_params(self, params):
         """Continue from other parameters, of any precision."""
@@ -236,7 +241,7 @@ class Session:
         if network.embedding is not None:
             part = embedding_part(network, params)
             self._x.knots[:] = network.embedding.knots(part)
-        ctx = self._train_context(context.packed_ws, params)
+        ctx = self._train_context(context.packed_ws, params, self._reg)
         self._run(
             context,
             batches,

@@ -7,8 +7,8 @@ from skmlp.backends.cuda.kernels.spec import Spec
 from skmlp.backends.cuda.kernels.structs import NetDesc, RegularizationDesc
 from skmlp.backends.cuda.runtime.memory import upload
 from skmlp.backends.cuda.runtime.simulator import SIMULATED
+from skmlp.backends.cuda.workspace import dropout_arrays
 from skmlp.network import layout
-from skmlp.rules.randomness import threshold_of
 from skmlp.segments import segment_at, segments_of
 
 _SIMULATED_PROCESSORS = 3
@@ -85,16 +85,18 @@ def reg_of(regularization, dtype):
             seed=0,
             dropout_thresholds=upload(np.zeros(0, dtype=np.int64)),
             dropout_scales=upload(np.zeros(0, dtype=dtype)),
+            dropout_stride=0,
             noise_std=scalar(0),
             max_grad_norm=scalar(np.inf),
             max_norm=scalar(np.inf),
         )
     rates = np.array(regularization.dropout, dtype=np.float64)
-    thresholds = np.array([threshold_of(rate) for rate in rates], dtype=np.int64)
+    thresholds, scales = dropout_arrays(rates)
     return RegularizationDesc(
         seed=regularization.seed,
         dropout_thresholds=upload(thresholds),
-        dropout_scales=upload((1.0 / (1.0 - rates)).astype(dtype)),
+        dropout_scales=upload(scales.astype(dtype)),
+        dropout_stride=0,
         noise_std=scalar(regularization.input_noise),
         max_grad_norm=scalar(regularization.max_grad_norm),
         max_norm=scalar(regularization.max_norm),

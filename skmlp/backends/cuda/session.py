@@ -80,6 +80,7 @@ class Session:
             net=net_of(problem.network, self._dtype, problem.segments),
             data=self._source.data,
             reg=reg_of(problem.regularization, self._dtype),
+            regularization=problem.regularization,
             n_rows=len(problem.row_ids),
             max_range_rows=self._max_range_rows(),
             alpha=problem.alpha,

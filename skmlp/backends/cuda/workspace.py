@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from skmlp.backends import Regularization
 from skmlp.backends.cuda.kernels.reductions import lanes_of
 from skmlp.backends.cuda.kernels.structs import (
     BatchRangeSizes,
@@ -21,6 +22,7 @@ from skmlp.backends.cuda.kernels.structs import (
 from skmlp.backends.cuda.runtime.memory import Arena, download, upload
 from skmlp.network import Network, layout
 from skmlp.rules.optimizers import MAX_COEFFICIENTS, MAX_HYPERPARAMETERS
+from skmlp.rules.randomness import threshold_of
 from skmlp.segments import split_table
 
 # Limits of a batch range: its batches, and partial sums stored for them.
@@ -37,6 +39,7 @@ class Fit(NamedTuple):
     net : NetDesc
     data : TrainingData
     reg : RegularizationDesc
+    regularization : Regularization
     n_rows : int
         Number of training rows.
     max_range_rows : int
@@ -51,6 +54,7 @@ class Fit(NamedTuple):
     net: NetDesc
     data: TrainingData
     reg: RegularizationDesc
+    regularization: Regularization
     n_rows: int
     max_range_rows: int
     alpha: float
@@ -79,7 +83,7 @@ class BatchRange(NamedTuple):
     row_ids : ndarray of int64
         The rows, one batch after the other.
     rates : ndarray of shape (n_batches, skmlp.segments.n_columns(n_segments))
-        Weight decays and the optimizer's coefficients, by segment.
+        Weight decays and the optimizer's coefficients, by segment; factors of dropout.
     first_step_index : int
         Index of the first batch's step in the training.
     epoch_rows : int
@@ -195,10 +199,13 @@ class BatchBuffers:
         workspace["weight_sq_sums"] = self.max_batches * n_partials
         workspace["grad_sq_sums"] = n_partials
         n_updates = self.max_batches * fit.net.segment_ends.shape[0]
+        has_schedule = fit.regularization.has_dropout_schedule
+        n_scheduled = len(fit.regularization.dropout) if has_schedule else 0
         of_range = {
             "weight_decays": n_updates,
             "coefficients": MAX_COEFFICIENTS * n_updates,
             "hyper": MAX_HYPERPARAMETERS,
+            "dropout_scales": self.max_batches * n_scheduled,
             "result": 2 * self.max_batches,
             "ones": batch_size,
         }
@@ -206,6 +213,7 @@ class BatchBuffers:
         integers = {
             "offsets": len(sizes),
             "row_ids": self.max_batches * batch_size,
+            "dropout_thresholds": self.max_batches * n_scheduled,
             "cursor": 3,
         }
         self._integers = Arena(np.dtype(np.int64), integers)
@@ -243,9 +251,9 @@ class BatchBuffers:
             Good until the next call.
         """
         scalar, floats = self._dtype.type, self._floats
-        steps = split_table(batches.rates.astype(self._dtype))
-        floats.put("weight_decays", steps.decays)
-        floats.put("coefficients", steps.coefficients)
+        steps = split_table(batches.rates)
+        floats.put("weight_decays", steps.decays.astype(self._dtype))
+        floats.put("coefficients", steps.coefficients.astype(self._dtype))
         floats.put("hyper", state.hyper)
         sizes = BatchRangeSizes(
             n_batches=len(batches.rates),
@@ -259,7 +267,7 @@ class BatchBuffers:
             net=fit.net,
             data=fit.data._replace(row_ids=self._integers["row_ids"]),
             ws=self.ws,
-            reg=fit.reg,
+            reg=self._regularization(fit, steps.dropout),
             params=state.params,
         )
         update = UpdateParams(
@@ -271,6 +279,25 @@ class BatchBuffers:
             inv_mean_weight=scalar(inv_mean_weight),
         )
         return LoadedRange(ctx=ctx, update=update, sizes=sizes, result=floats["result"])
+
+    def _regularization(self, fit, factors):
+        """The regularization of a range, with its factors of dropout."""
+        if not fit.regularization.has_dropout_schedule:
+            return fit.reg
+        rates = fit.regularization.dropout_rates(factors)
+        thresholds, scales = dropout_arrays(rates)
+        self._integers.put("dropout_thresholds", thresholds)
+        self._floats.put("dropout_scales", scales.astype(self._dtype))
+        return fit.reg._replace(
+            dropout_thresholds=self._integers["dropout_thresholds"],
+            dropout_scales=self._floats["dropout_scales"],
+            dropout_stride=rates.shape[1],
+        )
+
+
+def dropout_arrays(rates):
+    """Thresholds and scales of dropout (see `RegularizationDesc`)."""
+    return threshold_of(rates).astype(np.int64), 1.0 / (1.0 - rates)
 
 
 def _workspace_sizes(network, spec, batch_size, layer_size):

@@ -32,7 +32,8 @@ from skmlp.compiler import jit
 def _dropout_arguments(reg, layer, lo, step_index):
     """Arguments of the dropout loop for a row block of a hidden layer's outputs."""
     key = (reg.seed, step_index, layer + 1)
-    return key, lo, reg.thresholds[layer], reg.factors[layer]
+    place = (step_index - reg.first_step) * reg.step_stride + layer
+    return key, lo, reg.thresholds[place], reg.factors[place]
 
 
 @jit.inline

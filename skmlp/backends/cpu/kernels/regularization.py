@@ -40,9 +40,13 @@ class RegularizationDesc(NamedTuple):
     dropout_fn, dropout_to_fn : int
         Addresses of dropout, in place and to other memory.
     thresholds : ndarray of uint32
-        Dropout threshold of each hidden layer.
+        Dropout threshold of each hidden layer, step by step where they change.
     factors : ndarray
-        One over the fraction of outputs that each hidden layer retains.
+        One over the fraction of outputs that each hidden layer retains, likewise.
+    first_step : int
+        Index of the step that these begin with.
+    step_stride : int
+        Elements from one step to the next: the hidden layers, or 0 without a schedule.
     noise_fn : int
         Address of `_add_noise`.
     noise_std : float
@@ -59,6 +63,8 @@ class RegularizationDesc(NamedTuple):
     dropout_to_fn: int
     thresholds: np.ndarray
     factors: np.ndarray
+    first_step: int
+    step_stride: int
     noise_fn: int
     noise_std: float
     add_l2_fn: int
@@ -151,6 +157,30 @@ def _signatures(dtype):
     }
 
 
+def _dropout_arrays(rates, dtype):
+    return {
+        "thresholds": threshold_of(rates).ravel(),
+        "factors": (1.0 / (1.0 - rates)).astype(dtype).ravel(),
+    }
+
+
+def scheduled(desc, rates, first_step):
+    """A `RegularizationDesc` for some steps, each with its own dropout rates.
+
+    Parameters
+    ----------
+    desc : RegularizationDesc
+    rates : ndarray of shape (n_steps, n_hidden)
+    first_step : int
+        Index of the first of them.
+    """
+    return desc._replace(
+        **_dropout_arrays(rates, desc.factors.dtype),
+        first_step=first_step,
+        step_stride=rates.shape[1],
+    )
+
+
 def regularization_desc(regularization, dtype):
     """A fit's regularization for the kernels; compiles the loops that it needs.
 
@@ -178,8 +208,9 @@ def regularization_desc(regularization, dtype):
         seed=regularization.seed,
         dropout_fn=address(_dropout, has_dropout),
         dropout_to_fn=address(_dropout_to, has_dropout),
-        thresholds=np.array([threshold_of(rate) for rate in rates], dtype=np.uint32),
-        factors=(1.0 / (1.0 - rates)).astype(dtype),
+        **_dropout_arrays(rates, dtype),
+        first_step=0,
+        step_stride=0,
         noise_fn=address(_add_noise, regularization.input_noise > 0),
         noise_std=regularization.input_noise,
         add_l2_fn=address(_add_l2, is_clipped),

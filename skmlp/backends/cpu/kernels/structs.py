@@ -159,10 +159,9 @@ class UpdateParams(NamedTuple):
     update_fn : int
         Address of the loop.
     slots : ndarray of shape (1 to 3, parameters)
-    weight_decays : ndarray of shape (batches, segments)
-        Factor of the decoupled weight decay in each batch's update.
-    coefficients : ndarray of shape (batches, segments, 3)
-        Coefficients of the rule, for each batch.
+    steps : ndarray of shape (batches, columns)
+        For each batch and segment the factor of the decoupled weight decay, then the
+        coefficients of the rule (see `skmlp.segments.step_table`).
     hyper : ndarray of shape (3,)
     l2 : float
         L2 penalty over the mean weight of the training rows.
@@ -170,8 +169,7 @@ class UpdateParams(NamedTuple):
 
     update_fn: int
     slots: np.ndarray
-    weight_decays: np.ndarray
-    coefficients: np.ndarray
+    steps: np.ndarray
     hyper: np.ndarray
     l2: float
 

@@ -20,6 +20,7 @@ from skmlp.backends.cpu.kernels.input_layer import gather_gradient
 from skmlp.backends.cpu.plan import EMBEDDING, ParamRange
 from skmlp.backends.cpu.threads.pool import next_item
 from skmlp.compiler import jit
+from skmlp.segments import COLUMNS
 
 
 @jit.inline
@@ -142,6 +143,7 @@ def update_range(ctx, part, gradient, update, i, l2):
     slots = update.slots
     start, size = part.start, part.size
     penalized = is_penalized(part)
+    step, first = update.steps[i], COLUMNS * part.segment
     squares = call_update(
         update.update_fn,
         (
@@ -152,8 +154,8 @@ def update_range(ctx, part, gradient, update, i, l2):
                 vector(slots[min_int(1, slots.shape[0] - 1)], start, size),
                 vector(slots[slots.shape[0] - 1], start, size),
             ),
-            update.coefficients[i, part.segment],
-            update.weight_decays[i, part.segment],
+            vector(step, first + 1, COLUMNS - 1),
+            step[first],
             l2 if penalized else T(0),
             update.hyper,
         ),

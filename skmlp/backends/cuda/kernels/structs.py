@@ -132,15 +132,20 @@ class RegularizationDesc(NamedTuple):
     ----------
     seed : int
     dropout_thresholds : array of int64
-        Each hidden layer's threshold, which uint32 random words are compared with.
+        Each hidden layer's threshold, which uint32 random words are compared with; for
+        each batch of a range where they change.
     dropout_scales : array
-        One over the fraction of outputs that each hidden layer keeps.
+        One over the fraction of outputs that each hidden layer keeps, likewise.
+    dropout_stride : int
+        Elements of these from one batch to the next: the hidden layers, or 0 without a
+        schedule.
     noise_std, max_grad_norm, max_norm : float
     """
 
     seed: object
     dropout_thresholds: object
     dropout_scales: object
+    dropout_stride: int
     noise_std: object
     max_grad_norm: object
     max_norm: object
