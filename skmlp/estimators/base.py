@@ -367,6 +367,8 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
         # Iterations of L-BFGS are no epochs: they have a separate history.
         history = fit.resumable if stochastic else History()
         history.validation = self._validation_history(fit, history, held_out)
+        if history.validation is not None:
+            history.validation.keeps_last = self.best_epoch == "last"
         problem = self._problem(fit, row_ids, config.regularization)
         if stochastic:
             problem = problem._replace(given_segments=optimizer.segments)

@@ -19,4 +19,8 @@ learning_rate_factors : 'ntk' or array-like of shape (n_layers - 1,), default=No
 bias_learning_rate_factor : float, default=1.0
     Factor of the learning rate of the biases, and of the scales of ``normalization``; 0
     leaves them as they are.
+
+best_epoch : {'first', 'last'}, default='first'
+    Which of several epochs of the same best score early stopping keeps. Scores such as
+    the accuracy on few rows are often the same; the last one has trained longer.
 """

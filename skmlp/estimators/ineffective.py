@@ -125,6 +125,12 @@ def _reasons(estimator, network, has_validation_data):
             if stochastic
             else f"with solver={solver!r}, which holds no rows out"
         )
+    if not (scored and estimator.early_stopping):
+        reasons["best_epoch"] = (
+            "without early_stopping=True"
+            if stochastic
+            else f"with solver={solver!r}: it belongs to early_stopping with X_val"
+        )
     if not scored:
         reasons["scoring"] = "without early_stopping=True or X_val and y_val"
     for name, strength in _STRENGTHS.items():

@@ -50,6 +50,7 @@ PARAMETERS = {
     "max_grad_norm": "clipnorm gradclip gradientclip gradclipnorm maxgradientnorm "
     "clipvalue gradientclipval gradientclipping clip globalclipnorm",
     "warmup_epochs": "warmup warmupsteps nwarmup warmupratio",
+    "best_epoch": "uselastbestepoch uselastbest lastbestepoch lastbest keeplast",
     "weight_decay_schedule": "wdschedule wdsched weightdecaysched decayschedule "
     "weightdecayscheduler",
     "dropout_schedule": "dropoutsched pdropsched dropoutscheduler pdropschedule "

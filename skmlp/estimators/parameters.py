@@ -239,6 +239,7 @@ COMMON = {
     "max_norm": [Interval(Real, 0, None, closed="neither"), None],
     "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
     "warmup_epochs": [Interval(Real, 0, None, closed="left")],
+    "best_epoch": [StrOptions(ordered("first", "last"))],
     "weight_decay_schedule": [StrOptions(StrengthSchedules())],
     "dropout_schedule": [StrOptions(StrengthSchedules())],
     "learning_rate_factors": [StrOptions({NTK}), "array-like", None],

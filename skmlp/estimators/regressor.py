@@ -148,6 +148,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         dropout_schedule="constant",
         learning_rate_factors=None,
         bias_learning_rate_factor=1.0,
+        best_epoch="first",
         scoring=None,
         max_time=None,
         n_jobs=None,

@@ -67,6 +67,8 @@ class ValidationHistory:
         The same behind a nan for each epoch before the first one with these data: the
         same lists where there was none.
     best_score : float
+    keeps_last : bool
+        Whether the last of equally good epochs is the best one, not the first.
     """
 
     measure: str
@@ -77,6 +79,7 @@ class ValidationHistory:
     score_column: list[float]
     best_score: float = -np.inf
     best_epoch: int = 0
+    keeps_last: bool = False
 
     @classmethod
     def begin(cls, measure, best_params, n_before):
@@ -106,7 +109,8 @@ class ValidationHistory:
         # Comparisons with nan are false: nan counts as an improvement, as in
         # scikit-learn, but never becomes the best score.
         no_better = measured.score < self.best_score + tol
-        if measured.score > self.best_score:
+        is_equal = measured.score == self.best_score > -np.inf
+        if measured.score > self.best_score or (self.keeps_last and is_equal):
             self.best_score = measured.score
             self.best_epoch = epoch
             if self.stops:
