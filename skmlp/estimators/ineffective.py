@@ -9,7 +9,7 @@ import warnings
 
 import numpy as np
 
-from skmlp.call_site import user_stacklevel
+from skmlp.call_site import is_silent, user_stacklevel
 from skmlp.estimators.parameters import STOCHASTIC_SOLVERS, rule_parameters
 from skmlp.exceptions import IneffectiveParameterWarning
 from skmlp.rules import schedules
@@ -47,6 +47,8 @@ def warn_of_ineffective(estimator, network, *, has_validation_data, incremental)
     incremental : bool
         Whether the call is `partial_fit`, which knows no last epoch.
     """
+    if is_silent(IneffectiveParameterWarning):
+        return
     reasons = _reasons(estimator, network, has_validation_data)
     defaults = inspect.signature(type(estimator).__init__).parameters
     sentences = [

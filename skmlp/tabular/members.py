@@ -8,7 +8,20 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from skmlp.call_site import without_warnings
-from skmlp.exceptions import DeadUnitsWarning, PoorFitWarning
+from skmlp.exceptions import (
+    DeadUnitsWarning,
+    IneffectiveParameterWarning,
+    PoorFitWarning,
+)
+
+# Warnings about one network, or about a parameter of a recipe that another one of
+# ``mlp_params`` makes useless.
+_OF_MEMBERS = (
+    ConvergenceWarning,
+    DeadUnitsWarning,
+    IneffectiveParameterWarning,
+    PoorFitWarning,
+)
 
 
 class EncodedRows(NamedTuple):
@@ -76,7 +89,7 @@ def train_member(job, data, held_out):
         # Folds differ in size, and the recipe is for all of them.
         estimator.set_params(batch_size=len(job.train))
     # An ensemble says in one voice what is to be said.
-    with without_warnings(ConvergenceWarning, DeadUnitsWarning, PoorFitWarning):
+    with without_warnings(*_OF_MEMBERS):
         return estimator.fit(
             train.x,
             train.y,

@@ -1,10 +1,12 @@
 """What the members of an ensemble are: presets, and random hyperparameters.
 
 The parameters are those of RealMLP (Holzmüller, Grinsztajn and Steinwart, NeurIPS 2024)
-for networks of half the width, which lose nothing on tables and cost a third. Members
-alternate between plain and embedded numbers (Gorishniy, Rubachev and Babenko, NeurIPS
-2022): each is the better one on some data sets. Random hyperparameters with greedy
-selection are the idea of TabPack (Gorishniy et al., ICML 2026).
+for networks of half the width, which lose nothing on tables and cost a third, with
+piecewise-linear embeddings of numbers (Gorishniy, Rubachev and Babenko, NeurIPS 2022).
+Members take turns among recipes that differ in activation, schedule, embedding and
+parametrization: an average of different networks is better than one of equal ones that
+differ by their seeds. Random hyperparameters with greedy selection are the idea of
+TabPack (Gorishniy et al., ICML 2026).
 """
 
 from typing import NamedTuple
@@ -12,9 +14,33 @@ from typing import NamedTuple
 import numpy as np
 
 from skmlp.embedding import PIECEWISE_LINEAR
+from skmlp.estimators.rate_factors import NTK
+from skmlp.rules.initializers import DATA_DRIVEN
 
-# The first stage of the members that embed numbers.
-_EMBEDDING = {"embedding": PIECEWISE_LINEAR, "n_bins": 16, "embedding_dim": 8}
+# Recipes that members take turns in, beside what all have.
+_RECIPES = (
+    {
+        "activation": "mish",
+        "learning_rate": "one_cycle",
+        "n_bins": 16,
+        "embedding_dim": 4,
+    },
+    {
+        "activation": "relu",
+        "learning_rate": "one_cycle",
+        "n_bins": 16,
+        "embedding_dim": 8,
+    },
+    {
+        "activation": "mish",
+        "learning_rate": "flat_cosine",
+        "learning_rate_factors": NTK,
+        "n_bins": 16,
+        "embedding_dim": 8,
+        "embedding_learning_rate_factor": 0.1,
+    },
+)
+_EMBEDDING = ("embedding", "n_bins", "embedding_dim", "embedding_learning_rate_factor")
 _WIDTH, _DEPTH = 128, 3
 # Rates of RealMLP, which are those of weights divided by the root of the fan-in.
 CLASSIFICATION_RATE, REGRESSION_RATE = 0.04, 0.2
@@ -66,7 +92,7 @@ def recipes(preset, n_members, n_rows, rate, generator):
     if not preset.varies:
         return fixed
     return [
-        recipe if i < 2 else _varied(recipe, rate, generator)
+        recipe if i < len(_RECIPES) else _varied(recipe, generator)
         for i, recipe in enumerate(fixed)
     ]
 
@@ -77,37 +103,44 @@ def without_embedding(recipe):
 
 
 def _fixed(preset, n_rows, rate, index):
-    """The recipe of the member of an index; those of even ones embed numbers."""
+    """The recipe of the member of an index."""
+    recipe = _RECIPES[index % len(_RECIPES)]
+    by_fan_in = "learning_rate_factors" in recipe
     return {
         "hidden_layer_sizes": (_WIDTH,) * _DEPTH,
-        "activation": "mish",
         "solver": "adam",
         "alpha": 0.0,
         "batch_size": batch_size(n_rows),
-        "learning_rate": "one_cycle",
-        "learning_rate_init": rate / np.sqrt(_WIDTH),
+        "learning_rate_init": rate if by_fan_in else rate / np.sqrt(_WIDTH),
         "max_iter": preset.max_iter,
         "beta_2": 0.95,
-        "weight_decay": 0.3,
+        "weight_decay": 0.02 if by_fan_in else 0.3,
         "dropout": 0.15,
-        "weight_init": "data_driven",
+        "weight_init": DATA_DRIVEN,
         "early_stopping": True,
         "n_iter_no_change": preset.max_iter,
-        **(_EMBEDDING if index % 2 == 0 else {}),
+        "embedding": PIECEWISE_LINEAR,
+        **recipe,
     }
 
 
-def _varied(recipe, rate, generator):
+def _varied(recipe, generator):
     """A recipe with random hyperparameters."""
-    width = int(generator.choice([64, 128, 192, 256]))
     factor = np.exp(generator.uniform(np.log(0.3), np.log(2.0)))
+    width = int(generator.choice([64, 128, 192, 256]))
+    by_fan_in = "learning_rate_factors" in recipe
+    decay = recipe["weight_decay"] * np.exp(
+        generator.uniform(np.log(0.05), np.log(3.0))
+    )
+    rate = factor * recipe["learning_rate_init"]
     return {
         **recipe,
         "hidden_layer_sizes": (width,) * int(generator.randint(1, 5)),
         "activation": str(generator.choice(["mish", "selu", "relu"])),
-        "learning_rate_init": factor * rate / np.sqrt(width),
-        "weight_decay": float(np.exp(generator.uniform(np.log(0.01), np.log(1.0)))),
+        "learning_rate_init": rate if by_fan_in else rate * np.sqrt(_WIDTH / width),
+        "weight_decay": float(decay),
         "dropout": float(generator.choice([0.0, generator.uniform(0.0, 0.5)])),
+        "n_bins": int(generator.choice([8, 16, 32])),
     }
 
 

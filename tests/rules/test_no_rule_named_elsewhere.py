@@ -29,6 +29,7 @@ ALLOWED = {
     ("_precompile.py", "poisson"),
     # Presets are choices among the rules.
     ("tabular/presets.py", "adam"),
+    ("tabular/presets.py", "flat_cosine"),
     ("tabular/presets.py", "mish"),
     ("tabular/presets.py", "one_cycle"),
     ("tabular/presets.py", "relu"),
