@@ -49,7 +49,8 @@ def feature_embedding(estimator, sample, *, resumes):
         For sparse X.
     """
     if resumes:
-        return estimator._embedding
+        # A model whose attributes a user has put together has none.
+        return getattr(estimator, "_embedding", None)
     if estimator.embedding is None:
         return None
     if sparse.issparse(sample.x):

@@ -54,8 +54,8 @@ class Budget:
         """
         if not self.is_limited:
             return jobs
-        # The second recipe embeds in more numbers than the first.
-        slowest = jobs[min(1, len(jobs) - 1)]
+        # The third recipe embeds in the most numbers.
+        slowest = jobs[min(2, len(jobs) - 1)]
         _timed(slowest, data, held_out, n_rows=_WARM_UP_ROWS)
         seconds = _SIDE_BY_SIDE * max(_timed(slowest, data, held_out), 1e-4)
         threads = min(n_threads, len(jobs))

@@ -1,9 +1,9 @@
 """What the members of an ensemble are: presets, and random hyperparameters.
 
 The parameters are those of RealMLP (Holzmüller, Grinsztajn and Steinwart, NeurIPS 2024)
-for networks of half the width, which lose nothing on tables and cost a third, with
+for networks of half the width, which lose nothing on tables and cost a third, most with
 piecewise-linear embeddings of numbers (Gorishniy, Rubachev and Babenko, NeurIPS 2022).
-Members take turns among recipes that differ in activation, schedule, embedding and
+Members take turns among recipes that differ in embedding, activation, schedule and
 parametrization: an average of different networks is better than one of equal ones that
 differ by their seeds. Random hyperparameters with greedy selection are the idea of
 TabPack (Gorishniy et al., ICML 2026).
@@ -22,12 +22,20 @@ _RECIPES = (
     {
         "activation": "mish",
         "learning_rate": "one_cycle",
+        "embedding": PIECEWISE_LINEAR,
         "n_bins": 16,
         "embedding_dim": 4,
     },
     {
+        "activation": "mish",
+        "learning_rate": "one_cycle",
+        "learning_rate_factors": NTK,
+        "bias_learning_rate_factor": 0.1,
+    },
+    {
         "activation": "relu",
         "learning_rate": "one_cycle",
+        "embedding": PIECEWISE_LINEAR,
         "n_bins": 16,
         "embedding_dim": 8,
     },
@@ -35,6 +43,7 @@ _RECIPES = (
         "activation": "mish",
         "learning_rate": "flat_cosine",
         "learning_rate_factors": NTK,
+        "embedding": PIECEWISE_LINEAR,
         "n_bins": 16,
         "embedding_dim": 8,
         "embedding_learning_rate_factor": 0.1,
@@ -119,7 +128,6 @@ def _fixed(preset, n_rows, rate, index):
         "weight_init": DATA_DRIVEN,
         "early_stopping": True,
         "n_iter_no_change": preset.max_iter,
-        "embedding": PIECEWISE_LINEAR,
         **recipe,
     }
 
@@ -133,6 +141,7 @@ def _varied(recipe, generator):
         generator.uniform(np.log(0.05), np.log(3.0))
     )
     rate = factor * recipe["learning_rate_init"]
+    n_bins = int(generator.choice([8, 16, 32]))
     return {
         **recipe,
         "hidden_layer_sizes": (width,) * int(generator.randint(1, 5)),
@@ -140,7 +149,7 @@ def _varied(recipe, generator):
         "learning_rate_init": rate if by_fan_in else rate * np.sqrt(_WIDTH / width),
         "weight_decay": float(decay),
         "dropout": float(generator.choice([0.0, generator.uniform(0.0, 0.5)])),
-        "n_bins": int(generator.choice([8, 16, 32])),
+        **({"n_bins": n_bins} if "embedding" in recipe else {}),
     }
 
 

@@ -121,6 +121,15 @@ BAD_PARAMETERS = {
     "device": ["gpu", "cuda:", "cuda:-1", "cuda:01", "cpu:0", None, 0],
     "dtype": ["float16", "tf32", np.int32, int, np.dtype(">f8"), 32],
     "matmul_precision": ["float32", "high", None, 1],
+    "learning_rate_factors": ["fan_in", 1.0],
+    "bias_learning_rate_factor": [-0.1, "small", None, np.nan],
+    "weight_decay_schedule": ["cosine", None, 1],
+    "dropout_schedule": ["cosine", None, 1],
+    "best_epoch": ["any", None, 1],
+    "embedding": ["periodic", True, 1],
+    "n_bins": [1, 2.5, "auto", None],
+    "embedding_dim": [0, 2.5, "auto", None],
+    "embedding_learning_rate_factor": [-0.1, "small", None, np.nan],
 }
 BAD_OWN_PARAMETERS = {
     MLPClassifier: {

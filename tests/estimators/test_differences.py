@@ -833,6 +833,7 @@ def test_attributes_are_added(data):
     added = {"history_", "validation_loss_curve_", "no_improvement_count_"}
     added |= {"device_", "best_iter_"}
     norms = {"norm_scales_", "norm_means_", "norm_variances_"}
+    norms |= {"bin_edges_", "embedding_weights_"}
     for theirs, ours, y in (
         (SkClassifier, OurClassifier, labels),
         (SkRegressor, OurRegressor, numbers),
