@@ -2,7 +2,6 @@
 
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
-from sklearn.metrics import d2_pinball_score, r2_score
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
@@ -12,6 +11,7 @@ from skmlp.estimators.data_advice import as_column
 from skmlp.estimators.docs import with_shared_docs
 from skmlp.estimators.gpu_arrays import returns_like_input
 from skmlp.estimators.parameters import LossNames, ordered
+from skmlp.estimators.regression_score import regression_score
 from skmlp.estimators.suggestions import names_arguments
 from skmlp.estimators.target_scaling import (
     TargetScale,
@@ -280,7 +280,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             return np.nan
         _, loss, params = self._head(targets)
         decoder = loss.decoder(params)
-        return _score(targets, decoder.prediction(outputs), weights, decoder.levels)
+        return regression_score(
+            targets, decoder.prediction(outputs), weights, decoder.levels
+        )
 
     def _publish(self, network, params):
         super()._publish(network, params)
@@ -306,7 +308,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """
         X, y, sample_weight = as_supported(self.device, UserInput(X, y, sample_weight))
         predicted = self.predict(X)
-        return _score(y, predicted, sample_weight, self._decoder.levels)
+        return regression_score(y, predicted, sample_weight, self._decoder.levels)
 
     @returns_like_input
     def predict(self, X, return_std=False):
@@ -349,15 +351,3 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 def _as_column(values):
     """A vector of the values for a single target."""
     return values.ravel() if values.shape[1] == 1 else values
-
-
-def _score(y, predicted, weights, levels):
-    """R², or for several quantiles the mean D² of their pinball losses."""
-    if levels is None:
-        return r2_score(y, predicted, sample_weight=weights)
-    columns = predicted.reshape(-1, len(levels)).T
-    scores = [
-        d2_pinball_score(y, column, sample_weight=weights, alpha=level)
-        for level, column in zip(levels, columns, strict=True)
-    ]
-    return float(np.mean(scores))

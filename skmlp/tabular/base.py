@@ -154,7 +154,9 @@ class BaseTabularMLP(BaseEstimator, ABC):
         embeds = not sparse.issparse(data.x) and data.x.shape[1] <= _MAX_EMBEDDED
         jobs = self._jobs(pairs, generator, embeds=embeds)
         jobs = budget.affordable(jobs, data, held_out, self._threads())
-        self.members_ = train_members(jobs, data, held_out, self._threads())
+        self.members_ = train_members(
+            jobs, data, held_out, self._threads(), verbose=self.verbose
+        )
         self._combine(jobs, held_out)
         for member in self.members_:
             member.set_params(n_jobs=self.n_jobs)

@@ -27,7 +27,7 @@ n_jobs : int, default=None
 random_state : int, RandomState instance or None, default=None
     Determines rows, initial weights and the order of training.
 verbose : bool, default=False
-    Whether members report their progress.
+    Whether to print a line for each network that is trained.
 """
 
 _ATTRIBUTES = """

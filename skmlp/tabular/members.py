@@ -63,7 +63,7 @@ class Job(NamedTuple):
     validation: np.ndarray
 
 
-def train_members(jobs, data, held_out, n_threads):
+def train_members(jobs, data, held_out, n_threads, *, verbose):
     """Fitted estimators in the order of the jobs, the same for any number of threads.
 
     Parameters
@@ -72,12 +72,23 @@ def train_members(jobs, data, held_out, n_threads):
     data, held_out : EncodedRows
         What `Job.train` and `Job.validation` are rows of.
     n_threads : int
+    verbose : bool
+        Whether to print a line for each network that is trained.
     """
     side_by_side = min(n_threads, len(jobs))
     for job in jobs:
         job.estimator.set_params(n_jobs=max(1, n_threads // side_by_side))
-    run = Parallel(n_jobs=side_by_side, backend="threading")
-    return run(delayed(train_member)(job, data, held_out) for job in jobs)
+    run = Parallel(n_jobs=side_by_side, backend="threading", return_as="generator")
+    members = []
+    for member in run(delayed(train_member)(job, data, held_out) for job in jobs):
+        members.append(member)
+        if verbose:
+            print(
+                f"Network {len(members)} of {len(jobs)}: validation score "
+                f"{member.best_validation_score_:.4f} after epoch {member.best_iter_} "
+                f"of {member.n_iter_}"
+            )
+    return members
 
 
 def train_member(job, data, held_out):

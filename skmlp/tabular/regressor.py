@@ -2,11 +2,11 @@
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
 from sklearn.utils.validation import _check_y, check_is_fitted
 
 from skmlp.estimators import MLPRegressor
 from skmlp.estimators.data_advice import check_y
+from skmlp.estimators.regression_score import regression_score
 from skmlp.tabular.base import BaseTabularMLP
 from skmlp.tabular.docs import with_tabular_docs
 from skmlp.tabular.presets import REGRESSION_RATE
@@ -108,28 +108,74 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
         return member.predict(x)
 
     def _error(self, output, y, sample_weight):
-        if output.shape != y.shape:
-            # Several quantiles of one target: the spread between them is all there is.
-            y = np.broadcast_to(y.reshape(len(y), -1)[:, :1], output.shape)
-        return 1 - r2_score(y, output, sample_weight=sample_weight)
+        return 1 - regression_score(y, output, sample_weight, self._levels())
+
+    def _levels(self):
+        """The quantiles that are predicted, if there are several."""
+        return self.members_[0]._decoder.levels
 
     def _calibrate(self, output, y, sample_weight):
         """Nothing: means are not calibrated."""
 
-    def predict(self, X):
+    def predict(self, X, return_std=False):
         """Predictions in the units of y.
 
         Parameters
         ----------
         X : table of shape (n_samples, n_features), as in `fit`
+        return_std : bool, default=False
+            Whether to return standard deviations, too: those of the mixture of the
+            members' normal distributions. Only for losses that learn them, as
+            ``loss='gaussian_nll'``.
 
         Returns
         -------
-        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            With several quantiles a column for each.
+        std : ndarray like y
+            With ``return_std=True``.
+
+        Raises
+        ------
+        ValueError
+            If `return_std` is set and the loss has no standard deviations.
         """
         check_is_fitted(self)
-        predicted = self._averaged(X)
-        return np.clip(predicted, *self._limits) if self.clip else predicted
+        x = self.preprocessor_.transform(X)
+        if not return_std:
+            return self._clipped(self._averaged_encoded(x))
+        pairs = [member.predict(x, return_std=True) for member in self.members_]
+        means, deviations = np.asarray(pairs).swapaxes(0, 1)
+        mean = np.tensordot(self.member_weights_, means, axes=1)
+        squares = deviations**2 + (means - mean) ** 2
+        variance = np.tensordot(self.member_weights_, squares, axes=1)
+        return self._clipped(mean), np.sqrt(variance)
+
+    def _clipped(self, predicted):
+        """Predictions within the range of y in training, unless ``clip=False``."""
+        if not self.clip:
+            return predicted
+        low, high = (np.reshape(limit, (-1, 1)) for limit in self._limits)
+        # Quantiles of one target are neighbors.
+        by_target = predicted.reshape(len(predicted), len(low), -1)
+        return np.clip(by_target, low, high).reshape(predicted.shape)
+
+    def score(self, X, y, sample_weight=None):
+        """R², or for several quantiles the mean D² of their pinball losses.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features), as in `fit`
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+            One at best.
+        """
+        y = _check_y(y, multi_output=True, y_numeric=True, estimator=self)
+        return regression_score(y, self.predict(X), sample_weight, self._levels())
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

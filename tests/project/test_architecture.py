@@ -54,6 +54,7 @@ ORDER = {
             "suggestions",
             "doc_entries",
             "attribute_docs",
+            "regression_score",
             "feature_embedding",
             "docs_factors",
             "target_scaling",

@@ -138,6 +138,34 @@ def test_several_targets_and_quantiles(table):
     )
     low, high = spread.predict(frame).T
     assert np.mean(low < high) > 0.9
+    assert low.min() >= y.min()
+    assert high.max() <= y.max()
+    assert 0 < spread.score(frame, y) < 1
+
+
+def test_standard_deviations_are_those_of_the_mixture(table):
+    frame, y, _ = table
+    fitted = model(TabularMLPRegressor, loss="gaussian_nll").fit(frame, y)
+    mean, std = fitted.predict(frame, return_std=True)
+    np.testing.assert_allclose(mean, fitted.predict(frame))
+    x = fitted.preprocessor_.transform(frame)
+    means, deviations = zip(
+        *(member.predict(x, return_std=True) for member in fitted.members_), strict=True
+    )
+    # The law of total variance.
+    expected = np.mean(np.square(deviations), axis=0) + np.var(means, axis=0)
+    np.testing.assert_allclose(std, np.sqrt(expected), rtol=1e-6)
+    plain = model(TabularMLPRegressor).fit(frame, y)
+    with pytest.raises(ValueError, match="return_std=True needs a model"):
+        plain.predict(frame, return_std=True)
+
+
+def test_progress_is_a_line_a_network(table, capsys):
+    model(verbose=True).fit(table[0], table[2])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5
+    assert lines[0].startswith("Network 1 of 5: validation score 0.")
+    assert lines[4].endswith(f"of {FAST['max_iter']}")
 
 
 def test_multilabel_targets(table):
