@@ -1,6 +1,7 @@
 """The classifier for tables."""
 
 import numpy as np
+from scipy.special import logit
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import log_loss
 from sklearn.utils._param_validation import StrOptions
@@ -9,6 +10,7 @@ from sklearn.utils.validation import column_or_1d
 
 from skmlp.estimators import MLPClassifier
 from skmlp.estimators.data_advice import check_y
+from skmlp.estimators.log_odds import log_odds
 from skmlp.tabular.base import BaseTabularMLP
 from skmlp.tabular.combination import fitted_temperature, with_temperature
 from skmlp.tabular.docs import with_tabular_docs
@@ -162,6 +164,28 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
             return probabilities
         probabilities /= probabilities.sum(axis=1, keepdims=True)
         return with_temperature(probabilities, self.temperature_)
+
+    def decision_function(self, X):
+        """Log-odds: of the second of two classes, else of each class against the rest.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features), as in `fit`
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            A column a label for several labels a row.
+        """
+        probabilities = np.maximum(self.predict_proba(X), np.finfo(np.float64).tiny)
+        if self._is_multilabel:
+            return logit(np.minimum(probabilities, 1 - np.finfo(np.float64).epsneg))
+        if len(self.classes_) == 1:
+            return np.zeros(len(probabilities))
+        logarithms = np.log(probabilities)
+        if len(self.classes_) == 2:
+            return logarithms[:, 1] - logarithms[:, 0]
+        return log_odds(logarithms)
 
     def predict_log_proba(self, X):
         """Logarithms of the probabilities of the classes.

@@ -182,7 +182,13 @@ class PolarsColumn:
         series = self.series
         if getattr(series.dtype, "time_zone", None) is not None:
             series = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-        return series.cast(polars.Datetime("us")).to_numpy().astype(_DATES)
+        # As numbers, since old releases crash on missing dates in `to_numpy`.
+        times = series.cast(polars.Datetime("us")).dt.timestamp("us")
+        numbers = times.cast(polars.Float64).to_numpy()
+        dates = np.full(len(numbers), np.datetime64("NaT"), dtype=_DATES)
+        present = ~np.isnan(numbers)
+        dates[present] = numbers[present].astype(np.int64).astype(_DATES)
+        return dates
 
     def levels(self):
         """Codes and levels, as `ArrayColumn.levels`."""

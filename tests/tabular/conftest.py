@@ -30,6 +30,17 @@ def mixed_table(n_rows=240, seed=0):
     return frame
 
 
+def plain_columns(frame):
+    """The columns of `mixed_table` as lists of Python objects, None where missing."""
+    columns = {
+        name: [None if pd.isna(value) else value for value in column.tolist()]
+        for name, column in frame.items()
+    }
+    columns["built"] = [value.to_pydatetime() for value in columns["built"]]
+    columns["took"] = [value.to_pytimedelta() for value in columns["took"]]
+    return columns
+
+
 def target_of(frame):
     """A target that numbers, levels and dates decide."""
     signal = (

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import polars
 import pytest
-from conftest import FAST, mixed_table, target_of
+from conftest import FAST, mixed_table, plain_columns, target_of
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.metrics import log_loss
@@ -77,12 +77,8 @@ def test_bits_do_not_depend_on_threads(cls, table):
 
 @pytest.mark.parametrize("cls", BOTH)
 def test_libraries_give_the_same_model(cls, table):
-    frame = table[0].drop(columns="grade")
-    y = target(cls, table)
-    columns = {name: frame[name].tolist() for name in frame}
-    columns["age"] = [None if pd.isna(v) else v for v in columns["age"]]
-    columns["color"] = [None if pd.isna(v) else v for v in columns["color"]]
-    other = polars.DataFrame(columns)
+    frame, y = table[0], target(cls, table)
+    other = polars.DataFrame(plain_columns(frame))
     np.testing.assert_array_equal(
         output(model(cls).fit(frame, y), frame), output(model(cls).fit(other, y), other)
     )
@@ -96,6 +92,18 @@ def test_pickles_and_clones(cls, table):
     np.testing.assert_array_equal(output(again, table[0]), expected)
     refitted = clone(fitted).fit(table[0], target(cls, table))
     np.testing.assert_array_equal(output(refitted, table[0]), expected)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_decisions_are_log_odds(table, n_classes):
+    labels = np.digitize(table[1], [1000, 1200][: n_classes - 1])
+    fitted = model().fit(table[0], labels)
+    p = fitted.predict_proba(table[0])
+    odds = np.log(p) - np.log1p(-p)
+    expected = odds[:, 1] if n_classes == 2 else odds
+    np.testing.assert_allclose(
+        fitted.decision_function(table[0]), expected, rtol=1e-6, atol=1e-6
+    )
 
 
 def test_the_average_is_that_of_the_members(table):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import polars
 import pytest
-from conftest import mixed_table
+from conftest import mixed_table, plain_columns
 from scipy import sparse
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -132,13 +132,7 @@ def test_time_zones_are_taken_out():
 
 def by_library():
     """The same table in each library that is installed."""
-    frame = mixed_table()
-    plain = {
-        name: [None if pd.isna(value) else value for value in column.tolist()]
-        for name, column in frame.items()
-    }
-    plain["built"] = [value.to_pydatetime() for value in plain["built"]]
-    plain["took"] = [value.to_pytimedelta() for value in plain["took"]]
+    plain = plain_columns(mixed_table())
     yield "polars", polars.DataFrame(plain)
     yield "objects", pd.DataFrame(plain, dtype=object)
     yield "array", np.array(list(zip(*plain.values(), strict=True)), dtype=object)
