@@ -157,7 +157,7 @@ class BaseTabularMLP(BaseEstimator, ABC):
         self.members_ = train_members(
             jobs, data, held_out, self._threads(), verbose=self.verbose
         )
-        self._combine(jobs, held_out)
+        self._combine(jobs, held_out, has_folds=len(pairs) > 1)
         for member in self.members_:
             member.set_params(n_jobs=self.n_jobs)
 
@@ -225,7 +225,7 @@ class BaseTabularMLP(BaseEstimator, ABC):
     def _threads(self):
         return available_threads(self.n_jobs)
 
-    def _combine(self, jobs, held_out):
+    def _combine(self, jobs, held_out, *, has_folds):
         """Weights of the members, and what the validation rows tell of the average."""
         outputs = [
             self._output(member, held_out.at(job.validation).x)
@@ -241,10 +241,9 @@ class BaseTabularMLP(BaseEstimator, ABC):
         parts = zip([job.validation for job in jobs], outputs, weights, strict=True)
         rows, mean = out_of_sample_mean(parts, len(held_out.y))
         validated = held_out.at(rows)
-        # The mean over all recipes; with folds it is often that of one alone, which is
-        # too sure of itself, as the mean over all is not.
-        is_whole = preset.varies or len({id(job.validation) for job in jobs}) == 1
-        if is_whole:
+        # With folds and without greedy selection a row is validated on by few networks,
+        # often by one. Those are too sure of themselves, as the mean over all is not.
+        if preset.varies or not has_folds:
             self._calibrate(mean, validated.y, validated.sample_weight)
         self._validated = validated.at(slice(_MAX_IMPORTANCE_ROWS))
 

@@ -61,6 +61,8 @@ class Preset(NamedTuple):
     Attributes
     ----------
     n_members : int
+    n_recipes : int
+        Recipes that members take turns in, the first ones.
     max_iter : int
         Epochs of a member.
     varies : bool
@@ -68,14 +70,15 @@ class Preset(NamedTuple):
     """
 
     n_members: int
+    n_recipes: int
     max_iter: int
     varies: bool
 
 
 PRESETS = {
-    "fast": Preset(2, 128, varies=False),
-    "default": Preset(6, 128, varies=False),
-    "best": Preset(24, 192, varies=True),
+    "fast": Preset(2, 2, 128, varies=False),
+    "default": Preset(6, 4, 128, varies=False),
+    "best": Preset(24, 4, 192, varies=True),
 }
 
 
@@ -113,7 +116,7 @@ def without_embedding(recipe):
 
 def _fixed(preset, n_rows, rate, index):
     """The recipe of the member of an index."""
-    recipe = _RECIPES[index % len(_RECIPES)]
+    recipe = _RECIPES[index % preset.n_recipes]
     by_fan_in = "learning_rate_factors" in recipe
     return {
         "hidden_layer_sizes": (_WIDTH,) * _DEPTH,
