@@ -57,7 +57,8 @@ def is_kept(key, index, threshold):
 
 def threshold_of(rate):
     """The threshold of `is_kept` for a rate of dropout, or for each of an array."""
-    return np.minimum(np.rint(np.float64(rate) * 2**32), 2**32 - 1).astype(np.uint32)
+    expected = np.rint(np.asarray(rate, dtype=np.float64) * 2**32)
+    return np.minimum(expected, 2**32 - 1).astype(np.uint32)
 
 
 def normal_of(word, deviation):
