@@ -35,6 +35,8 @@ _RECIPES = (
     {
         "activation": "relu",
         "learning_rate": "one_cycle",
+        "weight_decay": 1.0,
+        "dropout": 0.3,
         "embedding": PIECEWISE_LINEAR,
         "n_bins": 16,
         "embedding_dim": 8,
