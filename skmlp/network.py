@@ -59,6 +59,11 @@ class Network(NamedTuple):
     embedding: Embedding | None = None
 
     @property
+    def n_features(self):
+        """Columns of X."""
+        return self.sizes[0] if self.embedding is None else self.embedding.n_features
+
+    @property
     def shapes(self):
         """Shapes (fan_in, fan_out) of the layers' weights."""
         return list(pairwise(self.sizes))

@@ -84,9 +84,7 @@ def training_target(estimator, network, sample):
     """
     device = estimator.device
     if device == "auto":
-        if network.embedding is not None:
-            device, reason = "cpu", "embeddings run there"
-        elif isinstance(sample.x, GpuArray):
+        if isinstance(sample.x, GpuArray):
             device, reason = sample.x.device, "X is there"
         else:
             device, reason = _chosen(_work(estimator, network, sample), sample.x)

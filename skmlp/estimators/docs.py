@@ -253,8 +253,8 @@ embedding : {'piecewise_linear'} or None, default=None
     ``embedding_dim`` numbers, with bends at quantiles of the training data
     (Gorishniy et al., 2022). The first layer takes them beside the raw numbers, so that
     thresholds and bends of single features need not be built from many units. Columns
-    of less than three distinct quantiles, as zeros and ones, stay raw. For dense X on
-    the CPU, without ``normalization='batch'`` and ``input_noise``.
+    of less than three distinct quantiles, as zeros and ones, stay raw. For dense X,
+    without ``normalization='batch'`` and ``input_noise``.
 
 n_bins : int, default=16
     Quantile bins of an embedded column.

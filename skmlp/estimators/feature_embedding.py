@@ -15,7 +15,6 @@ def check_embedding(estimator):
     if estimator.embedding is None:
         return
     obstacles = {
-        "device": estimator.device not in ("cpu", "auto"),
         "normalization": estimator.normalization == "batch",
         "input_noise": estimator.input_noise > 0,
     }

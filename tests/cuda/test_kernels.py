@@ -50,12 +50,13 @@ pytestmark = pytest.mark.usefixtures("nvvm")
 def compiled(make, spec, capability=(9, 0)):
     """PTX of a kernel, by the function that makes it."""
     if make in (train.training, train.differentiating):
-        return ptx(make(spec).py_func, training_signature(spec.dtype), capability)
-    signature = predicting_signature
+        signature = training_signature(spec.dtype, spec.embeds)
+        return ptx(make(spec).py_func, signature, capability)
+    signature = predicting_signature(spec.dtype, spec.embeds)
     if make is predict.evaluating:
-        signature = evaluating_signature
+        signature = evaluating_signature(spec.dtype)
     row = ACTIVATIONS["softmax"]
-    return ptx(make(spec, row).py_func, signature(spec.dtype), capability)
+    return ptx(make(spec, row).py_func, signature, capability)
 
 
 def assert_sound(text, spec, capability=(9, 0), *, has_double=False):
@@ -140,13 +141,24 @@ def test_noise_is_drawn_in_the_precision_of_the_training(dtype):
     assert_sound(compiled(train.training, spec), spec)
 
 
+EMBEDS = {"embeds": True, "copies_x": True}
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+@pytest.mark.parametrize("settings", [{}, {"dtype": DOUBLE}, {"optimizer": None}])
+def test_training_of_embeddings(settings, capability):
+    spec = BASE._replace(**EMBEDS, **settings)
+    make = train.differentiating if spec.optimizer is None else train.training
+    assert_sound(compiled(make, spec, capability), spec, capability)
+
+
 @pytest.mark.parametrize("settings", [{}, {"sparse": True, "normalization": "layer"}])
 def test_gradients_over_all_rows(settings):
     spec = BASE._replace(optimizer=None, **settings)
     assert_sound(compiled(train.differentiating, spec), spec)
 
 
-OF_LAYERS = [{}, {"sparse": True, "normalization": "layer", "softmax": True}]
+OF_LAYERS = [{}, {"sparse": True, "normalization": "layer", "softmax": True}, EMBEDS]
 FORWARD = BASE._replace(optimizer=None, activations=SCALAR_RULES, forward_only=True)
 
 

@@ -12,7 +12,7 @@ from cuda_compiler import (
     ptx,
     resources,
 )
-from kernel_types import INTEGER, INTEGERS, struct, training_signature
+from kernel_types import INTEGER, INTEGERS, context_type, struct, training_signature
 from numba import types
 
 from skmlp.backends.cuda import plan
@@ -26,6 +26,7 @@ from skmlp.rules.losses import MULTICLASS_LOSSES
 SINGLE = np.dtype(np.float32)
 CONTEXT, UPDATE, RANGE_SIZES, FLOATS = training_signature(SINGLE)
 WORKSPACE = CONTEXT.types[CONTEXT.fields.index("ws")]
+EMBEDDED_CONTEXT = context_type(SINGLE, embeds=True)
 FIELDS = dict.fromkeys(Operand._fields, INTEGER) | {
     "array": FLOATS,
     "row_ids": INTEGERS,
@@ -53,16 +54,22 @@ ALL = PLAIN._replace(
     clips_weights=True,
 )
 SPARSE = ALL._replace(normalization=None, sparse=True, copies_x=False)
+EMBEDS = PLAIN._replace(embeds=True)
 LAYER = ALL._replace(normalization="layer", clips_gradient=False)
 CASES = [
     *((PLAIN, name) for name in ("copy_rows", "finish", "loss", "back_through")),
     *((PLAIN, name) for name in ("weights", "biases")),
-    *((ALL, name) for name in ops.OPERATIONS if "sparse" not in name),
+    *(
+        (ALL, name)
+        for name in ops.OPERATIONS
+        if "sparse" not in name and name != "embedding"
+    ),
+    *((EMBEDS, name) for name in ("copy_rows", "embedding")),
     *((LAYER, name) for name in ("norm", "norm_back", "norm_biases", "weights")),
     *((SPARSE, name) for name in ("sparse_forward", "finish", "sparse_weights")),
     (SPARSE._replace(clips_gradient=False), "sparse_weights"),
 ]
-NAMES = {id(PLAIN): "plain", id(ALL): "all", id(LAYER): "layer"}
+NAMES = {id(PLAIN): "plain", id(ALL): "all", id(LAYER): "layer", id(EMBEDS): "embeds"}
 
 
 pytestmark = pytest.mark.usefixtures("nvvm")
@@ -85,7 +92,8 @@ def assert_good(kernel, signature, capability):
 )
 def test_operations(spec, name, capability):
     made = ops.operation(spec, name)
-    signature = (CONTEXT, UPDATE, INTEGERS, INTEGER, INTEGER)
+    context = EMBEDDED_CONTEXT if spec.embeds else CONTEXT
+    signature = (context, UPDATE, INTEGERS, INTEGER, INTEGER)
     assert_good(made, signature, capability)
 
 

@@ -196,6 +196,20 @@ def test_results_are_like_the_input(cupy, seen, method):
     np.testing.assert_array_equal(found.get(), expected)
 
 
+def test_features_are_embedded(cupy, seen):
+    settings = {**SETTINGS, "embedding": "piecewise_linear"}
+    expected = MLPClassifier(**settings).fit(X, Y)
+    model = MLPClassifier(device="cuda", **settings).fit(DeviceArray(X), Y)
+    assert_same_model(model, expected)
+    for ours, theirs in zip(
+        model.embedding_weights_, expected.embedding_weights_, strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    found = model.predict_proba(DeviceArray(X))
+    np.testing.assert_array_equal(found.get(), expected.predict_proba(X))
+    assert isinstance(seen[0], GpuArray)
+
+
 def test_names_are_left_on_the_host(cupy, seen):
     names = np.array(["a", "b", "c"])[Y]
     model = MLPClassifier(device="cuda", **SETTINGS).fit(DeviceArray(X), names)

@@ -58,10 +58,12 @@ def fitted_on_both(model, fit):
     return models
 
 
+def _arrays_of(model):
+    return *model.coefs_, *model.intercepts_, *(model.embedding_weights_ or ())
+
+
 def assert_same_models(cpu, cuda, x):
-    for mine, theirs in zip(
-        (*cuda.coefs_, *cuda.intercepts_), (*cpu.coefs_, *cpu.intercepts_), strict=True
-    ):
+    for mine, theirs in zip(*(_arrays_of(model) for model in (cuda, cpu)), strict=True):
         assert isinstance(mine, np.ndarray)
         assert mine.dtype == theirs.dtype
         assert_allclose(mine, theirs, rtol=1e-6, atol=1e-8)
@@ -78,6 +80,11 @@ CLASSIFIERS = {
     "early stopping": {"early_stopping": True, "max_iter": 6, "n_iter_no_change": 2},
     "L-BFGS": {"solver": "lbfgs", "max_iter": 8},
     "hinge": {"loss": "hinge", "alpha": 0.1},
+    "embedding": {
+        "embedding": "piecewise_linear",
+        "n_bins": 4,
+        "embedding_learning_rate_factor": 0.5,
+    },
 }
 
 

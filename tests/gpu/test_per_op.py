@@ -168,6 +168,7 @@ PROBLEMS = {
     ),
     "sparse": (SOFTMAX, ("softmax",), {"is_sparse": True}),
     "no hidden layer": (SQUARED, (), {"weighted": True}),
+    "embedding": (SOFTMAX, ("tanh", "relu"), {"bins": 4}),
 }
 every_problem = pytest.mark.parametrize("what", PROBLEMS)
 

@@ -57,6 +57,7 @@ PROBLEMS = {
         {"is_sparse": True, "max_grad_norm": 0.4, "dropout": (0.5, 0.0)},
     ),
     "no hidden layer": (SQUARED, (), {"weighted": True}),
+    "embedding": (SOFTMAX, ("tanh", "relu"), {"bins": 4}),
 }
 every_problem = pytest.mark.parametrize("what", PROBLEMS)
 

@@ -14,6 +14,7 @@ from rule_runners import outputs_of, parameters_of, row_of, targets_of
 from scipy import sparse
 
 from skmlp.backends import Problem, Regularization, get_backend, reference
+from skmlp.embedding import fitted_embedding
 from skmlp.network import Network, layout, norm_state, views
 
 SOFTMAX = row_of("log_loss-softmax-labels")
@@ -37,9 +38,13 @@ def problem_of(
     is_sparse=False,
     intercepts=True,
     normalization=None,
+    bins=None,
     **regularization,
 ):
-    """A problem in double precision, its data drawn from a fixed seed."""
+    """A problem in double precision, its data drawn from a fixed seed.
+
+    With a number of `bins` its features are embedded, but for one that is binary.
+    """
     rng = np.random.default_rng(3)
     targets = targets_of(row, n_rows, rng)
     sizes = (n_features, *units[: len(activations)])
@@ -55,6 +60,11 @@ def problem_of(
     x = rng.normal(size=(n_rows, n_features))
     if is_sparse:
         x = sparse.csr_array(x * (rng.random(x.shape) < 0.4))
+    if bins is not None:
+        x[:, 1] = x[:, 1] > 0
+        embedding = fitted_embedding(x, bins, dim=3)
+        sizes = (embedding.width, *network.sizes[1:])
+        network = network._replace(sizes=sizes, embedding=embedding)
     return Problem(
         network=network,
         x=x,

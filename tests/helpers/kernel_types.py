@@ -13,7 +13,15 @@ def struct(cls, **fields):
     return types.NamedTuple([fields[name] for name in cls._fields], cls)
 
 
-def context_type(dtype):
+def embedding_type(dtype):
+    """The type of an `EmbeddingDesc`."""
+    fields = dict.fromkeys(structs.EmbeddingDesc._fields, INTEGER)
+    fields |= dict.fromkeys(("columns", "first_bins", "bin_columns"), INTEGERS)
+    fields |= {"edges": numba.from_dtype(dtype)[::1]}
+    return struct(structs.EmbeddingDesc, **fields)
+
+
+def context_type(dtype, embeds=False):
     """The type of a `TrainContext`."""
     scalar = numba.from_dtype(dtype)
     floats = scalar[::1]
@@ -22,6 +30,7 @@ def context_type(dtype):
     ws = dict.fromkeys(structs.Workspace._fields, floats)
     reg = dict.fromkeys(structs.RegularizationDesc._fields, scalar)
     net |= {"loss_params": floats, "n_trained": INTEGER}
+    net |= {"embedding": embedding_type(dtype) if embeds else types.Tuple(())}
     data |= {"x": floats, "targets": floats, "sample_weight": floats}
     ws |= {"offsets": INTEGERS, "n_partials": INTEGER, "batch_size": INTEGER}
     reg |= {"dropout_thresholds": INTEGERS, "dropout_scales": floats, "seed": INTEGER}
@@ -44,19 +53,19 @@ def update_type(dtype):
     return struct(structs.UpdateParams, **update)
 
 
-def training_signature(dtype):
+def training_signature(dtype, embeds=False):
     sizes = dict.fromkeys(structs.BatchRangeSizes._fields, INTEGER)
     return (
-        context_type(dtype),
+        context_type(dtype, embeds),
         update_type(dtype),
         struct(structs.BatchRangeSizes, **sizes),
         numba.from_dtype(dtype)[::1],
     )
 
 
-def predicting_signature(dtype):
+def predicting_signature(dtype, embeds=False):
     floats = numba.from_dtype(dtype)[::1]
-    return (context_type(dtype), INTEGER, floats, floats, floats)
+    return (context_type(dtype, embeds), INTEGER, floats, floats, floats)
 
 
 def evaluating_signature(dtype):

@@ -63,7 +63,6 @@ class Backend:
     @contextmanager
     def open_session(self, problem, params, n_jobs=None):
         """Open a session; `n_jobs` host threads hash X and gather its rows."""
-        _refuse_embedding(problem.network)
         with (
             self._on_device(),
             session.open_session(problem, params, n_jobs) as opened,
@@ -72,7 +71,6 @@ class Backend:
 
     def outputs(self, network, params, x, activation, n_jobs=None):
         """Predictions of a network, and whether the sum of X is finite."""
-        _refuse_embedding(network)
         with self._on_device():
             return prediction.outputs(network, params, x, activation)
 
@@ -80,13 +78,6 @@ class Backend:
         """Mean loss of raw outputs, and the predictions after the output activation."""
         with self._on_device():
             return prediction.evaluate(network, raw, targets, weights)
-
-
-def _refuse_embedding(network):
-    if network.embedding is not None:
-        raise ValueError(
-            "The embedding of features runs on the CPU alone: set device='cpu'."
-        )
 
 
 if TYPE_CHECKING:

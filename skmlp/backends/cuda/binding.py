@@ -4,7 +4,11 @@ import numpy as np
 from numba import cuda
 
 from skmlp.backends.cuda.kernels.spec import Spec
-from skmlp.backends.cuda.kernels.structs import NetDesc, RegularizationDesc
+from skmlp.backends.cuda.kernels.structs import (
+    EmbeddingDesc,
+    NetDesc,
+    RegularizationDesc,
+)
 from skmlp.backends.cuda.runtime.memory import upload
 from skmlp.backends.cuda.runtime.simulator import SIMULATED
 from skmlp.backends.cuda.workspace import dropout_arrays
@@ -37,34 +41,55 @@ def net_of(network, dtype, segments=None):
     """The `NetDesc` of a network, with the segments of its parameters."""
     offsets, segments = layout(network), segments or segments_of(network)
 
-    def integers(values):
-        return upload(np.array(values, dtype=np.int64))
-
     def segments_at(starts):
-        return integers([segment_at(segments, start) for start in starts])
+        return _integers([segment_at(segments, start) for start in starts])
 
     return NetDesc(
-        sizes=integers(network.sizes),
-        weight_offsets=integers(offsets.weight_offsets),
-        bias_offsets=integers(offsets.bias_offsets),
-        scale_offsets=integers(offsets.scale_offsets),
-        mean_offsets=integers(offsets.mean_offsets),
-        variance_offsets=integers(offsets.variance_offsets),
+        sizes=_integers(network.sizes),
+        weight_offsets=_integers(offsets.weight_offsets),
+        bias_offsets=_integers(offsets.bias_offsets),
+        scale_offsets=_integers(offsets.scale_offsets),
+        mean_offsets=_integers(offsets.mean_offsets),
+        variance_offsets=_integers(offsets.variance_offsets),
         weight_segments=segments_at(offsets.weight_offsets),
         bias_segments=segments_at(offsets.bias_offsets),
         scale_segments=segments_at(offsets.scale_offsets),
-        segment_ends=integers([segment.end for segment in segments]),
-        activation_ids=integers(activation_ids(network)),
-        needs_preactivation=integers(
+        segment_ends=_integers([segment.end for segment in segments]),
+        activation_ids=_integers(activation_ids(network)),
+        needs_preactivation=_integers(
             [row.needs_preactivation for row in network.activation_rows]
         ),
         loss_params=upload(np.array(network.loss_params, dtype=dtype)),
         n_trained=offsets.n_trained,
+        embedding=_embedding_of(network, dtype, segments),
     )
 
 
-def spec_of(network, dtype, tile, **others):
+def _integers(values):
+    return upload(np.array(values, dtype=np.int64))
+
+
+def _embedding_of(network, dtype, segments):
+    """The `EmbeddingDesc` of a network; an empty tuple without an embedding."""
+    embedding, offset = network.embedding, layout(network).embedding_offset
+    if embedding is None:
+        return ()
+    n_bins = embedding.n_bins
+    return EmbeddingDesc(
+        n_features=embedding.n_features,
+        dim=embedding.dim,
+        columns=_integers(embedding.columns),
+        first_bins=_integers([*embedding.first_bins, sum(n_bins)]),
+        bin_columns=_integers(np.repeat(np.arange(len(n_bins)), n_bins)),
+        edges=upload(np.concatenate(embedding.edges).astype(dtype)),
+        offset=offset,
+        segment=segment_at(segments, offset),
+    )
+
+
+def spec_of(network, dtype, tile, *, copies_x=False, **others):
     """What kernels for a network are compiled for; `others` are fields of `Spec`."""
+    embeds = network.embedding is not None
     return Spec(
         dtype=np.dtype(dtype),
         tile=tile,
@@ -73,6 +98,8 @@ def spec_of(network, dtype, tile, **others):
         loss=network.loss,
         normalization=network.normalization,
         intercepts=network.intercepts,
+        copies_x=copies_x or embeds,
+        embeds=embeds,
         **others,
     )
 

@@ -48,17 +48,20 @@ class Work(NamedTuple):
         Fan-in and fan-out of each layer.
     sparse : bool
         Whether the first layer's inputs are sparse.
+    embeds : bool, default=False
+        Whether columns of X are embedded, which needs the deltas of the inputs.
     """
 
     batch_size: int
     shapes: list
     sparse: bool
+    embeds: bool = False
 
     @property
     def products(self):
         """Rows, columns and inner dimension of each product of a step."""
         for layer, (fan_in, fan_out) in enumerate(self.shapes):
-            if layer > 0:
+            if layer > 0 or self.embeds:
                 yield self.batch_size, fan_in, fan_out
             if layer > 0 or not self.sparse:
                 yield self.batch_size, fan_out, fan_in
@@ -117,23 +120,26 @@ def choose_tile(split_threshold):
     return Tile(*shape, split_threshold=split_threshold)
 
 
-def fused_buffer_units(sizes):
+def fused_buffer_units(sizes, keeps_inputs=False):
     """Units of the widest layer in each of the two buffers that layers use by turns.
 
     Parameters
     ----------
     sizes : sequence of int
         Units of each layer, features and outputs included.
+    keeps_inputs : bool, default=False
+        Whether the inputs of the first layer are in a buffer, too.
 
     Returns
     -------
     (int, int)
         Of the first layer, the third and so on, and of the others.
     """
-    return max(sizes[1::2]), max(sizes[2::2], default=0)
+    first_of_others = 0 if keeps_inputs else 2
+    return max(sizes[1::2]), max(sizes[first_of_others::2], default=0)
 
 
-def choose_fused_tile(sizes, itemsize):
+def choose_fused_tile(sizes, itemsize, keeps_inputs=False):
     """The tile of the fused prediction kernel, which keeps outputs in shared memory.
 
     The widths alone decide: where they fit, the fused kernel has as much to do at once
@@ -145,13 +151,15 @@ def choose_fused_tile(sizes, itemsize):
         Units of each layer, features and outputs included.
     itemsize : int
         Bytes of a scalar.
+    keeps_inputs : bool, default=False
+        See `fused_buffer_units`.
 
     Returns
     -------
     Tile or None
         None if they do not fit.
     """
-    units = sum(fused_buffer_units(sizes))
+    units = sum(fused_buffer_units(sizes, keeps_inputs))
     for shape in _FUSED_SIMULATED if simulator.is_enabled() else _FUSED_TILES:
         tile = Tile(*shape, split_threshold=NEVER_SPLIT)
         if (tile.smem_size + tile.width * units) * itemsize <= _SHARED_BYTES:
@@ -195,6 +203,6 @@ def choose_blocks(work, tile, n_processors):
     phases = [tile.n_tiles(rows, columns) for rows, columns, _ in work.products]
     weights = zip(gradient_items(work, tile), work.shapes, strict=True)
     phases += [items + -(-fan_out // width) for items, (_, fan_out) in weights]
-    if work.sparse:
+    if work.sparse or work.embeds:
         phases.append(work.batch_size)
     return max(1, min(n_processors, max(phases)))

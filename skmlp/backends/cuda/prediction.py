@@ -89,7 +89,8 @@ def choose_launch(network, row, dtype, n_rows, features_are_sparse):
     -------
     PredictionLaunch
     """
-    fused_tile = plan.choose_fused_tile(network.sizes, dtype.itemsize)
+    embeds = network.embedding is not None
+    fused_tile = plan.choose_fused_tile(network.sizes, dtype.itemsize, embeds)
     tile = fused_tile or plan.choose_tile(plan.NEVER_SPLIT)
     spec = spec_of(network, dtype, tile, sparse=features_are_sparse, forward_only=True)
     make = _by_layers if fused_tile is None else _fused
@@ -98,8 +99,9 @@ def choose_launch(network, row, dtype, n_rows, features_are_sparse):
 
 def _by_layers(network, spec, row, n_rows):
     """All rows through one layer after the other, with outputs in global memory."""
-    work = plan.Work(n_rows, network.shapes, spec.sparse)
-    ends = np.cumsum([0, 0, *(n_rows * units for units in network.sizes[1:])])
+    work = plan.Work(n_rows, network.shapes, spec.sparse, spec.embeds)
+    inputs, *units = network.sizes
+    ends = n_rows * np.cumsum([0, inputs if spec.copies_x else 0, *units])
     outputs = allocate(ends[-1], spec.dtype)
     return PredictionLaunch(
         kernel=predict.predicting(spec, row),
@@ -113,9 +115,9 @@ def _by_layers(network, spec, row, n_rows):
 def _fused(network, spec, row, n_rows):
     """A tile of rows through all layers, with outputs in shared memory."""
     tile_rows = spec.tile.width
-    odd, even = plan.fused_buffer_units(network.sizes)
+    odd, even = plan.fused_buffer_units(network.sizes, spec.copies_x)
     offsets = np.zeros(len(network.sizes))
-    offsets[2::2] = tile_rows * odd
+    offsets[::2] = tile_rows * odd
     no_outputs = upload(np.zeros(0, dtype=spec.dtype))
     return PredictionLaunch(
         kernel=predict.predicting_fused(spec, row),
@@ -161,10 +163,12 @@ class Predictor:
     def _predict(self, data, row_ids, features_are_sparse, checks_x):
         """Outputs, and the sum of X if `checks_x`, for which rows must be in order."""
         network, dtype = self._network, self._dtype
-        row_bytes = sum(network.sizes[1:]) * dtype.itemsize
+        # Rows of X are read in place, embedded ones are not.
+        stored = network.sizes[network.embedding is None :]
+        row_bytes = sum(stored) * dtype.itemsize
         chunk = max(1, min(len(row_ids), _CHUNK_BYTES // row_bytes))
         launch = choose_launch(network, self._row, dtype, chunk, features_are_sparse)
-        columns, checked = network.sizes[-1], network.sizes[0] if checks_x else 0
+        columns, checked = network.sizes[-1], network.n_features if checks_x else 0
         out = allocate(chunk * columns, dtype)
         sums = upload(np.zeros(launch.blocks * warps_of(launch.spec), dtype=dtype))
         kernel = configured(

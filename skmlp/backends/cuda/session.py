@@ -154,7 +154,12 @@ class Session:
         if self._source.reserve(batch_size):
             self._close_programs()
         self._fit = fit = self._fit._replace(data=self._source.data)
-        work = plan.Work(batch_size, fit.network.shapes, self._sparse)
+        work = plan.Work(
+            batch_size,
+            fit.network.shapes,
+            self._sparse,
+            embeds=fit.network.embedding is not None,
+        )
         tile = plan.choose_tile(plan.split_threshold_for(n_processors()))
         spec = self._spec(tile, optimizer)
         tf32 = self._problem.matmul_precision == "tf32"

@@ -3,13 +3,18 @@
 import numpy as np
 from numba import cuda
 
-from skmlp.backends.cuda.kernels import elementwise, gemm, tile
+from skmlp.backends.cuda.kernels import elementwise, embedding, gemm, tile
 from skmlp.backends.cuda.runtime.jit import device, rule, scalar_type
 from skmlp.rules.randomness import key_of, normal_of, word_of
 
 
 def copy_rows(spec):
-    """Copy a batch's rows of X to the workspace, with noise where there is any."""
+    """Copy a batch's rows of X to the workspace, with noise where there is any.
+
+    Where columns of X are embedded, the embedded numbers follow them.
+    """
+    if spec.embeds:
+        return embedding.embed_rows(spec)
     threads, has_noise = spec.tile.threads, spec.has_noise
     key_of_layer, word, normal = rule(key_of), rule(word_of), rule(normal_of)
 

@@ -15,6 +15,7 @@ from skmlp.backends.cuda.kernels import (
     backward,
     clipping,
     elementwise,
+    embedding,
     forward,
     losses,
     normalization,
@@ -209,6 +210,18 @@ def _norm_biases(spec):
     return phase
 
 
+def _embedding(spec):
+    """Gradients of an embedding's matrices, stored or applied."""
+    scalar, threads = scalar_type(spec.dtype), spec.tile.threads
+    gradient = embedding.embedding_gradient(spec)
+
+    def phase(group, ctx, batch, update, layer, partial):
+        smem = cuda.shared.array(threads, scalar)
+        gradient(group, ctx, batch, update, smem)
+
+    return phase
+
+
 def _bias_sq_sums(spec):
     bias_sq_sums = clipping.bias_sq_sums(spec)
     return lambda group, ctx, batch, update, layer, partial: bias_sq_sums(group, ctx)
@@ -246,6 +259,7 @@ OPERATIONS = {
     "sparse_weights": _sparse_weights,
     "biases": _biases,
     "norm_biases": _norm_biases,
+    "embedding": _embedding,
     "bias_sq_sums": _bias_sq_sums,
     "fold_grad_sq_sums": _fold_grad_sq_sums,
     "update_all": _update_all,

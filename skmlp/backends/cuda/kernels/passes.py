@@ -4,7 +4,7 @@ Between phases that read what other threads have written, all threads of the blo
 wait at `barrier`, a device function.
 """
 
-from skmlp.backends.cuda.kernels import backward, forward, normalization
+from skmlp.backends.cuda.kernels import backward, embedding, forward, normalization
 from skmlp.backends.cuda.runtime.jit import device
 
 
@@ -38,13 +38,17 @@ def backward_pass(spec, barrier):
     """All layers of a batch, from the loss back to the first one's gradient.
 
     The gradient of a layer's weights, and the update by it, share a phase with the
-    deltas of the layer below: by then no delta needs these weights any more.
+    deltas of the layer below: by then no delta needs these weights any more. Those by
+    embedded numbers have a phase of their own.
     """
     hidden, gradient = backward.hidden_deltas(spec), backward.gradient(spec)
     normalizes = spec.normalization is not None
     sums = normalization.norm_grad_sums(spec) if normalizes else hidden
     norm_back = normalization.norm_back(spec) if normalizes else hidden
     has_softmax, softmax_back = spec.softmax, normalization.softmax_back(spec)
+    embeds = spec.embeds
+    embedded_deltas = embedding.embedded_deltas(spec) if embeds else hidden
+    embedding_gradient = embedding.embedding_gradient(spec) if embeds else hidden
 
     def compute(group, ctx, batch, update, smem, row_starts):
         last = ctx.net.sizes.shape[0] - 2
@@ -62,6 +66,10 @@ def backward_pass(spec, barrier):
                     barrier()
                     norm_back(group, ctx, batch, layer - 1)
                     barrier()
+            if embeds and layer == 0:
+                embedded_deltas(group, ctx, batch, smem)
+                barrier()
+                embedding_gradient(group, ctx, batch, update, smem)
             partial += gradient(
                 group, partial, ctx, batch, update, layer, smem, row_starts
             )

@@ -30,6 +30,8 @@ class Spec(NamedTuple):
     copies_x : bool
         Whether the batch's rows of a dense X are copied to the workspace, and not read
         in place.
+    embeds : bool
+        Whether columns of X are embedded; then `copies_x`, too.
     has_dropout, has_noise, clips_gradient, clips_weights : bool
         Which regularization there is.
     forward_only : bool
@@ -46,6 +48,7 @@ class Spec(NamedTuple):
     intercepts: bool = True
     sparse: bool = False
     copies_x: bool = False
+    embeds: bool = False
     has_dropout: bool = False
     has_noise: bool = False
     clips_gradient: bool = False

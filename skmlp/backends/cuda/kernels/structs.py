@@ -7,6 +7,37 @@ in arrays are int64 throughout; random words (uint32) are compared as such in th
 from typing import Any, NamedTuple
 
 
+class EmbeddingDesc(NamedTuple):
+    """The embedding of X's columns (see `skmlp.embedding.Embedding`).
+
+    Attributes
+    ----------
+    n_features : int
+        Columns of X; the embedded numbers are the other inputs of the first layer.
+    dim : int
+        Numbers that a column is embedded in.
+    columns : array of int64
+        The embedded columns of X.
+    first_bins : array of int64
+        Index of each one's first bin among those of all, and the number of bins.
+    bin_columns : array of int64
+        Of each bin, which of the embedded columns it is of.
+    edges : array
+        Edges of the bins, column by column: each has one more than bins.
+    offset, segment : int
+        Offset of the matrices in the parameter vector, and index of their segment.
+    """
+
+    n_features: int
+    dim: int
+    columns: object
+    first_bins: object
+    bin_columns: object
+    edges: object
+    offset: int
+    segment: int
+
+
 class NetDesc(NamedTuple):
     """The network.
 
@@ -32,6 +63,8 @@ class NetDesc(NamedTuple):
         At least one.
     n_trained : int
         Number of trained parameters, which come first in the vector.
+    embedding : EmbeddingDesc or tuple
+        An empty tuple, which is no argument of a compiled kernel, without an embedding.
     """
 
     sizes: object
@@ -48,6 +81,7 @@ class NetDesc(NamedTuple):
     needs_preactivation: object
     loss_params: object
     n_trained: int
+    embedding: EmbeddingDesc | tuple[()]
 
 
 class TrainingData(NamedTuple):

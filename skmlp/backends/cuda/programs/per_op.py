@@ -192,6 +192,8 @@ class PerOp:
         for layer in reversed(range(len(self._shapes))):
             if layer > 0:
                 self._deltas(n_rows, layer)
+            elif self._spec.embeds:
+                self._embedding_gradient(n_rows)
             self._gradient(n_rows, layer, partial)
             self._biases(n_rows, layer)
             partial += self._items[layer]
@@ -211,6 +213,23 @@ class PerOp:
         if self._spec.normalization is not None:
             self._launch_by_columns("norm_grad_sums", layer - 1)
             self._launch("norm_back", n_rows, layer - 1)
+
+    def _embedding_gradient(self, n_rows):
+        """Deltas of the embedded numbers, before weights change; the matrices by them.
+
+        These deltas have no gaps for the other inputs.
+        """
+        ws, embedding = self._ws, self._fit.network.embedding
+        units, columns = self._shapes[0][1], embedding.n_embedded
+        first = self._offsets.weight_offsets[0] + embedding.n_features * units
+        self._products.multiply(
+            (n_rows, columns, units),
+            self._rows(ws.deltas, 1),
+            Matrix(self._ctx.params, first, units, transposed=True),
+            Matrix(ws.deltas, 0, columns),
+        )
+        lanes = lanes_of(self._spec.tile.threads)
+        self._launch("embedding", -(-embedding.n_params // lanes))
 
     def _gradient(self, n_rows, layer, partial):
         """Gradient of a layer's weights, stored or applied."""
