@@ -37,6 +37,8 @@ class PoorFitWarning(UserWarning):
     falling, where the data show no cause: there `ConvergenceWarning` says enough. Nor a
     target that is constant itself. Of more than 5,000 rows, so many are looked at.
 
+    The estimators for tables compare their ensemble's error on the validation rows.
+
     Examples
     --------
     >>> import warnings

@@ -1,5 +1,6 @@
 """The base of the tabular estimators: from a user's table to an ensemble."""
 
+import warnings
 from abc import ABC, abstractmethod
 from numbers import Integral, Real
 
@@ -16,6 +17,8 @@ from sklearn.utils.validation import (
 )
 
 from skmlp.backends.threads import available_threads
+from skmlp.call_site import user_stacklevel
+from skmlp.exceptions import PoorFitWarning
 from skmlp.tabular.budget import Budget
 from skmlp.tabular.combination import greedy_weights, out_of_sample_mean
 from skmlp.tabular.importance import permutation_importances
@@ -49,6 +52,7 @@ class BaseTabularMLP(BaseEstimator, ABC):
     }
     # Learning rate of a network of width one.
     _rate: float
+    _error_name: str
 
     @abstractmethod
     def _validated_y(self, y, *, first):
@@ -69,6 +73,10 @@ class BaseTabularMLP(BaseEstimator, ABC):
     @abstractmethod
     def _error(self, output, y, sample_weight):
         """Error of an averaged output, by which greedy selection picks."""
+
+    @abstractmethod
+    def _constant_output(self, y, sample_weight):
+        """The best output that is the same for all rows."""
 
     @abstractmethod
     def _calibrate(self, output, y, sample_weight):
@@ -241,11 +249,31 @@ class BaseTabularMLP(BaseEstimator, ABC):
         parts = zip([job.validation for job in jobs], outputs, weights, strict=True)
         rows, mean = out_of_sample_mean(parts, len(held_out.y))
         validated = held_out.at(rows)
+        self._warn_of_poor_fit(mean, validated)
         # With folds and without greedy selection a row is validated on by few networks,
         # often by one. Those are too sure of themselves, as the mean over all is not.
         if preset.varies or not has_folds:
             self._calibrate(mean, validated.y, validated.sample_weight)
         self._validated = validated.at(slice(_MAX_IMPORTANCE_ROWS))
+
+    def _warn_of_poor_fit(self, output, validated):
+        """Warn if a constant is as good for the validation rows."""
+        y, weights = validated.y, validated.sample_weight
+        if np.all(y == y[0]):
+            return
+        constant = self._constant_output(y, weights)
+        error = self._error(output, y, weights)
+        limit = self._error(np.broadcast_to(constant, output.shape), y, weights)
+        if error < limit:
+            return
+        warnings.warn(
+            f"The ensemble is no better than a constant for the {len(y)} rows that it "
+            f"was validated on: its {self._error_name} is {error:.4g}, that of the "
+            f"best constant {limit:.4g}. The columns of X may say nothing about y, or "
+            "there are too few rows.",
+            PoorFitWarning,
+            stacklevel=user_stacklevel(),
+        )
 
     def _greedy_weights(self, jobs, outputs, held_out):
         """Weights of the jobs by greedy selection among their recipes."""

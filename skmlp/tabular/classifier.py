@@ -74,6 +74,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
         "calibrate": ["boolean"],
     }
     _rate = CLASSIFICATION_RATE
+    _error_name = "log-loss"
 
     def __init__(
         self,
@@ -141,6 +142,10 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
         clipped = np.clip(output, 1e-12, None)
         clipped /= clipped.sum(axis=1, keepdims=True)
         return log_loss(y, clipped, sample_weight=sample_weight, labels=self.classes_)
+
+    def _constant_output(self, y, sample_weight):
+        is_class = y if y.ndim == 2 else y[:, np.newaxis] == self.classes_
+        return np.average(is_class, axis=0, weights=sample_weight)
 
     def _calibrate(self, output, y, sample_weight):
         if self.calibrate and y.ndim == 1 and len(self.classes_) > 1:

@@ -58,6 +58,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
         "clip": ["boolean"],
     }
     _rate = REGRESSION_RATE
+    _error_name = "unexplained part of y"
 
     def __init__(
         self,
@@ -113,6 +114,12 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
     def _levels(self):
         """The quantiles that are predicted, if there are several."""
         return self.members_[0]._decoder.levels
+
+    def _constant_output(self, y, sample_weight):
+        levels = self._levels()
+        if levels is None:
+            return np.average(y, axis=0, weights=sample_weight)
+        return np.quantile(y, levels)
 
     def _calibrate(self, output, y, sample_weight):
         """Nothing: means are not calibrated."""

@@ -17,6 +17,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skmlp import MLPClassifier, TabularMLPClassifier, TabularMLPRegressor
+from skmlp.exceptions import PoorFitWarning
 
 BOTH = (TabularMLPClassifier, TabularMLPRegressor)
 # Which rows are validated on depends on how many there are: a row that is repeated is
@@ -369,9 +370,29 @@ def test_bad_parameters(cls, name, value, table):
     ids=["all missing", "one number", "one category", "wide"],
 )
 @pytest.mark.parametrize("cls", BOTH)
+@pytest.mark.filterwarnings("ignore::skmlp.exceptions.PoorFitWarning")
 def test_poor_tables_give_a_model(cls, frame):
     y = np.arange(30) % 2
     assert len(model(cls).fit(frame, y).predict(frame)) == 30
+
+
+@pytest.mark.parametrize("n_rows", [200, 1200])
+def test_an_ensemble_that_learns_nothing_says_so(n_rows):
+    frame = mixed_table(n_rows)
+    y = np.random.default_rng(5).normal(size=n_rows) > 0
+    with pytest.warns(
+        PoorFitWarning, match="no better than a constant for the"
+    ) as told:
+        model(mlp_params={"max_iter": 40, "weight_decay": 0.0}).fit(frame, y)
+    assert len(told) == 1
+    assert told[0].filename == __file__
+
+
+def test_a_target_that_drifts_away_is_told_of():
+    frame = mixed_table(300)
+    y = np.random.default_rng(5).normal(size=300) + 50 * (np.arange(300) >= 240)
+    with pytest.warns(PoorFitWarning, match="unexplained part of y is"):
+        model(TabularMLPRegressor, validation="last").fit(frame, y)
 
 
 def test_few_rows_a_class():
