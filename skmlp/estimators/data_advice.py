@@ -52,10 +52,16 @@ def _is_frame(data):
     return hasattr(type(data), "columns") and hasattr(type(data), "dtypes")
 
 
-def _listed(columns):
-    """Names of some columns, the first of them by name."""
-    names = ", ".join(map(repr, columns[:_NAMED]))
-    others = len(columns) - _NAMED
+def listed(columns, n_named=_NAMED):
+    """Names of some columns, and how many others there are.
+
+    Parameters
+    ----------
+    columns : list
+    n_named : int, default=3
+    """
+    names = ", ".join(map(repr, columns[:n_named]))
+    others = len(columns) - n_named
     return f"{names} and {others} more" if others > 0 else names
 
 
@@ -76,7 +82,7 @@ def check_x(X):
             columns = zip(X.columns, X.dtypes, strict=True)
             dates = [name for name, dtype in columns if _is_time(dtype)]
             raise ValueError(
-                f"X has dates or durations in the columns {_listed(dates)}: {_DERIVE}."
+                f"X has dates or durations in the columns {listed(dates)}: {_DERIVE}."
             )
         return
     kind = _kind(X)
@@ -145,7 +151,7 @@ def _about_missing(X):
         return ""
     having = [names[i] for i in np.flatnonzero(missing.any(axis=0))]
     return (
-        f"The columns are {_listed(having)}; SimpleImputer(add_indicator=True) fills "
+        f"The columns are {listed(having)}; SimpleImputer(add_indicator=True) fills "
         "them and says where."
     )
 
@@ -168,7 +174,7 @@ def _unusable(X):
             if any(isinstance(value, types) for value in column)
         ]
         what = "the column" if len(having) == 1 else "the columns"
-        found.append(f"{what} {_listed(having)}" if having else "")
+        found.append(f"{what} {listed(having)}" if having else "")
     return tuple(found)
 
 

@@ -18,6 +18,18 @@ from skmlp.training.history import History, Outcome, cut
 from skmlp.training.optimizer_state import OptimizerState
 
 
+@contextmanager
+def restored_on_failure(estimator):
+    """Restore an estimator's attributes when the block raises an exception."""
+    before = estimator.__dict__.copy()
+    try:
+        yield
+    except BaseException:
+        estimator.__dict__.clear()
+        estimator.__dict__.update(before)
+        raise
+
+
 class FitResult(NamedTuple):
     """All that a fit leaves behind.
 
@@ -52,16 +64,14 @@ class Fitted(BaseEstimator):
 
     @contextmanager
     def _unchanged_on_failure(self):
-        """Restore all attributes when the block raises an exception."""
-        before = self.__dict__.copy()
-        history = before.get("_history")
+        """Restore all attributes and the curves when the block raises an exception."""
+        history = getattr(self, "_history", None)
         lengths = [] if history is None else history.lengths()
         try:
-            yield
+            with restored_on_failure(self):
+                yield
         except BaseException:
             cut(lengths)
-            self.__dict__.clear()
-            self.__dict__.update(before)
             raise
 
     def _current_params(self, network, dtype):

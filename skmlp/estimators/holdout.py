@@ -56,25 +56,48 @@ def split_rows(estimator, sample, generator):
     classes = estimator._stratify(sample.targets[row_ids])
     if classes is None:
         return train_test_split(row_ids, random_state=generator, test_size=fraction)
-    _, classes, counts = np.unique(
-        classes.ravel(), return_inverse=True, return_counts=True
-    )
-    can_be_split = counts[classes] > 1
-    n_rows, n_classes = int(np.sum(can_be_split)), int(np.sum(counts > 1))
-    n_held_out = int(np.ceil(fraction * n_rows))
-    if max(n_classes, 2) <= n_held_out and n_classes <= n_rows - n_held_out:
-        train, held_out = train_test_split(
-            row_ids[can_be_split],
-            random_state=generator,
-            test_size=fraction,
-            stratify=classes[can_be_split],
-        )
-        return np.concatenate([train, row_ids[~can_be_split]]), held_out
+    _, classes = np.unique(classes.ravel(), return_inverse=True)
+    split = stratified_split(row_ids, classes, fraction, generator)
+    if split is not None:
+        return split
     train, held_out = train_test_split(
         np.arange(len(row_ids)), random_state=generator, test_size=fraction
     )
     train, held_out = _with_all_classes(train, held_out, classes)
     return row_ids[train], row_ids[held_out]
+
+
+def stratified_split(row_ids, classes, fraction, generator):
+    """A split with the same fractions of all classes that can be split.
+
+    Parameters
+    ----------
+    row_ids : ndarray
+    classes : ndarray like row_ids
+        Codes of the rows' classes, from 0.
+    fraction : float
+        Of the rows to hold out.
+    generator : numpy.random.RandomState
+
+    Returns
+    -------
+    train, held_out : ndarray
+        Rows of a class of one row are trained on. None in place of both where the
+        held-out rows, or the others, would be fewer than the classes.
+    """
+    counts = np.bincount(classes)
+    can_be_split = counts[classes] > 1
+    n_rows, n_classes = int(np.sum(can_be_split)), int(np.sum(counts > 1))
+    n_held_out = int(np.ceil(fraction * n_rows))
+    if n_held_out < max(n_classes, 2) or n_rows - n_held_out < n_classes:
+        return None
+    train, held_out = train_test_split(
+        row_ids[can_be_split],
+        random_state=generator,
+        test_size=fraction,
+        stratify=classes[can_be_split],
+    )
+    return np.concatenate([train, row_ids[~can_be_split]]), held_out
 
 
 def _with_all_classes(train, held_out, classes):

@@ -10,7 +10,6 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import (
-    _check_sample_weight,
     check_consistent_length,
     check_is_fitted,
     column_or_1d,
@@ -18,6 +17,8 @@ from sklearn.utils.validation import (
 
 from skmlp.backends.threads import available_threads
 from skmlp.call_site import user_stacklevel
+from skmlp.estimators.data import combine_weights
+from skmlp.estimators.fitted import restored_on_failure
 from skmlp.exceptions import PoorFitWarning
 from skmlp.tabular.budget import Budget
 from skmlp.tabular.combination import greedy_weights, out_of_sample_mean
@@ -125,13 +126,8 @@ class BaseTabularMLP(BaseEstimator, ABC):
         ValueError
             For data that cannot be used. A model that was fitted before is then kept.
         """
-        before = self.__dict__.copy()
-        try:
+        with restored_on_failure(self):
             self._fit(X, y, sample_weight, groups, (X_val, y_val, sample_weight_val))
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
         return self
 
     def _fit(self, X, y, sample_weight, groups, validation_data):
@@ -182,15 +178,8 @@ class BaseTabularMLP(BaseEstimator, ABC):
         """A table with its targets and weights, checked and encoded."""
         x, y = encode(X), self._validated_y(y, first=first)
         check_consistent_length(x, y)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(
-                sample_weight, x, dtype=np.float64, ensure_non_negative=True
-            )
-            if not np.any(sample_weight > 0):
-                raise ValueError(
-                    "Sample weights must contain at least one non-zero number."
-                )
-        return EncodedRows(x, y, sample_weight)
+        weights, _ = combine_weights(sample_weight, x, np.float64)
+        return EncodedRows(x, y, weights)
 
     def _held_out(self, validation_data):
         """The user's validation data, encoded; None without."""

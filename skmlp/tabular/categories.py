@@ -33,7 +33,7 @@ class LevelEncoder:
         frequent = occurring
         if len(occurring) > 2:
             frequent = [i for i in occurring[:_MAX_LEVELS] if counts[i] > 1]
-        self.table = {levels[code]: place for place, code in enumerate(frequent)}
+        self.table = {levels[code]: column for column, code in enumerate(frequent)}
         names = [str(levels[code]) for code in frequent]
         self.rare = len(names) if len(frequent) < len(occurring) else None
         if self.rare is not None:
@@ -43,7 +43,6 @@ class LevelEncoder:
             names.append("missing")
         # The second of two columns says what the first says.
         self.is_binary = len(names) == 2
-        self.n_levels = len(names)
         self.names = names[:1] if self.is_binary else names
         if len(names) == 1:
             self.names = []
@@ -57,16 +56,12 @@ class LevelEncoder:
         """
         unknown = -1 if self.rare is None else self.rare
         missing = unknown if self.missing is None else self.missing
-        places = [self.table.get(level, unknown) for level in levels]
-        place = np.array([*places, missing], dtype=np.int64)[codes]
+        columns = [self.table.get(level, unknown) for level in levels]
+        column = np.array([*columns, missing], dtype=np.int64)[codes]
         out = np.zeros((len(codes), len(self.names)), dtype=np.float32)
         if self.is_binary:
-            out[:, 0] = np.where(place < 0, 0.5, place == 0)
+            out[:, 0] = np.where(column < 0, 0.5, column == 0)
         elif self.names:
-            rows = np.flatnonzero(place >= 0)
-            out[rows, place[rows]] = 1
+            rows = np.flatnonzero(column >= 0)
+            out[rows, column[rows]] = 1
         return out
-
-    def knows(self, levels):
-        """Whether one of the levels has been seen."""
-        return any(level in self.table for level in levels)

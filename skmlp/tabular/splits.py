@@ -3,6 +3,8 @@
 import numpy as np
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
+from skmlp.estimators.holdout import stratified_split
+
 
 def hold_out(n_rows, fraction, generator, *, classes=None, groups=None):
     """Random training and validation rows.
@@ -28,24 +30,12 @@ def hold_out(n_rows, fraction, generator, *, classes=None, groups=None):
         splitter = GroupShuffleSplit(1, test_size=fraction, random_state=generator)
         train, validation = next(splitter.split(rows, groups=groups))
         return _with_all_classes(train, validation, classes, groups)
-    if classes is None:
-        train, validation = train_test_split(
-            rows, test_size=fraction, random_state=generator
-        )
-        return np.sort(train), np.sort(validation)
-    counts = np.bincount(classes)
-    splittable = rows[counts[classes] > 1]
-    n_classes = int(np.sum(counts > 1))
-    n_validation = int(np.ceil(fraction * len(splittable)))
-    can_stratify = n_classes <= n_validation <= len(splittable) - n_classes
-    train, validation = train_test_split(
-        splittable if can_stratify else rows,
-        test_size=fraction,
-        random_state=generator,
-        stratify=classes[splittable] if can_stratify else None,
-    )
-    if can_stratify:
-        train = np.concatenate([train, rows[counts[classes] == 1]])
+    split = None
+    if classes is not None:
+        split = stratified_split(rows, classes, fraction, generator)
+    if split is None:
+        split = train_test_split(rows, test_size=fraction, random_state=generator)
+    train, validation = split
     return _with_all_classes(train, validation, classes, rows)
 
 

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array
-from sklearn.utils.validation import _num_samples
 
 from skmlp.call_site import user_stacklevel
+from skmlp.estimators.data_advice import listed
 from skmlp.tabular.columns import CATEGORY, DATE, NUMBER, SPARSE, columns_of, is_frame
 from skmlp.tabular.dates import PARTS, date_parts
 
@@ -81,17 +81,13 @@ def as_table(X, estimator):
     return check_array(X, dtype=None, ensure_all_finite=False, estimator=estimator)
 
 
-def n_rows(X):
-    """Number of rows of a table."""
-    return X.shape[0] if hasattr(X, "shape") else _num_samples(X)
-
-
 def _check_distinct(names):
     counts = collections.Counter(names)
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
         raise ValueError(
-            f"X has more than one column named {_listed(twice)}. Rename or drop them."
+            f"X has more than one column named {listed(twice, _MAX_NAMED)}. Rename or "
+            "drop them."
         )
 
 
@@ -159,15 +155,15 @@ def read_blocks(X, schema):
     if sparse.issparse(X):
         return Blocks(np.empty((X.shape[0], 0)), [], sparse.csr_matrix(X))
     columns, _ = columns_of(X)
-    rows = n_rows(X)
+    rows = X.shape[0]
     numbers = schema.indices(NUMBER)
     dates = schema.indices(DATE)
     block = np.empty((rows, len(numbers) + len(PARTS) * len(dates)))
-    for place, i in enumerate(numbers):
-        block[:, place] = _read(columns[i].numbers, schema, i)
+    for j, i in enumerate(numbers):
+        block[:, j] = _read(columns[i].numbers, schema, i)
     _drop_infinite(block[:, : len(numbers)], [schema.names[i] for i in numbers])
-    for place, i in enumerate(dates):
-        begin = len(numbers) + place * len(PARTS)
+    for j, i in enumerate(dates):
+        begin = len(numbers) + j * len(PARTS)
         parts = date_parts(_read(columns[i].dates, schema, i))
         block[:, begin : begin + len(PARTS)] = parts
     levels = [_read(columns[i].levels, schema, i) for i in schema.indices(CATEGORY)]
@@ -213,8 +209,9 @@ def _drop_infinite(block, names):
     if len(columns):
         block[infinite] = np.nan
         warnings.warn(
-            f"X has infinite values in column {_listed([names[i] for i in columns])}. "
-            "They are treated as missing.",
+            "X has infinite values in column "
+            f"{listed([names[i] for i in columns], _MAX_NAMED)}. They are treated as "
+            "missing.",
             UserWarning,
             stacklevel=user_stacklevel(),
         )
@@ -239,10 +236,3 @@ def _nonzeros(column, rows):
     values = column.numbers()
     stored = np.flatnonzero(values)
     return stored, values[stored]
-
-
-def _listed(names):
-    """Some names as words."""
-    shown = ", ".join(repr(name) for name in names[:_MAX_NAMED])
-    more = len(names) - _MAX_NAMED
-    return shown + (f" and {more} more" if more > 0 else "")

@@ -25,10 +25,10 @@ def dropout_factor():
 
     def factor(reg, batch, layer, element):
         key = key_of_layer(reg.seed, batch.step_index, layer + 1)
-        place = batch.range_index * reg.dropout_stride + layer
-        if kept(key, as_word(element), reg.dropout_thresholds[place]):
-            return reg.dropout_scales[place]
-        return type(reg.dropout_scales[place])(0)
+        index = batch.range_index * reg.dropout_stride + layer
+        if kept(key, as_word(element), reg.dropout_thresholds[index]):
+            return reg.dropout_scales[index]
+        return type(reg.dropout_scales[index])(0)
 
     return device(factor)
 
