@@ -14,7 +14,7 @@ import pandas as pd
 MAX_TEST_ROWS = 10_000
 # Tasks without a table of features and one target.
 LEFT_OUT_TASKS = ("multilabel", "text")
-# Pixels are no table, but a wide one is worth a look as long as it is small.
+# Images stand for wide tables of numbers, up to a size that methods can afford.
 IMAGES = ("fashion_mnist", "mnist")
 MAX_IMAGE_ROWS = 2_500
 # Sets whose repeated rows would be in both parts.
@@ -103,7 +103,7 @@ def load_table(loader, name, half, n_rows, seed):
     kind = bunch.task if bunch.task in ("binary", "multiclass") else "regression"
     if kind == "regression":
         y = y.astype(np.float64)
-    # Each set has random numbers of its own; hash() differs between processes.
+    # A separate seed for each set; hash() differs between processes.
     generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
     available = len(train)
     # The order of a file is no order of training: it may be sorted by class.

@@ -2,7 +2,7 @@
 
 Three questions are kept apart. Ranking: do positives get the higher probabilities?
 Decisions: which rows are called positive? Calibration: are the probabilities as large
-as they claim to be? Each has measures of its own, and class weights, a threshold and no
+as they claim to be? Each has its own metrics, and class weights, a threshold and no
 weights at all answer them differently. The sentences at the end are filled in with the
 figures of the run.
 

@@ -1,4 +1,4 @@
-"""Tables as they are: a DataFrame with categories, dates and missing values.
+"""Raw tables: a DataFrame with categories, dates and missing values.
 
     python examples/tabular.py
 

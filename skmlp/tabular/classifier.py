@@ -23,7 +23,7 @@ _MULTILABEL = "multilabel-indicator"
 class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
     """Ensemble of multi-layer perceptrons for the classification of tables.
 
-    Takes a table as it is: numbers, categories, strings, dates, missing values. Members
+    Takes a raw table: numbers, categories, strings, dates, missing values. Members
     are narrow networks with a recipe close to RealMLP's [1]_, trained side by side, one
     thread each; their probabilities are averaged and, where that helps, calibrated by a
     temperature [2]_.

@@ -16,7 +16,7 @@ from skmlp.tabular.presets import REGRESSION_RATE
 class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
     """Ensemble of multi-layer perceptrons for regression on tables.
 
-    Takes a table as it is: numbers, categories, strings, dates, missing values. Members
+    Takes a raw table: numbers, categories, strings, dates, missing values. Members
     are narrow networks with a recipe close to RealMLP's [1]_, trained side by side, one
     thread each, on a standardized target. Their predictions are averaged in y's units.
 
