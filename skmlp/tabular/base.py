@@ -19,6 +19,7 @@ from skmlp.backends.threads import available_threads
 from skmlp.call_site import user_stacklevel
 from skmlp.estimators.data import combine_weights
 from skmlp.estimators.fitted import restored_on_failure
+from skmlp.estimators.validation import ValidationData, check_complete
 from skmlp.exceptions import PoorFitWarning
 from skmlp.tabular.budget import Budget
 from skmlp.tabular.combination import greedy_weights, out_of_sample_mean
@@ -127,10 +128,12 @@ class BaseTabularMLP(BaseEstimator, ABC):
             For data that cannot be used. A model that was fitted before is then kept.
         """
         with restored_on_failure(self):
-            self._fit(X, y, sample_weight, groups, (X_val, y_val, sample_weight_val))
+            data = ValidationData(X_val, y_val, sample_weight_val)
+            self._fit(X, y, sample_weight, groups, data)
         return self
 
     def _fit(self, X, y, sample_weight, groups, validation_data):
+        check_complete(validation_data)
         budget = Budget(self.max_time)
         generator = check_random_state(self.random_state)
         self._check_lengths(X, y, groups)
@@ -184,11 +187,8 @@ class BaseTabularMLP(BaseEstimator, ABC):
     def _held_out(self, validation_data):
         """The user's validation data, encoded; None without."""
         X_val, y_val, weights = validation_data
-        if X_val is None and y_val is None:
+        if X_val is None:
             return None
-        if X_val is None or y_val is None:
-            missing = "y_val" if y_val is None else "X_val"
-            raise ValueError(f"X_val and y_val belong together, but {missing} is None.")
         encode = self.preprocessor_.transform
         return self._encoded(encode, X_val, y_val, weights, first=False)
 

@@ -301,7 +301,12 @@ def bad_inputs():
         (
             "half a validation set",
             lambda X, y: (X, y, {"X_val": X}),
-            "belong together, but y_val is None",
+            "X_val is provided, but y_val was not provided",
+        ),
+        (
+            "validation weights without rows",
+            lambda X, y: (X, y, {"sample_weight_val": np.ones(len(y))}),
+            "sample_weight_val is provided, but X_val was not provided",
         ),
         (
             "negative weights",
