@@ -47,6 +47,7 @@ def parse(arguments=None):
     add("--sets", type=_words, help="names, with commas between them")
     add("--methods", type=_words, help="names, with commas between them")
     add("--ablation", choices=("fast", "default"), help="one ingredient off at a time")
+    add("--max-time", type=float, help="limit the methods that know one, in seconds")
     add("--results", type=Path, default=Path(_RESULTS), help="file of JSON lines")
     add("--summary-only", action="store_true", help="fit nothing")
     add("--minutes", type=float, default=np.inf, help="begin no fit after this time")
@@ -57,6 +58,8 @@ def parse(arguments=None):
         parser.error("--data is needed, except for --summary-only")
     if options.ablation:
         options.reference = options.ablation
+    if options.max_time:
+        options.reference = f"catboost/{options.max_time:g}s"
     unknown = set(options.methods or ()) - set(_methods(options))
     if unknown:
         parser.error(f"unknown methods: {', '.join(sorted(unknown))}")
@@ -71,6 +74,8 @@ def _methods(options):
     """The methods by name, those that the options choose among."""
     if options.ablation:
         return tabular_methods.ablations(options.ablation)
+    if options.max_time:
+        return tabular_methods.limited(options.max_time)
     return tabular_methods.METHODS
 
 

@@ -7,6 +7,7 @@ numbers are standardized and categories are one-hot encoded.
 
 import importlib.metadata
 import subprocess
+import time
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 from sklearn import ensemble, neural_network
 from sklearn.compose import ColumnTransformer, make_column_selector
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 import skmlp
@@ -143,6 +144,56 @@ def _catboost(job):
         allow_writing_files=False,
     )
     return make_pipeline(FunctionTransformer(_with_missing_level), model)
+
+
+class _Deadline:
+    """A callback of CatBoost that ends the training after some seconds."""
+
+    def __init__(self, seconds):
+        self._end = time.perf_counter() + seconds
+
+    def after_iteration(self, info):
+        """Whether to go on."""
+        return time.perf_counter() < self._end
+
+
+class _Stopped(Pipeline):
+    """A pipeline whose CatBoost model gets a deadline when the fit begins."""
+
+    seconds: float
+
+    def fit(self, X, y):
+        """Fit for some seconds at most."""
+        callbacks = {f"{self.steps[-1][0]}__callbacks": [_Deadline(self.seconds)]}
+        return super().fit(X, y, **callbacks)
+
+
+def _stopped_catboost(seconds, job):
+    pipeline = _Stopped(_catboost(job).steps)
+    pipeline.seconds = seconds
+    return pipeline
+
+
+def limited(seconds):
+    """Methods that end after some seconds with what they have by then.
+
+    Parameters
+    ----------
+    seconds : float
+
+    Returns
+    -------
+    dict of Method
+    """
+    params = {"max_time": seconds}
+    presets = {
+        f"{name}/{seconds:g}s": Method(
+            "skmlp", lambda job, name=name: _tabular(name, job, params)
+        )
+        for name in ("default", "best")
+    }
+    stopped = Method("catboost", partial(_stopped_catboost, seconds))
+    return {**presets, f"catboost/{seconds:g}s": stopped}
 
 
 def _pytabkit(name, job):

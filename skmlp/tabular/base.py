@@ -29,7 +29,7 @@ from skmlp.tabular.planning import make_jobs, row_pairs
 from skmlp.tabular.preprocessor import TabularPreprocessor
 from skmlp.tabular.presets import PRESETS, recipes, without_embedding
 
-_MAX_PICKS = 32
+_MAX_PICKS = 16
 # Columns of the encoded table up to which numbers are embedded: an embedded number
 # makes the first layer several times as wide.
 _MAX_EMBEDDED = 1000
@@ -52,9 +52,12 @@ class BaseTabularMLP(BaseEstimator, ABC):
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
-    # Learning rate of a network of width one.
-    _rate: float
     _error_name: str
+
+    @property
+    @abstractmethod
+    def _kind(self):
+        """The kind of target, by which the recipes are chosen; known after y."""
 
     @abstractmethod
     def _validated_y(self, y, *, first):
@@ -206,15 +209,16 @@ class BaseTabularMLP(BaseEstimator, ABC):
             # Every fold is validated on as often as the others.
             rounds = max(1, round(preset.n_members / len(pairs)))
             n_members = preset.n_members if preset.varies else rounds * len(pairs)
-        recipe_list = recipes(
-            preset, n_members, len(pairs[0][0]), self._rate, generator
-        )
+        n_rows = len(pairs[0][0])
+        recipe_list = recipes(preset, self._kind, n_members, n_rows, generator)
         if not embeds:
             recipe_list = [without_embedding(recipe) for recipe in recipe_list]
+        given = {} if self.scoring is None else {"scoring": self.scoring}
+        given |= self.mlp_params or {}
         return make_jobs(
             recipe_list,
             pairs,
-            lambda params: self._member({**params, **(self.mlp_params or {})}),
+            lambda params: self._member({**params, **given}),
             generator,
             crossed=preset.varies,
         )
@@ -228,20 +232,25 @@ class BaseTabularMLP(BaseEstimator, ABC):
             self._output(member, held_out.at(job.validation).x)
             for member, job in zip(self.members_, jobs, strict=True)
         ]
-        self.validation_scores_ = np.array(
-            [np.max(member.validation_scores_) for member in self.members_]
+        self.validation_scores_ = -np.array(
+            [
+                self._error(output, *held_out.at(job.validation)[1:])
+                for job, output in zip(jobs, outputs, strict=True)
+            ]
         )
-        weights, preset = np.ones(len(jobs)), PRESETS[self.preset]
-        if preset.varies:
+        # In turn on the folds, the networks have no rows in common to be compared on.
+        are_comparable = PRESETS[self.preset].varies or not has_folds
+        weights = np.ones(len(jobs))
+        if are_comparable:
             weights = self._greedy_weights(jobs, outputs, held_out)
         self.member_weights_ = weights / weights.sum()
         parts = zip([job.validation for job in jobs], outputs, weights, strict=True)
         rows, mean = out_of_sample_mean(parts, len(held_out.y))
         validated = held_out.at(rows)
         self._warn_of_poor_fit(mean, validated)
-        # With folds and without greedy selection a row is validated on by few networks,
-        # often by one. Those are too sure of themselves, as the mean over all is not.
-        if preset.varies or not has_folds:
+        # A row that a single network validates on, as with folds in turn, says how sure
+        # that one is of itself: too sure, as the mean over all is not.
+        if are_comparable:
             self._calibrate(mean, validated.y, validated.sample_weight)
         self._validated = validated.at(slice(_MAX_IMPORTANCE_ROWS))
 

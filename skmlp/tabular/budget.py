@@ -6,6 +6,7 @@ import time
 import numpy as np
 from sklearn.base import clone
 
+from skmlp.estimators.architecture import hidden_sizes
 from skmlp.tabular.members import train_member
 
 # Part of the limit that is left to predictions on the validation rows and to noise.
@@ -54,8 +55,7 @@ class Budget:
         """
         if not self.is_limited:
             return jobs
-        # The third recipe embeds in the most numbers.
-        slowest = jobs[min(2, len(jobs) - 1)]
+        slowest = max(jobs, key=_size)
         _timed(slowest, data, held_out, n_rows=_WARM_UP_ROWS)
         seconds = _SIDE_BY_SIDE * max(_timed(slowest, data, held_out), 1e-4)
         threads = min(n_threads, len(jobs))
@@ -65,6 +65,12 @@ class Budget:
         # What each member of a round may take.
         limit = max(self.left, 1e-3) / rounds
         return [_limited(job, limit, limit / seconds) for job in jobs[:n_jobs]]
+
+
+def _size(job):
+    """What orders networks by the time of an epoch: inputs and layers."""
+    embedded = job.estimator.embedding is not None and job.estimator.embedding_dim
+    return embedded, len(hidden_sizes(job.estimator.hidden_layer_sizes))
 
 
 def _timed(job, data, held_out, n_rows=None):

@@ -14,7 +14,6 @@ from skmlp.estimators.log_odds import log_odds
 from skmlp.tabular.base import BaseTabularMLP
 from skmlp.tabular.combination import fitted_temperature, with_temperature
 from skmlp.tabular.docs import with_tabular_docs
-from skmlp.tabular.presets import CLASSIFICATION_RATE
 
 _MULTILABEL = "multilabel-indicator"
 
@@ -73,7 +72,6 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
         "calibrate": ["boolean"],
     }
-    _rate = CLASSIFICATION_RATE
     _error_name = "log-loss"
 
     def __init__(
@@ -125,12 +123,17 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
     def _strata(self, y):
         return None if y.ndim == 2 else np.searchsorted(self.classes_, y)
 
+    @property
+    def _kind(self):
+        # Each label of several is one of two classes.
+        is_binary = self._is_multilabel or len(self.classes_) <= 2
+        return "binary" if is_binary else "multiclass"
+
     def _member(self, params):
-        scoring = self.scoring
-        if scoring is None and self._is_multilabel:
+        settings = {"class_weight": self.class_weight}
+        if self._is_multilabel:
             # Rows all of whose labels are right are too few to tell epochs apart.
-            scoring = "loss"
-        settings = {"scoring": scoring, "class_weight": self.class_weight}
+            settings["scoring"] = "loss"
         return MLPClassifier(**{**settings, **params})
 
     def _output(self, member, x):
@@ -139,6 +142,8 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
     def _error(self, output, y, sample_weight):
         if y.ndim == 2:
             return -np.mean(np.log(np.maximum(np.where(y, output, 1 - output), 1e-12)))
+        if len(self.classes_) == 1:
+            return 0.0
         clipped = np.clip(output, 1e-12, None)
         clipped /= clipped.sum(axis=1, keepdims=True)
         return log_loss(y, clipped, sample_weight=sample_weight, labels=self.classes_)

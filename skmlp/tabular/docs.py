@@ -2,14 +2,15 @@
 
 _PARAMETERS = """
 preset : {'fast', 'default', 'best'}, default='default'
-    'fast' trains two networks, 'default' six, 'best' twenty-four of random
-    hyperparameters, of which greedy selection on the validation rows picks those that
-    are averaged. Tables of less than 1,000 rows are validated by folds.
+    'fast' trains three networks, 'default' six, 'best' twenty-four, most of which have
+    random hyperparameters. Greedy selection on the validation rows weighs them [3]_.
+    Tables of less than 1,000 rows are validated by folds; with 'fast' and 'default'
+    all networks weigh the same then.
 n_members : int, default=None
     Number of networks, or for 'best' of hyperparameters. None is the preset's.
 scoring : str, callable or None, default=None
-    What selects the best epoch, as in `MLPClassifier`: None is accuracy or R², 'loss'
-    is the loss.
+    What selects the best epoch, as in `MLPClassifier`: accuracy, R², 'loss' for the
+    loss. None is the recipe's: R², and for classes accuracy or the loss.
 categorical_features : 'from_dtype', None or array-like, default='from_dtype'
     Columns to treat as categories beside those that hold levels or strings: names,
     indices or a boolean mask.
@@ -37,7 +38,7 @@ member_weights_ : ndarray of shape (n_members,)
     Weights in the average; their sum is one.
 preprocessor_ : TabularPreprocessor
 validation_scores_ : ndarray of shape (n_members,)
-    Best score of each network on its validation rows.
+    Of each network on its validation rows: negative log-loss, or R² minus one.
 feature_importances_ : ndarray of shape (n_features_in_,)
     Permutation importances on validation rows.
 n_features_in_ : int
@@ -50,6 +51,8 @@ _REFERENCES = """
    pre-tuned MLPs and boosted trees on tabular data", NeurIPS 2024.
 .. [2] C. Guo, G. Pleiss, Y. Sun and K. Weinberger, "On calibration of modern neural
    networks", ICML 2017.
+.. [3] R. Caruana, A. Niculescu-Mizil, G. Crew and A. Ksikes, "Ensemble selection from
+   libraries of models", ICML 2004.
 """
 
 

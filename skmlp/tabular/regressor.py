@@ -9,7 +9,6 @@ from skmlp.estimators.data_advice import check_y
 from skmlp.estimators.regression_score import regression_score
 from skmlp.tabular.base import BaseTabularMLP
 from skmlp.tabular.docs import with_tabular_docs
-from skmlp.tabular.presets import REGRESSION_RATE
 
 
 @with_tabular_docs
@@ -57,7 +56,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
         "loss": MLPRegressor._parameter_constraints["loss"],
         "clip": ["boolean"],
     }
-    _rate = REGRESSION_RATE
+    _kind = "regression"
     _error_name = "unexplained part of y"
 
     def __init__(
@@ -102,7 +101,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
         return None
 
     def _member(self, params):
-        settings = {"scoring": self.scoring, "loss": self.loss, "scale_target": True}
+        settings = {"loss": self.loss, "scale_target": True}
         return MLPRegressor(**{**settings, **params})
 
     def _output(self, member, x):

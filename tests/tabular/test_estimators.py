@@ -173,7 +173,7 @@ def test_progress_is_a_line_a_network(table, capsys):
     model(verbose=True).fit(table[0], table[2])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 5
-    assert lines[0].startswith("Network 1 of 5: validation score 0.")
+    assert lines[0].startswith("Network 1 of 5: validation score -0.")
     assert lines[4].endswith(f"of {FAST['max_iter']}")
 
 
@@ -236,7 +236,7 @@ def test_the_last_rows_validate():
 def test_raw_validation_data_select_the_epoch(cls, table):
     frame, y = table[0], target(cls, table)
     fitted = model(cls).fit(frame[:160], y[:160], X_val=frame[160:], y_val=y[160:])
-    assert len(fitted.members_) == 2
+    assert len(fitted.members_) == 3
     assert len(fitted.members_[0].validation_scores_) == FAST["max_iter"]
 
 
@@ -267,6 +267,32 @@ def test_greedy_selection_beats_the_plain_average():
     assert fitted.member_weights_.sum() == pytest.approx(1)
     by_recipe = fitted.member_weights_.reshape(4, 5)
     assert np.ptp(by_recipe, axis=1).max() == pytest.approx(0)
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_networks_are_weighed_by_the_rows_that_they_have_in_common(cls):
+    frame = mixed_table(1200)
+    y = target_of(frame) if cls is TabularMLPRegressor else target_of(frame) > 0
+    fitted = model(cls, preset="default", mlp_params={"max_iter": 10}).fit(frame, y)
+    assert len(fitted.members_) == len(fitted.member_weights_) == 6
+    assert len(fitted.validation_scores_) == 6
+    # Sixteen picks: multiples of one over their number.
+    assert np.ptp(fitted.member_weights_) > 0
+    best = np.argmax(fitted.validation_scores_)
+    assert fitted.member_weights_[best] > 0
+
+
+def test_networks_on_folds_in_turn_weigh_the_same(table):
+    fitted = model(preset="default").fit(table[0], table[2])
+    np.testing.assert_array_equal(fitted.member_weights_, 1 / 5)
+
+
+def test_scoring_is_that_of_the_user_before_that_of_a_recipe(table):
+    fitted = model(scoring="accuracy").fit(table[0], table[2])
+    assert {member.scoring for member in fitted.members_} == {"accuracy"}
+    fitted = model(scoring="accuracy", mlp_params={**FAST, "scoring": "loss"})
+    fitted.fit(table[0], table[2])
+    assert {member.scoring for member in fitted.members_} == {"loss"}
 
 
 @pytest.mark.parametrize("cls", BOTH)
