@@ -1,7 +1,8 @@
 """The classifier: its constructor, targets, loss and predictions."""
 
+from functools import partial
+
 import numpy as np
-from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
@@ -14,12 +15,11 @@ from skmlp.estimators.data import UserInput, as_supported
 from skmlp.estimators.data_advice import as_column, check_y
 from skmlp.estimators.docs import with_shared_docs
 from skmlp.estimators.gpu_arrays import returns_like_input
-from skmlp.estimators.labels import Labels
-from skmlp.estimators.log_odds import log_odds
 from skmlp.estimators.parameters import LossNames, ordered
 from skmlp.estimators.suggestions import names_arguments
+from skmlp.estimators.target_kinds import labels_of
 from skmlp.estimators.validation import ValidationData
-from skmlp.rules.activations import IDENTITY, activation_rule
+from skmlp.rules.activations import IDENTITY
 from skmlp.rules.loss_choice import CLASSIFIER_OUTPUTS, classification_loss
 from skmlp.rules.loss_row import Loss
 from skmlp.rules.losses import BINARY_LOSSES, MULTICLASS_LOSSES
@@ -221,8 +221,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             # scikit-learn's helper sets classes_ at the first call.
             if _check_partial_fit_first_call(self, classes):
                 check_y(user_input.y, numeric=False)
-                labels = Labels.of(user_input.y, self.classes_)
-                labels.check_among(self.classes_)
+                labels = labels_of(user_input.y, self.classes_)
                 check_declared(self.class_weight, labels)
                 self._set_labels(labels)
             data = ValidationData(X_val, y_val, sample_weight_val)
@@ -236,7 +235,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             # A chunk need not have all classes, whatever `fit` would ask for.
             self._labels.check_known(y, self.warm_start and not incremental)
         else:
-            self._set_labels(Labels.of(y))
+            self._set_labels(labels_of(y))
         return y
 
     def _validate_y_val(self, y):
@@ -255,11 +254,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self._labels.n_outputs, loss, loss.loss_params(self, targets.shape[1])
 
     def _stratify(self, targets):
-        if self._labels.multilabel:
-            return None
-        if self._labels.one_of_several:
-            return targets.ravel()
-        return targets.astype(bool)
+        return self._labels.strata(targets)
 
     def _validation_score(self, outputs, targets, weights):
         threshold = 0.0 if self._head(targets)[1].is_margin else 0.5
@@ -302,9 +297,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             probabilities are made to sum to one.
         """
         raw = self._outputs(X, IDENTITY)
-        if raw.shape[1] == 1:
-            return raw.ravel()
-        return log_odds(raw) if self._sums_to_one() else raw
+        return self._labels.decision(raw, self.out_activation_)
 
     def _has_probabilities(self):
         """Whether the loss is one of probabilities; else there is no such method."""
@@ -318,10 +311,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 "whose outputs are margins: use decision_function, or loss='log_loss'."
             )
         return True
-
-    def _sums_to_one(self):
-        """Whether the output activation couples the classes, as softmax does."""
-        return activation_rule(self.out_activation_).by_rows
 
     @available_if(_has_probabilities)
     @returns_like_input
@@ -341,20 +330,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             each label.
         """
         check_is_fitted(self)
-        if self._labels.multilabel or len(self.classes_) > 2:
-            if self._labels.one_of_several and not self._sums_to_one():
-                probabilities = np.exp(self.predict_log_proba(X))
-            else:
-                probabilities = self._outputs(X)
-        else:
-            raw = self._outputs(X, IDENTITY)
-            if len(self.classes_) == 1:
-                return np.ones_like(raw)
-            # Both from the logit: 1 - p would lose the small one.
-            probabilities = _logistic_of_negative(np.hstack([raw, -raw]))
-        # Never zero, so that logarithms stay finite.
-        smallest = np.finfo(probabilities.dtype).tiny
-        return np.maximum(probabilities, smallest, out=probabilities)
+        outputs = partial(self._outputs, X)
+        return self._labels.probabilities(outputs, self.out_activation_)
 
     @available_if(_has_probabilities)
     @returns_like_input
@@ -370,18 +347,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ndarray of shape (n_samples, n_classes)
             In the order of ``classes_``.
         """
-        raw = self._outputs(X, IDENTITY)
-        if self._labels.multilabel:
-            # Near one, where labels tie once rounded, the logarithms must tie too.
-            likely = np.log(np.maximum(self.predict_proba(X), 0.5))
-            return np.where(raw > 0, likely, -np.logaddexp(0, -raw))
-        if len(self.classes_) == 1:
-            return np.zeros_like(raw)
-        if raw.shape[1] == 1:
-            return -np.logaddexp(0, np.hstack([raw, -raw]))
-        if not self._sums_to_one():
-            return log_softmax(-np.logaddexp(0, -raw), axis=1)
-        return log_softmax(raw, axis=1)
+        check_is_fitted(self)
+        outputs = partial(self._outputs, X)
+        return self._labels.log_probabilities(outputs, self.out_activation_)
 
     def score(self, X, y, sample_weight=None):
         """Accuracy of the predicted labels.
@@ -404,11 +372,3 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
-
-
-def _logistic_of_negative(z):
-    """1 / (1 + exp(z)), in place: NumPy's exp is vectorized, SciPy's expit is not."""
-    with np.errstate(over="ignore"):  # Infinity stands for a probability of zero.
-        np.exp(z, out=z)
-    z += 1
-    return np.reciprocal(z, out=z)

@@ -1,0 +1,75 @@
+"""Multilabel targets: a matrix of 0 and 1, a column a label."""
+
+import numpy as np
+from scipy import sparse
+
+from skmlp.estimators.labels import Labels, positive
+from skmlp.rules.activations import IDENTITY
+
+
+class LabelMatrix(Labels):
+    """Labels that do not exclude each other: an output each.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (n_labels,)
+        Numbers of the columns.
+    sparse_output : bool, default=False
+        Whether predictions are sparse, because the target was.
+    """
+
+    multilabel = True
+
+    def __init__(self, classes, sparse_output=False):
+        super().__init__(classes)
+        self.sparse_output = sparse_output
+
+    @property
+    def n_outputs(self):
+        """One a label."""
+        return len(self.classes)
+
+    def encode(self, y, dtype):
+        """The matrix, dense."""
+        y = y.toarray() if sparse.issparse(y) else np.asarray(y)
+        if y.ndim != 2 or y.shape[1] != len(self.classes):
+            raise ValueError(
+                f"y has shape {y.shape}, but the network was made for "
+                f"{len(self.classes)} labels, a column each."
+            )
+        return np.ascontiguousarray(y, dtype=dtype)
+
+    def strata(self, targets):
+        """None: combinations of labels are too many."""
+
+    def predicted(self, outputs, threshold):
+        """The labels whose outputs are above the threshold."""
+        return (outputs > threshold).astype(np.intp)
+
+    def decode(self, raw):
+        """An indicator matrix, sparse if the target was."""
+        encoded = self.predicted(raw, 0.0)
+        return sparse.csr_matrix(encoded) if self.sparse_output else encoded
+
+    def decision(self, raw, output):
+        """The evidence for each label."""
+        return raw.ravel() if raw.shape[1] == 1 else raw
+
+    def probabilities(self, outputs, output):
+        """The probability of each label."""
+        return positive(outputs())
+
+    def log_probabilities(self, outputs, output):
+        """The logarithm of each label's."""
+        raw = outputs(IDENTITY)
+        # Near one, where labels tie once rounded, the logarithms must tie too.
+        likely = np.log(np.maximum(self.probabilities(outputs, output), 0.5))
+        return np.where(raw > 0, likely, -np.logaddexp(0, -raw))
+
+    def to_state(self):
+        """The labels as a plain dict, for a pickle."""
+        return {
+            "classes": self.classes,
+            "multilabel": True,
+            "sparse_output": self.sparse_output,
+        }
