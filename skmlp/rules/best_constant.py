@@ -112,6 +112,20 @@ def entropy(targets, weights, params, n_outputs):
     return -np.sum(xlogy(p, p))
 
 
+def entropy_by_column(targets, weights, params, n_outputs):
+    """Sum of the entropies of the columns, for a softmax each."""
+    *sizes, smoothing = params
+    columns = zip(targets.T[:, :, np.newaxis], map(int, sizes), strict=True)
+    return sum(
+        entropy(y, weights, (smoothing,), size) for y, size in columns if size > 1
+    )
+
+
+def ordinal(targets, weights, params, n_outputs):
+    """Entropy of the classes, one more than the outputs: any shares can be reached."""
+    return entropy(targets, weights, (0.0,), n_outputs + 1)
+
+
 def hinge(targets, weights, params, n_outputs):
     """Margin 1 for the more frequent side: twice the share of the other."""
     p = _shares(targets, weights, n_outputs)

@@ -140,6 +140,12 @@ class LossRow(NamedTuple):
     labels : bool
         Whether the target is the index of a class; a scalar rule is then called with
         y = 1 for the output of that index and y = 0 for the others.
+    ordered : bool
+        Whether the classes are in an order: the outputs are one less than the classes.
+    by_column : bool
+        Whether the target is the index of a class in each of several columns: the
+        outputs are a block a column, and the values of the parameters begin with the
+        blocks' sizes.
     low, high : float
         Range of the targets; not needed for classes.
     closed : bool
@@ -174,6 +180,8 @@ class LossRow(NamedTuple):
     link: Activation | None = None
     outputs_per_target: int = 1
     labels: bool = False
+    ordered: bool = False
+    by_column: bool = False
     low: float = float("-inf")
     high: float = float("inf")
     closed: bool = True
@@ -203,8 +211,10 @@ class LossRow(NamedTuple):
         """Raw outputs of a network for a target of some columns."""
         return n_columns * self.outputs_per_target or len(params)
 
-    def target_columns(self, n_outputs):
-        """Columns of the target of a network with some raw outputs."""
+    def target_columns(self, n_outputs, n_params):
+        """Columns of the target, by the numbers of raw outputs and of parameters."""
+        if self.by_column:
+            return n_params - len(self.declares)
         if self.labels or self.outputs_per_target == 0:
             return 1
         return n_outputs // self.outputs_per_target

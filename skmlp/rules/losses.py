@@ -320,6 +320,12 @@ BINARY_LOSSES = _table(
         constant=best_constant.squared_error_of_probability,
         about="half the squared error of the probability (Brier, 1950)",
     ),
+    LossRow(
+        "ordinal", "logistic", log_loss, log_loss_slope, ordered=True,
+        constant=best_constant.binary_entropy,
+        about="the negative log-likelihood of cumulative logits, for three and more "
+        "classes in an order (McCullagh, 1980); of two classes the log-loss",
+    ),
 )  # fmt: skip
 
 MULTICLASS_LOSSES = _table(
@@ -342,6 +348,18 @@ MULTICLASS_LOSSES = _table(
     *(
         row._replace(labels=True)
         for row in BINARY_LOSSES.values()
-        if row.output == "logistic"
+        if row.output == "logistic" and not row.ordered
+    ),
+    LossRow(
+        "ordinal", "logistic", row=coupled.cumulative_logits, labels=True, ordered=True,
+        constant=best_constant.ordinal,
+    ),
+)  # fmt: skip
+
+# A class in each of several columns.
+COLUMN_LOSSES = _table(
+    LossRow(
+        "log_loss", "softmax", row=coupled.cross_entropy_by_column, by_column=True,
+        smoothing=LABEL_SMOOTHING, constant=best_constant.entropy_by_column,
     ),
 )  # fmt: skip

@@ -10,6 +10,7 @@ from rule_runners import (
     BINARY,
     LEVELS,
     LOSSES,
+    SIZES,
     evaluate,
     name_of,
     one_hot,
@@ -76,6 +77,12 @@ def margin_of_majority(size):
     return statistic
 
 
+def ordinal_statistic(y):
+    above = 1 - np.cumsum(shares_of(y))[:-1]
+    logits = special.logit(above)
+    return [logits[0], *inverse_softplus(-np.diff(logits))]
+
+
 STATISTICS = {
     "absolute_error-identity": lambda y: [np.median(y)],
     "quantile-identity": lambda y: [np.quantile(y, 0.3, method="inverted_cdf")],
@@ -86,6 +93,10 @@ STATISTICS = {
     "hinge-identity": lambda y: [np.sign(y.mean() - 0.5)],
     "squared_hinge-identity": lambda y: [2 * y.mean() - 1],
     "log_loss-softmax-labels": lambda y: np.log(shares_of(y)),
+    "log_loss-softmax-columns": lambda y: np.concatenate(
+        [np.log(shares_of(column)) for column in y.T]
+    ),
+    "ordinal-logistic-labels": ordinal_statistic,
     "squared_error-softmax-labels": lambda y: np.log(shares_of(y)),
     "log_loss-logistic-labels": lambda y: special.logit(shares_of(y)),
     "squared_error-logistic-labels": lambda y: special.logit(shares_of(y)),
@@ -107,6 +118,8 @@ def sample_to_estimate(row):
     rng = np.random.default_rng(1)
     if row.labels:
         return np.repeat(np.arange(3.0), (SHARES * 100).astype(int)).reshape(-1, 1)
+    if row.by_column:
+        return np.arange(101.0)[:, None] % SIZES
     if row in BINARY:
         return (rng.random((101, 1)) < 0.7).astype(float)
     # Skewed, and within the range of every link.

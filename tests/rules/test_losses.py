@@ -13,6 +13,7 @@ from rule_runners import (
     DTYPES,
     LEVELS,
     LOSSES,
+    SIZES,
     evaluate,
     losses_and_gradients,
     name_of,
@@ -20,12 +21,15 @@ from rule_runners import (
     outputs_of,
     parameters_of,
     row_of,
+    smoothed_parameters,
     targets_of,
 )
 from scipy import special
 
+from skmlp.rules.coupled import ordered_log_probabilities
 from skmlp.rules.losses import (
     BINARY_LOSSES,
+    COLUMN_LOSSES,
     MULTICLASS_LOSSES,
     QUANTILES,
     REGRESSION_LOSSES,
@@ -98,6 +102,27 @@ def squared_behind(link):
     return total(lambda y, z: (y - link(z)) ** 2 / 2)
 
 
+def by_column(y, z):
+    """Cross-entropies of softmax outputs, a block a column."""
+    blocks = np.split(z, np.cumsum(SIZES)[:-1], axis=1)
+    return sum(
+        LOG(np.sum(EXP(block), axis=1)) - np.sum(one_hot(y[:, [c]], block) * block, 1)
+        for c, block in enumerate(blocks)
+    )
+
+
+def ordinal(y, z):
+    """Of a product, since the difference of two tails is lost in sixty digits, too.
+
+    ``test_classes_in_an_order...`` shows that it is the difference.
+    """
+    logits = np.cumsum(np.hstack([z[:, :1], -softplus(z[:, 1:])]), axis=1)
+    above, not_above = -LOG(1 + EXP(-logits)), -LOG(1 + EXP(logits))
+    middle = above[:, :-1] + not_above[:, 1:] + LOG(EXP(z[:, 1:]) / (1 + EXP(z[:, 1:])))
+    each = np.hstack([not_above[:, :1], middle, above[:, -1:]])
+    return -each[np.arange(len(y)), y.ravel().astype(int)]
+
+
 def cross_entropy(y, z):
     return -y * LOG(expit(z)) - (1 - y) * LOG(expit(-z))
 
@@ -131,6 +156,9 @@ EXPECTED = {
     ),
     "hinge-identity-labels": crammer_singer,
     "squared_hinge-identity-labels": lambda y, z: crammer_singer(y, z) ** 2,
+    "ordinal-logistic": total(cross_entropy),
+    "ordinal-logistic-labels": ordinal,
+    "log_loss-softmax-columns": by_column,
     "log_loss-logistic-labels": lambda y, z: np.sum(
         cross_entropy(one_hot(y, z), z), axis=1
     ),
@@ -145,7 +173,8 @@ def test_every_loss_has_an_independent_definition():
 
 
 def test_the_names_in_a_table_are_its_rows():
-    for table in (REGRESSION_LOSSES, BINARY_LOSSES, MULTICLASS_LOSSES):
+    tables = (REGRESSION_LOSSES, BINARY_LOSSES, MULTICLASS_LOSSES, COLUMN_LOSSES)
+    for table in tables:
         assert all(pair == (row.name, row.output) for pair, row in table.items())
 
 
@@ -257,6 +286,37 @@ def test_label_smoothing_mixes_the_targets_with_even_ones(name, smoothing, backe
     losses, delta = evaluate(row, y, z, backend, parameters=(smoothing,))
     assert_allclose(losses, expected, rtol=1e-12)
     assert_allclose(delta, slope, rtol=1e-9, atol=1e-14)
+
+
+@both_backends
+@pytest.mark.parametrize("smoothing", [0.1, 0.7])
+def test_columns_are_smoothed_each(smoothing, backend):
+    row = row_of("log_loss-softmax-columns")
+    one = row_of("log_loss-softmax-labels")
+    y, z = sample_of(row)
+    parameters = smoothed_parameters(row, smoothing)
+    losses, delta = evaluate(row, y, z, backend, parameters=parameters)
+    blocks = np.split(z, np.cumsum(SIZES)[:-1], axis=1)
+    parts = [
+        losses_and_gradients(one, y[:, [c]], block, (smoothing,), backend=backend)
+        for c, block in enumerate(blocks)
+    ]
+    assert_allclose(losses, sum(part for part, _ in parts), rtol=1e-12)
+    assert_allclose(delta, np.hstack([slope for _, slope in parts]), atol=1e-14)
+
+
+def test_classes_in_an_order_have_probabilities_that_sum_to_one():
+    row = row_of("ordinal-logistic-labels")
+    _, z = sample_of(row)
+    log_p = ordered_log_probabilities(z)
+    falls = np.hstack([z[:, :1], -np.logaddexp(0, z[:, 1:])])
+    above = special.expit(np.cumsum(falls, axis=1))
+    differences = -np.diff(above, axis=1, prepend=1, append=0)
+    assert_allclose(np.exp(log_p), differences, rtol=1e-9, atol=1e-14)
+    assert_allclose(np.exp(log_p).sum(axis=1), 1, rtol=1e-14)
+    for k in range(log_p.shape[1]):
+        losses, _ = evaluate(row, np.full((len(z), 1), float(k)), z)
+        assert_allclose(losses, -log_p[:, k], rtol=1e-13)
 
 
 def test_quantiles_of_one_level_are_the_quantile():
