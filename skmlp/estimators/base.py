@@ -38,7 +38,7 @@ from skmlp.estimators.holdout import (
     warn_of_other_units,
     warn_of_whole_rows,
 )
-from skmlp.estimators.ineffective import warn_of_ineffective, warn_of_one_hot
+from skmlp.estimators.ineffective import warn_of_ineffective
 from skmlp.estimators.parameters import (
     COMMON,
     SOLVERS,
@@ -54,6 +54,8 @@ from skmlp.estimators.resuming import (
     resumption_state,
 )
 from skmlp.estimators.suggestions import Suggesting, names_arguments
+from skmlp.estimators.target_advice import warn_of_target
+from skmlp.estimators.target_names import NO_INFO, described
 from skmlp.estimators.training_config import TrainingConfig, check_combinations
 from skmlp.estimators.validation import (
     ValidationData,
@@ -103,7 +105,7 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
             self._refuse_keyword(next(iter(others)))
 
     @abstractmethod
-    def _validate_y(self, y, first, incremental=False):
+    def _validate_y(self, y, info=NO_INFO, *, first, incremental=False):
         """Labels or numbers of y as an array; the classifier sets its labels."""
 
     @abstractmethod
@@ -125,8 +127,8 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
         """Classes to stratify the split for early stopping by, or None."""
 
     @abstractmethod
-    def _validation_score(self, outputs, targets, weights):
-        """Score of the network's outputs."""
+    def _validation_score(self, raw, outputs, targets, weights):
+        """Score of the network's outputs, raw and as activated."""
 
     def _validate_y_val(self, y):
         """`_validate_y` for validation data; sets nothing."""
@@ -230,8 +232,8 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
                 has_validation_data=has_validation_data,
                 incremental=incremental,
             )
-        if not incremental and hasattr(self, "_labels") and self._labels.multilabel:
-            warn_of_one_hot(sample.y)
+        if not incremental:
+            warn_of_target(self, sample)
         target = devices.training_target(self, network, sample)
         params = self._initial_params(network, generator, sample, target, resumes)
         if resumption is not None and resumption.last_params is not None:
@@ -277,8 +279,9 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
         """The training data as a `Sample`."""
         X, y, sample_weight = user_input
         reject_masked(X=X, y=y, sample_weight=sample_weight)
+        info = described(y)
         X, y = validated(self, X, y, dtype=self._allowed_dtypes(first), reset=first)
-        y = self._validate_y(y, first, incremental)
+        y = self._validate_y(y, info, first=first, incremental=incremental)
         dtype = X.dtype
         if first:
             self._fit_target_scale(X, y, sample_weight, incremental)

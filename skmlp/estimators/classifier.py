@@ -3,10 +3,10 @@
 from functools import partial
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import check_is_fitted
 
 from skmlp.estimators.base import BaseMLP
@@ -16,11 +16,13 @@ from skmlp.estimators.data_advice import as_column, check_y
 from skmlp.estimators.docs import with_shared_docs
 from skmlp.estimators.gpu_arrays import returns_like_input
 from skmlp.estimators.parameters import LossNames, ordered
+from skmlp.estimators.several_columns import typed_table
 from skmlp.estimators.suggestions import names_arguments
-from skmlp.estimators.target_kinds import labels_of
+from skmlp.estimators.target_kinds import declared_labels, is_first_call, labels_of
+from skmlp.estimators.target_names import NO_INFO
 from skmlp.estimators.validation import ValidationData
 from skmlp.rules.activations import IDENTITY
-from skmlp.rules.loss_choice import CLASSIFIER_OUTPUTS, classification_loss
+from skmlp.rules.loss_choice import CLASSIFIER_OUTPUTS, is_ordered
 from skmlp.rules.loss_row import Loss
 from skmlp.rules.losses import BINARY_LOSSES, MULTICLASS_LOSSES
 
@@ -87,7 +89,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     0.8...
     """
 
-    classes_: np.ndarray
+    classes_: np.ndarray | list
     _tables = (*BaseMLP._tables, BINARY_LOSSES, MULTICLASS_LOSSES)
 
     _parameter_constraints: dict = {
@@ -218,29 +220,28 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             )
         with self._unchanged_on_failure():
             user_input = as_supported(self.device, UserInput(X, y, sample_weight))
-            # scikit-learn's helper sets classes_ at the first call.
-            if _check_partial_fit_first_call(self, classes):
+            if is_first_call(self, classes):
                 check_y(user_input.y, numeric=False)
-                labels = labels_of(user_input.y, self.classes_)
+                labels = declared_labels(
+                    user_input.y, self.classes_, ordered=is_ordered(self.loss)
+                )
                 check_declared(self.class_weight, labels)
                 self._set_labels(labels)
             data = ValidationData(X_val, y_val, sample_weight_val)
             return self._fit(user_input, data, incremental=True)
 
-    def _validate_y(self, y, first, incremental=False):
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = as_column(y)
+    def _validate_y(self, y, info=NO_INFO, *, first, incremental=False):
+        y = _canonical_y(y)
         # The first call of partial_fit has set the labels before the data are seen.
         if hasattr(self, "_labels") and (not first or not hasattr(self, "coefs_")):
             # A chunk need not have all classes, whatever `fit` would ask for.
             self._labels.check_known(y, self.warm_start and not incremental)
         else:
-            self._set_labels(labels_of(y))
+            self._set_labels(labels_of(y, info, ordered=is_ordered(self.loss)))
         return y
 
     def _validate_y_val(self, y):
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = as_column(y)
+        y = _canonical_y(y)
         # Unlike a warm start's labels, these need not be all that there are.
         self._labels.check_known(y, warm_start=False)
         return y
@@ -249,16 +250,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self._labels.encode(y, dtype)
 
     def _head(self, targets):
-        several = self._labels.one_of_several
-        loss = classification_loss(self.loss, self.out_activation, several, self)
-        return self._labels.n_outputs, loss, loss.loss_params(self, targets.shape[1])
+        return self._labels.n_outputs, *self._labels.loss(self, targets.shape[1])
 
     def _stratify(self, targets):
         return self._labels.strata(targets)
 
-    def _validation_score(self, outputs, targets, weights):
+    def _validation_score(self, raw, outputs, targets, weights):
         threshold = 0.0 if self._head(targets)[1].is_margin else 0.5
-        predicted = self._labels.predicted(outputs, threshold)
+        predicted = self._labels.scored(raw, outputs, threshold)
         correct = np.all(predicted == targets, axis=1)
         return float(np.average(correct, weights=weights))
 
@@ -365,10 +364,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         float
             Fraction of rows whose labels are all right.
         """
-        user_input = as_supported(self.device, UserInput(X, y, sample_weight))
-        return super().score(*user_input)
+        X, y, sample_weight = as_supported(self.device, UserInput(X, y, sample_weight))
+        return self._labels.accuracy(y, self.predict(X), sample_weight)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
+        tags.target_tags.multi_output = True
         return tags
+
+
+def _canonical_y(y):
+    """A target of one column as a vector, a table of numbers as one of their dtype."""
+    if y.ndim == 2 and y.shape[1] == 1:
+        return as_column(y)
+    return y if sparse.issparse(y) else typed_table(y)

@@ -16,13 +16,20 @@ class LabelMatrix(Labels):
         Numbers of the columns.
     sparse_output : bool, default=False
         Whether predictions are sparse, because the target was.
+    names : ndarray of str, default=None
+        Names of the columns, where they have any.
     """
 
     multilabel = True
 
-    def __init__(self, classes, sparse_output=False):
+    def __init__(self, classes, sparse_output=False, names=None):
         super().__init__(classes)
         self.sparse_output = sparse_output
+        self.names = names
+
+    def attributes(self):
+        """Fitted attributes, the names of the labels among them."""
+        return {**super().attributes(), "label_names_": self.names}
 
     @property
     def n_outputs(self):
@@ -66,10 +73,24 @@ class LabelMatrix(Labels):
         likely = np.log(np.maximum(self.probabilities(outputs, output), 0.5))
         return np.where(raw > 0, likely, -np.logaddexp(0, -raw))
 
+    def missing(self, y):
+        """The labels that no row or every row has."""
+        y = y.toarray() if sparse.issparse(y) else np.asarray(y)
+        varies = np.any(y != 0, axis=0) & np.any(y == 0, axis=0)
+        return self.classes[~varies]
+
+    def columns(self, y):
+        """Whether the rows have each label."""
+        for i in range(y.shape[1]):
+            column = y[:, [i]].toarray().ravel() if sparse.issparse(y) else y[:, i]
+            yield (column != 0).astype(int), np.arange(2)
+
     def to_state(self):
         """The labels as a plain dict, for a pickle."""
+        names = {} if self.names is None else {"names": self.names}
         return {
             "classes": self.classes,
             "multilabel": True,
             "sparse_output": self.sparse_output,
+            **names,
         }

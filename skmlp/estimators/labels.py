@@ -11,7 +11,10 @@ the target is multilabel and so a matrix already.
 from abc import ABC, abstractmethod
 
 import numpy as np
+from sklearn.metrics import accuracy_score
 from sklearn.utils.multiclass import unique_labels
+
+from skmlp.rules.loss_choice import classification_loss
 
 
 def labels_in(y):
@@ -59,7 +62,7 @@ class Labels(ABC):
 
     Parameters
     ----------
-    classes : ndarray of shape (n_classes,)
+    classes : ndarray of shape (n_classes,), or a list of such
         Sorted; the fitted attribute ``classes_``.
 
     Attributes
@@ -68,18 +71,45 @@ class Labels(ABC):
         Whether a sample may have several labels.
     one_of_several : bool
         Whether a sample belongs to one of more than two classes.
+    one_column : bool
+        Whether the target has one column.
     """
 
     multilabel = False
     one_of_several = False
+    one_column = False
 
     def __init__(self, classes):
         self.classes = classes
+
+    def attributes(self):
+        """Fitted attributes that describe the target; those that are None are not."""
+        return {"classes_": self.classes, "label_names_": None, "class_order_": None}
 
     @property
     @abstractmethod
     def n_outputs(self):
         """Units of the output layer."""
+
+    def loss(self, settings, n_columns):
+        """The row of the loss, and its parameters, for an estimator's parameters.
+
+        Parameters
+        ----------
+        settings : object
+            Has the estimator's parameters as attributes.
+        n_columns : int
+            Columns of the encoded target.
+
+        Raises
+        ------
+        ValueError
+            For a loss or an output activation that the target cannot have.
+        """
+        row = classification_loss(
+            settings.loss, settings.out_activation, self.one_of_several, settings
+        )
+        return row, row.loss_params(settings, n_columns)
 
     @abstractmethod
     def encode(self, y, dtype):
@@ -110,6 +140,14 @@ class Labels(ABC):
         threshold : float
             A single output above it means the second class, or the label.
         """
+
+    def scored(self, raw, outputs, threshold):
+        """Predictions for the validation score, encoded.
+
+        By the outputs, as in scikit-learn; raw ones count where the output activation
+        takes outputs for one block that are several.
+        """
+        return self.predicted(outputs, threshold)
 
     @abstractmethod
     def decode(self, raw):
@@ -150,6 +188,18 @@ class Labels(ABC):
                 f"the previous call to fit. Previously got {self.classes}, `y` has "
                 f"{found}"
             )
+
+    @abstractmethod
+    def missing(self, y):
+        """The classes, or labels, of which rows do not tell anything apart."""
+
+    @abstractmethod
+    def columns(self, y):
+        """Values and classes of each column of a validated target, as pairs."""
+
+    def accuracy(self, y, predicted, sample_weight):
+        """Weighted share of the rows that are predicted right, in all columns."""
+        return accuracy_score(y, predicted, sample_weight=sample_weight)
 
     @abstractmethod
     def to_state(self):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.metrics import get_scorer
 
-from skmlp.estimators.class_scoring import adapted, missing_classes
+from skmlp.estimators.class_scoring import adapted
 from skmlp.estimators.data import (
     Sample,
     canonical_x,
@@ -151,7 +151,7 @@ class ValidationScorer:
     def _score(self, raw, loss, predictions):
         if self._scoring is None:
             return self._estimator._validation_score(
-                predictions, self._targets, self._sample_weight
+                raw, predictions, self._targets, self._sample_weight
             )
         if self._scoring == "loss":
             return -loss
@@ -195,7 +195,7 @@ class _Scorer:
         labels = getattr(view, "_labels", None)  # a regressor has none
         if labels is not None:
             self._score = adapted(self._score, labels, self._y)
-            self._hint = _hint(missing_classes(labels, self._y))
+            self._hint = _hint(labels.missing(self._y))
 
     def __call__(self, params):
         self._view._publish(self._network, params)

@@ -284,7 +284,6 @@ BAD_LABELS = {
     "nan": (replaced(Y, np.nan, 3), "contains NaN"),
     "inf": (replaced(Y, np.inf, 3), "contains infinity"),
     "numbers": (YR, "Unknown label type"),
-    "columns of classes": (np.column_stack([Y, Y]), "[Mm]ultioutput|Unknown label"),
     "complex": (Y + 1j, "[Cc]omplex"),
     "masked": (np.ma.masked_equal(Y, 2), "y is a masked array"),
 }
@@ -305,6 +304,12 @@ BAD_NUMBERS = {
 def test_bad_labels(case, method):
     y, match = BAD_LABELS[case]
     assert_refused(fitted(), lambda e: getattr(e, method)(X, y), ValueError, match)
+
+
+def test_several_columns_for_a_network_of_one():
+    y = np.column_stack([Y, Y])
+    match = "made for one class a sample, a single column"
+    assert_refused(fitted(), lambda e: e.partial_fit(X, y), ValueError, match)
 
 
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])

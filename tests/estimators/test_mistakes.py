@@ -606,14 +606,28 @@ DATA = [
     ("MLPClassifier().fit(X, [{'a', 'b'}, {'c'}] * 30)", ValueError, BINARIZER),
     ("MLPClassifier().fit(X, pd.Series([['a'], []] * 30))", ValueError, BINARIZER),
     (
-        "MLPClassifier().fit(X, np.column_stack([Y + 1, Y]))",
+        "MLPClassifier(loss='hinge').fit(X, np.column_stack([LABELS, LABELS]))",
         ValueError,
-        "sklearn.multioutput.MultiOutputClassifier fits a network a column.",
+        "loss='hinge' with out_activation='auto' does not go with several columns of "
+        "classes: use loss='log_loss' with out_activation='softmax' or 'auto'.",
     ),
     (
-        "MLPClassifier().fit(X, np.column_stack([LABELS, LABELS]))",
+        "MLPClassifier().partial_fit(X, np.column_stack([Y, Y + 1]), classes=[0, 1])",
         ValueError,
-        "sklearn.multioutput.MultiOutputClassifier fits a network a column.",
+        "are those of one: pass a list with the classes of each column.",
+    ),
+    (
+        "MLPClassifier().fit(X, sparse.csr_array(np.column_stack([Y, Y + 1])))",
+        ValueError,
+        "Sparse y must be a matrix of labels, 0 or 1. For several columns of classes "
+        "pass y.toarray().",
+    ),
+    (
+        "MLPClassifier().fit(X, FRAME.assign(age=FRAME.age / 7, no=LABELS)"
+        "[['age', 'no']])",
+        ValueError,
+        "Unknown label type: the column 'age' of y is continuous. A classifier needs "
+        "discrete classes.",
     ),
     (
         "MLPClassifier().fit(X, pd.Series(LABELS).mask(pd.Series(Y) == 1))",

@@ -141,7 +141,12 @@ def test_a_fitted_classifier_stays_what_it_is():
 @pytest.mark.parametrize("task", TARGETS)
 def test_early_stopping_judges_by_accuracy(task, loss):
     model = MLPClassifier(
-        (10,), loss=loss, early_stopping=True, learning_rate_init=0.05, random_state=0
+        *((10,), "tanh"),
+        loss=loss,
+        early_stopping=True,
+        n_iter_no_change=30,
+        learning_rate_init=0.05,
+        random_state=0,
     )
     fitted(model, TARGETS[task])
     assert model.best_validation_score_ == max(model.validation_scores_)
