@@ -4,7 +4,14 @@ import numpy as np
 from scipy import sparse
 
 from skmlp.estimators.labels import Labels, positive
+from skmlp.estimators.target_names import named
 from skmlp.rules.activations import IDENTITY
+
+
+def is_indicator(y):
+    """Whether all elements of a matrix are 0 or 1."""
+    values = y.data if sparse.issparse(y) else np.asarray(y)
+    return bool(np.all((values == 0) | (values == 1)))
 
 
 class LabelMatrix(Labels):
@@ -36,15 +43,29 @@ class LabelMatrix(Labels):
         """One a label."""
         return len(self.classes)
 
-    def encode(self, y, dtype):
-        """The matrix, dense."""
-        y = y.toarray() if sparse.issparse(y) else np.asarray(y)
-        if y.ndim != 2 or y.shape[1] != len(self.classes):
+    def check_known(self, y, warm_start):
+        """Refuse other columns, and other elements than 0 and 1."""
+        self._check_shape(y)
+        if is_indicator(y):
+            return
+        y = _dense(y)
+        bad = np.flatnonzero(~np.all((y == 0) | (y == 1), axis=0))
+        raise ValueError(
+            "`y` has classes not in `self.classes_`: a matrix of labels has 0 and 1, "
+            f"but {named(self.names, bad[0])} of y has {np.unique(y[:, bad[0]])}."
+        )
+
+    def _check_shape(self, y):
+        if len(y.shape) != 2 or y.shape[1] != len(self.classes):
             raise ValueError(
                 f"y has shape {y.shape}, but the network was made for "
                 f"{len(self.classes)} labels, a column each."
             )
-        return np.ascontiguousarray(y, dtype=dtype)
+
+    def encode(self, y, dtype):
+        """The matrix, dense."""
+        self._check_shape(y)
+        return np.ascontiguousarray(_dense(y), dtype=dtype)
 
     def strata(self, targets):
         """None: combinations of labels are too many."""
@@ -75,7 +96,7 @@ class LabelMatrix(Labels):
 
     def missing(self, y):
         """The labels that no row or every row has."""
-        y = y.toarray() if sparse.issparse(y) else np.asarray(y)
+        y = _dense(y)
         varies = np.any(y != 0, axis=0) & np.any(y == 0, axis=0)
         return self.classes[~varies]
 
@@ -94,3 +115,7 @@ class LabelMatrix(Labels):
             "sparse_output": self.sparse_output,
             **names,
         }
+
+
+def _dense(y):
+    return y.toarray() if sparse.issparse(y) else np.asarray(y)

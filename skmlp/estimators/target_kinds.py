@@ -8,7 +8,7 @@ from sklearn.utils.multiclass import (
     type_of_target,
 )
 
-from skmlp.estimators.label_matrix import LabelMatrix
+from skmlp.estimators.label_matrix import LabelMatrix, is_indicator
 from skmlp.estimators.labels import check_among, labels_in
 from skmlp.estimators.one_column import (
     OneOfSeveral,
@@ -81,7 +81,8 @@ def _labels(y, classes, info, ordered):
         if y.ndim == 2 and y.dtype.kind == "O" and y.shape[1] > 1:
             return SeveralColumns.of(y, info.names)
     kind = type_of_target(y, input_name="y")
-    if kind == _MULTILABEL:
+    # scikit-learn's kind is any two values, but only 0 and 1 mark labels.
+    if kind == _MULTILABEL and is_indicator(y):
         found = labels_in(y)
         if classes is not None:
             check_among(found, classes)

@@ -606,6 +606,33 @@ DATA = [
     ("MLPClassifier().fit(X, [{'a', 'b'}, {'c'}] * 30)", ValueError, BINARIZER),
     ("MLPClassifier().fit(X, pd.Series([['a'], []] * 30))", ValueError, BINARIZER),
     (
+        "MLPRegressor().fit(X, FRAME[['age', 'income']].drop(4).reindex(FRAME.index))",
+        ValueError,
+        "Input y contains NaN, in the column 'age' (1 row), the column 'income' "
+        "(1 row). Drop those rows of X and y.",
+    ),
+    (
+        "MLPClassifier().fit(X, FOUR[['city', 'a']].drop(4).reindex(FRAME.index))",
+        ValueError,
+        "in the column 'city' (1 row), the column 'a' (1 row). Drop those rows of X "
+        "and y.",
+    ),
+    (
+        "MLPClassifier().fit(X, np.column_stack([Y, with_item(Y * 1.0, 4, np.nan)]))",
+        ValueError,
+        "Input y contains NaN, in column 1 (1 row). Drop those rows of X and y.",
+    ),
+    (
+        "MLPClassifier().fit(X, sparse.csr_array(np.full((60, 2), np.nan)))",
+        ValueError,
+        "in column 0 (60 rows), column 1 (60 rows). Drop those rows of X and y.",
+    ),
+    (
+        "MLPClassifier().fit(X, (FRAME > 0) * 1.0).partial_fit(X, (FRAME > 0) * 2.0)",
+        ValueError,
+        "a matrix of labels has 0 and 1, but the column 'age' of y has [0. 2.].",
+    ),
+    (
         "MLPClassifier(loss='hinge').fit(X, np.column_stack([LABELS, LABELS]))",
         ValueError,
         "loss='hinge' with out_activation='auto' does not go with several columns of "

@@ -230,3 +230,13 @@ def test_a_failed_fit_changes_nothing():
     with pytest.raises(ValueError, match="the column 'color' of y mixes labels"):
         model.fit(X, mixed)
     assert all(vars(model)[name] is value for name, value in before.items())
+
+
+@pytest.mark.parametrize("values", [(-1, 1), (1, 2), (0, 5)], ids=str)
+def test_two_other_values_than_zero_and_one_are_classes(values):
+    y = np.asarray(values)[np.column_stack([ON, SIZES > 0]).astype(int)]
+    model = MLPClassifier((8,), learning_rate_init=0.05, random_state=0).fit(X, y)
+    assert_array_equal(model.classes_[0], values)
+    assert model.score(X, y) > 0.7
+    with pytest.raises(ValueError, match="Sparse y must be a matrix of labels"):
+        model.fit(X, sparse.csr_array(y))
