@@ -46,8 +46,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Weights of the classes, which multiply ``sample_weight``. A dict has weights
         by label; classes that it leaves out weigh one, and the data of a call need
         not have all classes that it names. 'balanced' weighs a class by
-        ``n_samples / (n_classes * n_samples_of_the_class)``. For a multilabel target
-        a list has a dict a column, and a sample's weight is the product over them.
+        ``n_samples / (n_classes * n_samples_of_the_class)``. For a target of several
+        columns a list has a dict, 'balanced' or None a column, and a sample's weight
+        is the product over them; 'balanced' alone is for all columns.
 
     {classifier_output}
 
@@ -55,8 +56,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        Class labels.
+    classes_ : ndarray of shape (n_classes,), or list of ndarray
+        Class labels, sorted. For several columns of classes a list with those of each
+        column, for a multilabel target the numbers of the columns.
+
+    label_names_ : ndarray of str of shape (n_columns,)
+        Names of y's columns, where y is a DataFrame of several whose names are strings.
+
+    class_order_ : ndarray of shape (n_classes,)
+        With ``loss='ordinal'`` and more than two classes these from the lowest to the
+        highest. Columns of probabilities are in the order of ``classes_`` all the same,
+        as scikit-learn's metrics expect.
 
     {attributes}
 
@@ -184,17 +194,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training data.
-        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+        y : array-like of shape (n_samples,) or (n_samples, n_columns)
             Class labels.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights. Rows of weight zero take no part.
-        classes : array-like of shape (n_classes,), default=None
-            All classes that any call will bring; needed in the first call.
+        classes : array-like of shape (n_classes,) or list of such, default=None
+            All classes that any call will bring; needed in the first call. For several
+            columns of classes a list with those of each column.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
             Validation data: loss and score on them are recorded. The training never
             stops by itself: ``no_improvement_count_`` counts over the calls, by the
             score with ``early_stopping``, which keeps the best parameters, too.
-        y_val : array-like of shape (n_val,) or (n_val, n_labels), default=None
+        y_val : array-like of shape (n_val,) or (n_val, n_columns), default=None
             Their class labels.
         sample_weight_val : array-like of shape (n_val,), default=None
             Their weights.
@@ -263,7 +274,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     @returns_like_input
     def predict(self, X):
-        """Predict class labels.
+        """Predict class labels, the most probable ones.
+
+        With ``loss='ordinal'``, too: accuracy and scikit-learn's tools count on it.
+        The median class, whose absolute error is the least to be expected, is
+        ``clf.class_order_[(p.cumsum(axis=1) < 0.5).sum(axis=1)]``, p being the
+        probabilities in the order of ``class_order_``.
 
         Parameters
         ----------
@@ -271,7 +287,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
         Returns
         -------
-        ndarray of shape (n_samples,) or (n_samples, n_labels)
+        ndarray of shape (n_samples,) or (n_samples, n_columns)
             Labels; for a multilabel target an indicator matrix, sparse if the
             target was.
         """
@@ -290,10 +306,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
         Returns
         -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
+        ndarray of shape (n_samples,) or (n_samples, n_classes), or list of such
             For two classes that of the second, else a column a class or label. With
             ``out_activation='logistic'`` of several classes, the log-odds before the
-            probabilities are made to sum to one.
+            probabilities are made to sum to one. A list for several columns of classes.
         """
         raw = self._outputs(X, IDENTITY)
         return self._labels.decision(raw, self.out_activation_)
@@ -324,9 +340,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
         Returns
         -------
-        ndarray of shape (n_samples, n_classes)
+        ndarray of shape (n_samples, n_classes), or list of such
             In the order of ``classes_``; for a multilabel target the probability of
-            each label.
+            each label. A list for several columns of classes.
         """
         check_is_fitted(self)
         outputs = partial(self._outputs, X)
@@ -343,8 +359,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
         Returns
         -------
-        ndarray of shape (n_samples, n_classes)
-            In the order of ``classes_``.
+        ndarray of shape (n_samples, n_classes), or list of such
+            In the order of ``classes_``; a list for several columns of classes.
         """
         check_is_fitted(self)
         outputs = partial(self._outputs, X)
@@ -356,13 +372,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+        y : array-like of shape (n_samples,) or (n_samples, n_columns)
         sample_weight : array-like of shape (n_samples,), default=None
 
         Returns
         -------
         float
-            Fraction of rows whose labels are all right.
+            Fraction of rows whose labels are right in all columns.
         """
         X, y, sample_weight = as_supported(self.device, UserInput(X, y, sample_weight))
         return self._labels.accuracy(y, self.predict(X), sample_weight)

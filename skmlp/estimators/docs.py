@@ -280,13 +280,22 @@ loss : str or Loss, default='log_loss'
     half the squared error summed over the classes. With 'hinge' and 'squared_hinge'
     there are no probabilities, but a ``decision_function``. A custom loss is an
     `skmlp.Loss`, summed over the outputs.
+
+    'ordinal' learns logits of exceeding each class but the last: the first is an
+    output, each other one is the softplus of an output lower, so that they cannot
+    cross, and features may move each of them differently (Peterson and Harrell, 1990).
+    The order is that of an ordered categorical's categories, else of numbers by size
+    and of strings by the alphabet (see ``class_order_``).
+
+    Several columns of classes have the log-loss, summed over the columns.
 """
 
 _CLASSIFIER_OUTPUT = """
 out_activation : {'auto', 'logistic', 'softmax', 'identity'}, default='auto'
     How raw outputs become probabilities. 'auto' is what belongs to target and loss:
-    'softmax' where each sample has one of several classes, 'logistic' for two classes
-    and for labels that do not exclude each other, 'identity' for the hinge losses.
+    'softmax' where each sample has one of several classes, or one in each of several
+    columns, 'logistic' for two classes, for labels that do not exclude each other and
+    for classes in an order, 'identity' for the hinge losses.
     'logistic' with several classes trains each class against all others;
     ``predict_proba`` then divides by the sum.
 

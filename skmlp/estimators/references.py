@@ -34,6 +34,11 @@ restarts. ICLR.
 
 Loshchilov, I. and Hutter, F. (2019). Decoupled weight decay regularization. ICLR.
 
+McCullagh, P. (1980). Regression models for ordinal data. JRSS B.
+
+Peterson, B. and Harrell, F. E. (1990). Partial proportional odds models for ordinal
+response variables. JRSS C.
+
 Polyak, B. T. (1964). Some methods of speeding up the convergence of iteration
 methods. USSR Computational Mathematics and Mathematical Physics.
 

@@ -332,6 +332,26 @@ def test_one_class_has_one_column(data):
     np.testing.assert_array_equal(ours.predict(X), y)
 
 
+def test_columns_of_classes_are_learned(data):
+    X, labels, _ = data
+    y = np.column_stack([labels, labels[::-1] + 2])
+    with pytest.raises(ValueError, match="Multioutput target data is not supported"):
+        SkClassifier(**SMALL).fit(X, y)
+    model = OurClassifier(**SMALL).fit(X, y)
+    assert [len(classes) for classes in model.classes_] == [
+        len(np.unique(column)) for column in y.T
+    ]
+    assert model.predict(X).shape == y.shape
+
+
+def test_minus_one_is_no_label(data):
+    X, _, numbers = data
+    y = np.sign(np.column_stack([numbers - numbers.mean(), X[:, 0]])).astype(int)
+    settings = {**SMALL, "solver": "lbfgs", "max_iter": 200}
+    assert np.all(SkClassifier(**settings).fit(X, y).predict(X) == 1)
+    assert np.mean(OurClassifier(**settings).fit(X, y).predict(X) == y) > 0.9
+
+
 def test_poisson_refuses_negative_targets(data):
     X, _, y = data
     theirs = SkRegressor("poisson", **SMALL)
