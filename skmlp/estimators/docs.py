@@ -96,7 +96,7 @@ warm_start : bool, default=False
 early_stopping : bool, default=False
     Whether to set ``validation_fraction`` of the training data aside, to stop when
     the score on them no longer improves, and to keep the best parameters. The split
-    is stratified by class, except for a multilabel target and where classes are more
+    is stratified by class, except for y of several columns and where classes are more
     than the rows set aside; a class of a single row is trained on. With ``X_val``
     passed to ``fit`` nothing is set aside: the score is that of ``X_val``, also with
     'lbfgs', which makes no split of its own. ``scoring`` says what the score is.

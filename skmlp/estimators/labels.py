@@ -144,8 +144,8 @@ class Labels(ABC):
     def scored(self, raw, outputs, threshold):
         """Predictions for the validation score, encoded.
 
-        By the outputs, as in scikit-learn; raw ones count where the output activation
-        takes outputs for one block that are several.
+        From the activated outputs, as in scikit-learn, or from the raw ones where the
+        probabilities are not simply these.
         """
         return self.predicted(outputs, threshold)
 
@@ -191,7 +191,7 @@ class Labels(ABC):
 
     @abstractmethod
     def missing(self, y):
-        """The classes, or labels, of which rows do not tell anything apart."""
+        """The classes that no row has, or the labels that no row or every row has."""
 
     @abstractmethod
     def columns(self, y):

@@ -29,8 +29,10 @@ def warn_of_target(estimator, sample):
 
 
 def _warn_of_constant(labels, sample):
-    targets = sample.targets[sample.row_ids]
-    constant = np.flatnonzero(np.all(targets == targets[0], axis=0))
+    targets, row_ids = sample.targets, sample.row_ids
+    if len(row_ids) < len(targets):
+        targets = targets[row_ids]
+    constant = np.flatnonzero(targets.min(axis=0) == targets.max(axis=0))
     if len(constant) == 0:
         return
     parts = []

@@ -48,6 +48,18 @@ def described(y):
     return TargetInfo(names, order)
 
 
+def plain_table(y):
+    """A DataFrame of columns of pandas' own types as an array of objects.
+
+    scikit-learn's validation would turn all columns into numbers if one holds them.
+    """
+    if not _is_frame(y) or hasattr(y, "sparse") or not hasattr(y, "to_numpy"):
+        return y
+    if all(isinstance(dtype, np.dtype) for dtype in y.dtypes):
+        return y
+    return y.to_numpy(dtype=object) if hasattr(y, "isna") else y
+
+
 def named(names, column):
     """How a message calls a column of y."""
     return f"column {column}" if names is None else f"the column {names[column]!r}"

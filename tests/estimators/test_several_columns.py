@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.utils.class_weight import compute_sample_weight
 
 from skmlp import MLPClassifier
@@ -214,6 +215,19 @@ def test_columns_with_a_single_class_are_named():
     assert_array_equal(model.predict_proba(X)[3], np.ones((150, 1)))
     assert_array_equal(model.decision_function(X)[3], np.zeros(150))
     assert set(model.predict(X)[:, 3]) == {"always"}
+
+
+def test_columns_of_the_types_of_pandas_are_kept_apart():
+    frame = pd.DataFrame(
+        {"size": pd.array(SIZES, "Int64"), "color": pd.Categorical(COLORS)}
+    )
+    model = MLPClassifier(**SMALL).fit(X, frame)
+    assert_array_equal(model.classes_[0], [0, 10, 20, 30])
+    assert_array_equal(model.classes_[1], ["blue", "green", "red"])
+    expected = MLPClassifier(**SMALL).fit(X, Y[["size", "color"]])
+    assert_array_equal(model.predict(X), expected.predict(X))
+    search = GridSearchCV(model, {"alpha": [0.1, 1.0]}, cv=KFold(2)).fit(X, frame)
+    assert 0 < search.best_score_ < 1
 
 
 def test_a_poor_fit_is_noticed():
