@@ -247,6 +247,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if hasattr(self, "_labels") and (not first or not hasattr(self, "coefs_")):
             # A chunk need not have all classes, whatever `fit` would ask for.
             self._labels.check_known(y, self.warm_start and not incremental)
+            self._labels.check_order(info.order)
         else:
             self._set_labels(labels_of(y, info, ordered=is_ordered(self.loss)))
         return y

@@ -189,6 +189,28 @@ class Labels(ABC):
                 f"{found}"
             )
 
+    def check_order(self, order):
+        """Refuse categories in another order than the network was made for.
+
+        Parameters
+        ----------
+        order : ndarray or None
+            As of `target_names.TargetInfo`.
+
+        Raises
+        ------
+        ValueError
+        """
+        own = self.attributes()["class_order_"]
+        if own is None or order is None:
+            return
+        own, given = own.tolist(), order.tolist()
+        if [c for c in own if c in given] != [c for c in given if c in own]:
+            raise ValueError(
+                f"The categories of y are in the order {given}, but the network was "
+                f"made for {own}, from the lowest class to the highest."
+            )
+
     @abstractmethod
     def missing(self, y):
         """The classes that no row has, or the labels that no row or every row has."""

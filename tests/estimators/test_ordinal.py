@@ -145,6 +145,17 @@ def test_chunks_weights_and_held_out_rows():
     assert_allclose(model.validation_scores_[-1], model.score(X[:50], GRADES[:50]))
 
 
+def test_another_order_is_refused():
+    model = fitted(GRADES, warm_start=True)
+    fewer = GRADES.cat.remove_categories(["high"])[Y != 2]
+    model.partial_fit(X[Y != 2], fewer)
+    model.partial_fit(X, np.asarray(GRADES))
+    other = GRADES.cat.reorder_categories(WORDS[::-1])
+    for method in (model.fit, model.partial_fit):
+        with pytest.raises(ValueError, match="but the network was made for"):
+            method(X, other)
+
+
 def test_the_order_must_have_all_classes():
     model = MLPClassifier((8,), **SETTINGS)
     with pytest.raises(ValueError, match=r"\['top'\], which are none of the ordered"):
