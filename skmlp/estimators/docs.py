@@ -276,10 +276,11 @@ loss : str or Loss, default='log_loss'
 <binary loss rows>.
 
     With more than two classes, one to a sample, they are the cross-entropy of all
-    classes' probabilities, the hinge loss of Crammer and Singer (2001), its square, and
-    half the squared error summed over the classes. With 'hinge' and 'squared_hinge'
-    there are no probabilities, but a ``decision_function``. A custom loss is an
-    `skmlp.Loss`, summed over the outputs.
+    classes' probabilities, the hinge loss of Crammer and Singer (2001), its square,
+    half the squared error summed over the classes, and the focal loss of the true
+    class's probability. With 'hinge' and 'squared_hinge' there are no probabilities,
+    but a ``decision_function``. A custom loss is an `skmlp.Loss`, summed over the
+    outputs.
 
     'ordinal' learns logits of exceeding each class but the last: the first is an
     output, each other one is the softplus of an output lower, so that they cannot
@@ -300,6 +301,10 @@ out_activation : {'auto', 'logistic', 'softmax', 'identity'}, default='auto'
     ``predict_proba`` then divides by the sum.
 
 <label_smoothing>
+
+<focal_gamma>
+
+<focal_alpha>
 """
 
 _REGRESSOR_LOSS = """

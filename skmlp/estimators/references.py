@@ -29,6 +29,9 @@ generalization in neural networks. NeurIPS.
 Kingma, D. P. and Ba, J. (2014). Adam: a method for stochastic optimization.
 arXiv:1412.6980.
 
+Lin, T.-Y., Goyal, P., Girshick, R., He, K. and Dollár, P. (2017). Focal loss for dense
+object detection. ICCV.
+
 Loshchilov, I. and Hutter, F. (2017). SGDR: stochastic gradient descent with warm
 restarts. ICLR.
 

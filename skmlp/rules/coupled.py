@@ -77,7 +77,7 @@ def ascending_quantiles(outputs, params):
     return np.cumsum(np.hstack([outputs[:, :1], steps]), axis=1)
 
 
-def _largest_other(z, true_class):
+def largest_other(z, true_class):
     """Index of the largest output but that of the true class, or of one that is nan."""
     best = 1 if true_class == 0 else 0
     for j in range(z.shape[0]):
@@ -95,7 +95,7 @@ def crammer_singer(y, z, delta, p):
     """
     T = type(z[0])
     true_class = int(y[0])
-    other = _largest_other(z, true_class)
+    other = largest_other(z, true_class)
     margin = T(1) + z[other] - z[true_class]
     for j in range(z.shape[0]):
         delta[j] = T(0)
@@ -227,4 +227,4 @@ def ordered_log_probabilities(outputs):
 
 
 # Functions that rules call, beside elementary functions and other rules.
-HELPERS = (_largest_other,)
+HELPERS = (largest_other,)

@@ -38,7 +38,8 @@ class Loss(NamedTuple):
         ``slope(y, z, *parameters)``, its derivative by z.
     parameters : tuple of str, default=()
         Names of the estimator's parameters that both take after z, three at most:
-        'quantile', 'delta' and 'power' in regression.
+        'quantile', 'delta' and 'power' in regression, 'focal_gamma' and 'focal_alpha'
+        in classification.
     low, high : float, default=-inf, inf
         Range of the targets; not needed for classes.
     closed : bool, default=True
@@ -101,7 +102,7 @@ def one_number_each(row, settings, n_columns):
     values = []
     for parameter in row.declares:
         value = getattr(settings, parameter.name)
-        if np.iterable(value):
+        if value is None or np.iterable(value):
             raise ValueError(f"{parameter.name} must be one number for this loss.")
         values.append(float(value))
     return tuple(values) or (0.0,)

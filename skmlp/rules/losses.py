@@ -12,7 +12,7 @@ use, is a loop that each backend writes once (no rule at all).
 
 import numpy as np
 
-from skmlp.rules import best_constant, coupled
+from skmlp.rules import best_constant, coupled, focal
 from skmlp.rules.activations import logistic, logistic_slope, softplus
 from skmlp.rules.elementary import exp, log, log1p, tanh
 from skmlp.rules.loss_row import LossRow
@@ -326,6 +326,14 @@ BINARY_LOSSES = _table(
         about="the negative log-likelihood of cumulative logits, for three and more "
         "classes in an order (McCullagh, 1980); of two classes the log-loss",
     ),
+    LossRow(
+        "focal", "logistic", focal.focal, focal.focal_slope,
+        parameters=(focal.GAMMA, focal.ALPHA), read=focal.read_sides,
+        constant=best_constant.focal,
+        about="the cross-entropy times ``(1 - p) ** focal_gamma``, p being the "
+        "probability of the true class (Lin et al., 2017). Probabilities are drawn "
+        "towards even ones: calibrate them",
+    ),
 )  # fmt: skip
 
 MULTICLASS_LOSSES = _table(
@@ -344,6 +352,11 @@ MULTICLASS_LOSSES = _table(
     LossRow(
         "squared_error", "softmax", row=coupled.brier, labels=True,
         constant=best_constant.brier,
+    ),
+    LossRow(
+        "focal", "softmax", row=focal.focal_of_class, labels=True,
+        parameters=(focal.GAMMA, focal.ALPHA), read=focal.read_classes,
+        constant=best_constant.focal_of_class,
     ),
     *(
         row._replace(labels=True)

@@ -137,6 +137,8 @@ BAD_OWN_PARAMETERS = {
         "loss": ["poisson", "entropy", None, 1],
         "out_activation": ["exp", "sigmoid", None, 1],
         "label_smoothing": [-0.1, 1.0, "some", None],
+        "focal_gamma": [-0.1, "two", None, np.nan],
+        "focal_alpha": [0.0, 1.0, "some", np.nan],
     },
     MLPRegressor: {
         "loss": ["log_loss", "absolute", None, 1],

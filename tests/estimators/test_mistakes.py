@@ -210,7 +210,7 @@ NAMES = [
     ("fit(MLPRegressor(), loss='squared-error')", Bad, "mean loss='squared_error'?"),
     ("fit(MLPRegressor(), loss='reg:squarederror')", Bad, "mean loss='squared_error'?"),
     ("fit(MLPRegressor(), loss=mean_squared_error)", Bad, "loss='squared_error'?"),
-    ("fit(MLPRegressor(), loss='focal')", Bad, OWN_LOSS),
+    ("fit(MLPRegressor(), loss='dice')", Bad, OWN_LOSS),
     ("fit(MLPRegressor(), loss=lambda y, z: y - z)", Bad, OWN_LOSS),
     (
         "fit(MLPClassifier(), loss='cross_entropy')",

@@ -164,6 +164,15 @@ def test_label_smoothing_needs_the_log_loss(loss):
         model.fit(X, TARGETS["two classes"])
 
 
+def test_the_sides_weight_of_the_focal_loss_needs_two_sides():
+    model = MLPClassifier(loss="focal", focal_alpha=0.25, **SMALL)
+    for task in ("two classes", "labels"):
+        fitted(model, TARGETS[task])
+    with pytest.raises(ValueError, match=r"focal_alpha=0\.25 is the weight of the"):
+        model.fit(X, TARGETS["several classes"])
+    fitted(model.set_params(out_activation="logistic"), TARGETS["several classes"])
+
+
 @pytest.mark.parametrize(
     ("task", "output"),
     [

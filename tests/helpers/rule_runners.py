@@ -34,11 +34,17 @@ def compiled(function, n_arguments=1):
             for i in range(out.shape[0]):
                 out[i] = rule(a[i], b[i])
 
-    else:
+    elif n_arguments == 3:
 
         def loop(out, a, b, c):
             for i in range(out.shape[0]):
                 out[i] = rule(a[i], b[i], c[i])
+
+    else:
+
+        def loop(out, a, b, c, d):
+            for i in range(out.shape[0]):
+                out[i] = rule(a[i], b[i], c[i], d[i])
 
     kernel = njit(loop)
 
@@ -96,7 +102,12 @@ LOSSES = all_losses()
 BINARY = list(BINARY_LOSSES.values())
 LEVELS = (0.1, 0.5, 0.8)
 # Values of the losses' parameters in these tests, where they are not the defaults.
-PARAMETERS = {"quantile": (0.3,), "quantiles": LEVELS, "huber": (0.8,)}
+PARAMETERS = {
+    "quantile": (0.3,),
+    "quantiles": LEVELS,
+    "huber": (0.8,),
+    "focal": (2.0, 0.3),
+}
 # Classes of the columns of losses of several.
 SIZES = (3, 1, 2)
 
@@ -107,10 +118,10 @@ def name_of(row):
 
 
 def parameters_of(row):
+    if row.name in PARAMETERS:
+        return PARAMETERS[row.name]
     defaults = tuple(float(parameter.default) for parameter in row.declares) or (0.0,)
-    if row.by_column:
-        return (*map(float, SIZES), *defaults)
-    return PARAMETERS.get(row.name, defaults)
+    return (*map(float, SIZES), *defaults) if row.by_column else defaults
 
 
 def smoothed_parameters(row, smoothing):

@@ -14,7 +14,14 @@ from skmlp.rules.losses import BINARY_LOSSES, QUANTILES, REGRESSION_LOSSES
 RNG = np.random.default_rng(0)
 N_ROWS = 60
 WEIGHTS = RNG.integers(1, 4, N_ROWS).astype(float)
-PARAMS = {"quantile": 0.3, "delta": 0.7, "power": 1.4, "label_smoothing": 0.2}
+PARAMS = {
+    "quantile": 0.3,
+    "delta": 0.7,
+    "power": 1.4,
+    "label_smoothing": 0.2,
+    "focal_gamma": 1.5,
+    "focal_alpha": 0.3,
+}
 ROWS = [row for row in all_losses() if row.link is None]
 
 

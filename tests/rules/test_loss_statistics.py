@@ -83,7 +83,35 @@ def ordinal_statistic(y):
     return [logits[0], *inverse_softplus(-np.diff(logits))]
 
 
+def focal_slope(p):
+    """Derivative of -(1 - p)^2 log(p)."""
+    return 2 * (1 - p) * np.log(p) - (1 - p) ** 2 / p
+
+
+def focal_probabilities(shares):
+    """Where all shares times their slopes are equal, and the sum is one."""
+    ends = 1e-12, 1 - 1e-12
+
+    def one(share, slope):
+        return optimize.brentq(lambda p: share * focal_slope(p) + slope, *ends)
+
+    def at(slope):
+        return np.array([one(share, slope) for share in shares])
+
+    return at(optimize.brentq(lambda slope: at(slope).sum() - 1, 1e-3, 10.0))
+
+
+def focal_statistic(y):
+    """The logit of each side, at weights of 0.3 and 0.7."""
+    shares = [y.mean()] if np.unique(y).size == 2 else shares_of(y)
+    sides = [focal_probabilities([0.3 * p, 0.7 * (1 - p)])[0] for p in shares]
+    return special.logit(sides)
+
+
 STATISTICS = {
+    "focal-logistic": focal_statistic,
+    "focal-logistic-labels": focal_statistic,
+    "focal-softmax-labels": lambda y: np.log(focal_probabilities(shares_of(y))),
     "absolute_error-identity": lambda y: [np.median(y)],
     "quantile-identity": lambda y: [np.quantile(y, 0.3, method="inverted_cdf")],
     "quantiles-identity": quantile_statistic,

@@ -27,6 +27,7 @@ from rule_runners import (
 from scipy import special
 
 from skmlp.rules.coupled import ordered_log_probabilities
+from skmlp.rules.focal import NO_ALPHA
 from skmlp.rules.losses import (
     BINARY_LOSSES,
     COLUMN_LOSSES,
@@ -127,6 +128,21 @@ def cross_entropy(y, z):
     return -y * LOG(expit(z)) - (1 - y) * LOG(expit(-z))
 
 
+def focal_of_side(y, z):
+    """Of gamma 2 and alpha 0.3 (Lin et al., 2017)."""
+    alpha = mp.mpf(0.3)
+    own = -alpha * expit(-z) ** 2 * LOG(expit(z))
+    other = -(1 - alpha) * expit(z) ** 2 * LOG(expit(-z))
+    return y * own + (1 - y) * other
+
+
+def focal_of_class(y, z):
+    """Of gamma 2."""
+    own = one_hot(y, z)
+    of_all, of_others = np.sum(EXP(z), axis=1), np.sum(EXP(z) * (1 - own), axis=1)
+    return (of_others / of_all) ** 2 * (LOG(of_all) - np.sum(own * z, axis=1))
+
+
 EXPECTED = {
     "squared_error-identity": squared_behind(lambda z: z),
     "squared_error-relu": squared_behind(lambda z: np.maximum(z, 0)),
@@ -147,6 +163,11 @@ EXPECTED = {
     "hinge-identity": total(lambda y, z: np.maximum(0, 1 - (2 * y - 1) * z)),
     "squared_hinge-identity": total(
         lambda y, z: np.maximum(0, 1 - (2 * y - 1) * z) ** 2
+    ),
+    "focal-logistic": total(focal_of_side),
+    "focal-softmax-labels": focal_of_class,
+    "focal-logistic-labels": lambda y, z: np.sum(
+        focal_of_side(one_hot(y, z), z), axis=1
     ),
     "log_loss-softmax-labels": lambda y, z: (
         LOG(np.sum(EXP(z), axis=1)) - np.sum(one_hot(y, z) * z, axis=1)
@@ -317,6 +338,32 @@ def test_classes_in_an_order_have_probabilities_that_sum_to_one():
     for k in range(log_p.shape[1]):
         losses, _ = evaluate(row, np.full((len(z), 1), float(k)), z)
         assert_allclose(losses, -log_p[:, k], rtol=1e-13)
+
+
+FOCAL = ["focal-logistic", "focal-softmax-labels", "focal-logistic-labels"]
+
+
+@both_backends
+@pytest.mark.parametrize("name", FOCAL)
+def test_the_focal_loss_of_gamma_zero_is_the_log_loss(name, backend):
+    row = row_of(name)
+    y, z = sample_with_edges(row, np.float64)
+    y = y.astype(np.float64)
+    expected = evaluate(row_of(name.replace("focal", "log_loss")), y, z, backend)
+    got = evaluate(row, y, z, backend, parameters=(0.0, NO_ALPHA))
+    for mine, other in zip(got, expected, strict=True):
+        assert_allclose(mine, other, rtol=1e-12, atol=3e-16)
+
+
+@pytest.mark.parametrize("name", FOCAL)
+def test_the_focal_loss_is_stable_for_any_exponent(name):
+    row = row_of(name)
+    y, z = sample_of(row, size=1000.0)
+    for gamma in (0.0, 1e-3, 0.5, 2.0, 5.0, 1000.0):
+        losses, delta = evaluate(row, y, z, parameters=(gamma, NO_ALPHA))
+        assert np.all(losses >= 0)
+        assert np.isfinite(losses).all()
+        assert np.isfinite(delta).all()
 
 
 def test_quantiles_of_one_level_are_the_quantile():
