@@ -53,6 +53,7 @@ from skmlp.estimators.resuming import (
     check_same_rows,
     resumption_state,
 )
+from skmlp.estimators.row_sampling import drawn
 from skmlp.estimators.suggestions import Suggesting, names_arguments
 from skmlp.estimators.target_advice import warn_of_target
 from skmlp.estimators.target_names import NO_INFO, described
@@ -70,6 +71,7 @@ from skmlp.rules.schedules import SCHEDULES
 from skmlp.training import lbfgs, minibatch
 from skmlp.training.history import History
 from skmlp.training.optimizer_state import OptimizerState
+from skmlp.training.sampling import Drawn, Shuffled
 from skmlp.training.stopping import check_finite
 
 
@@ -373,8 +375,10 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
         if history.validation is not None:
             history.validation.keeps_last = self.best_epoch == "last"
         problem = self._problem(fit, row_ids, config.regularization)
+        objective, orders = problem, None
         if stochastic:
             problem = problem._replace(given_segments=optimizer.segments)
+            problem, objective, orders = self._drawn(problem, fit.generator)
         with backend.open_session(problem, fit.params, self.n_jobs) as session:
             scorer = None
             if held_out is not None:
@@ -385,9 +389,8 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
                     optimizer,
                     history,
                     config.minibatch,
-                    row_ids=row_ids,
-                    generator=fit.generator,
-                    scorer=scorer,
+                    orders,
+                    scorer,
                 )
             else:
                 outcome = lbfgs.minimize(
@@ -408,7 +411,18 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
             generator=fit.generator,
             resumption=resumption_state(fit, outcome),
         )
-        return result, problem, layers
+        return result, objective, layers
+
+    def _drawn(self, problem, generator):
+        """The problem to train on, that to judge by, and the rows of each epoch."""
+        rows = problem.row_ids
+        if self.sampling is None:
+            shuffled = Shuffled(rows, generator if self.shuffle else None)
+            return problem, problem, shuffled
+        classes = self._stratify(problem.targets[rows])
+        sampling = drawn(problem, self.sampling, classes)
+        orders = Drawn(rows, generator, sampling.shares)
+        return sampling.problem, sampling.objective, orders
 
     def _problem(self, fit, row_ids, regularization):
         return Problem(

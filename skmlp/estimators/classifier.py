@@ -158,6 +158,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         bias_learning_rate_factor=1.0,
         best_epoch="first",
         scoring=None,
+        sampling=None,
         max_time=None,
         n_jobs=None,
         device="cpu",

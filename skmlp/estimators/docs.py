@@ -11,6 +11,7 @@ import textwrap
 from skmlp.estimators.attribute_docs import ATTRIBUTES
 from skmlp.estimators.doc_entries import entry, indented, rows
 from skmlp.estimators.docs_factors import FACTORS
+from skmlp.estimators.docs_imbalance import SAMPLING
 from skmlp.estimators.parameters import rule_parameters
 from skmlp.estimators.references import REFERENCES
 from skmlp.rules.activations import ACTIVATIONS
@@ -67,7 +68,8 @@ max_iter : int, default=200
     more epochs after a fit, call ``resume``.
 
 shuffle : bool, default=True
-    Whether to shuffle the samples in each epoch of the stochastic solvers.
+    Whether to shuffle the samples in each epoch of the stochastic solvers, where
+    ``sampling`` does not draw them.
 
 random_state : int, RandomState instance or None, default=None
     Determines the initial weights, the split for early stopping and the shuffling.
@@ -203,6 +205,8 @@ scoring : str, callable or None, default=None
     A scorer is asked once an epoch, with an estimator that predicts by the parameters
     of that epoch, and the validated data. Epochs whose outputs are not finite score
     nan.
+
+{sampling}
 
 max_time : float, default=None
     Seconds that a call of ``fit`` or ``partial_fit`` may train. When they are over
@@ -360,6 +364,7 @@ def with_shared_docs(estimator):
     doc = estimator.__doc__
     for slot, text in _PARTS.items():
         text = text.replace("\n{factors}\n", FACTORS)
+        text = text.replace("\n{sampling}\n", SAMPLING)
         for name, table in _TABLES.items():
             text = text.replace(name, rows(table))
         text = text.replace("<links>", ", ".join(map(repr, LINKS)))

@@ -151,6 +151,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         bias_learning_rate_factor=1.0,
         best_epoch="first",
         scoring=None,
+        sampling=None,
         max_time=None,
         n_jobs=None,
         device="cpu",

@@ -116,6 +116,7 @@ BAD_PARAMETERS = {
     "max_norm": [0, -1.0, "small"],
     "max_grad_norm": [0, -1.0, "small"],
     "scoring": ["accurate", "RMSE", 1.0, ["r2"]],
+    "sampling": ["uniform", True, 1],
     "max_time": [0, -1.5, "long", np.nan],
     "n_jobs": [0, 1.5, "all"],
     "device": ["gpu", "cuda:", "cuda:-1", "cuda:01", "cpu:0", None, 0],

@@ -40,6 +40,7 @@ ORDER = {
         ["dead_units", "poor_fit", "validation", "training_config", "holdout"],
         ["target_advice"],
         ["ineffective", "poor_fit_causes"],
+        ["ineffective", "poor_fit_causes", "row_sampling"],
         ["prediction", "class_scoring"],
         ["data_driven"],
         ["data", "devices", "fitted"],
@@ -57,6 +58,7 @@ ORDER = {
             "regression_score",
             "feature_embedding",
             "docs_factors",
+            "docs_imbalance",
             "target_scaling",
         ],
         [
@@ -80,6 +82,7 @@ ORDER = {
     ],
     "skmlp.training": [
         ["lbfgs", "minibatch"],
+        ["sampling"],
         ["history", "optimizer_state", "shuffling", "stopping", "unfinished"],
     ],
     "skmlp.backends": [
