@@ -53,7 +53,7 @@ from skmlp.estimators.resuming import (
     check_same_rows,
     resumption_state,
 )
-from skmlp.estimators.row_sampling import drawn
+from skmlp.estimators.row_sampling import rows_of_epochs
 from skmlp.estimators.suggestions import Suggesting, names_arguments
 from skmlp.estimators.target_advice import warn_of_target
 from skmlp.estimators.target_names import NO_INFO, described
@@ -71,7 +71,6 @@ from skmlp.rules.schedules import SCHEDULES
 from skmlp.training import lbfgs, minibatch
 from skmlp.training.history import History
 from skmlp.training.optimizer_state import OptimizerState
-from skmlp.training.sampling import Drawn, Shuffled
 from skmlp.training.stopping import check_finite
 
 
@@ -131,6 +130,9 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
     @abstractmethod
     def _validation_score(self, raw, outputs, targets, weights):
         """Score of the network's outputs, raw and as activated."""
+
+    def _prepare(self, fit, objective):
+        """Set what depends on the rows to train on; may change ``fit.params``."""
 
     def _validate_y_val(self, y):
         """`_validate_y` for validation data; sets nothing."""
@@ -369,28 +371,24 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
         optimizer = self._initial_optimizer(fit, config.optimizer)
         if fit.resumption is not None:
             config = config.resumed(fit.resumption, first_step=optimizer.t)
+        problem = self._problem(fit, row_ids, config.regularization)
+        objective, orders = problem, None
+        if stochastic:
+            problem = problem._replace(given_segments=optimizer.segments)
+            problem, objective, orders = rows_of_epochs(self, problem, fit.generator)
+        self._prepare(fit, objective)
         # Iterations of L-BFGS are no epochs: they have a separate history.
         history = fit.resumable if stochastic else History()
         history.validation = self._validation_history(fit, history, held_out)
         if history.validation is not None:
             history.validation.keeps_last = self.best_epoch == "last"
-        problem = self._problem(fit, row_ids, config.regularization)
-        objective, orders = problem, None
-        if stochastic:
-            problem = problem._replace(given_segments=optimizer.segments)
-            problem, objective, orders = self._drawn(problem, fit.generator)
         with backend.open_session(problem, fit.params, self.n_jobs) as session:
             scorer = None
             if held_out is not None:
                 scorer = ValidationScorer(self, network, fit.target, session, held_out)
             if stochastic:
                 outcome = minibatch.train(
-                    session,
-                    optimizer,
-                    history,
-                    config.minibatch,
-                    orders,
-                    scorer,
+                    session, optimizer, history, config.minibatch, orders, scorer
                 )
             else:
                 outcome = lbfgs.minimize(
@@ -412,17 +410,6 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
             resumption=resumption_state(fit, outcome),
         )
         return result, objective, layers
-
-    def _drawn(self, problem, generator):
-        """The problem to train on, that to judge by, and the rows of each epoch."""
-        rows = problem.row_ids
-        if self.sampling is None:
-            shuffled = Shuffled(rows, generator if self.shuffle else None)
-            return problem, problem, shuffled
-        classes = self._stratify(problem.targets[rows])
-        sampling = drawn(problem, self.sampling, classes)
-        orders = Drawn(rows, generator, sampling.shares)
-        return sampling.problem, sampling.objective, orders
 
     def _problem(self, fit, row_ids, regularization):
         return Problem(

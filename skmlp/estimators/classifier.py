@@ -1,15 +1,23 @@
 """The classifier: its constructor, targets, loss and predictions."""
 
 from functools import partial
+from numbers import Real
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import ClassifierMixin, _fit_context
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skmlp.estimators.base import BaseMLP
+from skmlp.estimators.class_priors import (
+    DECISIONS,
+    PROBABILITIES,
+    check_whole_data,
+    prepare_priors,
+    shifted,
+)
 from skmlp.estimators.class_weights import check_declared, is_balanced
 from skmlp.estimators.data import UserInput, as_supported
 from skmlp.estimators.data_advice import as_column, check_y
@@ -50,6 +58,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         columns a list has a dict, 'balanced' or None a column, and a sample's weight
         is the product over them; 'balanced' alone is for all columns.
 
+    {class_priors}
+
     {classifier_output}
 
     {own_parameters}
@@ -67,6 +77,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         With ``loss='ordinal'`` and more than two classes these from the lowest to the
         highest. Columns of probabilities are in the order of ``classes_`` all the same,
         as scikit-learn's metrics expect.
+
+    class_shares_ : ndarray of shape (n_classes,) or None
+        With ``logit_adjustment`` or ``prior`` the weighted share of each class, or of
+        the rows that have each label, among the rows that the last call trained on.
 
     {attributes}
 
@@ -105,6 +119,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     _parameter_constraints: dict = {
         **BaseMLP._parameter_constraints,
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
+        "logit_adjustment": [Interval(Real, 0, None, closed="left")],
+        "prior": [dict, StrOptions({"uniform"}), "array-like", None],
         "loss": [StrOptions(LossNames(BINARY_LOSSES)), Loss],
         "out_activation": [StrOptions(ordered("auto", *CLASSIFIER_OUTPUTS))],
     }
@@ -136,6 +152,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         n_iter_no_change=10,
         max_fun=15000,
         class_weight=None,
+        logit_adjustment=0.0,
+        prior=None,
         loss="log_loss",
         out_activation="auto",
         label_smoothing=0.0,
@@ -219,9 +237,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Raises
         ------
         ValueError
-            For data or weights that cannot be used, when ``class_weight='balanced'``
-            (the class frequencies of one chunk may differ from those of the others),
-            and when the training diverges. The estimator is then as it was before.
+            For data or weights that cannot be used, for ``class_weight='balanced'``,
+            ``logit_adjustment`` and ``prior`` (the class frequencies of one chunk may
+            differ from those of the others), and when the training diverges. The
+            estimator is then as it was before.
         """
         if is_balanced(self.class_weight):
             raise ValueError(
@@ -230,6 +249,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 "Compute the weights with sklearn.utils.class_weight."
                 "compute_class_weight and pass them as a dict."
             )
+        check_whole_data(self)
         with self._unchanged_on_failure():
             user_input = as_supported(self.device, UserInput(X, y, sample_weight))
             if is_first_call(self, classes):
@@ -268,9 +288,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _stratify(self, targets):
         return self._labels.strata(targets)
 
+    def _prepare(self, fit, objective):
+        prepare_priors(self, fit, objective)
+
     def _validation_score(self, raw, outputs, targets, weights):
         threshold = 0.0 if self._head(targets)[1].is_margin else 0.5
-        predicted = self._labels.scored(raw, outputs, threshold)
+        decided = shifted(self, lambda _: raw, DECISIONS)(IDENTITY)
+        if decided is raw:
+            predicted = self._labels.scored(raw, outputs, threshold)
+        else:
+            predicted = self._labels.predicted(decided, 0.0)
         correct = np.all(predicted == targets, axis=1)
         return float(np.average(correct, weights=weights))
 
@@ -293,14 +320,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             Labels; for a multilabel target an indicator matrix, sparse if the
             target was.
         """
-        raw = self._outputs(X, IDENTITY)
+        raw = shifted(self, partial(self._outputs, X), DECISIONS)(IDENTITY)
         return self._labels.decode(raw)
 
     @returns_like_input
     def decision_function(self, X):
         """The evidence for each class: log-odds, or margins of the hinge losses.
 
-        For probabilities p they are log(p / (1 - p)), each class against all others.
+        For probabilities p they are log(p / (1 - p)), each class against all others;
+        with ``logit_adjustment`` those of the adjusted logits, as in ``predict``.
 
         Parameters
         ----------
@@ -313,7 +341,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             ``out_activation='logistic'`` of several classes, the log-odds before the
             probabilities are made to sum to one. A list for several columns of classes.
         """
-        raw = self._outputs(X, IDENTITY)
+        raw = shifted(self, partial(self._outputs, X), DECISIONS)(IDENTITY)
         return self._labels.decision(raw, self.out_activation_)
 
     def _has_probabilities(self):
@@ -347,7 +375,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             each label. A list for several columns of classes.
         """
         check_is_fitted(self)
-        outputs = partial(self._outputs, X)
+        outputs = shifted(self, partial(self._outputs, X), PROBABILITIES)
         return self._labels.probabilities(outputs, self.out_activation_)
 
     @available_if(_has_probabilities)
@@ -365,7 +393,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             In the order of ``classes_``; a list for several columns of classes.
         """
         check_is_fitted(self)
-        outputs = partial(self._outputs, X)
+        outputs = shifted(self, partial(self._outputs, X), PROBABILITIES)
         return self._labels.log_probabilities(outputs, self.out_activation_)
 
     def score(self, X, y, sample_weight=None):

@@ -11,7 +11,7 @@ import textwrap
 from skmlp.estimators.attribute_docs import ATTRIBUTES
 from skmlp.estimators.doc_entries import entry, indented, rows
 from skmlp.estimators.docs_factors import FACTORS
-from skmlp.estimators.docs_imbalance import SAMPLING
+from skmlp.estimators.docs_imbalance import CLASS_PRIORS, SAMPLING
 from skmlp.estimators.parameters import rule_parameters
 from skmlp.estimators.references import REFERENCES
 from skmlp.rules.activations import ACTIVATIONS
@@ -340,6 +340,7 @@ out_activation : str, default='auto'
 _PARTS = {
     "    {classifier_loss}": _CLASSIFIER_LOSS,
     "    {classifier_output}": _CLASSIFIER_OUTPUT,
+    "    {class_priors}": CLASS_PRIORS,
     "    {regressor_loss}": _REGRESSOR_LOSS,
     "    {regressor_output}": _REGRESSOR_OUTPUT,
     "    {parameters}": _PARAMETERS,

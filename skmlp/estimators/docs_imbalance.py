@@ -17,3 +17,28 @@ sampling : {'balanced', 'weights'} or None, default=None
     rows of the chunk. ``alpha`` counts as without sampling. Running means of
     ``normalization='batch'`` are those of the rows drawn.
 """
+
+CLASS_PRIORS = """
+logit_adjustment : float, default=0.0
+    Strength tau of the adjustment of decisions by the classes' shares, not below zero
+    (Menon et al., 2021): the network learns z + tau log(share), and ``predict`` and
+    ``decision_function`` use z. With 1 all classes are equally likely to be found
+    (least balanced error) rather than all rows (least error, 0). Probabilities stay
+    those of the training data's shares: with an adjustment ``predict`` is not the
+    largest of ``predict_proba``, as after `TunedThresholdClassifierCV`.
+
+prior : dict, 'uniform', array-like of shape (n_classes,) or None, default=None
+    Shares of the classes where the model will be used, if they are not those of the
+    training data, as after rows of the frequent class were dropped: probabilities and
+    decisions are for these shares (King and Zeng, 2001; Saerens et al., 2002). A dict
+    by label, an array in the order of ``classes_``, positive and of sum 1, or 'uniform'
+    for equal ones; for labels that may occur together the share of each in (0, 1).
+
+    The training data's shares, ``class_shares_``, are weighted by ``sample_weight``,
+    ``class_weight`` and ``sampling``. So with ``class_weight={1: 20}`` and the true
+    shares as ``prior`` the probabilities are calibrated. ``logit_adjustment`` then
+    adjusts by ``prior``.
+
+    Both are for losses of probabilities, by softmax for several classes. Losses on
+    training and validation data are those without them. ``partial_fit`` refuses both.
+"""

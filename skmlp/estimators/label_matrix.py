@@ -79,6 +79,14 @@ class LabelMatrix(Labels):
         encoded = self.predicted(raw, 0.0)
         return sparse.csr_matrix(encoded) if self.sparse_output else encoded
 
+    def class_shares(self, targets, weights):
+        """Weighted share of the rows that have each label."""
+        return weights @ targets
+
+    def log_prior(self, shares):
+        """The logit of each label's share."""
+        return np.log(shares) - np.log1p(-shares)
+
     def decision(self, raw, output):
         """The evidence for each label."""
         return raw.ravel() if raw.shape[1] == 1 else raw

@@ -172,6 +172,23 @@ class Labels(ABC):
     def log_probabilities(self, outputs, output):
         """Logarithms of the probabilities, from the logits: exact in the tails."""
 
+    def class_shares(self, targets, weights):
+        """Share of each class, from encoded targets and weights that sum to one.
+
+        Raises
+        ------
+        ValueError
+            For kinds whose classes have no shares to adjust by.
+        """
+        raise ValueError(
+            "logit_adjustment and prior need a target of one column of classes, or of "
+            "labels that may occur together."
+        )
+
+    def log_prior(self, shares):
+        """What is added to raw outputs when the classes' shares are multiplied."""
+        raise NotImplementedError
+
     def check_known(self, y, warm_start):
         """Refuse classes that the network was not made for.
 

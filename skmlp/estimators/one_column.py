@@ -43,6 +43,11 @@ class OneColumn(Labels):
         """The classes of the rows."""
         return self.classes[self.predicted(raw, 0.0).ravel()]
 
+    def class_shares(self, targets, weights):
+        """Sums of the weights by class."""
+        codes = targets.ravel().astype(np.intp)
+        return np.bincount(codes, weights, minlength=len(self.classes))
+
     def to_state(self):
         """The labels as a plain dict, for a pickle."""
         return {"classes": self.classes, "multilabel": False, "sparse_output": False}
@@ -64,6 +69,10 @@ class TwoClasses(OneColumn):
         """The second class where the output is above the threshold."""
         return (outputs > threshold).astype(np.intp)
 
+    def log_prior(self, shares):
+        """The logit of the second class's share."""
+        return np.log(shares[1:]) - np.log(shares[:1])
+
     def decision(self, raw, output):
         """The evidence for the second class."""
         return raw.ravel()
@@ -81,6 +90,10 @@ class TwoClasses(OneColumn):
 
 class SingleClass(TwoClasses):
     """A single class, which is certain whatever the output is."""
+
+    def log_prior(self, shares):
+        """Nothing."""
+        return np.zeros(1)
 
     def predicted(self, outputs, threshold):
         """The class."""
@@ -124,6 +137,10 @@ class OneOfSeveral(OneColumn):
     def predicted(self, outputs, threshold):
         """The class of the largest output."""
         return outputs.argmax(axis=1).reshape(-1, 1)
+
+    def log_prior(self, shares):
+        """The logarithms of the shares."""
+        return np.log(shares)
 
     def decision(self, raw, output):
         """Log-odds of each class against all others, or what the outputs are."""

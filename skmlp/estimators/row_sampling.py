@@ -14,6 +14,7 @@ from sklearn.base import is_regressor
 
 from skmlp.backends import Problem
 from skmlp.estimators.class_weights import is_balanced
+from skmlp.training.sampling import Drawn, Shuffled
 
 BY_CLASS, BY_WEIGHT = "balanced", "weights"
 
@@ -57,6 +58,36 @@ def check_sampling(estimator):
             f"balance the classes twice: use one of them, or sampling={BY_WEIGHT!r}, "
             "which draws the rows by these weights."
         )
+
+
+def rows_of_epochs(estimator, problem, generator):
+    """What a fit by minibatches trains on, and in which order.
+
+    Parameters
+    ----------
+    estimator : BaseMLP
+    problem : Problem
+    generator : numpy.random.RandomState
+
+    Returns
+    -------
+    problem : Problem
+        What minibatches are trained on.
+    objective : Problem
+        The weighted problem whose loss is their expected loss.
+    orders : skmlp.training.sampling.Orders
+    """
+    rows = problem.row_ids
+    if estimator.sampling is None:
+        orders = Shuffled(rows, generator if estimator.shuffle else None)
+        return problem, problem, orders
+    classes = estimator._stratify(problem.targets[rows])
+    sampling = drawn(problem, estimator.sampling, classes)
+    return (
+        sampling.problem,
+        sampling.objective,
+        Drawn(rows, generator, sampling.shares),
+    )
 
 
 def drawn(problem, sampling, classes):

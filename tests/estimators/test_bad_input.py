@@ -138,6 +138,8 @@ BAD_OWN_PARAMETERS = {
         "loss": ["poisson", "entropy", None, 1],
         "out_activation": ["exp", "sigmoid", None, 1],
         "label_smoothing": [-0.1, 1.0, "some", None],
+        "logit_adjustment": [-0.1, "one", None, np.nan],
+        "prior": ["balanced", 0.5, True],
         "focal_gamma": [-0.1, "two", None, np.nan],
         "focal_alpha": [0.0, 1.0, "some", np.nan],
     },
