@@ -150,20 +150,30 @@ def _training_shares(labels, objective, name):
         missing |= shares >= 1
     if np.any(missing):
         needs = "without and with each label" if labels.multilabel else "of each class"
+        which = _names(labels)[int(np.argmax(missing))]
         raise ValueError(
-            f"{name} needs rows {needs}, but the share of "
-            f"{labels.classes[missing].tolist()[0]!r} among the rows to train on is "
-            f"{shares[missing][0]:g}."
+            f"{name} needs rows {needs}, but the share of {which!r} among the rows to "
+            f"train on is {shares[missing][0]:g}."
         )
     return shares
 
 
+def _names(labels):
+    """The user's names of the classes: those of columns of labels, if they have any."""
+    names = getattr(labels, "names", None) if labels.multilabel else None
+    return labels.classes.tolist() if names is None else names.tolist()
+
+
 def _given_shares(prior, labels):
     """The parameter `prior` as an array in the order of the classes."""
-    names = labels.classes.tolist()
+    names = _names(labels)
     if isinstance(prior, str):
         return np.full(len(names), 0.5 if labels.multilabel else 1 / len(names))
     if isinstance(prior, dict):
+        if labels.multilabel and set(prior) == set(labels.classes.tolist()):
+            prior = dict(
+                zip(names, map(prior.get, labels.classes.tolist()), strict=True)
+            )
         if set(prior) != set(names):
             raise ValueError(
                 f"prior must have a share for each class of y and no others: it has "

@@ -32,7 +32,8 @@ prior : dict, 'uniform', array-like of shape (n_classes,) or None, default=None
     training data, as after rows of the frequent class were dropped: probabilities and
     decisions are for these shares (King and Zeng, 2001; Saerens et al., 2002). A dict
     by label, an array in the order of ``classes_``, positive and of sum 1, or 'uniform'
-    for equal ones; for labels that may occur together the share of each in (0, 1).
+    for equal ones; for labels that may occur together the share of each in (0, 1), by
+    the number or the name of its column.
 
     The training data's shares, ``class_shares_``, are weighted by ``sample_weight``,
     ``class_weight`` and ``sampling``. So with ``class_weight={1: 20}`` and the true

@@ -8,6 +8,7 @@ import pickle
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import special
@@ -170,8 +171,12 @@ def test_labels_have_shares_of_their_own():
     assert_allclose(model.predict_proba(ZEROS)[0], given, atol=1e-4)
     model.set_params(prior="uniform").fit(ZEROS, LABELS)
     assert_allclose(model.predict_proba(ZEROS)[0], 0.5, atol=1e-4)
-    model.set_params(prior={0: 0.3, 1: 0.2, 2: 0.4}).fit(ZEROS, LABELS)
-    assert_allclose(model.predict_proba(ZEROS)[0], [0.3, 0.2, 0.4], atol=1e-4)
+    named = pd.DataFrame(LABELS, columns=["x", "y", "z"])
+    for prior in ({0: 0.3, 1: 0.2, 2: 0.4}, {"x": 0.3, "z": 0.4, "y": 0.2}):
+        model.set_params(prior=prior).fit(ZEROS, named)
+        assert_allclose(model.predict_proba(ZEROS)[0], [0.3, 0.2, 0.4], atol=1e-4)
+    with pytest.raises(ValueError, match=r"in \(0, 1\), got 0 for 'y'"):
+        model.set_params(prior=[0.1, 0.0, 0.1]).fit(ZEROS, named)
 
 
 @every_target
@@ -301,6 +306,7 @@ ERRORS = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:Some columns of y have the same:UserWarning")
 @pytest.mark.parametrize(("settings", "y", "message"), ERRORS)
 def test_what_cannot_be_is_an_error(settings, y, message):
     model = MLPClassifier(**SMALL).set_params(**settings)
