@@ -38,7 +38,7 @@ ORDER = {
         ["resuming"],
         ["divergence"],
         ["dead_units", "poor_fit", "validation", "training_config", "holdout"],
-        ["target_advice"],
+        ["target_advice", "epoch_scores"],
         ["ineffective", "class_priors", "poor_fit_causes", "row_sampling"],
         ["prediction", "class_scoring"],
         ["data_driven"],
