@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::skmlp.exceptions.ValidationWarning"),
 ]
 
-N_FITS, N_ROWS = 64, 40
+N_FITS, N_ROWS = 76, 40
 NORMS = ("scales", "means", "variances")
 LABELS = {
     "two": BINARY_LOSSES,
