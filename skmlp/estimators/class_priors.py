@@ -128,6 +128,12 @@ def _check_outputs(estimator, network, name):
             f"{value} needs a loss of probabilities, got loss={estimator.loss!r}, "
             "whose outputs are margins."
         )
+    if not network.loss.proper:
+        raise ValueError(
+            f"{value} needs outputs that are log-odds, but loss={estimator.loss!r} "
+            "draws probabilities towards even ones: tune a threshold, for example by "
+            "TunedThresholdClassifierCV."
+        )
     several = estimator._labels.one_of_several
     if several and not activation_rule(network.output).by_rows:
         raise ValueError(

@@ -40,6 +40,7 @@ prior : dict, 'uniform', array-like of shape (n_classes,) or None, default=None
     shares as ``prior`` the probabilities are calibrated. ``logit_adjustment`` then
     adjusts by ``prior``.
 
-    Both are for losses of probabilities, by softmax for several classes. Losses on
+    Both are for losses that are least at the true probabilities, which 'hinge',
+    'squared_hinge' and 'focal' are not, by softmax for several classes. Losses on
     training and validation data are those without them. ``partial_fit`` refuses both.
 """

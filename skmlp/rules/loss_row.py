@@ -167,6 +167,9 @@ class LossRow(NamedTuple):
     constant : callable or None
         ``constant(targets, weights, params, n_outputs)``, the mean loss of the best
         constant prediction (see `best_constant`); None to search for it.
+    proper : bool
+        Whether the expected loss of a probability is least at the true one (Gneiting
+        and Raftery, 2007).
     about : str
         Distribution and formula, for the documentation.
     """
@@ -192,6 +195,7 @@ class LossRow(NamedTuple):
     levels: bool = False
     of_list: "LossRow | None" = None
     constant: Callable | None = None
+    proper: bool = True
     about: str = ""
 
     @property

@@ -329,7 +329,7 @@ BINARY_LOSSES = _table(
     LossRow(
         "focal", "logistic", focal.focal, focal.focal_slope,
         parameters=(focal.GAMMA, focal.ALPHA), read=focal.read_sides,
-        constant=best_constant.focal,
+        constant=best_constant.focal, proper=False,
         about="the cross-entropy times ``(1 - p) ** focal_gamma``, p being the "
         "probability of the true class (Lin et al., 2017). Probabilities are drawn "
         "towards even ones: calibrate them",
@@ -356,7 +356,7 @@ MULTICLASS_LOSSES = _table(
     LossRow(
         "focal", "softmax", row=focal.focal_of_class, labels=True,
         parameters=(focal.GAMMA, focal.ALPHA), read=focal.read_classes,
-        constant=best_constant.focal_of_class,
+        constant=best_constant.focal_of_class, proper=False,
     ),
     *(
         row._replace(labels=True)

@@ -5,7 +5,6 @@ that corrected probabilities are known.
 """
 
 import pickle
-import warnings
 
 import numpy as np
 import pandas as pd
@@ -285,6 +284,8 @@ ERRORS = [
     ({"prior": {"common": "many", "rare": "few"}}, TWO, "must have numbers as shares"),
     ({"prior": [0.5, 1.0, 0.5]}, LABELS, r"that are in \(0, 1\), got 1 for 1"),
     ({"prior": "uniform", "loss": "hinge"}, TWO, "whose outputs are margins"),
+    ({"prior": "uniform", "loss": "focal"}, TWO, "needs outputs that are log-odds"),
+    ({"logit_adjustment": 1.0, "loss": "focal"}, THREE, "tune a threshold"),
     ({"logit_adjustment": 1.0, "loss": "hinge"}, THREE, "whose outputs are margins"),
     (
         {"logit_adjustment": 1.0, "out_activation": "logistic"},
@@ -322,11 +323,3 @@ def test_chunks_have_no_shares(settings):
         with pytest.raises(ValueError, match="a chunk need not have the class shares"):
             model.partial_fit(X, TWO, classes=["common", "rare"])
         model.fit(X, TWO)
-
-
-def test_the_focal_loss_can_be_adjusted():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)
-        warnings.filterwarnings("ignore", "Stochastic Optimizer")
-        model = MLPClassifier(loss="focal", logit_adjustment=1.0, **SMALL)
-        assert len(model.fit(X, THREE).predict(X)) == N_ROWS
