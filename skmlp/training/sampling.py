@@ -9,6 +9,9 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+# Rows by which to go on from the guide table for all draws, before a binary search.
+_STEPS = 3
+
 
 class Orders(ABC):
     """The rows of each epoch, `n_rows` of them."""
@@ -65,6 +68,10 @@ class Shuffled(Orders):
 class Drawn(Orders):
     """Rows drawn independently, with replacement, by the inverse of their CDF.
 
+    A guide table of equal steps of the CDF (Chen and Asau, 1974) says where to begin to
+    look. On average over the draws the place is less than a row further, whatever the
+    shares; binary search, for which few are left, would take longer than the training.
+
     Parameters
     ----------
     row_ids : ndarray of int64
@@ -76,9 +83,23 @@ class Drawn(Orders):
     def __init__(self, row_ids, generator, shares):
         super().__init__(row_ids, generator)
         self._cumulative = np.cumsum(shares, dtype=np.float64)
+        # A power of two, by which products are exact.
+        self._n_guides = 1 << int(self.n_rows - 1).bit_length()
+        starts = np.arange(self._n_guides) / self._n_guides * self._cumulative[-1]
+        self._guides = np.searchsorted(self._cumulative, starts, side="right")
 
     def _next_epoch(self):
-        drawn = self._generator.random_sample(self.n_rows) * self._cumulative[-1]
-        places = np.searchsorted(self._cumulative, drawn, side="right")
-        # A number next to one is rounded to the sum itself.
-        return self._row_ids[np.minimum(places, self.n_rows - 1)]
+        uniform = self._generator.random_sample(self.n_rows)
+        return self._row_ids[self._places(uniform)]
+
+    def _places(self, uniform):
+        """The first places at which the CDF is greater than numbers in [0, 1)."""
+        cumulative = self._cumulative
+        # A number next to one would be rounded to the sum itself.
+        drawn = np.minimum(uniform * cumulative[-1], np.nextafter(cumulative[-1], 0))
+        places = self._guides[(uniform * self._n_guides).astype(np.intp)]
+        for _ in range(_STEPS):
+            places += cumulative[places] <= drawn
+        left = np.flatnonzero(cumulative[places] <= drawn)
+        places[left] = np.searchsorted(cumulative, drawn[left], side="right")
+        return places

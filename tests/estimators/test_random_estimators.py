@@ -71,6 +71,7 @@ def draw_training(dealer):
     default = MLPRegressor().get_params()
     return {name: drawn[name] for name in drawn if drawn[name] != default[name]} | {
         "dropout": dealer.deal("dropout", [0.0, 0.3]),
+        "sampling": dealer.deal("sampling", [None, "weights"]),
         "max_norm": dealer.deal("max_norm", [None, 1.0]),
         "max_grad_norm": dealer.deal("max_grad_norm", [None, 0.3]),
     }

@@ -160,6 +160,29 @@ def test_skipped_epochs_are_those_that_were_drawn():
     assert_array_equal(second.next(4), epochs[3:])
 
 
+SHARES = {
+    "one": np.ones(1),
+    "even": np.full(1000, 0.1),
+    "any": RNG.uniform(0.1, 3.0, 1025),
+    "rare": np.where(np.arange(1000) % 475 == 3, 475.0, 1.0),
+    "next to none": np.r_[np.full(500, 1e-12), 1.0, np.full(500, 1e-12)],
+    "growing": np.geomspace(1e-9, 1e9, 777),
+}
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_places_are_those_of_a_binary_search(name):
+    shares = SHARES[name]
+    orders = Drawn(np.arange(len(shares)), np.random.RandomState(0), shares)
+    cumulative = np.cumsum(shares)
+    ends = cumulative[:-1] / cumulative[-1]
+    drawn = np.concatenate(
+        [[0.0], RNG.random(5000), ends, np.nextafter(ends, 0), np.arange(64) / 64]
+    )
+    expected = np.searchsorted(cumulative, drawn * cumulative[-1], side="right")
+    assert_array_equal(orders._places(drawn), np.minimum(expected, len(shares) - 1))
+
+
 class Greatest(np.random.RandomState):
     """The largest numbers that a generator draws."""
 
