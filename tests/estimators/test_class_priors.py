@@ -256,6 +256,21 @@ def test_fits_go_on_and_pickles_predict_alike():
     assert_allclose(warm.decision_function(X), raw_outputs(warm).ravel())
 
 
+@pytest.mark.parametrize("start", ["data_driven", "arrays"])
+def test_any_initial_biases_are_moved(start):
+    settings = {**SMALL, "max_iter": 1, "learning_rate_init": 1e-300}
+    given = (
+        [np.ones((4, 6)), np.ones((6, 3))],
+        [np.zeros(6), np.array([1.0, 2.0, 3.0])],
+    )
+    settings["weight_init"] = given if start == "arrays" else start
+    plain = MLPClassifier(**settings).fit(X, THREE)
+    adjusted = MLPClassifier(logit_adjustment=1.0, **settings).fit(X, THREE)
+    moved = plain.intercepts_[-1] + np.log(shares_of(THREE))
+    assert_allclose(adjusted.intercepts_[-1], moved)
+    assert_array_equal(given[1][1], [1.0, 2.0, 3.0])
+
+
 def test_a_single_class_is_certain():
     model = MLPClassifier(logit_adjustment=1.0, prior="uniform", **SMALL)
     model.fit(X, np.zeros(N_ROWS, dtype=int))

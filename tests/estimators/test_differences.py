@@ -192,6 +192,30 @@ def test_class_weight_is_a_parameter(data):
         OurClassifier(class_weight="balanced").partial_fit(X, y, classes=[0, 1])
 
 
+def test_rows_can_be_drawn(data):
+    X, _, _ = data
+    y = (X[:, 0] > 1.0).astype(int)
+    with pytest.raises(TypeError, match="sampling"):
+        SkClassifier(sampling="balanced")
+    plain = OurClassifier(**SMALL).fit(X, y)
+    for sampling in ("balanced", "weights"):
+        drawn = OurClassifier(sampling=sampling, **SMALL).fit(X, y)
+        assert not same(copies(plain), copies(drawn))
+
+
+def test_decisions_and_probabilities_can_be_adjusted(data):
+    X, _, _ = data
+    y = (X[:, 0] > 1.0).astype(int)
+    for model in (SkClassifier(**SMALL), OurClassifier(**SMALL)):
+        likely = model.fit(X, y).predict_proba(X)
+        np.testing.assert_array_equal(model.predict(X), likely[:, 1] > 0.5)
+    model = OurClassifier(logit_adjustment=1.0, **SMALL).fit(X, y)
+    likely = model.predict_proba(X)[:, 1]
+    np.testing.assert_array_equal(model.predict(X), likely > y.mean())
+    model = OurClassifier(prior="uniform", **SMALL).fit(X, y)
+    np.testing.assert_array_equal(model.predict(X), model.predict_proba(X)[:, 1] > 0.5)
+
+
 # Losses and probabilities
 
 
