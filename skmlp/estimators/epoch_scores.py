@@ -2,18 +2,19 @@
 
 A scorer of scikit-learn predicts, validates and encodes anew at every call, which for
 small networks takes longer than the epoch that it judges. Its metrics are functions of
-a confusion matrix, or of the true classes in the order of the scores, and those are
+counts by class, or of the true classes in the order of the scores, and those are
 vector operations on numbers at hand. What is not known here to be the same, or not
 defined, is left to scikit-learn, with its warnings and errors.
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 from sklearn import metrics
 
 from skmlp.estimators.class_priors import DECISIONS, PROBABILITIES, shifted
+from skmlp.estimators.label_matrix import LabelMatrix
 from skmlp.estimators.one_column import OneOfSeveral, TwoClasses
 from skmlp.rules.activations import IDENTITY
 
@@ -24,31 +25,86 @@ class _Truth:
     Parameters
     ----------
     classes : ndarray of shape (n_classes,)
-    codes : ndarray of int of shape (n_rows,)
+    encoded : ndarray of int of shape (n_rows, n_columns)
     weights : ndarray of shape (n_rows,) or None
+
+    Attributes
+    ----------
+    is_binary, is_multilabel : bool
     """
 
-    def __init__(self, classes, codes, weights):
+    is_multilabel = False
+
+    def __init__(self, classes, encoded, weights):
         self.classes = classes.tolist()
-        self.codes = codes
-        weights = np.ones(len(codes)) if weights is None else weights
+        self.is_binary = len(self.classes) == 2
+        self.encoded = encoded
+        self.codes = encoded.ravel()
+        weights = np.ones(len(encoded)) if weights is None else weights
         self.weights = weights.astype(np.float64)
 
     def index(self, label):
         """The code of a label, or None."""
         return self.classes.index(label) if label in self.classes else None
 
-    def confusion(self, predicted):
-        """Weights of the rows by true and by predicted class."""
-        n = len(self.classes)
-        counts = np.bincount(
-            self.codes * n + predicted.ravel(), self.weights, minlength=n * n
+    def has_all(self):
+        """Whether there are rows of each class."""
+        return len(np.unique(self.codes)) == len(self.classes)
+
+    def counts(self, predicted):
+        """Of each class the weights of rows found, of it, and predicted as it."""
+        predicted = predicted.ravel()
+        found = np.where(predicted == self.codes, self.weights, 0.0)
+        return tuple(
+            np.bincount(codes, weights, minlength=len(self.classes))
+            for codes, weights in (
+                (self.codes, found),
+                (self.codes, self.weights),
+                (predicted, self.weights),
+            )
         )
-        return counts.reshape(n, n)
+
+    def sides(self, scores):
+        """Whether each row is of a class, and the scores of that, class by class."""
+        if self.is_binary:
+            scores = scores if scores.ndim == 1 else scores[:, 1]
+            return [(self._sides[1], scores)]
+        return zip(self._sides, np.ascontiguousarray(scores.T), strict=True)
+
+    @cached_property
+    def _sides(self):
+        return self.codes == np.arange(len(self.classes))[:, np.newaxis]
 
     def mean(self, values):
         """Weighted mean over the rows."""
         return np.average(values, weights=self.weights)
+
+
+class _TrueLabels(_Truth):
+    """The labels of the held-out rows, a column each."""
+
+    is_multilabel = True
+
+    def __init__(self, classes, encoded, weights):
+        super().__init__(classes, encoded, weights)
+        self.is_binary = False
+
+    def has_all(self):
+        """Whether there are rows with and without each label."""
+        return np.all(np.ptp(self.encoded, axis=0) > 0)
+
+    def counts(self, predicted):
+        """Of each label the weights of rows found, with it, and predicted to have it.
+
+        Products of matrices add in an order that depends on the machine; sums do not.
+        """
+        weights = self.weights[:, np.newaxis]
+        parts = (self.encoded & predicted, self.encoded, predicted)
+        return tuple(np.sum(weights * part, axis=0) for part in parts)
+
+    @cached_property
+    def _sides(self):
+        return np.ascontiguousarray(self.encoded.T == 1)
 
 
 def epoch_scorer(scorer, labels, targets, weights):
@@ -71,12 +127,12 @@ def epoch_scorer(scorer, labels, targets, weights):
         targets.
     """
     metric = getattr(scorer, "_score_func", None)
-    if type(labels) not in (TwoClasses, OneOfSeveral) or metric is None:
+    kind = _KINDS.get(type(labels))
+    if kind is None or metric is None:
         return None
-    codes = targets.ravel().astype(np.intp)
-    if len(np.unique(codes)) < len(labels.classes):
+    truth = kind(labels.classes, targets.astype(np.intp), weights)
+    if not truth.has_all():
         return None
-    truth = _Truth(labels.classes, codes, weights)
     response = scorer._response_method
     for table, evidence in (
         (_OF_PREDICTIONS, _predictions),
@@ -129,33 +185,34 @@ def _is_for(response, evidence):
     return asked.get(first) is evidence
 
 
-# Of predictions: functions of the confusion matrix. A factory takes the truth and the
-# keywords of the scorer, and returns None for those that it does not know.
+# Of predictions. A factory takes the truth and the keywords of the scorer, and returns
+# None for those that it does not know.
 
 
-def _of_confusion(formula):
+def _accuracy(truth, **keywords):
+    if keywords:
+        return None
+    return lambda predicted: truth.mean(np.all(predicted == truth.encoded, axis=1))
+
+
+def _of_counts(formula):
     def factory(truth, **keywords):
-        if keywords:
+        if keywords or truth.is_multilabel:
             return None
-        return lambda predicted: formula(truth.confusion(predicted))
+        return lambda predicted: formula(*truth.counts(predicted))
 
     return factory
 
 
-def _accuracy(counts):
-    return np.trace(counts) / counts.sum()
+def _balanced_accuracy(of_both, true, predicted):
+    return np.mean(of_both / true)
 
 
-def _balanced_accuracy(counts):
-    return np.mean(np.diagonal(counts) / counts.sum(axis=1))
-
-
-def _matthews(counts):
-    true, predicted = counts.sum(axis=1), counts.sum(axis=0)
-    size = counts.sum()
-    of_both = np.trace(counts) * size - true @ predicted
+def _matthews(of_both, true, predicted):
+    size = true.sum()
+    agreement = of_both.sum() * size - true @ predicted
     spread = (size**2 - predicted @ predicted) * (size**2 - true @ true)
-    return of_both / np.sqrt(spread) if spread > 0 else None
+    return agreement / np.sqrt(spread) if spread > 0 else None
 
 
 def _by_class(parts):
@@ -166,7 +223,7 @@ def _by_class(parts):
     ):
         chosen = [*range(len(truth.classes))]
         if average == "binary":
-            if len(truth.classes) > 2 or labels is not None:
+            if not truth.is_binary or labels is not None:
                 return None
             chosen = [truth.index(pos_label)]
         elif labels is not None:
@@ -174,15 +231,14 @@ def _by_class(parts):
         if None in chosen or average not in ("binary", "micro", "macro", "weighted"):
             return None
         return lambda predicted: _averaged(
-            truth.confusion(predicted), parts, chosen, average
+            truth.counts(predicted), parts, chosen, average
         )
 
     return factory
 
 
 def _averaged(counts, parts, chosen, average):
-    of_both = np.diagonal(counts)[chosen]
-    true, predicted = counts.sum(axis=1)[chosen], counts.sum(axis=0)[chosen]
+    of_both, true, predicted = (part[chosen] for part in counts)
     if average == "micro":
         of_both, true, predicted = (
             part.sum(keepdims=True) for part in (of_both, true, predicted)
@@ -234,35 +290,24 @@ def _average_precision(own, other):
 
 def _over_classes(truth, formula, average, scores):
     """The mean of a metric over the classes, each against all others."""
-    codes, weights = truth.codes, truth.weights
     values, shares = [], []
-    for k in range(len(truth.classes)):
-        side = codes == k
-        values.append(formula(*_above(side, weights, scores[:, k])))
-        shares.append(weights[side].sum())
+    for side, column in truth.sides(scores):
+        values.append(formula(*_above(side, truth.weights, column)))
+        shares.append(truth.weights[side].sum())
     return np.average(values, weights=shares if average == "weighted" else None)
 
 
-def _of_two(truth, formula, scores):
-    scores = scores if scores.ndim == 1 else scores[:, 1]
-    return formula(*_above(truth.codes == 1, truth.weights, scores))
-
-
 def _roc_auc(truth, *, multi_class="raise", average="macro"):
-    if len(truth.classes) == 2:
-        return partial(_of_two, truth, _area_of_roc)
-    if multi_class != "ovr" or average not in ("macro", "weighted"):
+    is_known = truth.is_binary or truth.is_multilabel or multi_class == "ovr"
+    if not is_known or average not in ("macro", "weighted"):
         return None
     return partial(_over_classes, truth, _area_of_roc, average)
 
 
 def _precision_recall(truth, *, average="macro", pos_label=1):
-    if len(truth.classes) == 2:
-        # Of the other class scikit-learn would turn the scores over.
-        if truth.index(pos_label) != 1:
-            return None
-        return partial(_of_two, truth, _average_precision)
-    if pos_label != 1 or average not in ("macro", "weighted"):
+    # Of the other class of two scikit-learn would turn the scores over.
+    is_known = truth.index(pos_label) == 1 if truth.is_binary else pos_label == 1
+    if not is_known or average not in ("macro", "weighted"):
         return None
     return partial(_over_classes, truth, _average_precision, average)
 
@@ -271,13 +316,13 @@ def _precision_recall(truth, *, average="macro", pos_label=1):
 
 
 def _log_loss(truth, **keywords):
-    if keywords:
+    if keywords or truth.is_multilabel:
         return None
     rows = np.arange(len(truth.codes))
 
     def score(probabilities):
         eps = np.finfo(probabilities.dtype).eps
-        if len(truth.classes) == 2:
+        if truth.is_binary:
             of_second = probabilities[:, 1]
             probabilities = np.column_stack([1 - of_second, of_second])
         own = np.clip(probabilities[rows, truth.codes], eps, 1 - eps)
@@ -287,15 +332,15 @@ def _log_loss(truth, **keywords):
 
 
 def _brier(truth, **keywords):
-    if keywords or len(truth.classes) > 2 or truth.index(1) != 1:
+    if keywords or not truth.is_binary or truth.index(1) != 1:
         return None
     return lambda probabilities: truth.mean((truth.codes - probabilities[:, 1]) ** 2)
 
 
 _OF_PREDICTIONS: dict[Callable, Callable] = {
-    metrics.accuracy_score: _of_confusion(_accuracy),
-    metrics.balanced_accuracy_score: _of_confusion(_balanced_accuracy),
-    metrics.matthews_corrcoef: _of_confusion(_matthews),
+    metrics.accuracy_score: _accuracy,
+    metrics.balanced_accuracy_score: _of_counts(_balanced_accuracy),
+    metrics.matthews_corrcoef: _of_counts(_matthews),
     metrics.recall_score: _by_class(_recall),
     metrics.precision_score: _by_class(_precision),
     metrics.f1_score: _by_class(_f1),
@@ -308,4 +353,9 @@ _OF_RANKS: dict[Callable, Callable] = {
 _OF_PROBABILITIES: dict[Callable, Callable] = {
     metrics.log_loss: _log_loss,
     metrics.brier_score_loss: _brier,
+}
+_KINDS: dict[type, type[_Truth]] = {
+    TwoClasses: _Truth,
+    OneOfSeveral: _Truth,
+    LabelMatrix: _TrueLabels,
 }

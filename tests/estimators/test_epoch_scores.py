@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn import metrics
 from sklearn.metrics import get_scorer, make_scorer
 
@@ -14,6 +15,7 @@ from skmlp.estimators.epoch_scores import epoch_scorer
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::skmlp.exceptions.PoorFitWarning"),
+    pytest.mark.filterwarnings("ignore:Some columns of y have:UserWarning"),
     pytest.mark.filterwarnings("ignore:Precision is ill-defined:UserWarning"),
 ]
 RNG = np.random.default_rng(0)
@@ -24,6 +26,8 @@ X[:60] = X[60:120]
 SCORE = X[:, 0] + RNG.normal(size=N_ROWS)
 TWO = (SCORE > 1.0).astype(int)
 THREE = np.array(["a", "b", "c"])[np.digitize(SCORE, [0.3, 1.2])]
+LABELS = np.column_stack([SCORE > 0.3, X[:, 1] + SCORE > 1, SCORE > 1.2]).astype(int)
+TARGETS = {"two": TWO, "three": THREE, "labels": LABELS, "sparse labels": LABELS}
 WEIGHTS = RNG.uniform(0.5, 3, N_ROWS)
 SMALL = {"hidden_layer_sizes": (5,), "max_iter": 3, "random_state": 0}
 FAST = {**SMALL, "max_iter": 12, "learning_rate_init": 0.1, "batch_size": 40}
@@ -40,6 +44,7 @@ OF_ANY = [
     *(f"jaccard_{average}" for average in AVERAGES),
 ]
 OF_TWO = ["roc_auc", "f1", "recall", "precision", "jaccard", "neg_brier_score"]
+NOT_OF_LABELS = ["balanced_accuracy", "matthews_corrcoef", "neg_log_loss"]
 OF_RARE = {
     "recall of one": make_scorer(metrics.recall_score, labels=["c"], average="macro"),
     "precision of two": make_scorer(
@@ -49,6 +54,8 @@ OF_RARE = {
 CASES = [
     *((name, "two") for name in [*OF_ANY, *OF_TWO]),
     *((name, "three") for name in [*OF_ANY, *OF_RARE]),
+    *((name, "labels") for name in ["roc_auc", *OF_ANY] if name not in NOT_OF_LABELS),
+    ("f1_macro", "sparse labels"),
 ]
 
 
@@ -69,7 +76,8 @@ def by_outputs(monkeypatch):
 @pytest.mark.parametrize("adjusted", [False, True], ids=["plain", "adjusted"])
 @pytest.mark.parametrize(("name", "target"), CASES)
 def test_it_is_the_score_of_the_scorer(name, target, weighted, adjusted, by_outputs):
-    y = TWO if target == "two" else THREE
+    y = TARGETS[target]
+    y = sparse.csr_matrix(y) if target == "sparse labels" else y
     scoring = OF_RARE.get(name, name)
     how = {"logit_adjustment": 1.0, "prior": "uniform"} if adjusted else {}
     weights = {"sample_weight_val": WEIGHTS} if weighted else {}
@@ -114,8 +122,11 @@ def test_what_it_does_not_know_is_left_to_scikit_learn(scoring):
 
 
 def test_other_targets_are_left_to_scikit_learn():
-    several = np.column_stack([TWO, SCORE > 0]).astype(int)
-    assert left_to_scikit_learn(get_scorer("f1_macro"), several)
+    for name in ("f1_samples", "neg_log_loss"):
+        assert left_to_scikit_learn(get_scorer(name), LABELS)
+    assert left_to_scikit_learn(get_scorer("roc_auc"), LABELS * [1, 0, 1])
+    columns = np.column_stack([THREE, THREE[::-1]])
+    assert left_to_scikit_learn(get_scorer("accuracy"), columns)
     labels = MLPClassifier(**SMALL).fit(X, THREE)._labels
     lacking = labels.encode(np.array(["a", "b"] * 10), np.float64)
     assert epoch_scorer(get_scorer("f1_macro"), labels, lacking, None) is None
