@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import StrOptions, validate_params
 from skmlp.estimators import MLPClassifier, MLPRegressor
 from skmlp.estimators.parameters import COMMON, SOLVERS
 from skmlp.rules.activations import ACTIVATIONS
-from skmlp.rules.losses import BINARY_LOSSES, REGRESSION_LOSSES
+from skmlp.rules.losses import BINARY_LOSSES, COLUMN_LOSSES, REGRESSION_LOSSES
 
 _DTYPES = ("float32", "float64")
 _CLASSIFICATION = dict.fromkeys(row.name for row in BINARY_LOSSES.values())
@@ -32,6 +32,7 @@ _LEVELS = [0.25, 0.75]
 _X = np.linspace(-1.0, 1.0, 12).reshape(6, 2)
 _NUMBERS = np.array([1.0, 2.0, 1.0, 2.0, 1.0, 2.0])
 _CLASSES = (np.array([0, 1, 0, 1, 0, 1]), np.array([0, 1, 2, 0, 1, 2]))
+_COLUMNS = np.column_stack(_CLASSES)
 
 
 @validate_params(
@@ -136,6 +137,9 @@ def _examples(loss):
         regressors = [name for name in names if name in _REGRESSION]
     for name, y in product(classifiers, _CLASSES):
         yield MLPClassifier(loss=name), y
+    for row in COLUMN_LOSSES.values():
+        if loss is not None and row.name in classifiers:
+            yield MLPClassifier(loss=row.name), _COLUMNS
     for row in REGRESSION_LOSSES.values():
         if row.name in regressors:
             yield MLPRegressor(row.name), _NUMBERS

@@ -73,7 +73,7 @@ class Network(NamedTuple):
         """Columns of the target."""
         if self.loss is None:
             raise ValueError("A network that only predicts has no targets.")
-        return self.loss.target_columns(self.sizes[-1])
+        return self.loss.target_columns(self.sizes[-1], len(self.loss_params))
 
     @property
     def activation_rows(self):

@@ -94,6 +94,9 @@ class Problem(NamedTuple):
     given_segments : tuple of Segment
         Parts of the parameters that are updated alike, those of the optimizer; empty
         for those of a network without factors.
+    drawn_mean_weight : float or None
+        Mean sample weight of a row that is drawn, where rows are not drawn alike; None
+        for the mean of `row_ids`.
     """
 
     network: Network
@@ -105,6 +108,7 @@ class Problem(NamedTuple):
     regularization: Regularization = Regularization()
     matmul_precision: str = "highest"
     given_segments: tuple[Segment, ...] = ()
+    drawn_mean_weight: float | None = None
 
     @property
     def segments(self):
@@ -120,6 +124,8 @@ class Problem(NamedTuple):
         """
         if self.sample_weight is None:
             return 1.0
+        if self.drawn_mean_weight is not None:
+            return self.drawn_mean_weight
         return float(np.mean(self.sample_weight[self.row_ids], dtype=np.float64))
 
 

@@ -38,7 +38,7 @@ from skmlp.estimators.holdout import (
     warn_of_other_units,
     warn_of_whole_rows,
 )
-from skmlp.estimators.ineffective import warn_of_ineffective, warn_of_one_hot
+from skmlp.estimators.ineffective import warn_of_ineffective
 from skmlp.estimators.parameters import (
     COMMON,
     SOLVERS,
@@ -53,7 +53,10 @@ from skmlp.estimators.resuming import (
     check_same_rows,
     resumption_state,
 )
+from skmlp.estimators.row_sampling import rows_of_epochs
 from skmlp.estimators.suggestions import Suggesting, names_arguments
+from skmlp.estimators.target_advice import warn_of_target
+from skmlp.estimators.target_names import NO_INFO, described
 from skmlp.estimators.training_config import TrainingConfig, check_combinations
 from skmlp.estimators.validation import (
     ValidationData,
@@ -103,7 +106,7 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
             self._refuse_keyword(next(iter(others)))
 
     @abstractmethod
-    def _validate_y(self, y, first, incremental=False):
+    def _validate_y(self, y, info=NO_INFO, *, first, incremental=False):
         """Labels or numbers of y as an array; the classifier sets its labels."""
 
     @abstractmethod
@@ -125,8 +128,11 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
         """Classes to stratify the split for early stopping by, or None."""
 
     @abstractmethod
-    def _validation_score(self, outputs, targets, weights):
-        """Score of the network's outputs."""
+    def _validation_score(self, raw, outputs, targets, weights):
+        """Score of the network's outputs, raw and as activated."""
+
+    def _prepare(self, fit, objective):
+        """Set what depends on the rows to train on; may change ``fit.params``."""
 
     def _validate_y_val(self, y):
         """`_validate_y` for validation data; sets nothing."""
@@ -230,8 +236,8 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
                 has_validation_data=has_validation_data,
                 incremental=incremental,
             )
-        if not incremental and hasattr(self, "_labels") and self._labels.multilabel:
-            warn_of_one_hot(sample.y)
+        if not incremental:
+            warn_of_target(self, sample)
         target = devices.training_target(self, network, sample)
         params = self._initial_params(network, generator, sample, target, resumes)
         if resumption is not None and resumption.last_params is not None:
@@ -277,8 +283,9 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
         """The training data as a `Sample`."""
         X, y, sample_weight = user_input
         reject_masked(X=X, y=y, sample_weight=sample_weight)
+        info = described(y)
         X, y = validated(self, X, y, dtype=self._allowed_dtypes(first), reset=first)
-        y = self._validate_y(y, first, incremental)
+        y = self._validate_y(y, info, first=first, incremental=incremental)
         dtype = X.dtype
         if first:
             self._fit_target_scale(X, y, sample_weight, incremental)
@@ -364,27 +371,24 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
         optimizer = self._initial_optimizer(fit, config.optimizer)
         if fit.resumption is not None:
             config = config.resumed(fit.resumption, first_step=optimizer.t)
+        problem = self._problem(fit, row_ids, config.regularization)
+        objective, orders = problem, None
+        if stochastic:
+            problem = problem._replace(given_segments=optimizer.segments)
+            problem, objective, orders = rows_of_epochs(self, problem, fit.generator)
+        self._prepare(fit, objective)
         # Iterations of L-BFGS are no epochs: they have a separate history.
         history = fit.resumable if stochastic else History()
         history.validation = self._validation_history(fit, history, held_out)
         if history.validation is not None:
             history.validation.keeps_last = self.best_epoch == "last"
-        problem = self._problem(fit, row_ids, config.regularization)
-        if stochastic:
-            problem = problem._replace(given_segments=optimizer.segments)
         with backend.open_session(problem, fit.params, self.n_jobs) as session:
             scorer = None
             if held_out is not None:
                 scorer = ValidationScorer(self, network, fit.target, session, held_out)
             if stochastic:
                 outcome = minibatch.train(
-                    session,
-                    optimizer,
-                    history,
-                    config.minibatch,
-                    row_ids=row_ids,
-                    generator=fit.generator,
-                    scorer=scorer,
+                    session, optimizer, history, config.minibatch, orders, scorer
                 )
             else:
                 outcome = lbfgs.minimize(
@@ -405,7 +409,7 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
             generator=fit.generator,
             resumption=resumption_state(fit, outcome),
         )
-        return result, problem, layers
+        return result, objective, layers
 
     def _problem(self, fit, row_ids, regularization):
         return Problem(

@@ -17,25 +17,6 @@ from sklearn.preprocessing import label_binarize
 _BY_CLASS = (roc_auc_score, average_precision_score)
 
 
-def missing_classes(labels, y):
-    """The classes of which there is no row.
-
-    Parameters
-    ----------
-    labels : skmlp.estimators.labels.Labels
-    y : ndarray or sparse matrix
-        Labels of the held-out rows.
-
-    Returns
-    -------
-    ndarray
-        For a multilabel target the labels that no row or every row has.
-    """
-    if not labels.multilabel:
-        return np.setdiff1d(labels.classes, y)
-    return labels.classes[~_varies(_dense(y))]
-
-
 def adapted(scorer, labels, y):
     """A scorer of scikit-learn for held-out rows that lack a class; others unchanged.
 
@@ -52,7 +33,7 @@ def adapted(scorer, labels, y):
     metric = getattr(scorer, "_score_func", None)
     if metric is None or scorer._response_method == "predict":
         return scorer
-    if not len(missing_classes(labels, y)):
+    if not len(labels.missing(y)):
         return scorer
     options = scorer._kwargs
     twin = copy.copy(scorer)

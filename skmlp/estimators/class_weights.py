@@ -10,7 +10,6 @@ import difflib
 import warnings
 
 import numpy as np
-from scipy import sparse
 from sklearn.utils.class_weight import compute_sample_weight
 
 from skmlp.call_site import user_stacklevel
@@ -39,13 +38,23 @@ def class_factors(class_weight, labels, y):
     ValueError
         For weights that are negative or not finite, and for keys that are no class.
     """
+    columns = list(labels.columns(y))
     if isinstance(class_weight, str):
-        return compute_sample_weight(class_weight, y)
-    if labels.multilabel:
-        factors = _product_over_columns(class_weight, y)
+        parts = [class_weight] * len(columns)
+    elif labels.one_column:
+        parts = [_one_dict(class_weight)]
     else:
-        weights = _weights(_one_dict(class_weight), labels.classes, "class_weight")
-        factors = weights[np.searchsorted(labels.classes, y)]
+        parts = _by_column(class_weight, len(columns))
+    factors = np.ones(y.shape[0])
+    for i, (values, classes) in enumerate(columns):
+        name = "class_weight" if labels.one_column else f"class_weight[{i}]"
+        if isinstance(parts[i], str):
+            factors *= compute_sample_weight(parts[i], values)
+        elif isinstance(parts[i], dict):
+            weights = _weights(parts[i], classes, name, are_all=labels.multilabel)
+            factors *= weights[np.searchsorted(classes, values)]
+        elif parts[i] is not None:
+            raise ValueError(_no_dict(parts[i], labels, name))
     if not np.isfinite(factors).all():
         raise _bad_weights(class_weight)
     return factors
@@ -63,7 +72,7 @@ def check_declared(class_weight, labels):
     ------
     ValueError
     """
-    if isinstance(class_weight, dict) and not labels.multilabel:
+    if isinstance(class_weight, dict) and labels.one_column:
         _weights(class_weight, labels.classes, "class_weight", are_all=True)
 
 
@@ -73,8 +82,8 @@ def is_balanced(class_weight):
     return any(isinstance(part, str) for part in parts)
 
 
-def _product_over_columns(class_weight, y):
-    n_columns = y.shape[1]
+def _by_column(class_weight, n_columns):
+    """The list of weights that a target of several columns needs."""
     if isinstance(class_weight, dict):
         raise ValueError(
             f"class_weight={class_weight!r} is one dict, but y has {n_columns} columns "
@@ -86,23 +95,17 @@ def _product_over_columns(class_weight, y):
             f"class_weight has {len(class_weight)} elements, but y has {n_columns} "
             "columns of labels: pass a dict for each."
         )
-    factors = []
-    for i, weights in enumerate(class_weight):
-        column = y[:, [i]].toarray().ravel() if sparse.issparse(y) else y[:, i]
-        name = f"class_weight[{i}]"
-        if weights is None:
-            continue
-        if isinstance(weights, str):
-            factors.append(compute_sample_weight(weights, column))
-        elif isinstance(weights, dict):
-            of_both = _weights(weights, np.arange(2), name, are_all=True)
-            factors.append(of_both[(column != 0).astype(int)])
-        else:
-            raise ValueError(
-                f"{name} must be a dict of weights by label, 0 or 1, got {weights!r}: "
-                f"a weight for the rows that have the label is {{1: {weights!r}}}."
-            )
-    return np.prod([np.ones(y.shape[0]), *factors], axis=0, dtype=np.float64)
+    return class_weight
+
+
+def _no_dict(weights, labels, name):
+    """The sentence about what stands for a column and is no dict."""
+    if not labels.multilabel:
+        return f"{name} must be a dict of weights by label, got {weights!r}."
+    return (
+        f"{name} must be a dict of weights by label, 0 or 1, got {weights!r}: "
+        f"a weight for the rows that have the label is {{1: {weights!r}}}."
+    )
 
 
 def _one_dict(class_weight):

@@ -1,26 +1,36 @@
 """The classifier: its constructor, targets, loss and predictions."""
 
+from functools import partial
+from numbers import Real
+
 import numpy as np
-from scipy.special import log_softmax
+from scipy import sparse
 from sklearn.base import ClassifierMixin, _fit_context
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import check_is_fitted
 
 from skmlp.estimators.base import BaseMLP
+from skmlp.estimators.class_priors import (
+    DECISIONS,
+    PROBABILITIES,
+    check_whole_data,
+    prepare_priors,
+    shifted,
+)
 from skmlp.estimators.class_weights import check_declared, is_balanced
 from skmlp.estimators.data import UserInput, as_supported
 from skmlp.estimators.data_advice import as_column, check_y
 from skmlp.estimators.docs import with_shared_docs
 from skmlp.estimators.gpu_arrays import returns_like_input
-from skmlp.estimators.labels import Labels
-from skmlp.estimators.log_odds import log_odds
 from skmlp.estimators.parameters import LossNames, ordered
+from skmlp.estimators.several_columns import typed_table
 from skmlp.estimators.suggestions import names_arguments
+from skmlp.estimators.target_kinds import declared_labels, is_first_call, labels_of
+from skmlp.estimators.target_names import NO_INFO
 from skmlp.estimators.validation import ValidationData
-from skmlp.rules.activations import IDENTITY, activation_rule
-from skmlp.rules.loss_choice import CLASSIFIER_OUTPUTS, classification_loss
+from skmlp.rules.activations import IDENTITY
+from skmlp.rules.loss_choice import CLASSIFIER_OUTPUTS, is_ordered
 from skmlp.rules.loss_row import Loss
 from skmlp.rules.losses import BINARY_LOSSES, MULTICLASS_LOSSES
 
@@ -44,8 +54,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Weights of the classes, which multiply ``sample_weight``. A dict has weights
         by label; classes that it leaves out weigh one, and the data of a call need
         not have all classes that it names. 'balanced' weighs a class by
-        ``n_samples / (n_classes * n_samples_of_the_class)``. For a multilabel target
-        a list has a dict a column, and a sample's weight is the product over them.
+        ``n_samples / (n_classes * n_samples_of_the_class)``. For a target of several
+        columns a list has a dict, 'balanced' or None a column, and a sample's weight
+        is the product over them; 'balanced' alone is for all columns.
+
+    {class_priors}
 
     {classifier_output}
 
@@ -53,8 +66,21 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        Class labels.
+    classes_ : ndarray of shape (n_classes,), or list of ndarray
+        Class labels, sorted. For several columns of classes a list with those of each
+        column, for a multilabel target the numbers of the columns.
+
+    label_names_ : ndarray of str of shape (n_columns,)
+        Names of y's columns, where y is a DataFrame of several whose names are strings.
+
+    class_order_ : ndarray of shape (n_classes,)
+        With ``loss='ordinal'`` and more than two classes these from the lowest to the
+        highest. Columns of probabilities are in the order of ``classes_`` all the same,
+        as scikit-learn's metrics expect.
+
+    class_shares_ : ndarray of shape (n_classes,) or None
+        With ``logit_adjustment`` or ``prior`` the weighted share of each class, or of
+        the rows that have each label, among the rows that the last call trained on.
 
     {attributes}
 
@@ -87,12 +113,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     0.8...
     """
 
-    classes_: np.ndarray
+    classes_: np.ndarray | list
     _tables = (*BaseMLP._tables, BINARY_LOSSES, MULTICLASS_LOSSES)
 
     _parameter_constraints: dict = {
         **BaseMLP._parameter_constraints,
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
+        "logit_adjustment": [Interval(Real, 0, None, closed="left")],
+        "prior": [dict, StrOptions({"uniform"}), "array-like", None],
         "loss": [StrOptions(LossNames(BINARY_LOSSES)), Loss],
         "out_activation": [StrOptions(ordered("auto", *CLASSIFIER_OUTPUTS))],
     }
@@ -124,6 +152,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         n_iter_no_change=10,
         max_fun=15000,
         class_weight=None,
+        logit_adjustment=0.0,
+        prior=None,
         loss="log_loss",
         out_activation="auto",
         label_smoothing=0.0,
@@ -146,6 +176,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         bias_learning_rate_factor=1.0,
         best_epoch="first",
         scoring=None,
+        sampling=None,
         max_time=None,
         n_jobs=None,
         device="cpu",
@@ -182,17 +213,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training data.
-        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+        y : array-like of shape (n_samples,) or (n_samples, n_columns)
             Class labels.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights. Rows of weight zero take no part.
-        classes : array-like of shape (n_classes,), default=None
-            All classes that any call will bring; needed in the first call.
+        classes : array-like of shape (n_classes,) or list of such, default=None
+            All classes that any call will bring; needed in the first call. For several
+            columns of classes a list with those of each column.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
             Validation data: loss and score on them are recorded. The training never
             stops by itself: ``no_improvement_count_`` counts over the calls, by the
             score with ``early_stopping``, which keeps the best parameters, too.
-        y_val : array-like of shape (n_val,) or (n_val, n_labels), default=None
+        y_val : array-like of shape (n_val,) or (n_val, n_columns), default=None
             Their class labels.
         sample_weight_val : array-like of shape (n_val,), default=None
             Their weights.
@@ -205,9 +237,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Raises
         ------
         ValueError
-            For data or weights that cannot be used, when ``class_weight='balanced'``
-            (the class frequencies of one chunk may differ from those of the others),
-            and when the training diverges. The estimator is then as it was before.
+            For data or weights that cannot be used, for ``class_weight='balanced'``,
+            ``logit_adjustment`` and ``prior`` (the class frequencies of one chunk may
+            differ from those of the others), and when the training diverges. The
+            estimator is then as it was before.
         """
         if is_balanced(self.class_weight):
             raise ValueError(
@@ -216,32 +249,32 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 "Compute the weights with sklearn.utils.class_weight."
                 "compute_class_weight and pass them as a dict."
             )
+        check_whole_data(self)
         with self._unchanged_on_failure():
             user_input = as_supported(self.device, UserInput(X, y, sample_weight))
-            # scikit-learn's helper sets classes_ at the first call.
-            if _check_partial_fit_first_call(self, classes):
+            if is_first_call(self, classes):
                 check_y(user_input.y, numeric=False)
-                labels = Labels.of(user_input.y, self.classes_)
-                labels.check_among(self.classes_)
+                labels = declared_labels(
+                    user_input.y, self.classes_, ordered=is_ordered(self.loss)
+                )
                 check_declared(self.class_weight, labels)
                 self._set_labels(labels)
             data = ValidationData(X_val, y_val, sample_weight_val)
             return self._fit(user_input, data, incremental=True)
 
-    def _validate_y(self, y, first, incremental=False):
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = as_column(y)
+    def _validate_y(self, y, info=NO_INFO, *, first, incremental=False):
+        y = _canonical_y(y)
         # The first call of partial_fit has set the labels before the data are seen.
         if hasattr(self, "_labels") and (not first or not hasattr(self, "coefs_")):
             # A chunk need not have all classes, whatever `fit` would ask for.
             self._labels.check_known(y, self.warm_start and not incremental)
+            self._labels.check_order(info.order)
         else:
-            self._set_labels(Labels.of(y))
+            self._set_labels(labels_of(y, info, ordered=is_ordered(self.loss)))
         return y
 
     def _validate_y_val(self, y):
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = as_column(y)
+        y = _canonical_y(y)
         # Unlike a warm start's labels, these need not be all that there are.
         self._labels.check_known(y, warm_start=False)
         return y
@@ -250,26 +283,32 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self._labels.encode(y, dtype)
 
     def _head(self, targets):
-        several = self._labels.one_of_several
-        loss = classification_loss(self.loss, self.out_activation, several, self)
-        return self._labels.n_outputs, loss, loss.loss_params(self, targets.shape[1])
+        return self._labels.n_outputs, *self._labels.loss(self, targets.shape[1])
 
     def _stratify(self, targets):
-        if self._labels.multilabel:
-            return None
-        if self._labels.one_of_several:
-            return targets.ravel()
-        return targets.astype(bool)
+        return self._labels.strata(targets)
 
-    def _validation_score(self, outputs, targets, weights):
+    def _prepare(self, fit, objective):
+        prepare_priors(self, fit, objective)
+
+    def _validation_score(self, raw, outputs, targets, weights):
         threshold = 0.0 if self._head(targets)[1].is_margin else 0.5
-        predicted = self._labels.predicted(outputs, threshold)
+        decided = shifted(self, lambda _: raw, DECISIONS)(IDENTITY)
+        if decided is raw:
+            predicted = self._labels.scored(raw, outputs, threshold)
+        else:
+            predicted = self._labels.predicted(decided, 0.0)
         correct = np.all(predicted == targets, axis=1)
         return float(np.average(correct, weights=weights))
 
     @returns_like_input
     def predict(self, X):
-        """Predict class labels.
+        """Predict class labels, the most probable ones.
+
+        With ``loss='ordinal'``, too: accuracy and scikit-learn's tools count on it.
+        The median class, whose absolute error is the least to be expected, is
+        ``clf.class_order_[(p.cumsum(axis=1) < 0.5).sum(axis=1)]``, p being the
+        probabilities in the order of ``class_order_``.
 
         Parameters
         ----------
@@ -277,18 +316,19 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
         Returns
         -------
-        ndarray of shape (n_samples,) or (n_samples, n_labels)
+        ndarray of shape (n_samples,) or (n_samples, n_columns)
             Labels; for a multilabel target an indicator matrix, sparse if the
             target was.
         """
-        raw = self._outputs(X, IDENTITY)
+        raw = shifted(self, partial(self._outputs, X), DECISIONS)(IDENTITY)
         return self._labels.decode(raw)
 
     @returns_like_input
     def decision_function(self, X):
         """The evidence for each class: log-odds, or margins of the hinge losses.
 
-        For probabilities p they are log(p / (1 - p)), each class against all others.
+        For probabilities p they are log(p / (1 - p)), each class against all others;
+        with ``logit_adjustment`` those of the adjusted logits, as in ``predict``.
 
         Parameters
         ----------
@@ -296,15 +336,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
         Returns
         -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
+        ndarray of shape (n_samples,) or (n_samples, n_classes), or list of such
             For two classes that of the second, else a column a class or label. With
             ``out_activation='logistic'`` of several classes, the log-odds before the
-            probabilities are made to sum to one.
+            probabilities are made to sum to one. A list for several columns of classes.
         """
-        raw = self._outputs(X, IDENTITY)
-        if raw.shape[1] == 1:
-            return raw.ravel()
-        return log_odds(raw) if self._sums_to_one() else raw
+        raw = shifted(self, partial(self._outputs, X), DECISIONS)(IDENTITY)
+        return self._labels.decision(raw, self.out_activation_)
 
     def _has_probabilities(self):
         """Whether the loss is one of probabilities; else there is no such method."""
@@ -319,10 +357,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             )
         return True
 
-    def _sums_to_one(self):
-        """Whether the output activation couples the classes, as softmax does."""
-        return activation_rule(self.out_activation_).by_rows
-
     @available_if(_has_probabilities)
     @returns_like_input
     def predict_proba(self, X):
@@ -336,25 +370,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
         Returns
         -------
-        ndarray of shape (n_samples, n_classes)
+        ndarray of shape (n_samples, n_classes), or list of such
             In the order of ``classes_``; for a multilabel target the probability of
-            each label.
+            each label. A list for several columns of classes.
         """
         check_is_fitted(self)
-        if self._labels.multilabel or len(self.classes_) > 2:
-            if self._labels.one_of_several and not self._sums_to_one():
-                probabilities = np.exp(self.predict_log_proba(X))
-            else:
-                probabilities = self._outputs(X)
-        else:
-            raw = self._outputs(X, IDENTITY)
-            if len(self.classes_) == 1:
-                return np.ones_like(raw)
-            # Both from the logit: 1 - p would lose the small one.
-            probabilities = _logistic_of_negative(np.hstack([raw, -raw]))
-        # Never zero, so that logarithms stay finite.
-        smallest = np.finfo(probabilities.dtype).tiny
-        return np.maximum(probabilities, smallest, out=probabilities)
+        outputs = shifted(self, partial(self._outputs, X), PROBABILITIES)
+        return self._labels.probabilities(outputs, self.out_activation_)
 
     @available_if(_has_probabilities)
     @returns_like_input
@@ -367,21 +389,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
         Returns
         -------
-        ndarray of shape (n_samples, n_classes)
-            In the order of ``classes_``.
+        ndarray of shape (n_samples, n_classes), or list of such
+            In the order of ``classes_``; a list for several columns of classes.
         """
-        raw = self._outputs(X, IDENTITY)
-        if self._labels.multilabel:
-            # Near one, where labels tie once rounded, the logarithms must tie too.
-            likely = np.log(np.maximum(self.predict_proba(X), 0.5))
-            return np.where(raw > 0, likely, -np.logaddexp(0, -raw))
-        if len(self.classes_) == 1:
-            return np.zeros_like(raw)
-        if raw.shape[1] == 1:
-            return -np.logaddexp(0, np.hstack([raw, -raw]))
-        if not self._sums_to_one():
-            return log_softmax(-np.logaddexp(0, -raw), axis=1)
-        return log_softmax(raw, axis=1)
+        check_is_fitted(self)
+        outputs = shifted(self, partial(self._outputs, X), PROBABILITIES)
+        return self._labels.log_probabilities(outputs, self.out_activation_)
 
     def score(self, X, y, sample_weight=None):
         """Accuracy of the predicted labels.
@@ -389,26 +402,26 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+        y : array-like of shape (n_samples,) or (n_samples, n_columns)
         sample_weight : array-like of shape (n_samples,), default=None
 
         Returns
         -------
         float
-            Fraction of rows whose labels are all right.
+            Fraction of rows whose labels are right in all columns.
         """
-        user_input = as_supported(self.device, UserInput(X, y, sample_weight))
-        return super().score(*user_input)
+        X, y, sample_weight = as_supported(self.device, UserInput(X, y, sample_weight))
+        return self._labels.accuracy(y, self.predict(X), sample_weight)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
+        tags.target_tags.multi_output = True
         return tags
 
 
-def _logistic_of_negative(z):
-    """1 / (1 + exp(z)), in place: NumPy's exp is vectorized, SciPy's expit is not."""
-    with np.errstate(over="ignore"):  # Infinity stands for a probability of zero.
-        np.exp(z, out=z)
-    z += 1
-    return np.reciprocal(z, out=z)
+def _canonical_y(y):
+    """A target of one column as a vector, a table of numbers as one of their dtype."""
+    if y.ndim == 2 and y.shape[1] == 1:
+        return as_column(y)
+    return y if sparse.issparse(y) else typed_table(y)

@@ -21,6 +21,7 @@ from sklearn.utils.validation import (
 from skmlp.estimators.class_weights import class_factors
 from skmlp.estimators.data_advice import advising, check_x, check_y
 from skmlp.estimators.gpu_arrays import GpuArray, is_on_gpu, to_host
+from skmlp.estimators.target_names import plain_table
 
 _INT32_MAX = np.iinfo(np.int32).max
 # scikit-learn's word for data without a target.
@@ -131,6 +132,7 @@ def validated(estimator, X, y=NO_Y, *, dtype, reset):
     has_y = y is not NO_Y
     if has_y:
         check_y(y, numeric=is_regressor(estimator))
+        y = y if is_regressor(estimator) else plain_table(y)
     if not isinstance(X, GpuArray):
         check_x(X)
         with advising(X):

@@ -16,6 +16,7 @@ from sklearn.utils import column_or_1d
 
 from skmlp.call_site import user_stacklevel
 from skmlp.estimators.names import with_sentence
+from skmlp.estimators.target_names import MISSING, check_columns_complete, is_missing
 
 _ENCODE = (
     "Encode categories by OneHotEncoder, OrdinalEncoder or TargetEncoder, in a "
@@ -25,8 +26,6 @@ _DERIVE = "derive numbers, as the year, the hour or the days since a first day"
 _TEXTS = (str, bytes)
 _DATES = (datetime.date, datetime.time, np.datetime64)
 _DURATIONS = (datetime.timedelta, np.timedelta64)
-# Names of types, since pandas need not be installed.
-_MISSING = {"NoneType", "NAType", "NaTType"}
 # Columns that a message names.
 _NAMED = 3
 
@@ -196,13 +195,12 @@ def check_y(y, *, numeric):
         raise ValueError(
             f"y must be an array, got the str {y!r}: pass the column of that name."
         )
-    if sparse.issparse(y):
-        if numeric:
-            raise TypeError(
-                "Sparse data was passed for y, but dense data is required: y.toarray()."
-            )
-        return
-    if y is None or _kind(y) in "biufc":
+    if sparse.issparse(y) and numeric:
+        raise TypeError(
+            "Sparse data was passed for y, but dense data is required: y.toarray()."
+        )
+    check_columns_complete(y)
+    if y is None or sparse.issparse(y) or _kind(y) in "biufc":
         return
     array = _as_objects(y)
     if array is None:
@@ -226,21 +224,15 @@ def _as_objects(y):
 
 def _check_missing(array):
     types = _types(array)
-    if not (any(each.__name__ in _MISSING for each in types) or _any_of(types, float)):
+    if not (any(each.__name__ in MISSING for each in types) or _any_of(types, float)):
         return
-    missing = np.array([_is_missing(item) for item in array.ravel()])
+    missing = np.array([is_missing(item) for item in array.ravel()])
     if missing.any():
         raise ValueError(
             f"Input y contains missing values, NaN or None: {missing.sum()} of "
             f"{len(missing)}, the first at {missing.argmax()}. Drop those rows of X "
             "and y."
         )
-
-
-def _is_missing(item):
-    if type(item).__name__ in _MISSING:
-        return True
-    return isinstance(item, float) and item != item
 
 
 def _check_numbers(array, given_as_list):

@@ -11,6 +11,7 @@ import textwrap
 from skmlp.estimators.attribute_docs import ATTRIBUTES
 from skmlp.estimators.doc_entries import entry, indented, rows
 from skmlp.estimators.docs_factors import FACTORS
+from skmlp.estimators.docs_imbalance import CLASS_PRIORS, SAMPLING
 from skmlp.estimators.parameters import rule_parameters
 from skmlp.estimators.references import REFERENCES
 from skmlp.rules.activations import ACTIVATIONS
@@ -67,7 +68,8 @@ max_iter : int, default=200
     more epochs after a fit, call ``resume``.
 
 shuffle : bool, default=True
-    Whether to shuffle the samples in each epoch of the stochastic solvers.
+    Whether to shuffle the samples in each epoch of the stochastic solvers, where
+    ``sampling`` does not draw them.
 
 random_state : int, RandomState instance or None, default=None
     Determines the initial weights, the split for early stopping and the shuffling.
@@ -96,7 +98,7 @@ warm_start : bool, default=False
 early_stopping : bool, default=False
     Whether to set ``validation_fraction`` of the training data aside, to stop when
     the score on them no longer improves, and to keep the best parameters. The split
-    is stratified by class, except for a multilabel target and where classes are more
+    is stratified by class, except for y of several columns and where classes are more
     than the rows set aside; a class of a single row is trained on. With ``X_val``
     passed to ``fit`` nothing is set aside: the score is that of ``X_val``, also with
     'lbfgs', which makes no split of its own. ``scoring`` says what the score is.
@@ -204,6 +206,8 @@ scoring : str, callable or None, default=None
     of that epoch, and the validated data. Epochs whose outputs are not finite score
     nan.
 
+{sampling}
+
 max_time : float, default=None
     Seconds that a call of ``fit`` or ``partial_fit`` may train. When they are over
     the training ends, within about a tenth of a second ('lbfgs': after the
@@ -276,21 +280,35 @@ loss : str or Loss, default='log_loss'
 <binary loss rows>.
 
     With more than two classes, one to a sample, they are the cross-entropy of all
-    classes' probabilities, the hinge loss of Crammer and Singer (2001), its square, and
-    half the squared error summed over the classes. With 'hinge' and 'squared_hinge'
-    there are no probabilities, but a ``decision_function``. A custom loss is an
-    `skmlp.Loss`, summed over the outputs.
+    classes' probabilities, the hinge loss of Crammer and Singer (2001), its square,
+    half the squared error summed over the classes, and the focal loss of the true
+    class's probability. With 'hinge' and 'squared_hinge' there are no probabilities,
+    but a ``decision_function``. A custom loss is an `skmlp.Loss`, summed over the
+    outputs.
+
+    'ordinal' learns logits of exceeding each class but the last: the first is an
+    output, each other one is the softplus of an output lower, so that they cannot
+    cross, and features may move each of them differently (Peterson and Harrell, 1990).
+    The order is that of an ordered categorical's categories, else of numbers by size
+    and of strings by the alphabet (see ``class_order_``).
+
+    Several columns of classes have the log-loss, summed over the columns.
 """
 
 _CLASSIFIER_OUTPUT = """
 out_activation : {'auto', 'logistic', 'softmax', 'identity'}, default='auto'
     How raw outputs become probabilities. 'auto' is what belongs to target and loss:
-    'softmax' where each sample has one of several classes, 'logistic' for two classes
-    and for labels that do not exclude each other, 'identity' for the hinge losses.
+    'softmax' where each sample has one of several classes, or one in each of several
+    columns, 'logistic' for two classes, for labels that do not exclude each other and
+    for classes in an order, 'identity' for the hinge losses.
     'logistic' with several classes trains each class against all others;
     ``predict_proba`` then divides by the sum.
 
 <label_smoothing>
+
+<focal_gamma>
+
+<focal_alpha>
 """
 
 _REGRESSOR_LOSS = """
@@ -322,6 +340,7 @@ out_activation : str, default='auto'
 _PARTS = {
     "    {classifier_loss}": _CLASSIFIER_LOSS,
     "    {classifier_output}": _CLASSIFIER_OUTPUT,
+    "    {class_priors}": CLASS_PRIORS,
     "    {regressor_loss}": _REGRESSOR_LOSS,
     "    {regressor_output}": _REGRESSOR_OUTPUT,
     "    {parameters}": _PARAMETERS,
@@ -346,6 +365,7 @@ def with_shared_docs(estimator):
     doc = estimator.__doc__
     for slot, text in _PARTS.items():
         text = text.replace("\n{factors}\n", FACTORS)
+        text = text.replace("\n{sampling}\n", SAMPLING)
         for name, table in _TABLES.items():
             text = text.replace(name, rows(table))
         text = text.replace("<links>", ", ".join(map(repr, LINKS)))

@@ -126,7 +126,10 @@ class Fitted(BaseEstimator):
     def _set_labels(self, labels):
         """The classes, before the first targets are encoded."""
         self._labels = labels
-        self.classes_ = labels.classes
+        for name, value in labels.attributes().items():
+            self.__dict__.pop(name, None)
+            if value is not None:
+                self.__dict__[name] = value
 
     def _set_fitted(self, result, *, incremental):
         """All other fitted attributes, from a `FitResult`."""

@@ -243,8 +243,8 @@ def returns_like_input(method):
             return method(self, X, *args, **kwargs)
         x = GpuArray(X, self.device)
         result = method(self, x, *args, **kwargs)
-        if isinstance(result, tuple):
-            return tuple(_like_input(part, x, X) for part in result)
+        if isinstance(result, tuple | list):
+            return type(result)(_like_input(part, x, X) for part in result)
         return _like_input(result, x, X)
 
     return wrapper

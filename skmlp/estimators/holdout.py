@@ -136,11 +136,12 @@ def warn_of_whole_rows(estimator):
         After the validation of the training data.
     """
     labels = getattr(estimator, "_labels", None)
-    if labels is None or not labels.multilabel:
+    if labels is None or labels.one_column:
         return
     if estimator.early_stopping and estimator.scoring is None:
+        kind = "a multilabel target" if labels.multilabel else "several columns"
         warnings.warn(
-            "early_stopping=True with scoring=None judges a multilabel target by the "
+            f"early_stopping=True with scoring=None judges {kind} by the "
             "fraction of rows all of whose labels are right, as scikit-learn does, "
             "which often stops too early. Pass scoring='loss', or scoring='accuracy' "
             "to keep this rule without the warning.",

@@ -23,6 +23,7 @@ _STOCHASTIC_ONLY = (
     "learning_rate_init",
     "batch_size",
     "shuffle",
+    "sampling",
     "warmup_epochs",
     "learning_rate_factors",
     "bias_learning_rate_factor",
@@ -95,6 +96,10 @@ def _reasons(estimator, network, has_validation_data):
     scored = splits or has_validation_data
     reasons = _unread_by_rows(estimator, network, stochastic)
     if stochastic:
+        if estimator.sampling is not None:
+            reasons["shuffle"] = (
+                f"with sampling={estimator.sampling!r}, which draws the rows"
+            )
         reasons["max_fun"] = f"with solver={solver!r}: it belongs to solver='lbfgs'"
         schedule = _schedule(estimator)
         if schedule.name != estimator.learning_rate:

@@ -1,22 +1,23 @@
-"""Label encoding: classes to the network's targets, and predictions to labels.
+"""The kind of a classifier's target: what all kinds have in common.
+
+Whatever depends on the kind stands in a class of its own behind one interface: the
+number of outputs, labels to the network's targets and back, probabilities, strata. The
+classifier calls it and knows no kinds; `target_kinds` chooses the class.
 
 Classes stay integers: there is no one-hot matrix of shape (samples, classes), unless
 the target is multilabel and so a matrix already.
 """
 
+from abc import ABC, abstractmethod
+
 import numpy as np
-from scipy import sparse
-from sklearn.utils.multiclass import (
-    check_classification_targets,
-    type_of_target,
-    unique_labels,
-)
+from sklearn.metrics import accuracy_score
+from sklearn.utils.multiclass import unique_labels
 
-# Supported types of target, by scikit-learn's names.
-_TARGET_TYPES = {"binary", "multiclass", "multilabel-indicator"}
+from skmlp.rules.loss_choice import classification_loss
 
 
-def _labels_in(y):
+def labels_in(y):
     """Sorted labels of a target.
 
     A column of integers can only be labels. scikit-learn's function checks that first,
@@ -32,87 +33,85 @@ def _labels_in(y):
     return unique_labels(y)
 
 
-class Labels:
-    """The classes, and their encoding as targets and outputs.
+def check_among(found, classes):
+    """Refuse classes of y that are not among those of the network.
+
+    Raises
+    ------
+    ValueError
+    """
+    if len(np.setdiff1d(found, classes, assume_unique=True)):
+        raise ValueError(
+            "`y` has classes not in `self.classes_`. "
+            f"`self.classes_` has {classes}. 'y' has {found}."
+        )
+
+
+def positive(probabilities):
+    """Probabilities that are never zero, so that logarithms stay finite; in place."""
+    smallest = np.finfo(probabilities.dtype).tiny
+    return np.maximum(probabilities, smallest, out=probabilities)
+
+
+class Labels(ABC):
+    """A target of classes: its labels, encoding, probabilities and decisions.
+
+    Network outputs come as ``outputs(activation)``, a function that predicts for the
+    rows in question through a named output activation, or without an argument through
+    the network's own.
 
     Parameters
     ----------
-    classes : ndarray of shape (n_classes,)
-        Sorted.
+    classes : ndarray of shape (n_classes,), or a list of such
+        Sorted; the fitted attribute ``classes_``.
+
+    Attributes
+    ----------
     multilabel : bool
         Whether a sample may have several labels.
-    sparse_output : bool
-        Whether predictions are sparse, because the multilabel target was.
+    one_of_several : bool
+        Whether a sample belongs to one of more than two classes.
+    one_column : bool
+        Whether the target has one column.
     """
 
-    def __init__(self, classes, multilabel=False, sparse_output=False):
+    multilabel = False
+    one_of_several = False
+    one_column = False
+
+    def __init__(self, classes):
         self.classes = classes
-        self.multilabel = multilabel
-        self.sparse_output = sparse_output
 
-    @classmethod
-    def of(cls, y, classes=None):
-        """The labels of a target, or all classes where the user names them.
-
-        Raises
-        ------
-        ValueError
-            For a target that is not one of classes, or of several multiclass columns.
-        """
-        target_type = type_of_target(y, input_name="y")
-        if target_type not in _TARGET_TYPES:
-            check_classification_targets(y)
-            raise ValueError(
-                "Multioutput target data is not supported with label binarization: "
-                "y of type 'multiclass-multioutput' has several columns of classes. "
-                "sklearn.multioutput.MultiOutputClassifier fits a network a column."
-            )
-        multilabel = target_type == "multilabel-indicator"
-        if classes is None or multilabel:
-            classes = _labels_in(y)
-        return cls(classes, multilabel, sparse.issparse(y))
+    def attributes(self):
+        """Fitted attributes that describe the target; those that are None are not."""
+        return {"classes_": self.classes, "label_names_": None, "class_order_": None}
 
     @property
+    @abstractmethod
     def n_outputs(self):
         """Units of the output layer."""
-        n_classes = len(self.classes)
-        return n_classes if self.multilabel or n_classes > 2 else 1
 
-    @property
-    def one_of_several(self):
-        """Whether a sample belongs to one of more than two classes."""
-        return not self.multilabel and len(self.classes) > 2
+    def loss(self, settings, n_columns):
+        """The row of the loss, and its parameters, for an estimator's parameters.
 
-    def check_known(self, y, warm_start):
-        """Refuse classes that the network was not made for.
-
-        Raises
-        ------
-        ValueError
-        """
-        of_y = Labels(_labels_in(y))
-        if not warm_start:
-            of_y.check_among(self.classes)
-        elif set(of_y.classes) != set(self.classes):
-            raise ValueError(
-                "warm_start can only be used where `y` has the same classes as in "
-                f"the previous call to fit. Previously got {self.classes}, `y` has "
-                f"{of_y.classes}"
-            )
-
-    def check_among(self, classes):
-        """Refuse classes that are not among some others.
+        Parameters
+        ----------
+        settings : object
+            Has the estimator's parameters as attributes.
+        n_columns : int
+            Columns of the encoded target.
 
         Raises
         ------
         ValueError
+            For a loss or an output activation that the target cannot have.
         """
-        if len(np.setdiff1d(self.classes, classes, assume_unique=True)):
-            raise ValueError(
-                "`y` has classes not in `self.classes_`. "
-                f"`self.classes_` has {classes}. 'y' has {self.classes}."
-            )
+        row = classification_loss(
+            settings.loss, settings.out_activation, self.one_of_several, settings
+        )
+        return row, row.loss_params(settings, n_columns)
 
+    @abstractmethod
     def encode(self, y, dtype):
         """The network's targets: the index of the class, or one column per label.
 
@@ -123,24 +122,14 @@ class Labels:
         Raises
         ------
         ValueError
-            If a multilabel target does not have one column per label, or another
-            target has several.
+            For a target of another number of columns.
         """
-        if self.multilabel:
-            y = y.toarray() if sparse.issparse(y) else np.asarray(y)
-            if y.ndim != 2 or y.shape[1] != len(self.classes):
-                raise ValueError(
-                    f"y has shape {y.shape}, but the network was made for "
-                    f"{len(self.classes)} labels, a column each."
-                )
-            return np.ascontiguousarray(y, dtype=dtype)
-        if np.ndim(y) != 1:
-            raise ValueError(
-                f"y has shape {y.shape}, but the network was made for one class a "
-                "sample, a single column."
-            )
-        return np.searchsorted(self.classes, y).astype(dtype).reshape(-1, 1)
 
+    @abstractmethod
+    def strata(self, targets):
+        """Classes to stratify a split by, from encoded targets; None for none."""
+
+    @abstractmethod
     def predicted(self, outputs, threshold):
         """Predictions, encoded as by `encode`.
 
@@ -151,24 +140,106 @@ class Labels:
         threshold : float
             A single output above it means the second class, or the label.
         """
-        if self.one_of_several:
-            return outputs.argmax(axis=1).reshape(-1, 1)
-        if len(self.classes) == 1 and not self.multilabel:
-            return np.zeros(outputs.shape, dtype=np.intp)
-        return (outputs > threshold).astype(np.intp)
 
+    def scored(self, raw, outputs, threshold):
+        """Predictions for the validation score, encoded.
+
+        From the activated outputs, as in scikit-learn, or from the raw ones where the
+        probabilities are not simply these.
+        """
+        return self.predicted(outputs, threshold)
+
+    @abstractmethod
     def decode(self, raw):
         """Predicted labels from raw outputs."""
-        encoded = self.predicted(raw, 0.0)
-        if not self.multilabel:
-            return self.classes[encoded.ravel()]
-        return sparse.csr_matrix(encoded) if self.sparse_output else encoded
 
+    @abstractmethod
+    def decision(self, raw, output):
+        """The evidence for each class, from raw outputs and the output activation."""
+
+    @abstractmethod
+    def probabilities(self, outputs, output):
+        """Probabilities, none of them zero.
+
+        Parameters
+        ----------
+        outputs : callable
+        output : str
+            Name of the network's output activation.
+        """
+
+    @abstractmethod
+    def log_probabilities(self, outputs, output):
+        """Logarithms of the probabilities, from the logits: exact in the tails."""
+
+    def class_shares(self, targets, weights):
+        """Share of each class, from encoded targets and weights that sum to one.
+
+        Raises
+        ------
+        ValueError
+            For kinds whose classes have no shares to adjust by.
+        """
+        raise ValueError(
+            "logit_adjustment and prior need a target of one column of classes, or of "
+            "labels that may occur together."
+        )
+
+    def log_prior(self, shares):
+        """What is added to raw outputs when the classes' shares are multiplied."""
+        raise NotImplementedError
+
+    def check_known(self, y, warm_start):
+        """Refuse classes that the network was not made for.
+
+        Raises
+        ------
+        ValueError
+        """
+        found = labels_in(y)
+        if not warm_start:
+            check_among(found, self.classes)
+        elif set(found) != set(self.classes):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in "
+                f"the previous call to fit. Previously got {self.classes}, `y` has "
+                f"{found}"
+            )
+
+    def check_order(self, order):
+        """Refuse categories in another order than the network was made for.
+
+        Parameters
+        ----------
+        order : ndarray or None
+            As of `target_names.TargetInfo`.
+
+        Raises
+        ------
+        ValueError
+        """
+        own = self.attributes()["class_order_"]
+        if own is None or order is None:
+            return
+        own, given = own.tolist(), order.tolist()
+        if [c for c in own if c in given] != [c for c in given if c in own]:
+            raise ValueError(
+                f"The categories of y are in the order {given}, but the network was "
+                f"made for {own}, from the lowest class to the highest."
+            )
+
+    @abstractmethod
+    def missing(self, y):
+        """The classes that no row has, or the labels that no row or every row has."""
+
+    @abstractmethod
+    def columns(self, y):
+        """Values and classes of each column of a validated target, as pairs."""
+
+    def accuracy(self, y, predicted, sample_weight):
+        """Weighted share of the rows that are predicted right, in all columns."""
+        return accuracy_score(y, predicted, sample_weight=sample_weight)
+
+    @abstractmethod
     def to_state(self):
         """The labels as a plain dict, for a pickle."""
-        return dict(vars(self))
-
-    @classmethod
-    def from_state(cls, state):
-        """The labels of a `to_state`."""
-        return cls(**state)

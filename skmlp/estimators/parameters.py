@@ -249,6 +249,7 @@ COMMON = {
         callable,
         None,
     ],
+    "sampling": [StrOptions(ordered("balanced", "weights")), None],
     "max_time": [Interval(Real, 0, None, closed="neither"), None],
     "n_jobs": [
         Interval(Integral, 1, None, closed="left"),

@@ -56,7 +56,7 @@ def _single_class(fit):
     if not is_classifier(fit.estimator):
         return None
     labels = fit.estimator._labels
-    if labels.multilabel or not np.isfinite(fit.raw).all():
+    if not labels.one_column or not np.isfinite(fit.raw).all():
         return None
     predicted = np.unique(labels.decode(fit.raw))
     if len(predicted) > 1:

@@ -26,13 +26,27 @@ training by reducing internal covariate shift. ICML.
 Jacot, A., Gabriel, F. and Hongler, C. (2018). Neural tangent kernel: convergence and
 generalization in neural networks. NeurIPS.
 
+King, G. and Zeng, L. (2001). Logistic regression in rare events data. Political
+Analysis.
+
 Kingma, D. P. and Ba, J. (2014). Adam: a method for stochastic optimization.
 arXiv:1412.6980.
+
+Lin, T.-Y., Goyal, P., Girshick, R., He, K. and Dollár, P. (2017). Focal loss for dense
+object detection. ICCV.
 
 Loshchilov, I. and Hutter, F. (2017). SGDR: stochastic gradient descent with warm
 restarts. ICLR.
 
 Loshchilov, I. and Hutter, F. (2019). Decoupled weight decay regularization. ICLR.
+
+McCullagh, P. (1980). Regression models for ordinal data. JRSS B.
+
+Menon, A. K., Jayasumana, S., Rawat, A. S., Jain, H., Veit, A. and Kumar, S. (2021).
+Long-tail learning via logit adjustment. ICLR.
+
+Peterson, B. and Harrell, F. E. (1990). Partial proportional odds models for ordinal
+response variables. JRSS C.
 
 Polyak, B. T. (1964). Some methods of speeding up the convergence of iteration
 methods. USSR Computational Mathematics and Mathematical Physics.
@@ -42,6 +56,9 @@ recurrent neural networks. ICML.
 
 Reddi, S. J., Kale, S. and Kumar, S. (2018). On the convergence of Adam and beyond.
 ICLR.
+
+Saerens, M., Latinne, P. and Decaestecker, C. (2002). Adjusting the outputs of a
+classifier to new a priori probabilities. Neural Computation.
 
 Smith, L. N. and Topin, N. (2018). Super-convergence: very fast training of neural
 networks using large learning rates. arXiv:1708.07120.

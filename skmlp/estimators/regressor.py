@@ -13,6 +13,7 @@ from skmlp.estimators.gpu_arrays import returns_like_input
 from skmlp.estimators.parameters import LossNames, ordered
 from skmlp.estimators.regression_score import regression_score
 from skmlp.estimators.suggestions import names_arguments
+from skmlp.estimators.target_names import NO_INFO
 from skmlp.estimators.target_scaling import (
     TargetScale,
     check_same_scaling,
@@ -150,6 +151,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         bias_learning_rate_factor=1.0,
         best_epoch="first",
         scoring=None,
+        sampling=None,
         max_time=None,
         n_jobs=None,
         device="cpu",
@@ -214,7 +216,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             data = ValidationData(X_val, y_val, sample_weight_val)
             return self._fit(user_input, data, incremental=True)
 
-    def _validate_y(self, y, first, incremental=False):
+    def _validate_y(self, y, info=NO_INFO, *, first, incremental=False):
         if y.ndim == 2 and y.shape[1] == 1:
             y = as_column(y)
         return y
@@ -275,7 +277,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _stratify(self, targets):
         return None
 
-    def _validation_score(self, outputs, targets, weights):
+    def _validation_score(self, raw, outputs, targets, weights):
         if not np.isfinite(outputs).all():
             return np.nan
         _, loss, params = self._head(targets)

@@ -12,7 +12,7 @@ import numpy as np
 
 from skmlp.embedding import Embedding
 from skmlp.estimators.architecture import as_given, with_own
-from skmlp.estimators.labels import Labels
+from skmlp.estimators.target_kinds import labels_from_state
 from skmlp.network import (
     Network,
     embedding_part,
@@ -30,7 +30,7 @@ from skmlp.training.optimizer_state import OptimizerState
 _STATES: dict[str, tuple[Callable, Callable]] = {
     "_history": (History.to_state, History.from_state),
     "_optimizer": (OptimizerState.to_state, OptimizerState.from_state),
-    "_labels": (Labels.to_state, Labels.from_state),
+    "_labels": (lambda labels: labels.to_state(), labels_from_state),
     "_decoder": (decoder_to_state, decoder_from_state),
     "_embedding": (Embedding.to_state, lambda state: Embedding(**state)),
     "_activations": (as_given, with_own),

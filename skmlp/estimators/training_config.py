@@ -17,6 +17,7 @@ from skmlp.estimators.devices import required_dtype
 from skmlp.estimators.feature_embedding import check_embedding
 from skmlp.estimators.parameters import STOCHASTIC_SOLVERS
 from skmlp.estimators.rate_factors import rate_segments
+from skmlp.estimators.row_sampling import check_sampling
 from skmlp.rules.schedules import SCHEDULES
 from skmlp.training.lbfgs import LBFGSConfig
 from skmlp.training.minibatch import MinibatchConfig
@@ -52,6 +53,8 @@ def check_combinations(estimator, *, incremental, has_validation_data):
             f"weight_decay > 0 needs a stochastic solver, not {estimator.solver!r}: "
             "there the L2 penalty alpha does the same."
         )
+    if estimator.solver in STOCHASTIC_SOLVERS:
+        check_sampling(estimator)
     _check_matmul_precision(estimator)
     check_embedding(estimator)
 
@@ -76,7 +79,7 @@ def _names_are_known(estimator):
         )
         for name in (
             *("solver", "learning_rate", "weight_decay_schedule", "dropout_schedule"),
-            *("loss", "out_activation"),
+            *("loss", "out_activation", "sampling"),
         )
     )
 
@@ -184,7 +187,6 @@ def _minibatch_config(estimator, n_rows, incremental):
     return MinibatchConfig(
         batch_size=batch_size,
         max_iter=estimator.max_iter,
-        shuffle=estimator.shuffle,
         tol=estimator.tol,
         n_iter_no_change=estimator.n_iter_no_change,
         verbose=estimator.verbose,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.metrics import get_scorer
 
-from skmlp.estimators.class_scoring import adapted, missing_classes
+from skmlp.estimators.class_scoring import adapted
 from skmlp.estimators.data import (
     Sample,
     canonical_x,
@@ -21,6 +21,7 @@ from skmlp.estimators.data import (
     reject_masked,
     validated,
 )
+from skmlp.estimators.epoch_scores import epoch_scorer
 from skmlp.estimators.value_suggestions import check_scorer
 
 
@@ -138,7 +139,10 @@ class ValidationScorer:
         self._scoring = estimator.scoring
         if self._scoring not in (None, "loss"):
             view = _view(estimator, target.device)
-            self._scorer = _Scorer(view, network, held_out, self._sample_weight)
+            held_out = held_out._replace(
+                targets=self._targets, sample_weight=self._sample_weight
+            )
+            self._scorer = _Scorer(view, network, held_out)
 
     def __call__(self):
         """Loss and score with the session's current parameters."""
@@ -151,14 +155,15 @@ class ValidationScorer:
     def _score(self, raw, loss, predictions):
         if self._scoring is None:
             return self._estimator._validation_score(
-                predictions, self._targets, self._sample_weight
+                raw, predictions, self._targets, self._sample_weight
             )
         if self._scoring == "loss":
             return -loss
         # Metrics refuse outputs that are not finite; here they only mean a bad epoch.
         if not np.isfinite(raw).all():
             return np.nan
-        return self._scorer(self._session.params)
+        score = self._scorer.of_outputs(raw, predictions)
+        return self._scorer(self._session.params) if score is None else score
 
 
 def _view(estimator, device):
@@ -178,7 +183,7 @@ class _Scorer:
     the validated one, so that neither is copied or checked in every epoch.
     """
 
-    def __init__(self, view, network, held_out, sample_weight):
+    def __init__(self, view, network, held_out):
         self._name = view.scoring
         check_scorer(self._name)
         self._score = (
@@ -189,13 +194,25 @@ class _Scorer:
         self._x = _rows(held_out.x, held_out.row_ids)
         self._y = _rows(held_out.y, held_out.row_ids)
         self._weights = {}
-        if sample_weight is not None and _accepts_weights(self._score):
-            self._weights["sample_weight"] = sample_weight
+        weights = held_out.sample_weight
+        if weights is not None and _accepts_weights(self._score):
+            self._weights["sample_weight"] = weights
         self._hint = ""
         labels = getattr(view, "_labels", None)  # a regressor has none
         if labels is not None:
             self._score = adapted(self._score, labels, self._y)
-            self._hint = _hint(missing_classes(labels, self._y))
+            self._hint = _hint(labels.missing(self._y))
+        self._of_outputs = None
+        if labels is not None and not _overrides_predictions(view):
+            self._of_outputs = epoch_scorer(
+                self._score, labels, held_out.targets, weights
+            )
+
+    def of_outputs(self, raw, predictions):
+        """The score from outputs that are there; None if it takes the scorer itself."""
+        if self._of_outputs is None:
+            return None
+        return self._of_outputs(self._view, raw, predictions, self._network.output)
 
     def __call__(self, params):
         self._view._publish(self._network, params)
@@ -223,6 +240,16 @@ def _hint(missing):
     return (
         f" The validation data do not have rows with and without {missing.tolist()}: "
         "pass X_val and y_val that do, or use scoring='loss'."
+    )
+
+
+def _overrides_predictions(estimator):
+    """Whether a class of the user's own predicts otherwise."""
+    return any(
+        name in vars(cls)
+        for cls in type(estimator).__mro__
+        if cls.__module__.partition(".")[0] != "skmlp"
+        for name in ("predict", "predict_proba", "decision_function")
     )
 
 

@@ -47,6 +47,8 @@ _LOSSES = {
     "hinge": "hingeloss svm binaryhinge categoricalhinge multimarginloss marginloss "
     "hingeembeddingloss",
     "squared_hinge": "squaredhinge l2svm",
+    "focal": "focalloss sigmoidfocalloss binaryfocalcrossentropy "
+    "categoricalfocalcrossentropy",
 }
 _SOLVERS = {
     "sgd": "momentum gradientdescent minibatch stochasticgradientdescent msgd gd",

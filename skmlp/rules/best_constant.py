@@ -10,8 +10,8 @@ reach the best constant, a comparison with the constant is to show that.
 """
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import xlogy
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import log_softmax, xlogy
 
 # Evaluations of a scalar rule in Python take a microsecond each.
 _MAX_SEARCH_ROWS = 200
@@ -112,6 +112,20 @@ def entropy(targets, weights, params, n_outputs):
     return -np.sum(xlogy(p, p))
 
 
+def entropy_by_column(targets, weights, params, n_outputs):
+    """Sum of the entropies of the columns, for a softmax each."""
+    *sizes, smoothing = params
+    columns = zip(targets.T[:, :, np.newaxis], map(int, sizes), strict=True)
+    return sum(
+        entropy(y, weights, (smoothing,), size) for y, size in columns if size > 1
+    )
+
+
+def ordinal(targets, weights, params, n_outputs):
+    """Entropy of the classes, one more than the outputs: any shares can be reached."""
+    return entropy(targets, weights, (0.0,), n_outputs + 1)
+
+
 def hinge(targets, weights, params, n_outputs):
     """Margin 1 for the more frequent side: twice the share of the other."""
     p = _shares(targets, weights, n_outputs)
@@ -146,6 +160,39 @@ def brier(targets, weights, params, n_outputs):
     """Half the squared error of the classes' frequencies."""
     p = _shares(targets, weights, n_outputs)
     return 0.5 * (1 - p @ p)
+
+
+def focal(targets, weights, params, n_outputs):
+    """By search over the two sides of each label."""
+    gamma, alpha = params
+    own, other = (alpha, 1 - alpha) if alpha >= 0 else (1.0, 1.0)
+    shares = _shares(targets, weights, n_outputs)
+    return sum(
+        _least_focal(np.array([own * p, other * (1 - p)]), gamma) for p in shares
+    )
+
+
+def focal_of_class(targets, weights, params, n_outputs):
+    """By search over the classes' probabilities."""
+    return _least_focal(_shares(targets, weights, n_outputs), params[0])
+
+
+def _least_focal(shares, gamma):
+    """The least sum of -share (1 - p)^gamma log(p) over probabilities p."""
+    shares = shares[shares > 0]
+    if len(shares) < 2:
+        return 0.0
+
+    def loss(z):
+        log_p = log_softmax(z)
+        p, other = np.exp(log_p), -np.expm1(log_p)
+        sizes = shares * other**gamma
+        by_log_p = sizes * (gamma * p * log_p / other - 1)
+        return -sizes @ log_p, by_log_p - p * by_log_p.sum()
+
+    options = {"ftol": 1e-15, "gtol": 1e-10}
+    start = np.log(shares / shares.sum())
+    return minimize(loss, start, jac=True, method="L-BFGS-B", options=options).fun
 
 
 def squared_error(targets, weights, params, n_outputs):

@@ -8,7 +8,7 @@ The scalar pinball loss stands here, too, since several quantiles are made of it
 import numpy as np
 
 from skmlp.rules.activations import logistic, softplus
-from skmlp.rules.elementary import exp
+from skmlp.rules.elementary import exp, log
 
 
 def quantile(y, z, p):
@@ -77,7 +77,7 @@ def ascending_quantiles(outputs, params):
     return np.cumsum(np.hstack([outputs[:, :1], steps]), axis=1)
 
 
-def _largest_other(z, true_class):
+def largest_other(z, true_class):
     """Index of the largest output but that of the true class, or of one that is nan."""
     best = 1 if true_class == 0 else 0
     for j in range(z.shape[0]):
@@ -95,7 +95,7 @@ def crammer_singer(y, z, delta, p):
     """
     T = type(z[0])
     true_class = int(y[0])
-    other = _largest_other(z, true_class)
+    other = largest_other(z, true_class)
     margin = T(1) + z[other] - z[true_class]
     for j in range(z.shape[0]):
         delta[j] = T(0)
@@ -139,5 +139,92 @@ def brier(y, z, delta, p):
     return loss
 
 
+def cross_entropy_by_column(y, z, delta, p):
+    """Sum over the target's columns of the cross-entropy of a softmax each.
+
+    The outputs of a column stand side by side, as many as p says for it; behind these
+    numbers p has the label smoothing.
+    """
+    T = type(z[0])
+    smoothing = p[y.shape[0]]
+    total = T(0)
+    begin = 0
+    for c in range(y.shape[0]):
+        size = int(p[c])
+        end, true_class = begin + size, begin + int(y[c])
+        largest = z[begin]
+        for j in range(begin, end):
+            largest = z[j] if z[j] > largest else largest
+        exponentials, logits = T(0), T(0)
+        for j in range(begin, end):
+            delta[j] = exp(z[j] - largest)
+            exponentials += delta[j]
+            logits += z[j] - largest
+        even = smoothing / T(size)
+        for j in range(begin, end):
+            delta[j] = delta[j] / exponentials - even
+        delta[true_class] -= T(1) - smoothing
+        true = (T(1) - smoothing) * (z[true_class] - largest)
+        total += log(exponentials) - true - even * logits
+        begin = end
+    return total
+
+
+def cumulative_logits(y, z, delta, p):
+    """Negative log-likelihood of classes in an order, by logits of exceeding each.
+
+    P(y > k) = logistic(g_k), g_0 = z_0 and g_k = g_{k-1} - softplus(z_k): logits
+    that fall, so that no probability is negative. Cumulative logits: McCullagh (1980);
+    that features may move each differently: Peterson and Harrell (1990).
+
+    With logistic(a) - logistic(b) = logistic(a) logistic(-b) (1 - exp(b - a)) and
+    1 - exp(-softplus(z)) = logistic(z), a class k between others has
+    P(y = k) = logistic(g_{k-1}) logistic(-g_k) logistic(z_k): nothing cancels.
+    """
+    T = type(z[0])
+    n = z.shape[0]
+    true_class = int(y[0])
+    loss, g = T(0), z[0]
+    for j in range(n):
+        if j > 0:
+            g -= softplus(z[j])
+        delta[j] = T(0)
+        if j + 1 == true_class:
+            loss += softplus(-g)
+            delta[j] = -logistic(-g)
+        elif j == true_class:
+            loss += softplus(g)
+            delta[j] = logistic(g)
+    above = T(0)
+    for j in range(n - 1, -1, -1):
+        above += delta[j]
+        delta[j] = -above * logistic(z[j]) if j > 0 else above
+    if 0 < true_class < n:
+        loss += softplus(-z[true_class])
+        delta[true_class] -= logistic(-z[true_class])
+    # The last logit is nan if any output is.
+    return loss if g == g else g
+
+
+def ordered_log_probabilities(outputs):
+    """Logarithms of the probabilities that `cumulative_logits` learns.
+
+    Parameters
+    ----------
+    outputs : ndarray of shape (n_samples, n_classes - 1)
+        Raw outputs.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_classes)
+        From the lowest class to the highest.
+    """
+    falls = np.logaddexp(0, outputs[:, 1:])
+    logits = np.cumsum(np.hstack([outputs[:, :1], -falls]), axis=1)
+    above, not_above = -np.logaddexp(0, -logits), -np.logaddexp(0, logits)
+    between = above[:, :-1] + not_above[:, 1:] - np.logaddexp(0, -outputs[:, 1:])
+    return np.hstack([not_above[:, :1], between, above[:, -1:]])
+
+
 # Functions that rules call, beside elementary functions and other rules.
-HELPERS = (_largest_other,)
+HELPERS = (largest_other,)

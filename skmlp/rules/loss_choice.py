@@ -10,6 +10,7 @@ from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY, activation_rule
 from skmlp.rules.loss_row import Decoder, Loss, row_of, unchanged
 from skmlp.rules.losses import (
     BINARY_LOSSES,
+    COLUMN_LOSSES,
     LABEL_SMOOTHING,
     MULTICLASS_LOSSES,
     QUANTILES,
@@ -135,6 +136,43 @@ def classification_loss(loss, output, multiclass, settings=None):
     )
 
 
+def column_loss(loss, output, settings):
+    """The row of a classifier's loss for several columns of classes.
+
+    Parameters
+    ----------
+    loss, output, settings
+        As of `classification_loss`.
+
+    Returns
+    -------
+    LossRow
+
+    Raises
+    ------
+    ValueError
+        For a loss or an output activation that has no such row.
+    """
+    rows = COLUMN_LOSSES.values()
+    for row in rows:
+        if row.name == loss and output in ("auto", row.output):
+            _check_smoothing(row, loss, settings)
+            return row
+    pairs = " or ".join(
+        f"loss={row.name!r} with out_activation={row.output!r} or 'auto'"
+        for row in rows
+    )
+    raise ValueError(
+        f"loss={loss!r} with out_activation={output!r} does not go with several "
+        f"columns of classes: use {pairs}."
+    )
+
+
+def is_ordered(loss):
+    """Whether a classifier's loss takes the order of the classes into account."""
+    return any(row.ordered and row.name == loss for row in MULTICLASS_LOSSES.values())
+
+
 def _check_smoothing(row, loss, settings):
     """Refuse to smooth the labels of a loss that has no smoothing."""
     amount = getattr(settings, LABEL_SMOOTHING.name, 0)
@@ -155,6 +193,7 @@ def all_losses():
         *links,
         *BINARY_LOSSES.values(),
         *MULTICLASS_LOSSES.values(),
+        *COLUMN_LOSSES.values(),
     ]
 
 

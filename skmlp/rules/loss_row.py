@@ -38,7 +38,8 @@ class Loss(NamedTuple):
         ``slope(y, z, *parameters)``, its derivative by z.
     parameters : tuple of str, default=()
         Names of the estimator's parameters that both take after z, three at most:
-        'quantile', 'delta' and 'power' in regression.
+        'quantile', 'delta' and 'power' in regression, 'focal_gamma' and 'focal_alpha'
+        in classification.
     low, high : float, default=-inf, inf
         Range of the targets; not needed for classes.
     closed : bool, default=True
@@ -101,7 +102,7 @@ def one_number_each(row, settings, n_columns):
     values = []
     for parameter in row.declares:
         value = getattr(settings, parameter.name)
-        if np.iterable(value):
+        if value is None or np.iterable(value):
             raise ValueError(f"{parameter.name} must be one number for this loss.")
         values.append(float(value))
     return tuple(values) or (0.0,)
@@ -140,6 +141,12 @@ class LossRow(NamedTuple):
     labels : bool
         Whether the target is the index of a class; a scalar rule is then called with
         y = 1 for the output of that index and y = 0 for the others.
+    ordered : bool
+        Whether the classes are in an order: the outputs are one less than the classes.
+    by_column : bool
+        Whether the target is the index of a class in each of several columns: the
+        outputs are a block a column, and the values of the parameters begin with the
+        blocks' sizes.
     low, high : float
         Range of the targets; not needed for classes.
     closed : bool
@@ -160,6 +167,9 @@ class LossRow(NamedTuple):
     constant : callable or None
         ``constant(targets, weights, params, n_outputs)``, the mean loss of the best
         constant prediction (see `best_constant`); None to search for it.
+    proper : bool
+        Whether the expected loss of a probability is least at the true one (Gneiting
+        and Raftery, 2007).
     about : str
         Distribution and formula, for the documentation.
     """
@@ -174,6 +184,8 @@ class LossRow(NamedTuple):
     link: Activation | None = None
     outputs_per_target: int = 1
     labels: bool = False
+    ordered: bool = False
+    by_column: bool = False
     low: float = float("-inf")
     high: float = float("inf")
     closed: bool = True
@@ -183,6 +195,7 @@ class LossRow(NamedTuple):
     levels: bool = False
     of_list: "LossRow | None" = None
     constant: Callable | None = None
+    proper: bool = True
     about: str = ""
 
     @property
@@ -203,8 +216,10 @@ class LossRow(NamedTuple):
         """Raw outputs of a network for a target of some columns."""
         return n_columns * self.outputs_per_target or len(params)
 
-    def target_columns(self, n_outputs):
-        """Columns of the target of a network with some raw outputs."""
+    def target_columns(self, n_outputs, n_params):
+        """Columns of the target, by the numbers of raw outputs and of parameters."""
+        if self.by_column:
+            return n_params - len(self.declares)
         if self.labels or self.outputs_per_target == 0:
             return 1
         return n_outputs // self.outputs_per_target

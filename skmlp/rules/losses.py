@@ -12,7 +12,7 @@ use, is a loop that each backend writes once (no rule at all).
 
 import numpy as np
 
-from skmlp.rules import best_constant, coupled
+from skmlp.rules import best_constant, coupled, focal
 from skmlp.rules.activations import logistic, logistic_slope, softplus
 from skmlp.rules.elementary import exp, log, log1p, tanh
 from skmlp.rules.loss_row import LossRow
@@ -320,6 +320,20 @@ BINARY_LOSSES = _table(
         constant=best_constant.squared_error_of_probability,
         about="half the squared error of the probability (Brier, 1950)",
     ),
+    LossRow(
+        "ordinal", "logistic", log_loss, log_loss_slope, ordered=True,
+        constant=best_constant.binary_entropy,
+        about="the negative log-likelihood of cumulative logits, for three and more "
+        "classes in an order (McCullagh, 1980); of two classes the log-loss",
+    ),
+    LossRow(
+        "focal", "logistic", focal.focal, focal.focal_slope,
+        parameters=(focal.GAMMA, focal.ALPHA), read=focal.read_sides,
+        constant=best_constant.focal, proper=False,
+        about="the cross-entropy times ``(1 - p) ** focal_gamma``, p being the "
+        "probability of the true class (Lin et al., 2017). Probabilities are drawn "
+        "towards even ones: calibrate them",
+    ),
 )  # fmt: skip
 
 MULTICLASS_LOSSES = _table(
@@ -339,9 +353,26 @@ MULTICLASS_LOSSES = _table(
         "squared_error", "softmax", row=coupled.brier, labels=True,
         constant=best_constant.brier,
     ),
+    LossRow(
+        "focal", "softmax", row=focal.focal_of_class, labels=True,
+        parameters=(focal.GAMMA, focal.ALPHA), read=focal.read_classes,
+        constant=best_constant.focal_of_class, proper=False,
+    ),
     *(
         row._replace(labels=True)
         for row in BINARY_LOSSES.values()
-        if row.output == "logistic"
+        if row.output == "logistic" and not row.ordered
+    ),
+    LossRow(
+        "ordinal", "logistic", row=coupled.cumulative_logits, labels=True, ordered=True,
+        constant=best_constant.ordinal,
+    ),
+)  # fmt: skip
+
+# A class in each of several columns.
+COLUMN_LOSSES = _table(
+    LossRow(
+        "log_loss", "softmax", row=coupled.cross_entropy_by_column, by_column=True,
+        smoothing=LABEL_SMOOTHING, constant=best_constant.entropy_by_column,
     ),
 )  # fmt: skip

@@ -34,8 +34,9 @@ class Parameter(NamedTuple):
     name : str
     default : float, int or bool
         The default of the estimators' constructor.
-    constraint : tuple of Range or str
-        Allowed values: ranges, and scikit-learn's words, as 'boolean' or 'array-like'.
+    constraint : tuple of Range, str or None
+        Allowed values: ranges, None, and words of scikit-learn, as 'boolean' or
+        'array-like'.
     about : str
         What the documentation says about it.
     type : str, default=''
@@ -44,7 +45,7 @@ class Parameter(NamedTuple):
 
     name: str
     default: Any
-    constraint: tuple[Range | str, ...]
+    constraint: tuple[Range | str | None, ...]
     about: str
     type: str = ""
 

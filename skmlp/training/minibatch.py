@@ -37,7 +37,6 @@ class MinibatchConfig(NamedTuple):
     batch_size : int
     max_iter : int
         Largest number of epochs.
-    shuffle : bool
     tol : float
         The improvement that counts as one.
     n_iter_no_change : int or inf
@@ -54,7 +53,6 @@ class MinibatchConfig(NamedTuple):
 
     batch_size: int
     max_iter: int
-    shuffle: bool
     tol: float
     n_iter_no_change: float
     verbose: bool | int
@@ -139,42 +137,7 @@ class _Calls:
         self._size = max(1, min(possible, _MAX_GROWTH * self._size))
 
 
-class _Orders:
-    """The order of the rows in each epoch.
-
-    The shuffle is in place and cumulative, so the orders and the random numbers are
-    those of scikit-learn, which permutes the last epoch's order.
-    """
-
-    def __init__(self, row_ids, generator):
-        self._order = row_ids.copy()
-        self._generator = generator
-
-    def next(self, n_epochs):
-        """Orders of the next epochs, (n_epochs, n_rows); valid until the next call."""
-        if n_epochs == 1:  # not copied: it may have millions of rows
-            return self._next_epoch()[np.newaxis]
-        orders = np.empty((n_epochs, len(self._order)), dtype=self._order.dtype)
-        for order in orders:
-            order[:] = self._next_epoch()
-        return orders
-
-    def skip(self, n_epochs):
-        """Draw the orders of epochs that an earlier call has trained."""
-        for _ in range(n_epochs):
-            self._next_epoch()
-
-    def _next_epoch(self):
-        """Order of the next epoch, in the same memory as the last one."""
-        # Imported here because it imports Numba, which loading a model must not.
-        from skmlp.training.shuffling import shuffle
-
-        if self._generator is not None:
-            shuffle(self._generator, self._order)
-        return self._order
-
-
-def train(session, optimizer, history, config, row_ids, generator, scorer=None):
+def train(session, optimizer, history, config, orders, scorer=None):
     """Train until the loss or the validation score stops improving.
 
     Parameters
@@ -185,10 +148,8 @@ def train(session, optimizer, history, config, row_ids, generator, scorer=None):
         Filled in epoch by epoch; with `scorer` it has a `validation`, whose `stops`
         says whether the score or the loss ends the training.
     config : MinibatchConfig
-    row_ids : ndarray of int64
-        Indices of the rows to train on.
-    generator : numpy.random.RandomState
-        For the shuffle.
+    orders : skmlp.training.sampling.Orders
+        The rows of each epoch.
     scorer : callable, optional
         ``scorer()`` returns loss and score of the held-out data with the session's
         current parameters.
@@ -209,7 +170,7 @@ def train(session, optimizer, history, config, row_ids, generator, scorer=None):
     try:
         with stops_by_ctrl_c(clock):
             has_stopped = _run_epochs(
-                session, optimizer, history, config, row_ids, generator, scorer, clock
+                session, optimizer, history, config, orders, scorer, clock
             )
     except KeyboardInterrupt:
         is_whole = False
@@ -230,10 +191,9 @@ def train(session, optimizer, history, config, row_ids, generator, scorer=None):
     )
 
 
-def _run_epochs(session, optimizer, history, config, row_ids, generator, scorer, clock):
+def _run_epochs(session, optimizer, history, config, orders, scorer, clock):
     """Train epoch by epoch; returns whether the training has stopped by itself."""
     calls = _Calls(clock)
-    orders = _Orders(row_ids, generator if config.shuffle else None)
     history.n_epochs, n_done = config.n_resumed, 0
     if config.n_resumed:
         n_done, calls.total = take_back(history, optimizer)
@@ -246,8 +206,8 @@ def _run_epochs(session, optimizer, history, config, row_ids, generator, scorer,
         if scorer is None and not n_done:
             n_epochs = min(
                 max_epochs - history.n_epochs,
-                _epochs_before_a_stop(optimizer, history, config, len(row_ids)),
-                calls.epochs_per_call(len(row_ids), config.batch_size),
+                _epochs_before_a_stop(optimizer, history, config, orders.n_rows),
+                calls.epochs_per_call(orders.n_rows, config.batch_size),
             )
         losses, learning_rates, n_rows = calls.train(
             session, optimizer, orders.next(n_epochs), config.batch_size, n_done
@@ -260,7 +220,7 @@ def _run_epochs(session, optimizer, history, config, row_ids, generator, scorer,
         if scorer is not None:
             validation_loss, score = scorer()
             measured = Measurement(validation_loss, score, session.params)
-        if n_rows < len(row_ids):
+        if n_rows < orders.n_rows:
             note_unfinished(history, optimizer, n_rows, calls.total)
         seconds_per_epoch = (clock.seconds - start) / n_epochs
         for i, (loss, rate) in enumerate(

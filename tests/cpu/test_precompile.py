@@ -42,7 +42,10 @@ def first_uses(arguments, fits):
     for estimator, settings in fits:
         used.clear()
         several = isinstance(settings.get("quantile"), list)
-        for y in targets[estimator][:1] if several else targets[estimator]:
+        of_loss = targets[estimator][:1] if several else [*targets[estimator]]
+        if settings.get("loss") == "log_loss":
+            of_loss.append(np.column_stack(of_loss[:2]))
+        for y in of_loss:
             model = getattr(skmlp, estimator)(max_iter=2, random_state=0, **settings)
             model.fit(x, y, X_val=x, y_val=y).predict(x)
             if hasattr(model, "predict_proba"):

@@ -116,6 +116,7 @@ BAD_PARAMETERS = {
     "max_norm": [0, -1.0, "small"],
     "max_grad_norm": [0, -1.0, "small"],
     "scoring": ["accurate", "RMSE", 1.0, ["r2"]],
+    "sampling": ["uniform", True, 1],
     "max_time": [0, -1.5, "long", np.nan],
     "n_jobs": [0, 1.5, "all"],
     "device": ["gpu", "cuda:", "cuda:-1", "cuda:01", "cpu:0", None, 0],
@@ -137,6 +138,10 @@ BAD_OWN_PARAMETERS = {
         "loss": ["poisson", "entropy", None, 1],
         "out_activation": ["exp", "sigmoid", None, 1],
         "label_smoothing": [-0.1, 1.0, "some", None],
+        "logit_adjustment": [-0.1, "one", None, np.nan],
+        "prior": ["balanced", 0.5, True],
+        "focal_gamma": [-0.1, "two", None, np.nan],
+        "focal_alpha": [0.0, 1.0, "some", np.nan],
     },
     MLPRegressor: {
         "loss": ["log_loss", "absolute", None, 1],
@@ -284,7 +289,6 @@ BAD_LABELS = {
     "nan": (replaced(Y, np.nan, 3), "contains NaN"),
     "inf": (replaced(Y, np.inf, 3), "contains infinity"),
     "numbers": (YR, "Unknown label type"),
-    "columns of classes": (np.column_stack([Y, Y]), "[Mm]ultioutput|Unknown label"),
     "complex": (Y + 1j, "[Cc]omplex"),
     "masked": (np.ma.masked_equal(Y, 2), "y is a masked array"),
 }
@@ -305,6 +309,12 @@ BAD_NUMBERS = {
 def test_bad_labels(case, method):
     y, match = BAD_LABELS[case]
     assert_refused(fitted(), lambda e: getattr(e, method)(X, y), ValueError, match)
+
+
+def test_several_columns_for_a_network_of_one():
+    y = np.column_stack([Y, Y])
+    match = "made for one class a sample, a single column"
+    assert_refused(fitted(), lambda e: e.partial_fit(X, y), ValueError, match)
 
 
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])

@@ -152,6 +152,7 @@ LOSSES = [
     (MLPClassifier, {"loss": "hinge"}, Y),
     (MLPClassifier, {"loss": "squared_error"}, Y == 1),
     (MLPClassifier, {"label_smoothing": 0.1}, Y),
+    (MLPClassifier, {"loss": "focal", "focal_gamma": 1.0}, Y),
     (MLPClassifier, {}, np.column_stack([Y == 1, Y == 2, Y > 0]).astype(int)),
     (MLPRegressor, {"loss": "poisson"}, np.abs(YR)),
     (MLPRegressor, {"loss": "gaussian_nll"}, YR),

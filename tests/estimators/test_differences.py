@@ -192,6 +192,30 @@ def test_class_weight_is_a_parameter(data):
         OurClassifier(class_weight="balanced").partial_fit(X, y, classes=[0, 1])
 
 
+def test_rows_can_be_drawn(data):
+    X, _, _ = data
+    y = (X[:, 0] > 1.0).astype(int)
+    with pytest.raises(TypeError, match="sampling"):
+        SkClassifier(sampling="balanced")
+    plain = OurClassifier(**SMALL).fit(X, y)
+    for sampling in ("balanced", "weights"):
+        drawn = OurClassifier(sampling=sampling, **SMALL).fit(X, y)
+        assert not same(copies(plain), copies(drawn))
+
+
+def test_decisions_and_probabilities_can_be_adjusted(data):
+    X, _, _ = data
+    y = (X[:, 0] > 1.0).astype(int)
+    for model in (SkClassifier(**SMALL), OurClassifier(**SMALL)):
+        likely = model.fit(X, y).predict_proba(X)
+        np.testing.assert_array_equal(model.predict(X), likely[:, 1] > 0.5)
+    model = OurClassifier(logit_adjustment=1.0, **SMALL).fit(X, y)
+    likely = model.predict_proba(X)[:, 1]
+    np.testing.assert_array_equal(model.predict(X), likely > y.mean())
+    model = OurClassifier(prior="uniform", **SMALL).fit(X, y)
+    np.testing.assert_array_equal(model.predict(X), model.predict_proba(X)[:, 1] > 0.5)
+
+
 # Losses and probabilities
 
 
@@ -330,6 +354,26 @@ def test_one_class_has_one_column(data):
     np.testing.assert_array_equal(ours.predict_proba(X), np.ones((N_SAMPLES, 1)))
     np.testing.assert_array_equal(ours.predict_log_proba(X), np.zeros((N_SAMPLES, 1)))
     np.testing.assert_array_equal(ours.predict(X), y)
+
+
+def test_columns_of_classes_are_learned(data):
+    X, labels, _ = data
+    y = np.column_stack([labels, labels[::-1] + 2])
+    with pytest.raises(ValueError, match="Multioutput target data is not supported"):
+        SkClassifier(**SMALL).fit(X, y)
+    model = OurClassifier(**SMALL).fit(X, y)
+    assert [len(classes) for classes in model.classes_] == [
+        len(np.unique(column)) for column in y.T
+    ]
+    assert model.predict(X).shape == y.shape
+
+
+def test_minus_one_is_no_label(data):
+    X, _, numbers = data
+    y = np.sign(np.column_stack([numbers - numbers.mean(), X[:, 0]])).astype(int)
+    settings = {**SMALL, "solver": "lbfgs", "max_iter": 200}
+    assert np.all(SkClassifier(**settings).fit(X, y).predict(X) == 1)
+    assert np.mean(OurClassifier(**settings).fit(X, y).predict(X) == y) > 0.9
 
 
 def test_poisson_refuses_negative_targets(data):
@@ -840,7 +884,8 @@ def test_attributes_are_added(data):
     ):
         expected = public_attributes(theirs(**SMALL).fit(X, y))
         model = ours(**SMALL).fit(X, y)
-        off = norms | ({"target_mean_", "target_scale_"} if y is numbers else set())
+        scales = {"target_mean_", "target_scale_"}
+        off = norms | (scales if y is numbers else {"class_shares_"})
         assert public_attributes(model) == expected | added | off
         assert all(getattr(model, name) is None for name in off)
         model.set_params(normalization="batch").fit(X, y)

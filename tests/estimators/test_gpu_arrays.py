@@ -196,6 +196,18 @@ def test_results_are_like_the_input(cupy, seen, method):
     np.testing.assert_array_equal(found.get(), expected)
 
 
+@pytest.mark.filterwarnings("ignore::skmlp.exceptions.PoorFitWarning")
+def test_lists_of_results_are_like_the_input(cupy, seen):
+    y = np.column_stack([Y, Y + 1])
+    model = MLPClassifier(device="cuda", **SETTINGS).fit(X, y)
+    for method in ("predict_proba", "predict_log_proba", "decision_function"):
+        found = getattr(model, method)(DeviceArray(X))
+        for ours, theirs in zip(found, getattr(model, method)(X), strict=True):
+            assert type(ours) is DeviceArray
+            np.testing.assert_array_equal(ours.get(), theirs)
+    assert model.score(DeviceArray(X), y) == model.score(X, y)
+
+
 def test_features_are_embedded(cupy, seen):
     settings = {**SETTINGS, "embedding": "piecewise_linear"}
     expected = MLPClassifier(**settings).fit(X, Y)

@@ -304,6 +304,7 @@ def test_a_split_is_not_made_with_validation_data():
         (CLASSIFIER, {"early_stopping": True, "validation_fraction": 0.3}),
         (CLASSIFIER, {"early_stopping": True, "scoring": "accuracy"}),
         (CLASSIFIER, {"label_smoothing": 0.1}),
+        (CLASSIFIER, {"loss": "focal", "focal_gamma": 1.0, "focal_alpha": 0.3}),
     ],
 )
 def test_parameters_with_an_effect_are_silent(kind, parameters):

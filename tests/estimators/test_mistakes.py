@@ -210,7 +210,7 @@ NAMES = [
     ("fit(MLPRegressor(), loss='squared-error')", Bad, "mean loss='squared_error'?"),
     ("fit(MLPRegressor(), loss='reg:squarederror')", Bad, "mean loss='squared_error'?"),
     ("fit(MLPRegressor(), loss=mean_squared_error)", Bad, "loss='squared_error'?"),
-    ("fit(MLPRegressor(), loss='focal')", Bad, OWN_LOSS),
+    ("fit(MLPRegressor(), loss='dice')", Bad, OWN_LOSS),
     ("fit(MLPRegressor(), loss=lambda y, z: y - z)", Bad, OWN_LOSS),
     (
         "fit(MLPClassifier(), loss='cross_entropy')",
@@ -606,14 +606,55 @@ DATA = [
     ("MLPClassifier().fit(X, [{'a', 'b'}, {'c'}] * 30)", ValueError, BINARIZER),
     ("MLPClassifier().fit(X, pd.Series([['a'], []] * 30))", ValueError, BINARIZER),
     (
-        "MLPClassifier().fit(X, np.column_stack([Y + 1, Y]))",
+        "MLPRegressor().fit(X, FRAME[['age', 'income']].drop(4).reindex(FRAME.index))",
         ValueError,
-        "sklearn.multioutput.MultiOutputClassifier fits a network a column.",
+        "Input y contains NaN, in the column 'age' (1 row), the column 'income' "
+        "(1 row). Drop those rows of X and y.",
     ),
     (
-        "MLPClassifier().fit(X, np.column_stack([LABELS, LABELS]))",
+        "MLPClassifier().fit(X, FOUR[['city', 'a']].drop(4).reindex(FRAME.index))",
         ValueError,
-        "sklearn.multioutput.MultiOutputClassifier fits a network a column.",
+        "in the column 'city' (1 row), the column 'a' (1 row). Drop those rows of X "
+        "and y.",
+    ),
+    (
+        "MLPClassifier().fit(X, np.column_stack([Y, with_item(Y * 1.0, 4, np.nan)]))",
+        ValueError,
+        "Input y contains NaN, in column 1 (1 row). Drop those rows of X and y.",
+    ),
+    (
+        "MLPClassifier().fit(X, sparse.csr_array(np.full((60, 2), np.nan)))",
+        ValueError,
+        "in column 0 (60 rows), column 1 (60 rows). Drop those rows of X and y.",
+    ),
+    (
+        "MLPClassifier().fit(X, (FRAME > 0) * 1.0).partial_fit(X, (FRAME > 0) * 2.0)",
+        ValueError,
+        "a matrix of labels has 0 and 1, but the column 'age' of y has [0. 2.].",
+    ),
+    (
+        "MLPClassifier(loss='hinge').fit(X, np.column_stack([LABELS, LABELS]))",
+        ValueError,
+        "loss='hinge' with out_activation='auto' does not go with several columns of "
+        "classes: use loss='log_loss' with out_activation='softmax' or 'auto'.",
+    ),
+    (
+        "MLPClassifier().partial_fit(X, np.column_stack([Y, Y + 1]), classes=[0, 1])",
+        ValueError,
+        "are those of one: pass a list with the classes of each column.",
+    ),
+    (
+        "MLPClassifier().fit(X, sparse.csr_array(np.column_stack([Y, Y + 1])))",
+        ValueError,
+        "Sparse y must be a matrix of labels, 0 or 1. For several columns of classes "
+        "pass y.toarray().",
+    ),
+    (
+        "MLPClassifier().fit(X, FRAME.assign(age=FRAME.age / 7, no=LABELS)"
+        "[['age', 'no']])",
+        ValueError,
+        "Unknown label type: the column 'age' of y is continuous. A classifier needs "
+        "discrete classes.",
     ),
     (
         "MLPClassifier().fit(X, pd.Series(LABELS).mask(pd.Series(Y) == 1))",

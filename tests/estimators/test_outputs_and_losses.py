@@ -141,7 +141,12 @@ def test_a_fitted_classifier_stays_what_it_is():
 @pytest.mark.parametrize("task", TARGETS)
 def test_early_stopping_judges_by_accuracy(task, loss):
     model = MLPClassifier(
-        (10,), loss=loss, early_stopping=True, learning_rate_init=0.05, random_state=0
+        *((10,), "tanh"),
+        loss=loss,
+        early_stopping=True,
+        n_iter_no_change=30,
+        learning_rate_init=0.05,
+        random_state=0,
     )
     fitted(model, TARGETS[task])
     assert model.best_validation_score_ == max(model.validation_scores_)
@@ -157,6 +162,15 @@ def test_label_smoothing_needs_the_log_loss(loss):
         return
     with pytest.raises(ValueError, match=r"0\.1 needs loss='log_loss', got loss='"):
         model.fit(X, TARGETS["two classes"])
+
+
+def test_the_sides_weight_of_the_focal_loss_needs_two_sides():
+    model = MLPClassifier(loss="focal", focal_alpha=0.25, **SMALL)
+    for task in ("two classes", "labels"):
+        fitted(model, TARGETS[task])
+    with pytest.raises(ValueError, match=r"focal_alpha=0\.25 is the weight of the"):
+        model.fit(X, TARGETS["several classes"])
+    fitted(model.set_params(out_activation="logistic"), TARGETS["several classes"])
 
 
 @pytest.mark.parametrize(

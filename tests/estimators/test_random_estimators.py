@@ -18,7 +18,7 @@ from sklearn.base import clone
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.backends import _MODULES
 from skmlp.rules.activations import ACTIVATIONS
-from skmlp.rules.losses import BINARY_LOSSES, MULTICLASS_LOSSES
+from skmlp.rules.losses import BINARY_LOSSES, COLUMN_LOSSES, MULTICLASS_LOSSES
 from skmlp.rules.optimizers import OPTIMIZERS
 
 pytestmark = [
@@ -30,10 +30,15 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::skmlp.exceptions.ValidationWarning"),
 ]
 
-N_FITS, N_ROWS = 48, 40
+N_FITS, N_ROWS = 76, 40
 NORMS = ("scales", "means", "variances")
-LABELS = {"two": BINARY_LOSSES, "three": MULTICLASS_LOSSES, "any": BINARY_LOSSES}
-_OF_LABELS = [*BINARY_LOSSES.values(), *MULTICLASS_LOSSES.values()]
+LABELS = {
+    "two": BINARY_LOSSES,
+    "three": MULTICLASS_LOSSES,
+    "any": BINARY_LOSSES,
+    "columns": COLUMN_LOSSES,
+}
+_OF_LABELS = [row for table in LABELS.values() for row in table.values()]
 REGRESSION = [row for row in LOSSES if row not in _OF_LABELS]
 
 
@@ -66,17 +71,20 @@ def draw_training(dealer):
     default = MLPRegressor().get_params()
     return {name: drawn[name] for name in drawn if drawn[name] != default[name]} | {
         "dropout": dealer.deal("dropout", [0.0, 0.3]),
+        "sampling": dealer.deal("sampling", [None, "weights"]),
         "max_norm": dealer.deal("max_norm", [None, 1.0]),
         "max_grad_norm": dealer.deal("max_grad_norm", [None, 0.3]),
     }
 
 
 def draw_classifier(dealer):
-    """A classifier and labels: one of two or of three, or any of three."""
+    """A classifier and labels: of two or three classes, any of three, two columns."""
     kind = dealer.deal("labels", [*LABELS])
     loss, output = dealer.deal(f"losses of {kind}", [*LABELS[kind]])
     y = dealer.rng.integers(0, 2, (N_ROWS, 3))
-    if kind != "any":
+    if kind == "columns":
+        y = y[:, :2] + y[:, 2:]
+    elif kind != "any":
         y = np.array(["no", "yes", "?"])[np.arange(N_ROWS) % (2 + (kind == "three"))]
     smoothing = dealer.one_of(0.0, 0.2) if loss == "log_loss" else 0.0
     return MLPClassifier(

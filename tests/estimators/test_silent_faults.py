@@ -187,6 +187,7 @@ GOOD = {
     "hinge": (classifier(loss="hinge"), (X, THREE)),
     "squared hinge": (classifier(loss="squared_hinge"), (X, LABELS)),
     "brier": (classifier(loss="squared_error"), (X, THREE)),
+    "focal": (classifier(loss="focal"), (X, THREE)),
     "smoothed": (classifier(label_smoothing=0.1), (X, THREE)),
     "labels": (classifier(), (X, np.column_stack([T > 0, T > 1, X[:, 3] > 0]))),
     "lbfgs": (classifier(solver="lbfgs"), (X, LABELS)),

@@ -14,7 +14,7 @@ from gpu_fixtures import (
     problem_of,
     train,
 )
-from rule_runners import BINARY, LOSSES, name_of
+from rule_runners import BINARY, LOSSES, name_of, smoothed_parameters
 
 from skmlp import Activation
 from skmlp.rules.activations import ACTIVATIONS
@@ -73,7 +73,8 @@ def test_losses_behind_another_output_activation(output):
     "row", [row for row in LOSSES if row.name == "log_loss"], ids=name_of
 )
 def test_smoothed_labels(row, dtype):
-    problem = problem_of(row, parameters=(0.2,), weighted=True)
+    parameters = smoothed_parameters(row, 0.2)
+    problem = problem_of(row, parameters=parameters, weighted=True)
     assert_equals_reference(problem, dtype=dtype)
 
 

@@ -34,11 +34,17 @@ def compiled(function, n_arguments=1):
             for i in range(out.shape[0]):
                 out[i] = rule(a[i], b[i])
 
-    else:
+    elif n_arguments == 3:
 
         def loop(out, a, b, c):
             for i in range(out.shape[0]):
                 out[i] = rule(a[i], b[i], c[i])
+
+    else:
+
+        def loop(out, a, b, c, d):
+            for i in range(out.shape[0]):
+                out[i] = rule(a[i], b[i], c[i], d[i])
 
     kernel = njit(loop)
 
@@ -96,16 +102,31 @@ LOSSES = all_losses()
 BINARY = list(BINARY_LOSSES.values())
 LEVELS = (0.1, 0.5, 0.8)
 # Values of the losses' parameters in these tests, where they are not the defaults.
-PARAMETERS = {"quantile": (0.3,), "quantiles": LEVELS, "huber": (0.8,)}
+PARAMETERS = {
+    "quantile": (0.3,),
+    "quantiles": LEVELS,
+    "huber": (0.8,),
+    "focal": (2.0, 0.3),
+}
+# Classes of the columns of losses of several.
+SIZES = (3, 1, 2)
 
 
 def name_of(row):
-    return f"{row.name}-{row.output}{'-labels' if row.labels else ''}"
+    kind = "-labels" if row.labels else "-columns" if row.by_column else ""
+    return f"{row.name}-{row.output}{kind}"
 
 
 def parameters_of(row):
+    if row.name in PARAMETERS:
+        return PARAMETERS[row.name]
     defaults = tuple(float(parameter.default) for parameter in row.declares) or (0.0,)
-    return PARAMETERS.get(row.name, defaults)
+    return (*map(float, SIZES), *defaults) if row.by_column else defaults
+
+
+def smoothed_parameters(row, smoothing):
+    """Parameters of a loss with label smoothing, which is the last of them."""
+    return (*parameters_of(row)[:-1], smoothing)
 
 
 def row_of(name):
@@ -125,6 +146,8 @@ def targets_of(row, n_rows, rng):
     """Targets over all of a loss's range, its ends and zeros included."""
     if row.labels:
         return rng.integers(0, 4, (n_rows, 1)).astype(float)
+    if row.by_column:
+        return rng.integers(0, SIZES, (n_rows, len(SIZES))).astype(float)
     columns = {0: 1, 1: 3, 2: 2}[row.outputs_per_target]
     if row in BINARY:
         return rng.integers(0, 2, (n_rows, columns)).astype(float)
@@ -138,5 +161,7 @@ def targets_of(row, n_rows, rng):
 def outputs_of(row, n_columns):
     """Number of raw outputs."""
     if row.labels:
-        return 4
+        return 4 - row.ordered
+    if row.by_column:
+        return sum(SIZES)
     return n_columns * row.outputs_per_target or len(LEVELS)

@@ -17,7 +17,9 @@ from typing import NamedTuple
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-PAGE = Path(__file__).parents[2] / "docs" / "choosing.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = [DOCS / "choosing.md", DOCS / "imbalance.md"]
+every_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 NUMBER = r"-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?"
 BLOCK = re.compile(
     r"```python\n(?P<code>.*?)```\n"
@@ -47,9 +49,9 @@ def examples(page):
     ]
 
 
-def run(example, names):
+def run(example, names, path):
     """What a block prints; the lines of a traceback are those of the page."""
-    code = compile("\n" * example.line + example.code, str(PAGE), "exec")
+    code = compile("\n" * example.line + example.code, str(path), "exec")
     printed = io.StringIO()
     with warnings.catch_warnings(), contextlib.redirect_stdout(printed):
         warnings.simplefilter("error")
@@ -89,35 +91,39 @@ def test_the_comparison_of_texts():
 
 
 @pytest.mark.slow
-def test_every_example_prints_what_the_guide_says():
-    names = {"__name__": "choosing"}
-    for example in examples(PAGE.read_text()):
-        printed = run(example, names)
-        assert same(printed, example.printed), f"{PAGE}:{example.line}\n{printed}"
+@every_page
+def test_every_example_prints_what_the_guide_says(path):
+    names = {"__name__": path.stem}
+    for example in examples(path.read_text()):
+        printed = run(example, names, path)
+        assert same(printed, example.printed), f"{path}:{example.line}\n{printed}"
 
 
-def test_every_section_has_an_example():
-    page = PAGE.read_text()
+@every_page
+def test_every_section_has_an_example(path):
+    page = path.read_text()
     sections = re.split(r"^## ", page, flags=re.MULTILINE)[1:]
     assert all("```python" in text and "```text" in text for text in sections)
 
 
-def test_the_table_leads_to_the_sections():
-    page = PAGE.read_text()
+@every_page
+def test_the_table_leads_to_the_sections(path):
+    page = path.read_text()
     headings = re.findall(r"^## (.*)", page, flags=re.MULTILINE)
     anchors = {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}
     linked = set(re.findall(r"\]\(#([^)]*)\)", page))
     assert linked == anchors
 
 
-def main():
-    page, names = PAGE.read_text(), {"__name__": "choosing"}
-    printed = [(run(example, names), example.span) for example in examples(page)]
+def main(path):
+    page, names = path.read_text(), {"__name__": path.stem}
+    printed = [(run(example, names, path), example.span) for example in examples(page)]
     for text, (start, end) in reversed(printed):
         if start >= 0:
             page = page[:start] + text + page[end:]
-    PAGE.write_text(page)
+    path.write_text(page)
 
 
 if __name__ == "__main__":
-    main()
+    for page_path in PAGES:
+        main(page_path)

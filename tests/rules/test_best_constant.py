@@ -14,7 +14,14 @@ from skmlp.rules.losses import BINARY_LOSSES, QUANTILES, REGRESSION_LOSSES
 RNG = np.random.default_rng(0)
 N_ROWS = 60
 WEIGHTS = RNG.integers(1, 4, N_ROWS).astype(float)
-PARAMS = {"quantile": 0.3, "delta": 0.7, "power": 1.4, "label_smoothing": 0.2}
+PARAMS = {
+    "quantile": 0.3,
+    "delta": 0.7,
+    "power": 1.4,
+    "label_smoothing": 0.2,
+    "focal_gamma": 1.5,
+    "focal_alpha": 0.3,
+}
 ROWS = [row for row in all_losses() if row.link is None]
 
 
@@ -24,7 +31,11 @@ def problem(row):
     if row is QUANTILES:
         params = (0.2, 0.5, 0.9)
     if row.labels:
-        return RNG.choice(3, (N_ROWS, 1), p=[0.6, 0.3, 0.1]).astype(float), params, 3
+        classes = RNG.choice(3, (N_ROWS, 1), p=[0.6, 0.3, 0.1]).astype(float)
+        return classes, params, 3 - row.ordered
+    if row.by_column:
+        sizes = (3, 1, 2)
+        return RNG.integers(0, sizes, (N_ROWS, 3)) * 1.0, (*sizes, *params), 6
     if row.name in {binary.name for binary in BINARY_LOSSES.values()} and (
         row.output == "logistic" or "hinge" in row.name
     ):

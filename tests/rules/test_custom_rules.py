@@ -257,7 +257,7 @@ def test_a_bad_loss_of_a_classifier_is_found():
     wrong = CROSS_ENTROPY._replace(slope=lambda y, z: 1 / (1 + np.exp(-z)) - 2 * y)
     with pytest.raises(ValueError, match="slope of loss 'mine' is not the derivative"):
         MLPClassifier(loss=wrong, **SMALL).fit(X, LABELS["two"])
-    with pytest.raises(ValueError, match=r"'delta', but .* must be empty here"):
+    with pytest.raises(ValueError, match=r"'delta', but .* must be 'focal_gamma' or"):
         MLPClassifier(loss=LOSSES["huber"], **SMALL).fit(X, LABELS["two"])
 
 

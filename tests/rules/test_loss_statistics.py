@@ -10,6 +10,7 @@ from rule_runners import (
     BINARY,
     LEVELS,
     LOSSES,
+    SIZES,
     evaluate,
     name_of,
     one_hot,
@@ -76,7 +77,41 @@ def margin_of_majority(size):
     return statistic
 
 
+def ordinal_statistic(y):
+    above = 1 - np.cumsum(shares_of(y))[:-1]
+    logits = special.logit(above)
+    return [logits[0], *inverse_softplus(-np.diff(logits))]
+
+
+def focal_slope(p):
+    """Derivative of -(1 - p)^2 log(p)."""
+    return 2 * (1 - p) * np.log(p) - (1 - p) ** 2 / p
+
+
+def focal_probabilities(shares):
+    """Where all shares times their slopes are equal, and the sum is one."""
+    ends = 1e-12, 1 - 1e-12
+
+    def one(share, slope):
+        return optimize.brentq(lambda p: share * focal_slope(p) + slope, *ends)
+
+    def at(slope):
+        return np.array([one(share, slope) for share in shares])
+
+    return at(optimize.brentq(lambda slope: at(slope).sum() - 1, 1e-3, 10.0))
+
+
+def focal_statistic(y):
+    """The logit of each side, at weights of 0.3 and 0.7."""
+    shares = [y.mean()] if np.unique(y).size == 2 else shares_of(y)
+    sides = [focal_probabilities([0.3 * p, 0.7 * (1 - p)])[0] for p in shares]
+    return special.logit(sides)
+
+
 STATISTICS = {
+    "focal-logistic": focal_statistic,
+    "focal-logistic-labels": focal_statistic,
+    "focal-softmax-labels": lambda y: np.log(focal_probabilities(shares_of(y))),
     "absolute_error-identity": lambda y: [np.median(y)],
     "quantile-identity": lambda y: [np.quantile(y, 0.3, method="inverted_cdf")],
     "quantiles-identity": quantile_statistic,
@@ -86,6 +121,10 @@ STATISTICS = {
     "hinge-identity": lambda y: [np.sign(y.mean() - 0.5)],
     "squared_hinge-identity": lambda y: [2 * y.mean() - 1],
     "log_loss-softmax-labels": lambda y: np.log(shares_of(y)),
+    "log_loss-softmax-columns": lambda y: np.concatenate(
+        [np.log(shares_of(column)) for column in y.T]
+    ),
+    "ordinal-logistic-labels": ordinal_statistic,
     "squared_error-softmax-labels": lambda y: np.log(shares_of(y)),
     "log_loss-logistic-labels": lambda y: special.logit(shares_of(y)),
     "squared_error-logistic-labels": lambda y: special.logit(shares_of(y)),
@@ -107,6 +146,8 @@ def sample_to_estimate(row):
     rng = np.random.default_rng(1)
     if row.labels:
         return np.repeat(np.arange(3.0), (SHARES * 100).astype(int)).reshape(-1, 1)
+    if row.by_column:
+        return np.arange(101.0)[:, None] % SIZES
     if row in BINARY:
         return (rng.random((101, 1)) < 0.7).astype(float)
     # Skewed, and within the range of every link.

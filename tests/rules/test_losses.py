@@ -13,6 +13,7 @@ from rule_runners import (
     DTYPES,
     LEVELS,
     LOSSES,
+    SIZES,
     evaluate,
     losses_and_gradients,
     name_of,
@@ -20,12 +21,16 @@ from rule_runners import (
     outputs_of,
     parameters_of,
     row_of,
+    smoothed_parameters,
     targets_of,
 )
 from scipy import special
 
+from skmlp.rules.coupled import ordered_log_probabilities
+from skmlp.rules.focal import NO_ALPHA
 from skmlp.rules.losses import (
     BINARY_LOSSES,
+    COLUMN_LOSSES,
     MULTICLASS_LOSSES,
     QUANTILES,
     REGRESSION_LOSSES,
@@ -98,8 +103,44 @@ def squared_behind(link):
     return total(lambda y, z: (y - link(z)) ** 2 / 2)
 
 
+def by_column(y, z):
+    """Cross-entropies of softmax outputs, a block a column."""
+    blocks = np.split(z, np.cumsum(SIZES)[:-1], axis=1)
+    return sum(
+        LOG(np.sum(EXP(block), axis=1)) - np.sum(one_hot(y[:, [c]], block) * block, 1)
+        for c, block in enumerate(blocks)
+    )
+
+
+def ordinal(y, z):
+    """Of a product, since the difference of two tails is lost in sixty digits, too.
+
+    ``test_classes_in_an_order...`` shows that it is the difference.
+    """
+    logits = np.cumsum(np.hstack([z[:, :1], -softplus(z[:, 1:])]), axis=1)
+    above, not_above = -LOG(1 + EXP(-logits)), -LOG(1 + EXP(logits))
+    middle = above[:, :-1] + not_above[:, 1:] + LOG(EXP(z[:, 1:]) / (1 + EXP(z[:, 1:])))
+    each = np.hstack([not_above[:, :1], middle, above[:, -1:]])
+    return -each[np.arange(len(y)), y.ravel().astype(int)]
+
+
 def cross_entropy(y, z):
     return -y * LOG(expit(z)) - (1 - y) * LOG(expit(-z))
+
+
+def focal_of_side(y, z):
+    """Of gamma 2 and alpha 0.3 (Lin et al., 2017)."""
+    alpha = mp.mpf(0.3)
+    own = -alpha * expit(-z) ** 2 * LOG(expit(z))
+    other = -(1 - alpha) * expit(z) ** 2 * LOG(expit(-z))
+    return y * own + (1 - y) * other
+
+
+def focal_of_class(y, z):
+    """Of gamma 2."""
+    own = one_hot(y, z)
+    of_all, of_others = np.sum(EXP(z), axis=1), np.sum(EXP(z) * (1 - own), axis=1)
+    return (of_others / of_all) ** 2 * (LOG(of_all) - np.sum(own * z, axis=1))
 
 
 EXPECTED = {
@@ -123,6 +164,11 @@ EXPECTED = {
     "squared_hinge-identity": total(
         lambda y, z: np.maximum(0, 1 - (2 * y - 1) * z) ** 2
     ),
+    "focal-logistic": total(focal_of_side),
+    "focal-softmax-labels": focal_of_class,
+    "focal-logistic-labels": lambda y, z: np.sum(
+        focal_of_side(one_hot(y, z), z), axis=1
+    ),
     "log_loss-softmax-labels": lambda y, z: (
         LOG(np.sum(EXP(z), axis=1)) - np.sum(one_hot(y, z) * z, axis=1)
     ),
@@ -131,6 +177,9 @@ EXPECTED = {
     ),
     "hinge-identity-labels": crammer_singer,
     "squared_hinge-identity-labels": lambda y, z: crammer_singer(y, z) ** 2,
+    "ordinal-logistic": total(cross_entropy),
+    "ordinal-logistic-labels": ordinal,
+    "log_loss-softmax-columns": by_column,
     "log_loss-logistic-labels": lambda y, z: np.sum(
         cross_entropy(one_hot(y, z), z), axis=1
     ),
@@ -145,7 +194,8 @@ def test_every_loss_has_an_independent_definition():
 
 
 def test_the_names_in_a_table_are_its_rows():
-    for table in (REGRESSION_LOSSES, BINARY_LOSSES, MULTICLASS_LOSSES):
+    tables = (REGRESSION_LOSSES, BINARY_LOSSES, MULTICLASS_LOSSES, COLUMN_LOSSES)
+    for table in tables:
         assert all(pair == (row.name, row.output) for pair, row in table.items())
 
 
@@ -257,6 +307,63 @@ def test_label_smoothing_mixes_the_targets_with_even_ones(name, smoothing, backe
     losses, delta = evaluate(row, y, z, backend, parameters=(smoothing,))
     assert_allclose(losses, expected, rtol=1e-12)
     assert_allclose(delta, slope, rtol=1e-9, atol=1e-14)
+
+
+@both_backends
+@pytest.mark.parametrize("smoothing", [0.1, 0.7])
+def test_columns_are_smoothed_each(smoothing, backend):
+    row = row_of("log_loss-softmax-columns")
+    one = row_of("log_loss-softmax-labels")
+    y, z = sample_of(row)
+    parameters = smoothed_parameters(row, smoothing)
+    losses, delta = evaluate(row, y, z, backend, parameters=parameters)
+    blocks = np.split(z, np.cumsum(SIZES)[:-1], axis=1)
+    parts = [
+        losses_and_gradients(one, y[:, [c]], block, (smoothing,), backend=backend)
+        for c, block in enumerate(blocks)
+    ]
+    assert_allclose(losses, sum(part for part, _ in parts), rtol=1e-12)
+    assert_allclose(delta, np.hstack([slope for _, slope in parts]), atol=1e-14)
+
+
+def test_classes_in_an_order_have_probabilities_that_sum_to_one():
+    row = row_of("ordinal-logistic-labels")
+    _, z = sample_of(row)
+    log_p = ordered_log_probabilities(z)
+    falls = np.hstack([z[:, :1], -np.logaddexp(0, z[:, 1:])])
+    above = special.expit(np.cumsum(falls, axis=1))
+    differences = -np.diff(above, axis=1, prepend=1, append=0)
+    assert_allclose(np.exp(log_p), differences, rtol=1e-9, atol=1e-14)
+    assert_allclose(np.exp(log_p).sum(axis=1), 1, rtol=1e-14)
+    for k in range(log_p.shape[1]):
+        losses, _ = evaluate(row, np.full((len(z), 1), float(k)), z)
+        assert_allclose(losses, -log_p[:, k], rtol=1e-13)
+
+
+FOCAL = ["focal-logistic", "focal-softmax-labels", "focal-logistic-labels"]
+
+
+@both_backends
+@pytest.mark.parametrize("name", FOCAL)
+def test_the_focal_loss_of_gamma_zero_is_the_log_loss(name, backend):
+    row = row_of(name)
+    y, z = sample_with_edges(row, np.float64)
+    y = y.astype(np.float64)
+    expected = evaluate(row_of(name.replace("focal", "log_loss")), y, z, backend)
+    got = evaluate(row, y, z, backend, parameters=(0.0, NO_ALPHA))
+    for mine, other in zip(got, expected, strict=True):
+        assert_allclose(mine, other, rtol=1e-12, atol=3e-16)
+
+
+@pytest.mark.parametrize("name", FOCAL)
+def test_the_focal_loss_is_stable_for_any_exponent(name):
+    row = row_of(name)
+    y, z = sample_of(row, size=1000.0)
+    for gamma in (0.0, 1e-3, 0.5, 2.0, 5.0, 1000.0):
+        losses, delta = evaluate(row, y, z, parameters=(gamma, NO_ALPHA))
+        assert np.all(losses >= 0)
+        assert np.isfinite(losses).all()
+        assert np.isfinite(delta).all()
 
 
 def test_quantiles_of_one_level_are_the_quantile():

@@ -10,13 +10,18 @@ from pathlib import Path
 import skmlp
 from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
 from skmlp.rules.initializers import INITIALIZERS
-from skmlp.rules.losses import BINARY_LOSSES, MULTICLASS_LOSSES, REGRESSION_LOSSES
+from skmlp.rules.losses import (
+    BINARY_LOSSES,
+    COLUMN_LOSSES,
+    MULTICLASS_LOSSES,
+    REGRESSION_LOSSES,
+)
 from skmlp.rules.optimizers import OPTIMIZERS
 from skmlp.rules.schedules import SCHEDULES
 
 PACKAGE = Path(skmlp.__file__).parent
 TABLES = [ACTIVATIONS, OUTPUT_ONLY, INITIALIZERS, OPTIMIZERS, SCHEDULES]
-LOSSES = [REGRESSION_LOSSES, BINARY_LOSSES, MULTICLASS_LOSSES]
+LOSSES = [REGRESSION_LOSSES, BINARY_LOSSES, MULTICLASS_LOSSES, COLUMN_LOSSES]
 NAMES = {row.name for table in [*TABLES, *LOSSES] for row in table.values()}
 # Strings that are equal to a rule's name, by file, and why they may be.
 ALLOWED = {

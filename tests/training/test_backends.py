@@ -13,7 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from optimizers import make_optimizer
-from rule_runners import LOSSES, name_of, outputs_of, parameters_of, row_of, targets_of
+from rule_runners import (
+    LOSSES,
+    name_of,
+    outputs_of,
+    parameters_of,
+    row_of,
+    smoothed_parameters,
+    targets_of,
+)
 from scipy import sparse
 
 from skmlp.backends import Problem, Regularization, cpu, get_backend, reference
@@ -41,7 +49,9 @@ def make_network(row, activations, *, smoothing=0.0, intercepts=True):
     hidden = (6, 5, 4)[: len(activations)]
     n_columns = targets_of(row, 1, np.random.default_rng(0)).shape[1]
     sizes = (N_FEATURES, *hidden, outputs_of(row, n_columns))
-    parameters = (smoothing,) if row in SMOOTHED else parameters_of(row)
+    parameters = parameters_of(row)
+    if row in SMOOTHED:
+        parameters = smoothed_parameters(row, smoothing)
     return Network(sizes, tuple(activations), row, row.output, parameters, intercepts)
 
 

@@ -18,7 +18,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from random_cases import NORMALIZATIONS, WIDTHS, Dealer, draw_settings
-from rule_runners import LOSSES, outputs_of, parameters_of, targets_of
+from rule_runners import (
+    LOSSES,
+    outputs_of,
+    parameters_of,
+    smoothed_parameters,
+    targets_of,
+)
 from scipy import sparse
 
 from skmlp import MLPRegressor
@@ -81,7 +87,7 @@ def draw_network(dealer, *, clear, widths):
     hidden = [dealer.deal("width", widths) for _ in range(depth)]
     parameters = parameters_of(row)
     if row.name == "log_loss":
-        parameters = (dealer.deal("smoothing", [0.0, 0.1, 0.4]),)
+        parameters = smoothed_parameters(row, dealer.deal("smoothing", [0.0, 0.1, 0.4]))
     kinds = [None, "layer"] if clear else NORMALIZATIONS
     return Network(
         (int(dealer.rng.integers(1, 9)), *hidden, outputs_of(row, columns)),

@@ -38,6 +38,8 @@ CASES = {
     "early stopping": {"early_stopping": True, "n_iter_no_change": 20},
     "by the loss": {"early_stopping": True, "scoring": "loss"},
     "no shuffle": {"shuffle": False},
+    "drawn by class": {"sampling": "balanced", "early_stopping": True},
+    "drawn by weight": {"sampling": "weights", "class_weight": {1: 5.0}},
     "dropout": {"dropout": 0.3, "input_noise": 0.1},
     "batch norm": {"normalization": "batch", "early_stopping": True},
     "float32": {"dtype": "float32"},

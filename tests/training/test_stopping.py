@@ -137,7 +137,8 @@ def test_each_epoch_is_measured(task, weights):
 def test_assess_equals_the_reference(loss, weighted, n_rows):
     rng = np.random.default_rng(1)
     levels = (0.2, 0.4, 0.6, 0.8)
-    network = Network((2, 4), (), loss, loss.output, levels)
+    params = (2.0, 2.0, 0.0) if loss.by_column else levels
+    network = Network((2, 4), (), loss, loss.output, params)
     raw = rng.normal(scale=3.0, size=(n_rows, 4))
     shape = (n_rows, network.target_columns)
     targets = (

@@ -19,7 +19,7 @@ from skmlp.backends.cpu.intrinsics import (
     reinterpret_as_integer,
 )
 from skmlp.compiler import jit
-from skmlp.rules import activations, coupled, losses, polynomials
+from skmlp.rules import activations, coupled, focal, losses, polynomials
 from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
 from skmlp.rules.elementary import exp
 from skmlp.rules.loss_choice import all_losses
@@ -42,6 +42,7 @@ def _rules_of_tables():
         yield row.update
     yield from activations.HELPERS
     yield from coupled.HELPERS
+    yield from focal.HELPERS
     yield from losses.HELPERS
 
 

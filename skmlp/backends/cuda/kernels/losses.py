@@ -71,18 +71,27 @@ def _by_elements(spec):
     return device(of_row)
 
 
+def _target_columns(loss):
+    """The function that counts the target's columns (see `LossRow.target_columns`)."""
+    outputs_per_target, n_declared = loss.outputs_per_target, len(loss.declares)
+    if loss.by_column:
+        return lambda n_outputs, params: params.shape[0] - n_declared
+    if loss.labels or outputs_per_target == 0:
+        return lambda n_outputs, params: 1
+    return lambda n_outputs, params: n_outputs // outputs_per_target
+
+
 def _by_rows(spec):
     """Losses of all outputs of a row at once, which the first lane computes."""
     row_rule = rule(spec.loss.row)
     warp_sum = reductions.warp_sum(spec.tile.threads)
-    outputs_per_target, labels = spec.loss.outputs_per_target, spec.loss.labels
-    single = labels or outputs_per_target == 0
+    target_columns = device(_target_columns(spec.loss))
 
     def of_row(ctx, batch, i, lane):
         net, data, ws = ctx.net, ctx.data, ctx.ws
         last = net.sizes.shape[0] - 2
         columns = net.sizes[last + 1]
-        n_targets = 1 if single else columns // outputs_per_target
+        n_targets = target_columns(columns, net.loss_params)
         row = data.row_ids[batch.first + i]
         start = ws.offsets[last + 1] + i * columns
         weight = _row_weight(data, row, batch.scale)
