@@ -5,6 +5,7 @@ The public names:
 - `MLPClassifier`, `MLPRegressor`: the estimators, with scikit-learn's interface;
 - `TabularMLPClassifier`, `TabularMLPRegressor`: ensembles for tables with categories,
   dates and missing values; `TabularPreprocessor` encodes such a table;
+- `HiddenFeatures`: a hidden layer of such a network as a transformer;
 - `Activation`, `Loss`: activations and losses defined by the user;
 - `diagnose`: which units are dead or saturated and where gradients vanish, as a
   `LayerTable` with a `LayerReport` per hidden layer;
@@ -24,6 +25,7 @@ from skmlp import exceptions
 from skmlp._precompile import precompile
 from skmlp.estimators import MLPClassifier, MLPRegressor
 from skmlp.estimators.diagnosis import LayerReport, LayerTable, diagnose
+from skmlp.estimators.hidden_features import HiddenFeatures
 from skmlp.rules.activations import Activation
 from skmlp.rules.loss_row import Loss
 from skmlp.tabular import (
@@ -36,6 +38,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Activation",
+    "HiddenFeatures",
     "LayerReport",
     "LayerTable",
     "Loss",
@@ -58,6 +61,7 @@ def __dir__():
 # Pickles and tracebacks name the public module: private ones may move.
 for _public in (
     Activation,
+    HiddenFeatures,
     LayerReport,
     LayerTable,
     Loss,

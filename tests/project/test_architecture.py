@@ -31,7 +31,7 @@ ORDER = {
     ],
     "skmlp.estimators": [
         ["__init__"],
-        ["diagnosis"],
+        ["diagnosis", "hidden_features"],
         ["classifier", "regressor"],
         ["base", "docs"],
         ["fit_values"],
