@@ -80,22 +80,21 @@ class HiddenFeatures(
 
     Examples
     --------
-    What a network has learned of eight digits helps to tell the two others apart, of
-    which few are labeled:
+    What a linear model does not see in X, it sees in what a network makes of X:
 
-    >>> from sklearn.datasets import load_digits
-    >>> from sklearn.frozen import FrozenEstimator
+    >>> from sklearn.datasets import make_circles
     >>> from sklearn.linear_model import LogisticRegression
     >>> from sklearn.pipeline import make_pipeline
     >>> from skmlp import HiddenFeatures, MLPClassifier
-    >>> X, y = load_digits(return_X_y=True)
-    >>> X, other = X / 16, y >= 8
-    >>> network = MLPClassifier((50, 20), tol=0.01, random_state=0)
-    >>> frozen = FrozenEstimator(network.fit(X[~other], y[~other]))
-    >>> model = make_pipeline(HiddenFeatures(frozen), LogisticRegression())
-    >>> X, y = X[other], y[other]
-    >>> round(model.fit(X[:30], y[:30]).score(X[30:], y[30:]), 1)
-    0.9
+    >>> X, y = make_circles(300, factor=0.5, noise=0.05, random_state=0)
+    >>> round(LogisticRegression().fit(X, y).score(X, y), 1)
+    0.5
+    >>> network = MLPClassifier((16, 4), solver="lbfgs", random_state=0)
+    >>> model = make_pipeline(HiddenFeatures(network), LogisticRegression())
+    >>> round(model.fit(X, y).score(X, y), 1)
+    1.0
+    >>> model[0].get_feature_names_out().tolist()
+    ['hiddenfeatures0', 'hiddenfeatures1', 'hiddenfeatures2', 'hiddenfeatures3']
     """
 
     _parameter_constraints: dict = {"estimator": "no_validation", "layer": [Integral]}
