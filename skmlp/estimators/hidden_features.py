@@ -89,12 +89,12 @@ class HiddenFeatures(
     >>> X, y = make_circles(300, factor=0.5, noise=0.05, random_state=0)
     >>> round(LogisticRegression().fit(X, y).score(X, y), 1)
     0.5
-    >>> network = MLPClassifier((16, 4), solver="lbfgs", random_state=0)
+    >>> network = MLPClassifier(8, "tanh", solver="lbfgs", random_state=0)
     >>> model = make_pipeline(HiddenFeatures(network), LogisticRegression())
     >>> round(model.fit(X, y).score(X, y), 1)
     1.0
-    >>> model[0].get_feature_names_out().tolist()
-    ['hiddenfeatures0', 'hiddenfeatures1', 'hiddenfeatures2', 'hiddenfeatures3']
+    >>> model[0].transform(X).shape
+    (300, 8)
     """
 
     _parameter_constraints: dict = {"estimator": "no_validation", "layer": [Integral]}
