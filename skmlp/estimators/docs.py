@@ -299,17 +299,19 @@ loss : str or Loss, default='squared_error'
 
 <regression loss rows>.
 
-    'poisson', 'gamma' and 'tweedie' predict by the exponential function and refuse
-    targets out of their range. A custom loss is an `skmlp.Loss`.
+    'poisson', 'gamma' and 'tweedie' predict by the exponential function, 'log_loss' by
+    the logistic one, and refuse targets out of their range. A custom loss is an
+    `skmlp.Loss`.
 """
 
 _REGRESSOR_OUTPUT = """
 out_activation : str, default='auto'
     What turns raw outputs into predictions: 'auto', 'identity',
     <links>. 'auto' is the loss's own: 'exp' for
-    'poisson', 'gamma' and 'tweedie', else the identity. Losses whose own is the
-    identity may have any other, so that predictions are not negative ('relu'),
-    positive ('softplus', 'exp'), in (0, 1) ('logistic') or in (-1, 1) ('tanh');
+    'poisson', 'gamma' and 'tweedie', 'logistic' for 'log_loss', else the identity.
+    Losses whose own is the identity may have any other, so that predictions are not
+    negative ('relu'), positive ('softplus', 'exp'), in (0, 1) ('logistic') or in
+    (-1, 1) ('tanh');
     'gaussian_nll' and several quantiles may not.
 
 <quantile>

@@ -100,7 +100,13 @@ PARAMETERS = {"quantile": (0.3,), "quantiles": LEVELS, "huber": (0.8,)}
 
 
 def name_of(row):
-    return f"{row.name}-{row.output}{'-labels' if row.labels else ''}"
+    kind = "-labels" if row.labels else "-shares" if is_of_shares(row) else ""
+    return f"{row.name}-{row.output}{kind}"
+
+
+def is_of_shares(row):
+    """Whether the targets of a regression's loss end at one."""
+    return row.high == 1 and row.link is None
 
 
 def parameters_of(row):
@@ -132,6 +138,8 @@ def targets_of(row, n_rows, rng):
     y = rng.uniform(low if row.closed else low + 0.01, high, (n_rows, columns))
     if row.closed and row.low == 0:
         y[rng.random(y.shape) < 0.3] = 0.0
+    if is_of_shares(row):
+        y[rng.random(y.shape) < 0.3] = 1.0
     return y
 
 

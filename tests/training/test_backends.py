@@ -28,7 +28,7 @@ N_ROWS, N_FEATURES = 67, 7
 HIDDEN = sorted(ACTIVATIONS)
 SOFTMAX = row_of("log_loss-softmax-labels")
 SQUARED = row_of("squared_error-identity")
-SMOOTHED = [row for row in LOSSES if row.name == "log_loss"]
+SMOOTHED = [row for row in LOSSES if row.smoothing]
 STORAGE = [(False, False), (True, True), (True, False), (False, True)]
 
 every_loss = pytest.mark.parametrize("row", LOSSES, ids=name_of)
