@@ -5,6 +5,7 @@ The public names:
 - `MLPClassifier`, `MLPRegressor`: the estimators, with scikit-learn's interface;
 - `TabularMLPClassifier`, `TabularMLPRegressor`: ensembles for tables with categories,
   dates and missing values; `TabularPreprocessor` encodes such a table;
+- `MLPAutoencoder`: learns features without a target;
 - `HiddenFeatures`: a hidden layer of such a network as a transformer;
 - `Activation`, `Loss`: activations and losses defined by the user;
 - `diagnose`: which units are dead or saturated and where gradients vanish, as a
@@ -23,7 +24,7 @@ from skmlp.compiler import imported_code as _imported_code  # noqa: F401
 # isort: split
 from skmlp import exceptions
 from skmlp._precompile import precompile
-from skmlp.estimators import MLPClassifier, MLPRegressor
+from skmlp.estimators import MLPAutoencoder, MLPClassifier, MLPRegressor
 from skmlp.estimators.diagnosis import LayerReport, LayerTable, diagnose
 from skmlp.estimators.hidden_features import HiddenFeatures
 from skmlp.rules.activations import Activation
@@ -42,6 +43,7 @@ __all__ = [
     "LayerReport",
     "LayerTable",
     "Loss",
+    "MLPAutoencoder",
     "MLPClassifier",
     "MLPRegressor",
     "TabularMLPClassifier",
@@ -65,6 +67,7 @@ for _public in (
     LayerReport,
     LayerTable,
     Loss,
+    MLPAutoencoder,
     MLPClassifier,
     MLPRegressor,
     TabularMLPClassifier,

@@ -6,12 +6,14 @@ of the rules' tables and the parameters that their rows declare: a row is docume
 being in its table.
 """
 
+import inspect
+import re
 import textwrap
 
 from skmlp.estimators.attribute_docs import ATTRIBUTES
 from skmlp.estimators.doc_entries import entry, indented, rows
 from skmlp.estimators.docs_factors import FACTORS
-from skmlp.estimators.parameters import rule_parameters
+from skmlp.estimators.parameters import COMMON, rule_parameters
 from skmlp.estimators.references import REFERENCES
 from skmlp.rules.activations import ACTIVATIONS
 from skmlp.rules.initializers import INITIALIZERS
@@ -341,17 +343,25 @@ _TABLES = {
 }
 
 
+def _without_own(text, names):
+    """A shared part without the entries of some names, which a class has itself."""
+    entries = re.split(r"(?m)^(?=\w+ : )", text)
+    return "".join(each for each in entries if each.partition(" : ")[0] not in names)
+
+
 def with_shared_docs(estimator):
     """Class decorator: fill the slots of the docstring that the estimators share."""
     if estimator.__doc__ is None:  # python -OO
         return estimator
     doc = estimator.__doc__
+    own = {*re.findall(r"(?m)^    (\w+) : ", doc)}
+    lacking = {*COMMON} - {*inspect.signature(estimator).parameters}
     for slot, text in _PARTS.items():
         text = text.replace("\n{factors}\n", FACTORS)
         for name, table in _TABLES.items():
             text = text.replace(name, rows(table))
         text = text.replace("<links>", ", ".join(map(repr, LINKS)))
-        doc = doc.replace(slot, indented(text))
+        doc = doc.replace(slot, indented(_without_own(text, own | lacking)))
     entries = {
         name: textwrap.indent(entry(parameter), "    ")
         for name, parameter in rule_parameters(estimator._tables).items()

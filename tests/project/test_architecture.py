@@ -32,8 +32,8 @@ ORDER = {
     "skmlp.estimators": [
         ["__init__"],
         ["diagnosis", "hidden_features"],
-        ["classifier", "regressor"],
-        ["base", "docs"],
+        ["autoencoder", "classifier", "regressor"],
+        ["base", "docs", "reconstruction"],
         ["fit_values"],
         ["resuming"],
         ["divergence"],

@@ -148,6 +148,23 @@ def test_gradients_of_losses_by_finite_differences(backend, row):
     assert_gradient(backend, network, weighted=weighted, is_sparse=is_sparse)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@every_loss
+def test_losses_of_rows_are_those_of_the_definition(row, dtype):
+    network = make_network(row, [])
+    rng = np.random.default_rng(3)
+    targets = targets_of(row, 9, rng)[:, : network.target_columns]
+    raw = rng.normal(size=(9, network.sizes[-1]))
+    expected = reference.row_losses(network, raw, targets)
+    mean, _ = reference.evaluate(network, raw, targets, None)
+    np.testing.assert_allclose(expected.mean(), mean, rtol=1e-12)
+    found = cpu.row_losses(
+        network, raw.astype(dtype), np.ascontiguousarray(targets, dtype=dtype)
+    )
+    rtol = {np.float32: 1e-4, np.float64: 1e-10}[dtype]
+    np.testing.assert_allclose(found, expected, rtol=rtol, atol=rtol)
+
+
 @both_backends
 @pytest.mark.parametrize("row", SMOOTHED, ids=name_of)
 def test_gradients_by_finite_differences_with_smoothed_labels(backend, row):
