@@ -9,11 +9,11 @@ With ``--data`` the texts are the training set of 20 newsgroups, as TF-IDF; with
 matrix of the same shape is generated, whose columns follow Zipf's law as words do.
 scikit-learn and skmlp get the same CSR matrix and must come to the same loss.
 
-Then a vocabulary that nobody has cut, 130,000 generated words: time of an epoch and memory, each
-library in a process of its own (Linux only). The memory is the peak that the system has
-seen (`getrusage`) less what the process held before the fit, when X was there already.
-Beside it stand four vectors of all parameters, by which it is judged: the parameters,
-Adam's two moments, and one to spare.
+Then a vocabulary that nobody has cut, 130,000 generated words: time of an epoch and
+memory, each library in a process of its own (Linux only). The memory is the peak that
+the system has seen (`getrusage`) less what the process held before the fit, when X was
+there already. Beside it stand four vectors of all parameters, by which it is judged:
+the parameters, Adam's two moments, and one to spare.
 """
 
 import json
@@ -231,7 +231,8 @@ def measure(data, options):
     for dtype in options.dtype:
         yield compare(*data, dtype, options.rounds)
     X, y = generated(_WIDE)
-    yield f"\n{X.shape[0]:,} x {X.shape[1]:,}, {X.nnz / X.shape[0]:.0f} non-zeros a row, generated"
+    density = f"{X.nnz / X.shape[0]:.0f} non-zeros a row"
+    yield f"\ngenerated, {X.shape[0]:,} x {X.shape[1]:,}, {density}"
     with tempfile.TemporaryDirectory() as folder:
         paths = Path(folder, "X.npz"), Path(folder, "y.npy")
         save_npz(paths[0], X, compressed=False)
