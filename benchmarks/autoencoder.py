@@ -51,7 +51,7 @@ def images(folder):
     bunch = real_data.loader(folder).load("fashion_mnist")
     return (
         np.ascontiguousarray(part, dtype=np.float32) / np.float32(255)
-        for part in (bunch.X_train[:20_000], bunch.X_test[:2_000])
+        for part in (bunch.X_train[:10_000], bunch.X_test[:2_000])
     )
 
 
@@ -208,8 +208,8 @@ SCENARIO = scenario.Scenario(
     line=line,
     options={
         "data": scenario.folder("images and tables"),
-        "epochs": {"type": int, "full": 20, "brief": 2},
-        "rounds": scenario.rounds(3, 1),
+        "epochs": {"type": int, "full": 10, "brief": 2},
+        "rounds": scenario.rounds(2, 1),
         "halves": {"type": int, "full": 5, "brief": 1},
     },
 )

@@ -189,7 +189,10 @@ def warn_of_unlearned_columns(estimator, problem, params, backend):
         rows = rows[np.linspace(0, len(rows) - 1, _MAX_ROWS).astype(np.int64)]
     targets = problem.targets[rows].astype(np.float64)
     _, spreads = column_moments(targets)
-    small = (spreads > 0) & (spreads * _RATIO < spreads.max())
+    # A column that is seldom not zero has a small spread in any unit, but a range.
+    ranges = np.ptp(targets, axis=0)
+    small = (ranges > 0) & (ranges * _RATIO < ranges.max())
+    small &= spreads * _RATIO < spreads.max()
     if not small.any():
         return
     x = canonical_x(problem.x[rows], problem.x.dtype)
