@@ -396,6 +396,20 @@ def test_bad_calls_are_answered(call, message):
 
 
 @pytest.mark.parametrize(
+    ("keyword", "sentence"),
+    [
+        ("n_components", r"narrowest of hidden_layer_sizes"),
+        ("scale_target", "X is its own target: an autoencoder has no scale_target"),
+        ("metric", "an autoencoder has no scoring"),
+        ("noise", "Did you mean input_noise"),
+    ],
+)
+def test_unknown_parameters_are_answered(keyword, sentence):
+    with pytest.raises(TypeError, match=sentence):
+        MLPAutoencoder(**{keyword: 1})
+
+
+@pytest.mark.parametrize(
     "method", ["transform", "inverse_transform", "reconstruct", "score_samples"]
 )
 def test_it_must_be_fitted(method):
