@@ -12,8 +12,8 @@ scikit-learn and skmlp get the same CSR matrix and must come to the same loss.
 Then a vocabulary that nobody has cut, 130,000 generated words: time of an epoch and
 memory, each library in a process of its own (Linux only). The memory is the peak that
 the system has seen (`getrusage`) less what the process held before the fit, when X was
-there already. Beside it stand four vectors of all parameters, by which it is judged:
-the parameters, Adam's two moments, and one to spare.
+there already, in MB and in vectors of all parameters. Four are needed: the parameters,
+Adam's two moments and the gradient. A fifth, which skmlp has, are the initial weights.
 """
 
 import json
@@ -33,8 +33,8 @@ import workloads
 from scipy.sparse import csr_matrix, save_npz
 
 _GOAL = 3.0
-# Of the whole vocabulary: in time, and in memory beyond four vectors of all weights.
-_WIDE_GOAL, _FREE_BYTES = 5.0, 64e6
+# Of the whole vocabulary: ratio of the times, and vectors of all parameters.
+_WIDE_GOAL, _VECTORS_GOAL = 5.0, 4.0
 _ROWS, _FEATURES, _CLASSES = 11_314, 20_000, 20
 _WIDE = 130_000
 _WORDS = 90
@@ -179,7 +179,7 @@ def compare_wide(paths, shape, dtype):
         "dtype": dtype,
         "wide": True,
         "times": found,
-        "vectors": 4 * n_params * np.dtype(dtype).itemsize,
+        "vector": n_params * np.dtype(dtype).itemsize,
         "epoch_ratio": theirs["epoch"] / ours["epoch"],
         "same_loss": math.isclose(
             ours["loss"], theirs["loss"], rel_tol=_SAME_LOSS[dtype]
@@ -191,13 +191,15 @@ def wide_line(entry):
     """One line of the second table; milliseconds an epoch, and MB."""
     ours, theirs = (entry["times"][name] for name in entry["times"])
     times = [1e3 * each["epoch"] for each in (ours, theirs)]
-    met = ours["memory"] <= entry["vectors"] + _FREE_BYTES
+    memory = [each["memory"] for each in (ours, theirs)]
+    vectors = [each / entry["vector"] for each in memory]
     return (
         f"{entry['dtype']:<10}{times[0]:>10.0f}{times[1]:>10.0f}"
         f"{scenario.against(entry['epoch_ratio'], _WIDE_GOAL)}"
-        f"   memory {ours['memory'] / 1e6:.0f} and {theirs['memory'] / 1e6:.0f} MB, "
-        f"four vectors {entry['vectors'] / 1e6:.0f} MB  {'met' if met else 'MISSED'}"
         + ("" if entry["same_loss"] else "  LOSSES DIFFER")
+        + f"\n{'  memory':<10}{memory[0] / 1e6:>10.0f}{memory[1] / 1e6:>10.0f}   "
+        f"{vectors[0]:.1f} and {vectors[1]:.1f} vectors, goal {_VECTORS_GOAL:g}  "
+        f"{'met' if vectors[0] <= _VECTORS_GOAL else 'MISSED'}"
     )
 
 
