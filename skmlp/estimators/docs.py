@@ -313,8 +313,7 @@ out_activation : str, default='auto'
     'poisson', 'gamma' and 'tweedie', 'logistic' for 'log_loss', else the identity.
     Losses whose own is the identity may have any other, so that predictions are not
     negative ('relu'), positive ('softplus', 'exp'), in (0, 1) ('logistic') or in
-    (-1, 1) ('tanh');
-    'gaussian_nll' and several quantiles may not.
+    (-1, 1) ('tanh'); 'gaussian_nll' and several quantiles may not.
 
 <quantile>
 
