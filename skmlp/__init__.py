@@ -5,6 +5,8 @@ The public names:
 - `MLPClassifier`, `MLPRegressor`: the estimators, with scikit-learn's interface;
 - `TabularMLPClassifier`, `TabularMLPRegressor`: ensembles for tables with categories,
   dates and missing values; `TabularPreprocessor` encodes such a table;
+- `MLPAutoencoder`: learns features without a target;
+- `HiddenFeatures`: a hidden layer of such a network as a transformer;
 - `Activation`, `Loss`: activations and losses defined by the user;
 - `diagnose`: which units are dead or saturated and where gradients vanish, as a
   `LayerTable` with a `LayerReport` per hidden layer;
@@ -22,8 +24,9 @@ from skmlp.compiler import imported_code as _imported_code  # noqa: F401
 # isort: split
 from skmlp import exceptions
 from skmlp._precompile import precompile
-from skmlp.estimators import MLPClassifier, MLPRegressor
+from skmlp.estimators import MLPAutoencoder, MLPClassifier, MLPRegressor
 from skmlp.estimators.diagnosis import LayerReport, LayerTable, diagnose
+from skmlp.estimators.hidden_features import HiddenFeatures
 from skmlp.rules.activations import Activation
 from skmlp.rules.loss_row import Loss
 from skmlp.tabular import (
@@ -36,9 +39,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Activation",
+    "HiddenFeatures",
     "LayerReport",
     "LayerTable",
     "Loss",
+    "MLPAutoencoder",
     "MLPClassifier",
     "MLPRegressor",
     "TabularMLPClassifier",
@@ -58,9 +63,11 @@ def __dir__():
 # Pickles and tracebacks name the public module: private ones may move.
 for _public in (
     Activation,
+    HiddenFeatures,
     LayerReport,
     LayerTable,
     Loss,
+    MLPAutoencoder,
     MLPClassifier,
     MLPRegressor,
     TabularMLPClassifier,

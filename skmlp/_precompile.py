@@ -30,7 +30,8 @@ _DEFAULT_REGRESSION = [
 _LEVELS = [0.25, 0.75]
 
 _X = np.linspace(-1.0, 1.0, 12).reshape(6, 2)
-_NUMBERS = np.array([1.0, 2.0, 1.0, 2.0, 1.0, 2.0])
+# In the range of every loss.
+_NUMBERS = np.array([0.5, 1.0, 0.5, 1.0, 0.5, 1.0])
 _CLASSES = (np.array([0, 1, 0, 1, 0, 1]), np.array([0, 1, 2, 0, 1, 2]))
 _COLUMNS = np.column_stack(_CLASSES)
 

@@ -234,6 +234,11 @@ class Backend(Protocol):
     ) -> tuple[float, np.ndarray]:
         """Weighted mean loss of raw outputs, without penalty, and the predictions."""
 
+    def row_losses(
+        self, network: Network, raw: np.ndarray, targets: np.ndarray
+    ) -> np.ndarray:
+        """Loss of each row of raw outputs, without penalty."""
+
 
 class DeviceBackend(Backend, Protocol):
     """The functions of a GPU's backend."""

@@ -386,6 +386,11 @@ def evaluate(network, raw, targets, weights):
     return loss, _activate(network.output, raw)
 
 
+def row_losses(network, raw, targets):
+    """Loss of each row of raw outputs."""
+    return _loss(network, targets.astype(np.float64), raw.astype(np.float64))[0]
+
+
 def slope(activation, z, a):
     """Derivative of each unit's output by the unit's input.
 

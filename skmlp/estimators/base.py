@@ -78,6 +78,8 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
     """Base of the estimators; `MLPClassifier` documents the parameters."""
 
     _parameter_constraints: dict = COMMON
+    # What may be wrong with data from which nothing is learned.
+    _nothing_to_learn = "The features may say nothing about y"
     # Tables whose rows declare parameters.
     _tables: tuple = (OPTIMIZERS, SCHEDULES)
 
@@ -215,9 +217,7 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
             first=not resumes,
             incremental=incremental,
         )
-        held_out = validate_held_out(
-            self, as_supported(self.device, validation_data), sample
-        )
+        held_out = self._held_out(validation_data, sample)
         if resumption is not None:
             check_same_rows(self, sample)
         elif not (incremental and resumes):
@@ -306,6 +306,15 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
             row_ids=row_ids,
         )
 
+    def _held_out(self, validation_data, sample):
+        """The user's validation data as a `Sample`; None without."""
+        supported = as_supported(self.device, validation_data)
+        return validate_held_out(self, supported, sample)
+
+    def _layer_activations(self, sizes):
+        """Activations of the hidden layers of some sizes."""
+        return resolve_activations(self.activation, len(sizes))
+
     def _network(self, sample, resumes):
         embedding = feature_embedding(self, sample, resumes=resumes)
         n_inputs = sample.x.shape[1] if embedding is None else embedding.width
@@ -313,7 +322,7 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
         n_outputs, loss, loss_params = self._head(sample.targets)
         return Network(
             sizes=(n_inputs, *hidden, n_outputs),
-            activations=resolve_activations(self.activation, len(hidden)),
+            activations=self._layer_activations(hidden),
             loss=loss,
             output=loss.output,
             loss_params=loss_params,

@@ -6,13 +6,15 @@ of the rules' tables and the parameters that their rows declare: a row is docume
 being in its table.
 """
 
+import inspect
+import re
 import textwrap
 
 from skmlp.estimators.attribute_docs import ATTRIBUTES
 from skmlp.estimators.doc_entries import entry, indented, rows
 from skmlp.estimators.docs_factors import FACTORS
 from skmlp.estimators.docs_imbalance import CLASS_PRIORS, SAMPLING
-from skmlp.estimators.parameters import rule_parameters
+from skmlp.estimators.parameters import COMMON, rule_parameters
 from skmlp.estimators.references import REFERENCES
 from skmlp.rules.activations import ACTIVATIONS
 from skmlp.rules.initializers import INITIALIZERS
@@ -317,18 +319,19 @@ loss : str or Loss, default='squared_error'
 
 <regression loss rows>.
 
-    'poisson', 'gamma' and 'tweedie' predict by the exponential function and refuse
-    targets out of their range. A custom loss is an `skmlp.Loss`.
+    'poisson', 'gamma' and 'tweedie' predict by the exponential function, 'log_loss' by
+    the logistic one, and refuse targets out of their range. A custom loss is an
+    `skmlp.Loss`.
 """
 
 _REGRESSOR_OUTPUT = """
 out_activation : str, default='auto'
     What turns raw outputs into predictions: 'auto', 'identity',
     <links>. 'auto' is the loss's own: 'exp' for
-    'poisson', 'gamma' and 'tweedie', else the identity. Losses whose own is the
-    identity may have any other, so that predictions are not negative ('relu'),
-    positive ('softplus', 'exp'), in (0, 1) ('logistic') or in (-1, 1) ('tanh');
-    'gaussian_nll' and several quantiles may not.
+    'poisson', 'gamma' and 'tweedie', 'logistic' for 'log_loss', else the identity.
+    Losses whose own is the identity may have any other, so that predictions are not
+    negative ('relu'), positive ('softplus', 'exp'), in (0, 1) ('logistic') or in
+    (-1, 1) ('tanh'); 'gaussian_nll' and several quantiles may not.
 
 <quantile>
 
@@ -358,18 +361,26 @@ _TABLES = {
 }
 
 
+def _without_own(text, names):
+    """A shared part without the entries of some names, which a class has itself."""
+    entries = re.split(r"(?m)^(?=\w+ : )", text)
+    return "".join(each for each in entries if each.partition(" : ")[0] not in names)
+
+
 def with_shared_docs(estimator):
     """Class decorator: fill the slots of the docstring that the estimators share."""
     if estimator.__doc__ is None:  # python -OO
         return estimator
     doc = estimator.__doc__
+    own = {*re.findall(r"(?m)^    (\w+) : ", doc)}
+    lacking = {*COMMON} - {*inspect.signature(estimator).parameters}
     for slot, text in _PARTS.items():
         text = text.replace("\n{factors}\n", FACTORS)
         text = text.replace("\n{sampling}\n", SAMPLING)
         for name, table in _TABLES.items():
             text = text.replace(name, rows(table))
         text = text.replace("<links>", ", ".join(map(repr, LINKS)))
-        doc = doc.replace(slot, indented(text))
+        doc = doc.replace(slot, indented(_without_own(text, own | lacking)))
     entries = {
         name: textwrap.indent(entry(parameter), "    ")
         for name, parameter in rule_parameters(estimator._tables).items()

@@ -5,6 +5,7 @@ fewer than the classes. Here a fit goes on, with a split that is not stratified 
 leaves such rows in the training data.
 """
 
+import inspect
 import warnings
 
 import numpy as np
@@ -167,12 +168,19 @@ def warn_of_other_units(estimator, sample, held_out):
         names = getattr(estimator, "feature_names_in_", None)
         if nonzero:
             names = ["nonzero elements"]
+        routed = [
+            name
+            for name in ("X_val", "y_val")
+            if name in inspect.signature(estimator.fit).parameters
+        ]
+        requests = ", ".join(f"{name}=True" for name in routed)
         warnings.warn(
             "Most rows of X_val lie far outside the range of X: "
             f"{_listed(far, names)}. A Pipeline transforms X, but not X_val, unless it "
-            'is made with transform_input=["X_val"] and routes X_val and y_val: '
+            'is made with transform_input=["X_val"] and routes '
+            f"{' and '.join(routed)}: "
             "sklearn.set_config(enable_metadata_routing=True) and "
-            f"{type(estimator).__name__}().set_fit_request(X_val=True, y_val=True). "
+            f"{type(estimator).__name__}().set_fit_request({requests}). "
             "Outside of a Pipeline, scale X_val like X.",
             ValidationWarning,
             stacklevel=user_stacklevel(),

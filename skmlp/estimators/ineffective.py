@@ -13,6 +13,7 @@ from skmlp.call_site import is_silent, user_stacklevel
 from skmlp.estimators.parameters import STOCHASTIC_SOLVERS, rule_parameters
 from skmlp.exceptions import IneffectiveParameterWarning
 from skmlp.rules import schedules
+from skmlp.rules.activations import Activation
 from skmlp.rules.optimizers import OPTIMIZERS
 from skmlp.rules.schedules import Position, effective_schedule
 
@@ -148,6 +149,8 @@ def _reasons(estimator, network, has_validation_data):
     if estimator.embedding is None:
         for name in _EMBEDDING_ONLY:
             reasons[name] = "without embedding"
+    if not isinstance(estimator.activation, str | Activation):
+        reasons["code_activation"] = "beside a list in activation, which has the code's"
     if len(network.sizes) == 2:
         for name in _HIDDEN_ONLY:
             reasons[name] = "without hidden layers"

@@ -7,6 +7,11 @@ the names of rules.
 
 from skmlp.rules.losses import DELTA, LABEL_SMOOTHING, POWER, QUANTILE
 
+# What others call the number of units of an autoencoder's code.
+CODE_SIZE = (
+    "ncomponents latentdim latentdims latentsize encodingdim encodingsize codesize "
+    "codedim code bottleneck bottlenecksize embeddingsize nlatent zdim"
+)
 PARAMETERS = {
     "hidden_layer_sizes": "hiddenlayers hiddenlayer hiddenlayersize hiddensizes "
     "hiddensize hiddenunits hiddendim hiddendims nhidden hidden units unit layers "

@@ -114,7 +114,7 @@ def warn_of_poor_fit(estimator, problem, result, backend):
         return
     if not causes:
         causes = [
-            "The features may say nothing about y, gradients may vanish, or the "
+            f"{estimator._nothing_to_learn}, gradients may vanish, or the "
             "regularization is too strong."
         ]
     factor = ""

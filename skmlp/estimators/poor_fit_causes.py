@@ -6,7 +6,7 @@ Looked for only when a fit is poor, so these may take their time.
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.base import is_classifier
+from sklearn.base import is_classifier, is_regressor
 
 from skmlp.estimators.gpu_arrays import GpuArray
 from skmlp.estimators.parameters import STOCHASTIC_SOLVERS
@@ -67,7 +67,7 @@ def _single_class(fit):
 def _features(fit):
     if isinstance(fit.x, GpuArray):
         return None
-    means, spreads = _column_moments(fit.x)
+    means, spreads = column_moments(fit.x)
     sizes = np.hypot(means, spreads)
     varied = np.flatnonzero(spreads > 0)
     if len(varied) == 0:
@@ -78,14 +78,14 @@ def _features(fit):
         return f"The largest standard deviation of a feature is {high:.2g}. {cure}"
     if high > _RATIO * low and high > 1:
         least = varied[np.argmin(spreads[varied])]
-        names = _names(fit.estimator, spreads, spreads >= high / 10)
+        names = names_of(fit.estimator, spreads, spreads >= high / 10)
         return (
             f"Features differ in scale: standard deviations go from {low:.2g} "
             f"({_name(fit.estimator, least)}) to {high:.2g} ({names}). {cure}"
         )
     if sizes.max() > _LARGE:
         worst = int(np.argmax(sizes))
-        names = _names(fit.estimator, sizes, sizes >= max(_LARGE, sizes.max() / 10))
+        names = names_of(fit.estimator, sizes, sizes >= max(_LARGE, sizes.max() / 10))
         return (
             f"Features are far from mean 0 and standard deviation 1, above all "
             f"{names}: up to mean {means[worst]:.2g} and standard deviation "
@@ -94,7 +94,7 @@ def _features(fit):
     return None
 
 
-def _column_moments(x):
+def column_moments(x):
     """Means and standard deviations of the columns of dense or sparse x."""
     x = x.astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -110,7 +110,7 @@ def _name(estimator, column):
     return f"column {column}" if names is None else repr(str(names[column]))
 
 
-def _names(estimator, sizes, chosen):
+def names_of(estimator, sizes, chosen):
     """The names of the chosen columns, the largest first, and not all of many."""
     columns = [i for i in np.argsort(-sizes) if chosen[i]]
     names = ", ".join(_name(estimator, i) for i in columns[:_MAX_NAMES])
@@ -123,7 +123,7 @@ def _target(fit):
 
 
 def _about_target(estimator, network, targets):
-    if is_classifier(estimator):
+    if not is_regressor(estimator):
         return None
     low, high = target_range(network.loss)
     if np.mean((targets < low) | (targets > high)) > 0.5:

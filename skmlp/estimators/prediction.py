@@ -100,7 +100,7 @@ class Prediction(Fitted):
         """
         check_is_fitted(self)
         network, params = self._fitted_network()
-        index = _layer_index(layer, len(network.activations))
+        index = layer_index(layer, len(network.activations))
         network, params = cut_after(network, params, index)
         return self._network_outputs(X, network, params, IDENTITY)
 
@@ -142,7 +142,7 @@ def cut_after(network, params, layer):
     )
 
 
-def _layer_index(layer, n_hidden):
+def layer_index(layer, n_hidden):
     """The index of a hidden layer, not negative."""
     if not isinstance(layer, Integral) or isinstance(layer, bool):
         raise TypeError(f"layer must be an instance of int, not {type(layer)}.")

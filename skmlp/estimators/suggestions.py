@@ -43,7 +43,15 @@ def of_keyword(name, parameters, arguments):
     sentence = advice_on(other_names.ADVICE, word)
     if sentence:
         return sentence
-    if name in other_names.PARAMETERS or theirs:
+    if "code_activation" in parameters:
+        if word in other_names.CODE_SIZE.split():
+            return (
+                "The code is the narrowest of hidden_layer_sizes: (64, 8, 64) has one "
+                "of 8 units."
+            )
+        if name in other_names.PARAMETERS or theirs:
+            return f"X is its own target: an autoencoder has no {theirs or name}."
+    elif name in other_names.PARAMETERS or theirs:
         other = "MLPRegressor" if "class_weight" in parameters else "MLPClassifier"
         return f"{theirs or name} is a parameter of {other}."
     found = nearest(name, parameters)

@@ -52,7 +52,7 @@ _UNTRANSFORMED = re.compile("convert|string|features|feature names|X contains Na
 
 
 @contextmanager
-def _naming(names):
+def naming(names):
     """Let errors of scikit-learn's validation say which data they are about."""
     try:
         yield
@@ -93,15 +93,15 @@ def validate_held_out(estimator, data, sample):
         return None
     reject_masked(**data._asdict())
     dtype = sample.x.dtype
-    with _naming("X_val, y_val"):
+    with naming("X_val, y_val"):
         x, y = validated(estimator, data.X_val, data.y_val, dtype=dtype, reset=False)
-    with _naming("y_val"):
+    with naming("y_val"):
         y = estimator._validate_y_val(y)
         targets = estimator._targets(y, dtype)
         columns, expected = targets.shape[1], sample.targets.shape[1]
         if columns != expected:
             raise ValueError(f"{columns} columns, but y has {expected}.")
-    with _naming("sample_weight_val"):
+    with naming("sample_weight_val"):
         weights, row_ids = combine_weights(data.sample_weight_val, x, dtype)
     if len(row_ids) < 2:
         raise ValueError("X_val must have at least two rows of positive weight.")

@@ -7,7 +7,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from sklearn.base import is_regressor
+from sklearn.base import is_classifier, is_regressor
 from sklearn.metrics import get_scorer, get_scorer_names
 from sklearn.utils._param_validation import Interval, StrOptions
 
@@ -113,15 +113,13 @@ def _of_loss(estimator, value):
         {row.name for row in table.values()}
         for table in (BINARY_LOSSES, REGRESSION_LOSSES)
     ]
-    theirs, ours = names if is_regressor(estimator) else names[::-1]
+    ours, theirs = names if is_classifier(estimator) else names[::-1]
     found = nearest(name_of(value), {*ours, *theirs}, aliases.ALIASES["loss"])
     if found is None or found in ours:
         return ""
-    others = "classification" if is_regressor(estimator) else "regression"
-    sentence = f"{found!r} is a loss of {others}"
-    if is_regressor(estimator):
-        return f"{sentence}: use MLPClassifier, or 0 and 1 as numbers."
-    return f"{sentence}: use MLPRegressor."
+    if is_classifier(estimator):
+        return f"{found!r} is a loss of regression: use MLPRegressor."
+    return f"{found!r} is a loss of classification: use MLPClassifier."
 
 
 def _of_activation(estimator, value):

@@ -103,7 +103,7 @@ def _shares(targets, weights, n_outputs, smoothing=0.0):
 def binary_entropy(targets, weights, params, n_outputs):
     """Entropies of the labels, for the log-loss of logistic outputs."""
     p = _shares(targets, weights, n_outputs, params[0])
-    return -np.sum(xlogy(p, p) + xlogy(1 - p, 1 - p))
+    return -np.sum(_negative_entropy(p))
 
 
 def entropy(targets, weights, params, n_outputs):
@@ -258,6 +258,16 @@ def poisson(targets, weights, params, n_outputs):
     """At the means."""
     means = weights @ targets
     return np.sum(weights @ xlogy(targets, targets) - xlogy(means, means))
+
+
+def log_loss_of_shares(targets, weights, params, n_outputs):
+    """At the means."""
+    means = weights @ targets
+    return np.sum(weights @ _negative_entropy(targets) - _negative_entropy(means))
+
+
+def _negative_entropy(shares):
+    return xlogy(shares, shares) + xlogy(1 - shares, 1 - shares)
 
 
 def gamma(targets, weights, params, n_outputs):

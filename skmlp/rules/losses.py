@@ -158,6 +158,15 @@ def log_loss_slope(y, z):
     return logistic(z) - y
 
 
+def log_loss_of_shares(y, z):
+    """`log_loss` less the entropy of y in [0, 1], so that 0 is a perfect prediction."""
+    T = type(z)
+    other = T(1) - y
+    entropy = y * log(y) if y > T(0) else T(0)
+    entropy += other * log(other) if other > T(0) else T(0)
+    return entropy + log_loss(y, z)
+
+
 def hinge(y, z):
     """max(0, 1 - t z), t = 2 y - 1 being the class as -1 or 1."""
     T = type(z)
@@ -293,6 +302,12 @@ REGRESSION_LOSSES = _table(
         constant=best_constant.tweedie,
         about="half the Tweedie deviance of power ``power``, of targets that are "
         "zero or positive and skewed",
+    ),
+    LossRow(
+        "log_loss", "logistic", log_loss_of_shares, log_loss_slope,
+        low=0.0, high=1.0, constant=best_constant.log_loss_of_shares,
+        about="the cross-entropy of shares in [0, 1], as pixels or rates, less their "
+        "own entropy, so that 0 is a perfect prediction",
     ),
 )  # fmt: skip
 

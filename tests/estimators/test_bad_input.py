@@ -144,7 +144,7 @@ BAD_OWN_PARAMETERS = {
         "focal_alpha": [0.0, 1.0, "some", np.nan],
     },
     MLPRegressor: {
-        "loss": ["log_loss", "absolute", None, 1],
+        "loss": ["hinge", "absolute", None, 1],
         "out_activation": ["softmax", "linear", None, 1],
         "quantile": [0, 1.0, "median", None],
         "delta": [0, -1.0, "small", None],

@@ -419,6 +419,30 @@ def test_sparse_data_are_never_made_dense(solver, dtype):
     assert peak_memory(lambda: estimator.predict(x)) < 10 * parameters
 
 
+def test_a_stream_of_wide_sparse_rows_is_never_made_dense():
+    n_rows, n_columns = 1000, 100_000
+    rng = np.random.default_rng(0)
+    chunks = [
+        sparse.random_array(
+            (n_rows, n_columns), density=1e-4, format="csr", dtype=np.float32, rng=rng
+        )
+        for _ in range(3)
+    ]
+    y = np.arange(n_rows) % 2
+    for chunk in chunks:
+        chunk.indices = chunk.indices.astype(np.int64)
+        chunk.indptr = chunk.indptr.astype(np.int64)
+    estimator = big_model().partial_fit(chunks[0], y, classes=[0, 1])
+
+    def stream():
+        for chunk in chunks:
+            estimator.partial_fit(chunk, y)
+
+    parameters = estimator.coefs_[0].nbytes
+    assert estimator.coefs_[0].dtype == np.float32
+    assert peak_memory(stream) < 10 * parameters < 0.25 * 4 * n_rows * n_columns
+
+
 @pytest.mark.parametrize("solver", [*SOLVERS, "sgd"])
 @pytest.mark.parametrize(
     ("parameter", "given", "expected"),

@@ -13,7 +13,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
-from skmlp import MLPClassifier, MLPRegressor
+from skmlp import MLPAutoencoder, MLPClassifier, MLPRegressor
 from skmlp.backends import cpu, cuda
 from skmlp.backends.cuda.runtime import device as gpu
 from skmlp.estimators import dlpack
@@ -131,7 +131,10 @@ def seen(monkeypatch):
         return cpu.outputs(network, parameters, there(x), activation, n_jobs)
 
     backend = SimpleNamespace(
-        open_session=open_session, outputs=outputs, evaluate=cpu.evaluate
+        open_session=open_session,
+        outputs=outputs,
+        evaluate=cpu.evaluate,
+        row_losses=cpu.row_losses,
     )
     monkeypatch.setattr(cuda, "on_device", lambda number: backend)
     monkeypatch.setattr(gpu, "obstacle", lambda number: None)
@@ -463,3 +466,20 @@ def test_tensors_of_a_dtype_that_numpy_does_not_have():
     tensor = torch.ones((2, 2), dtype=torch.bfloat16)
     with pytest.raises(TypeError, match=r"X is of dtype bfloat16.*x\.float\(\)"):
         GpuArray(tensor, "auto")
+
+
+def test_an_autoencoder_of_an_array_on_a_gpu(cupy, seen):
+    settings = {**SETTINGS, "hidden_layer_sizes": (6, 2, 6), "activation": "tanh"}
+    expected = MLPAutoencoder(**settings).fit(X, sample_weight=WEIGHTS, X_val=X)
+    model = MLPAutoencoder(device="cuda", **settings)
+    there = DeviceArray(X)
+    model.fit(there, sample_weight=DeviceArray(WEIGHTS), X_val=there)
+    assert_same_model(model, expected)
+    for method in ("transform", "reconstruct", "score_samples"):
+        found = getattr(model, method)(there)
+        assert isinstance(found, DeviceArray)
+        np.testing.assert_array_equal(found.get(), getattr(expected, method)(X))
+    code = expected.transform(X)
+    found = model.inverse_transform(DeviceArray(code)).get()
+    np.testing.assert_array_equal(found, expected.inverse_transform(code))
+    assert model.score(there) == expected.score(X)

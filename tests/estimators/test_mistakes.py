@@ -230,8 +230,12 @@ NAMES = [
     (
         "fit(MLPRegressor(), loss='cross_entropy')",
         Bad,
-        "'log_loss' is a loss of classification: use MLPClassifier, or 0 and 1 as "
-        "numbers.",
+        "Did you mean loss='log_loss'?",
+    ),
+    (
+        "fit(MLPRegressor(), loss='hinge')",
+        Bad,
+        "'hinge' is a loss of classification: use MLPClassifier.",
     ),
     ("fit(MLPClassifier(), solver='Adam')", Bad, "Did you mean solver='adam'?"),
     ("fit(MLPClassifier(), solver='SGD')", Bad, "Did you mean solver='sgd'?"),

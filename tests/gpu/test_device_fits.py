@@ -18,7 +18,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_iris, load_wine
 from sklearn.preprocessing import StandardScaler
 
-from skmlp import MLPClassifier, MLPRegressor
+from skmlp import MLPAutoencoder, MLPClassifier, MLPRegressor
 from skmlp.backends.cuda.runtime import device as gpu
 from skmlp.backends.cuda.runtime import device_cache
 
@@ -218,3 +218,18 @@ def test_auto_uses_the_cpu_for_a_sparse_x_that_does_not_fit(
     assert model.device_ == expected
     (line,) = caplog.messages
     assert ("(sparse X takes 0.0 MiB there" in line) == (expected == "cpu")
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "log_loss"])
+@pytest.mark.parametrize("convert", [np.asarray, sparse.csr_array])
+def test_an_autoencoder_is_the_cpus(loss, convert):
+    x = convert(load_iris().data[::4] / 8)
+    settings = {**SETTINGS, "hidden_layer_sizes": (5, 2, 4), "activation": "tanh"}
+    model = MLPAutoencoder(loss=loss, layer=1, **settings)
+    cpu, cuda_model = fitted_on_both(model, lambda fitted: fitted.fit(x))
+    for method in ("transform", "reconstruct", "score_samples"):
+        expected, found = (getattr(each, method)(x) for each in (cpu, cuda_model))
+        assert_allclose(found, expected, rtol=1e-8, atol=1e-10)
+    code = cpu.transform(x)
+    expected = cpu.inverse_transform(code)
+    assert_allclose(cuda_model.inverse_transform(code), expected, rtol=1e-8, atol=1e-10)

@@ -203,6 +203,17 @@ def test_losses(row, weighted, dtype):
     assert_allclose(predictions, expected, rtol=rtol, atol=rtol)
 
 
+@both_dtypes
+@pytest.mark.parametrize("row", [SOFTMAX, SQUARED], ids=name_of)
+def test_losses_of_rows(row, dtype):
+    problem = cast(problem_of(row, (), n_rows=21), dtype)
+    network = problem.network
+    raw = np.random.default_rng(0).normal(size=(21, network.sizes[-1])).astype(dtype)
+    expected = reference.row_losses(network, raw, problem.targets)
+    found = on_device().row_losses(network, raw, problem.targets)
+    assert_allclose(found, expected, rtol=TOLERANCES[dtype])
+
+
 @pytest.mark.parametrize("row", [SOFTMAX, SQUARED], ids=name_of)
 def test_losses_do_not_depend_on_the_number_of_blocks(monkeypatch, row):
     results = []

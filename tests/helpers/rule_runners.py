@@ -113,8 +113,18 @@ SIZES = (3, 1, 2)
 
 
 def name_of(row):
-    kind = "-labels" if row.labels else "-columns" if row.by_column else ""
+    kinds = {
+        "-labels": row.labels,
+        "-columns": row.by_column,
+        "-shares": is_of_shares(row),
+    }
+    kind = next((kind for kind, is_kind in kinds.items() if is_kind), "")
     return f"{row.name}-{row.output}{kind}"
+
+
+def is_of_shares(row):
+    """Whether the targets of a regression's loss end at one."""
+    return row.high == 1 and row.link is None
 
 
 def parameters_of(row):
@@ -155,6 +165,8 @@ def targets_of(row, n_rows, rng):
     y = rng.uniform(low if row.closed else low + 0.01, high, (n_rows, columns))
     if row.closed and row.low == 0:
         y[rng.random(y.shape) < 0.3] = 0.0
+    if is_of_shares(row):
+        y[rng.random(y.shape) < 0.3] = 1.0
     return y
 
 

@@ -31,9 +31,9 @@ ORDER = {
     ],
     "skmlp.estimators": [
         ["__init__"],
-        ["diagnosis"],
-        ["classifier", "regressor"],
-        ["base", "docs"],
+        ["diagnosis", "hidden_features"],
+        ["autoencoder", "classifier", "regressor"],
+        ["base", "docs", "reconstruction"],
         ["fit_values"],
         ["resuming"],
         ["divergence"],

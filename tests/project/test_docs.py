@@ -11,19 +11,20 @@ import numpy as np
 import plugin_rules
 import pytest
 
-from skmlp import MLPClassifier, MLPRegressor
+from skmlp import MLPAutoencoder, MLPClassifier, MLPRegressor
 from skmlp.estimators.parameters import rule_parameters
 from skmlp.rules import activations, losses
 from skmlp.rules.checks import check_activation
 from skmlp.rules.initializers import INITIALIZERS
 
-ESTIMATORS = [MLPClassifier, MLPRegressor]
+ESTIMATORS = [MLPAutoencoder, MLPClassifier, MLPRegressor]
 TABLES = {
     "activation": activations.ACTIVATIONS.values(),
     "weight_init": INITIALIZERS.values(),
 }
 LOSSES = {
     MLPClassifier: losses.BINARY_LOSSES.values(),
+    MLPAutoencoder: losses.REGRESSION_LOSSES.values(),
     MLPRegressor: losses.REGRESSION_LOSSES.values(),
 }
 

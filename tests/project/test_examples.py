@@ -21,6 +21,7 @@ KEY_LINES = {
     "quickstart.py": r"skmlp is [\d.]+ times as fast\n.* any fitted weight: \d.*e-1\d",
     "grid_search.py": r"best parameters \{'mlp__alpha'",
     "tabular.py": r"skmlp: root mean squared error [45]\d\.\d",
+    "unlabelled.py": r"by the gain alone: autoencoder, 0\.\d+. .* to 0\.[89]",
     "imbalanced.py": r"Best log loss: no weights = threshold",
 }
 

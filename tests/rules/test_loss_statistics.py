@@ -238,6 +238,7 @@ THEIRS = {
     "gamma-exp": theirs.HalfGammaLoss(),
     "tweedie-exp": theirs.HalfTweedieLoss(power=1.5),
     "log_loss-logistic": theirs.HalfBinomialLoss(),
+    "log_loss-logistic-shares": theirs.HalfBinomialLoss(),
 }
 
 

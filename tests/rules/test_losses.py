@@ -128,6 +128,12 @@ def cross_entropy(y, z):
     return -y * LOG(expit(z)) - (1 - y) * LOG(expit(-z))
 
 
+def divergence(y, z):
+    """Of Bernoulli distributions (Kullback and Leibler, 1951)."""
+    own, other = (np.where(each > 0, each, mp.mpf(1)) for each in (y, 1 - y))
+    return y * LOG(own) + (1 - y) * LOG(other) + cross_entropy(y, z)
+
+
 def focal_of_side(y, z):
     """Of gamma 2 and alpha 0.3 (Lin et al., 2017)."""
     alpha = mp.mpf(0.3)
@@ -160,6 +166,7 @@ EXPECTED = {
     "gamma-exp": total(lambda y, z: LOG(EXP(z) / y) + y / EXP(z) - 1),
     "tweedie-exp": total(tweedie),
     "log_loss-logistic": total(cross_entropy),
+    "log_loss-logistic-shares": total(divergence),
     "hinge-identity": total(lambda y, z: np.maximum(0, 1 - (2 * y - 1) * z)),
     "squared_hinge-identity": total(
         lambda y, z: np.maximum(0, 1 - (2 * y - 1) * z) ** 2

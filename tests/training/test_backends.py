@@ -36,7 +36,7 @@ N_ROWS, N_FEATURES = 67, 7
 HIDDEN = sorted(ACTIVATIONS)
 SOFTMAX = row_of("log_loss-softmax-labels")
 SQUARED = row_of("squared_error-identity")
-SMOOTHED = [row for row in LOSSES if row.name == "log_loss"]
+SMOOTHED = [row for row in LOSSES if row.smoothing]
 STORAGE = [(False, False), (True, True), (True, False), (False, True)]
 
 every_loss = pytest.mark.parametrize("row", LOSSES, ids=name_of)
@@ -156,6 +156,23 @@ def test_gradients_of_losses_by_finite_differences(backend, row):
     names = ["tanh"] if backend is reference else ["tanh", "silu"]
     network = make_network(row, names)
     assert_gradient(backend, network, weighted=weighted, is_sparse=is_sparse)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@every_loss
+def test_losses_of_rows_are_those_of_the_definition(row, dtype):
+    network = make_network(row, [])
+    rng = np.random.default_rng(3)
+    targets = targets_of(row, 9, rng)[:, : network.target_columns]
+    raw = rng.normal(size=(9, network.sizes[-1]))
+    expected = reference.row_losses(network, raw, targets)
+    mean, _ = reference.evaluate(network, raw, targets, None)
+    np.testing.assert_allclose(expected.mean(), mean, rtol=1e-12)
+    found = cpu.row_losses(
+        network, raw.astype(dtype), np.ascontiguousarray(targets, dtype=dtype)
+    )
+    rtol = {np.float32: 1e-4, np.float64: 1e-10}[dtype]
+    np.testing.assert_allclose(found, expected, rtol=rtol, atol=rtol)
 
 
 @both_backends

@@ -86,7 +86,7 @@ def draw_network(dealer, *, clear, widths):
     depth = dealer.deal("depth", [0, 1, 1, 2, 2, 3])
     hidden = [dealer.deal("width", widths) for _ in range(depth)]
     parameters = parameters_of(row)
-    if row.name == "log_loss":
+    if row.smoothing:
         parameters = smoothed_parameters(row, dealer.deal("smoothing", [0.0, 0.1, 0.4]))
     kinds = [None, "layer"] if clear else NORMALIZATIONS
     return Network(

@@ -12,7 +12,13 @@
 
 from typing import TYPE_CHECKING
 
-from skmlp.backends.cpu.session import Session, evaluate, open_session, outputs
+from skmlp.backends.cpu.session import (
+    Session,
+    evaluate,
+    open_session,
+    outputs,
+    row_losses,
+)
 
 if TYPE_CHECKING:
     from skmlp import backends
@@ -21,4 +27,4 @@ if TYPE_CHECKING:
     _BACKEND: backends.Backend = backends.cpu
     _SESSION: type[backends.Session] = Session
 
-__all__ = ["evaluate", "open_session", "outputs"]
+__all__ = ["evaluate", "open_session", "outputs", "row_losses"]

@@ -396,3 +396,20 @@ def evaluate(network, raw, targets, weights):
         total,
     )
     return float(total[0]) / total_weight, predictions
+
+
+def row_losses(network, raw, targets):
+    """Loss of each row of raw outputs."""
+    n_rows, columns = raw.shape
+    dtype = raw.dtype
+    result = np.empty(n_rows)
+    no_weights = np.zeros(0, dtype=dtype)
+    predict.row_losses(
+        losses.loss(network.loss, dtype),
+        read_only(raw),
+        (read_only(targets), read_only(no_weights), read_only(np.arange(n_rows))),
+        (np.empty(columns, dtype=dtype), np.empty(columns, dtype=dtype)),
+        np.array(network.loss_params, dtype=dtype),
+        result,
+    )
+    return result

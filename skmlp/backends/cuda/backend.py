@@ -79,6 +79,11 @@ class Backend:
         with self._on_device():
             return prediction.evaluate(network, raw, targets, weights)
 
+    def row_losses(self, network, raw, targets):
+        """Loss of each row of raw outputs."""
+        with self._on_device():
+            return prediction.row_losses(network, raw, targets)
+
 
 if TYPE_CHECKING:
     from skmlp import backends

@@ -231,6 +231,20 @@ def _row_bytes(x):
 
 def evaluate(network, raw, targets, weights):
     """Mean loss of raw outputs, and the predictions that they stand for."""
+    losses, out = _evaluated(network, raw, targets, weights)
+    total = download(losses)[: len(raw)].sum(dtype=np.float64)
+    divisor = len(raw) if weights is None else weights.sum(dtype=np.float64)
+    return float(total / divisor), download(out)[: raw.size].reshape(raw.shape)
+
+
+def row_losses(network, raw, targets):
+    """Loss of each row of raw outputs."""
+    losses, _ = _evaluated(network, raw, targets, None)
+    return download(losses)[: len(raw)].astype(np.float64)
+
+
+def _evaluated(network, raw, targets, weights):
+    """Weighted losses of rows of raw outputs, and predictions, on the device."""
     n_rows, columns = raw.shape
     dtype = raw.dtype
     # A network of one layer, whose product is the raw outputs and whose biases are 0.
@@ -267,7 +281,4 @@ def evaluate(network, raw, targets, weights):
     kernel = predict.evaluating(spec, activation_rule(network.output))
     blocks = max(1, min(n_processors(), n_rows // tile.threads + 1))
     configured(kernel, blocks, tile.threads)(ctx, n_rows, out)
-    total = download(losses)[:n_rows].sum(dtype=np.float64)
-    divisor = n_rows if weights is None else weights.sum(dtype=np.float64)
-    predictions = download(out)[: n_rows * columns].reshape(raw.shape)
-    return float(total / divisor), predictions
+    return losses, out

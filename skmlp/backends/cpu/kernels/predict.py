@@ -1,4 +1,4 @@
-"""The kernels of prediction: raw outputs of rows, and their loss.
+"""The kernels of prediction: raw outputs of rows, and their losses.
 
 Row blocks go through the whole network in a scratch buffer per worker; X is read in
 place. A worker that is free takes the next block.
@@ -135,4 +135,34 @@ def evaluate(loops, raw, data, scratch, predictions, loss_params, result):
         scale = raw.dtype.type(1)
         result[0] += call_loss(
             loss_fn, (z, delta, targets, sample_weight, block_ids, scale, loss_params)
+        )
+
+
+@jit.kernel
+def row_losses(loss_fn, raw, data, scratch, loss_params, result):
+    """Loss of each row of raw outputs.
+
+    Parameters
+    ----------
+    loss_fn : address of the loss
+    raw : ndarray of shape (rows, outputs)
+    data : tuple (targets, sample_weight, row_ids)
+        As in `evaluate`, without weights.
+    scratch : tuple of 2 ndarray of the size of a row
+    loss_params : ndarray
+    result : ndarray of shape (rows,)
+        Filled.
+    """
+    targets, sample_weight, row_ids = data
+    z_scratch, delta_scratch = scratch
+    n_rows, columns = raw.shape
+    z = matrix(z_scratch, 0, 1, columns)
+    delta = matrix(delta_scratch, 0, 1, columns)
+    scale = raw.dtype.type(1)
+    for i in range(n_rows):
+        for j in range(columns):
+            z[0, j] = raw[i, j]
+        row = row_ids[i : i + 1]
+        result[i] = call_loss(
+            loss_fn, (z, delta, targets, sample_weight, row, scale, loss_params)
         )
