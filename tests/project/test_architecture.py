@@ -93,6 +93,7 @@ ORDER = {
         ["deferred_linking"],
         ["pipeline", "struct_pointer", "__init__"],
         ["fallback", "imported_code", "kernel_folder", "progress"],
+        ["compile_thread"],
     ],
 }
 COMPILED = (

@@ -4,6 +4,7 @@ A session keeps one `BatchContext` per batch size: a workspace, a thread pool an
 tuner.
 """
 
+import functools
 import math
 import time
 from contextlib import contextmanager
@@ -218,13 +219,12 @@ class Session:
             norm = (context.norm,)
             kernel = train_batch_norm
 
-        def work(worker, part):
+        def arguments(worker_id, part):
             i = part.first_batch - batches.first_batch
             part_update = update._replace(steps=update.steps[i:])
-            own_ctx = ctx[worker.worker_id]
-            return kernel(worker, own_ctx, *norm, part_update, part, result)
+            return (ctx[worker_id], *norm, part_update, part, result)
 
-        self._run(context, batches, work)
+        self._run(context, batches, kernel, arguments)
         self._last_batch = context.ws, batches.last_batch_rows
         return result
 
@@ -262,9 +262,8 @@ class Session:
         self._run(
             context,
             batches,
-            lambda worker, part: train.differentiate(
-                worker, ctx[worker.worker_id], part, result
-            ),
+            train.differentiate,
+            lambda worker_id, part: (ctx[worker_id], part, result),
         )
         self._last_batch = ws, batches.last_batch_rows
         gradient = ws.gradient.astype(np.float64)
@@ -286,14 +285,16 @@ class Session:
             raise ValueError("A sweep over all rows has no dropout and no noise.")
 
     @staticmethod
-    def _run(context, batches, work):
+    def _run(context, batches, kernel, arguments):
         """Run batches in calls, each with the number of workers that the tuner says."""
         first = batches.first_batch
         while first < batches.last_batch:
             n_workers, n_batches = context.tuner.next(batches.last_batch - first)
             part = batches._replace(first_batch=first, last_batch=first + n_batches)
             start = time.perf_counter()
-            context.pool.run(lambda worker, part=part: work(worker, part), n_workers)
+            part_arguments = functools.partial(arguments, part=part)
+            kind = context.ctx[0]._numba_type_
+            context.pool.call(kernel, part_arguments, kind, n_workers)
             context.tuner.record(n_workers, n_batches, time.perf_counter() - start)
             first += n_batches
 
@@ -377,7 +378,8 @@ def _predict(network, params, source, activation, n_jobs, *, rows=None):
     rows = kernel_x(x, network, params) if rows is None else rows
     arguments = (net, rows, row_ids, workspace, params, out, sums)
     with ThreadPool(n_threads) as pool:
-        pool.run(lambda worker: predict.predict(worker, *arguments))
+        kind = dtype, type(rows), getattr(x, "indices", x).dtype
+        pool.call(predict.predict, lambda worker_id: arguments, kind)
     return out, math.isfinite(sum(sums.tolist()))
 
 

@@ -30,7 +30,7 @@ from numba import types
 
 from skmlp.backends.cpu.intrinsics import atomic_add, atomic_load, atomic_store
 from skmlp.backends.cpu.threads.affinity import move_off_shared_core
-from skmlp.compiler.jit import inline
+from skmlp.compiler.jit import compile_for, inline
 from skmlp.compiler.struct_pointer import passed_by_pointer
 
 # Offsets in the shared state, a cache line apart against false sharing: the counter and
@@ -119,6 +119,11 @@ def barrier(worker):
     return True
 
 
+_ANY_WORKER = WorkerContext(np.zeros(1, dtype=np.int64), 1, 0)
+# Kernels and kinds of arguments that `ThreadPool.call` need not compile.
+_COMPILED: set = set()
+
+
 class ThreadPool:
     """Threads that wait for work between two calls of `run`.
 
@@ -192,6 +197,28 @@ class ThreadPool:
             self._wait(job)
         if job.errors:
             raise job.errors[0]
+
+    def call(self, kernel, arguments, kind, n_workers=None):
+        """Call a kernel in every worker and wait for all of them.
+
+        Parameters
+        ----------
+        kernel
+            From `skmlp.compiler.jit`. Its first argument is a `WorkerContext`.
+        arguments : callable
+            Called with a worker's id; returns the others.
+        kind : hashable
+            The same only for arguments of the same types. At the first use of each the
+            calling thread compiles, so that when Ctrl-C ends that, no worker does the
+            same once more.
+        n_workers : int, default=None
+            As for `run`.
+        """
+        is_alone = min(n_workers or self.n_threads, self.n_threads) == 1
+        if not is_alone and (kernel, kind) not in _COMPILED:
+            compile_for(kernel, _ANY_WORKER, *arguments(0))
+            _COMPILED.add((kernel, kind))
+        self.run(lambda worker: kernel(worker, *arguments(worker.worker_id)), n_workers)
 
     def _announce(self, job):
         for worker_id in range(1, job.n_workers):
