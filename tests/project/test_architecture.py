@@ -58,6 +58,7 @@ ORDER = {
             "feature_embedding",
             "docs_factors",
             "target_scaling",
+            "sparse_indices",
         ],
         ["value_suggestions", "data_advice"],
         ["names", "rate_factors"],
