@@ -58,7 +58,8 @@ def median_seconds(call, calls):
 
 def of_skmlp(product, a, b, sizes):
     """Seconds of one product by skmlp."""
-    multiply = matmul.multiplier(a.dtype)
+    packing = np.empty(matmul.packing_size(max(sizes), a.dtype), a.dtype)
+    multiply = matmul.multiplier(a.dtype, packing)
     out = np.empty(sizes[0] * sizes[1], a.dtype)
     calls = max(3, int(WORK / np.prod(sizes)))
     arguments = (multiply, a.ravel(), b.ravel(), out, sizes)

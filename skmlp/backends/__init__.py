@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple, Protocol, overload
 
 import numpy as np
 
+from skmlp.compiler import compile_thread
 from skmlp.network import Network
 from skmlp.segments import Segment, segments_of
 
@@ -24,6 +25,8 @@ _MODULES = {
     "cuda": "skmlp.backends.cuda",
     "reference": "skmlp.backends.reference",
 }
+# By the same names, those that have been imported.
+_IMPORTED: dict = {}
 
 
 class Regularization(NamedTuple):
@@ -278,5 +281,8 @@ def get_backend(name):
         If that GPU cannot be used; the message says what is missing.
     """
     base, _, index = name.partition(":")
-    module = importlib.import_module(_MODULES[base])
+    if base not in _IMPORTED:
+        name = _MODULES[base]
+        _IMPORTED[base] = compile_thread.run(importlib.import_module, name)
+    module = _IMPORTED[base]
     return module.on_device(int(index or 0)) if base == "cuda" else module

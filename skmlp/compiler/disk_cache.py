@@ -21,6 +21,7 @@ not write, as in a container image, is read.
 
 import functools
 import hashlib
+import itertools
 import logging
 import pickle
 import sys
@@ -41,6 +42,10 @@ _LOGGER = logging.getLogger("skmlp")
 _DIGEST_SIZE = 32
 # Seconds; a fit reads some dozens of kernels in a row.
 _CHECK_AGE = 0.1
+# A process cleans the folder with the first kernel that it writes, and with some later
+# ones: it looks at hundreds of files.
+_CLEAN_EVERY = 50
+_N_WRITTEN = itertools.count()
 
 
 @functools.cache
@@ -190,7 +195,8 @@ class KernelCache:
                 content = hashlib.sha256(payload).digest() + payload
                 kernel_folder.write(folder, name, content)
                 kept = f"kept as {folder / name}"
-                kernel_folder.drop_unused(folder, f"{self._name}-")
+                if next(_N_WRITTEN) % _CLEAN_EVERY == 0:
+                    kernel_folder.clean(folder)
         except OSError as error:
             _warn(f"{folder} cannot be written ({error})", "Kernels in it are read")
         except Exception as error:  # the kernel runs without its copy on disk

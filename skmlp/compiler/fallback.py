@@ -10,11 +10,10 @@ change, only the time does. Here is how it says so.
 """
 
 import logging
-import warnings
 
 import numba
 
-from skmlp.call_site import user_stacklevel
+from skmlp.compiler import compile_thread
 from skmlp.exceptions import CompilerFallbackWarning
 
 _LOGGER = logging.getLogger("skmlp")
@@ -58,4 +57,4 @@ def warn_once(what, message, category, logged=(logging.INFO, None)):
         return
     level, error = logged
     _LOGGER.log(level, message, exc_info=error)
-    warnings.warn(message, category, stacklevel=user_stacklevel())
+    compile_thread.warn(message, category)

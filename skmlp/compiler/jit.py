@@ -22,6 +22,7 @@ and has a fallback on public interfaces that costs time but changes no result:
 `_supported` and `_entry_address` here.
 """
 
+import functools
 import time
 
 import numba
@@ -30,7 +31,7 @@ from numba import cfunc, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from skmlp.compiler import disk_cache, progress
+from skmlp.compiler import compile_thread, disk_cache, progress
 from skmlp.compiler.fallback import warn_of_fallback
 
 _FAST = {"contract", "reassoc", "nsz", "arcp", "afn"}
@@ -108,7 +109,34 @@ def kernel(function):
     dispatcher = njit(fastmath=_FAST, **_KERNEL)(function)
     name = f"{function.__module__}.{function.__qualname__}"
     disk_cache.cache_on_disk(dispatcher, name)
+    _compile_apart(dispatcher)
     return dispatcher
+
+
+def _compile_apart(dispatcher):
+    """Compile what a call needs by `compile_thread`.
+
+    Where Numba has no such method, calls compile as it pleases.
+    """
+    compile_for_call = getattr(dispatcher, "_compile_for_args", None)
+    if compile_for_call is not None:
+        dispatcher._compile_for_args = functools.partial(
+            compile_thread.run, compile_for_call
+        )
+
+
+def compile_for(dispatcher, *arguments):
+    """Compile a kernel for the types of some arguments, unless it is.
+
+    Parameters
+    ----------
+    dispatcher
+        From `kernel`.
+    *arguments
+    """
+    signature = tuple(map(numba.typeof, arguments))
+    if signature not in dispatcher.overloads:
+        compile_thread.run(dispatcher.compile, signature)
 
 
 def loop(function, signature, key):
@@ -132,10 +160,10 @@ def loop(function, signature, key):
     dispatcher = njit(fastmath=_FAST, **_LOOP)(function)
     if key is not None:
         disk_cache.cache_on_disk(dispatcher, key)
-        dispatcher.compile(signature)
+        compile_thread.run(dispatcher.compile, signature)
     else:
         start = time.perf_counter()
-        dispatcher.compile(signature)
+        compile_thread.run(dispatcher.compile, signature)
         seconds = time.perf_counter() - start
         progress.log("the loop of a custom rule", seconds, "in memory only")
     try:

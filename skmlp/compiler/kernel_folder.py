@@ -19,6 +19,7 @@ user's profile, which Windows keeps private, and links are refused by name.
 
 import contextlib
 import os
+import re
 import secrets
 import stat
 import sys
@@ -38,9 +39,12 @@ _READ = os.O_RDONLY | _NO_FOLLOW | getattr(os, "O_NONBLOCK", 0)
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW
 # To pass through a folder, Linux asks for no right to list it.
 _PASS = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | _NO_FOLLOW
-_DAY = 24 * 3600
-# Every change of the package or of a version leaves the files of the old one behind.
+_HOUR, _DAY = 3600, 24 * 3600
+# Every change of the package or of a version leaves the files of the old one behind:
+# all kernels take about 20 MB.
 _MAX_AGE = 60 * _DAY
+_MAX_BYTES = 512 << 20
+_OWN_NAME = re.compile(r"-[0-9a-f]{32}\.bin(?P<temporary>\.[0-9a-f]{16}\.tmp)?$")
 
 
 class UntrustedError(OSError):
@@ -216,12 +220,17 @@ def read(path, name):
         if folder is None:
             _check(os.lstat(place), place, stat.S_ISREG)
         handle = os.open(place, _READ, dir_fd=folder)
-        with os.fdopen(handle, "rb") as file:
+        try:
             status = os.fstat(handle)
             _check(status, path / name, stat.S_ISREG)
-            content = file.read()
-        if time.time() - status.st_mtime > _DAY:
-            # `drop_unused` looks at this. A read-only folder serves as well.
+            # (`os.fdopen` does not close the descriptor of a folder.)
+            with os.fdopen(handle, "rb", closefd=False) as file:
+                content = file.read()
+        finally:
+            os.close(handle)
+        # A clock that was wrong may have left a time of the future.
+        if abs(time.time() - status.st_mtime) > _DAY:
+            # `clean` looks at this. A read-only folder serves as well.
             with contextlib.suppress(OSError, NotImplementedError):
                 os.utime(place, dir_fd=folder)
     return content
@@ -254,28 +263,40 @@ def write(path, name, content):
             raise
 
 
-def drop_unused(path, prefix):
-    """Remove files that no process has read for long, and what killed ones left.
+def clean(path):
+    """Remove what is no longer used, of all kernels and all versions of the package.
+
+    These are files that no process has read for long, those that were being written
+    when a process was killed, and, where the rest is too large, the ones that were not
+    read for longest. A name that `write` would not give is none of our business.
 
     Parameters
     ----------
     path : pathlib.Path
         From `prepare`.
-    prefix : str
-        Of the names to look at, beside those of temporary files.
     """
-    now = time.time()
+    now, found = time.time(), []
     with _opened(path) as folder:
         for name in _names(path, folder):
-            is_temporary = name.endswith(".tmp")
-            if not is_temporary and not name.startswith(prefix):
+            match = _OWN_NAME.search(name)
+            if match is None:
                 continue
             place = _place(path, name, folder)
             # Another process may have removed it.
             with contextlib.suppress(OSError):
                 status = os.stat(place, dir_fd=folder, follow_symlinks=False)
-                if now - status.st_mtime > (_DAY if is_temporary else _MAX_AGE):
+                is_temporary = match["temporary"] is not None
+                if now - status.st_mtime > (_HOUR if is_temporary else _MAX_AGE):
                     os.unlink(place, dir_fd=folder)
+                elif stat.S_ISREG(status.st_mode):
+                    found.append((status.st_mtime, status.st_size, place))
+        excess = sum(size for _, size, _ in found) - _MAX_BYTES
+        for _, size, place in sorted(found):
+            if excess <= 0:
+                break
+            with contextlib.suppress(OSError):
+                os.unlink(place, dir_fd=folder)
+            excess -= size
 
 
 def _names(path, folder):

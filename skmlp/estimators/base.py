@@ -257,9 +257,10 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
         )
         with explained_divergence(self, network, sample):
             result, problem, layers = self._train(fit)
-        warn_of_dead_units(
-            network, result.outcome.params, sample, layers, target.backend.outputs
-        )
+        if result.outcome.loss != np.inf:  # as where Ctrl-C came before the training
+            warn_of_dead_units(
+                network, result.outcome.params, sample, layers, target.backend.outputs
+            )
         if not incremental:
             warn_of_poor_fit(self, problem, result, target.backend)
         self._set_fitted(result, incremental=incremental)

@@ -21,6 +21,7 @@ from sklearn.utils.validation import (
 from skmlp.estimators.class_weights import class_factors
 from skmlp.estimators.data_advice import advising, check_x, check_y
 from skmlp.estimators.gpu_arrays import GpuArray, is_on_gpu, to_host
+from skmlp.estimators.sparse_indices import check_indices, with_true_flags
 from skmlp.estimators.target_names import plain_table
 
 _INT32_MAX = np.iinfo(np.int32).max
@@ -135,8 +136,10 @@ def validated(estimator, X, y=NO_Y, *, dtype, reset):
         y = y if is_regressor(estimator) else plain_table(y)
     if not isinstance(X, GpuArray):
         check_x(X)
+        if sparse.issparse(X):
+            check_indices(X)
         with advising(X):
-            return validate_data(
+            found = validate_data(
                 estimator,
                 X,
                 y,
@@ -145,6 +148,8 @@ def validated(estimator, X, y=NO_Y, *, dtype, reset):
                 reset=reset,
                 **(options if has_y else {}),
             )
+        # Only training looks up columns by their order.
+        return (with_true_flags(found[0]), found[1]) if has_y else found
     dtypes = dtype if isinstance(dtype, tuple) else (dtype,)
     X = X.checked([np.dtype(allowed) for allowed in dtypes])
     validate_data(estimator, X, reset=reset, skip_check_array=True)
@@ -253,8 +258,8 @@ def combine_weights(sample_weight, x, dtype, *, class_weight=None, labels=None, 
     Raises
     ------
     ValueError
-        For weights that are negative, not finite or all zero, and for class weights of
-        what is no class.
+        For weights that are negative, not finite or all zero, or whose sum overflows,
+        and for class weights of what is no class.
     """
     n_samples = x.shape[0]
     row_ids = np.arange(n_samples)
@@ -279,5 +284,13 @@ def combine_weights(sample_weight, x, dtype, *, class_weight=None, labels=None, 
                 f"class_weight={class_weight!r} leaves no sample of positive weight."
             )
     if weights is not None:
-        weights = weights.astype(dtype)
+        with np.errstate(over="ignore"):
+            weights = weights.astype(dtype)
+            total = weights.sum(dtype=np.float64)
+        # Where they are divided by their mean, all would become zero.
+        if not np.isfinite(total):
+            raise ValueError(
+                f"The sum of the weights of the samples overflows {dtype}. Divide them "
+                "by their mean, which changes nothing else but the strength of alpha."
+            )
     return weights, row_ids

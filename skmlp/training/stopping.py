@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from skmlp.compiler import compile_thread
+
 # The message of scikit-learn.
 NOT_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large "
@@ -60,8 +62,9 @@ def stops_by_ctrl_c(clock):
     """Let the first Ctrl-C take the time that is left, and the next one interrupt.
 
     An exception in the middle of a step would leave a training that cannot go on as if
-    it had not been interrupted. Outside of the main thread, and where a program has a
-    handler of its own, nothing changes.
+    it had not been interrupted. Where a kernel has yet to be compiled, Ctrl-C
+    interrupts at once. Outside of the main thread, and where a program has a handler of
+    its own, nothing changes.
     """
 
     def handler(signum, frame):
@@ -77,7 +80,8 @@ def stops_by_ctrl_c(clock):
         return
     signal.signal(signal.SIGINT, handler)
     try:
-        yield
+        with compile_thread.compiling_until(lambda: clock.is_interrupted):
+            yield
     finally:
         signal.signal(signal.SIGINT, before)
 

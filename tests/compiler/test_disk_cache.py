@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -321,16 +322,42 @@ def test_times_that_cannot_be_set(cache_at, tmp_path, monkeypatch):
     assert path.stat().st_mtime > 1e9
 
 
-def test_old_files_are_removed(cache_at, tmp_path):
+def test_old_files_are_removed(cache_at, tmp_path, cleaning):
+    """Of any kernel, and nothing that the cache has not written."""
     folder = cache_at(tmp_path / "kc")
-    for name in ("add-old.bin", "add-x.tmp", "other-x.tmp", "other.bin", "new.tmp"):
+    kernel, temporary = f"{'0' * 32}.bin", f"{'0' * 32}.bin.{'0' * 16}.tmp"
+    kept = {f"add-1{temporary[1:]}", "other.bin", "data-0.bin", "x.tmp", "notes"}
+    for name in (f"add-{kernel}", f"gone-{kernel}", f"gone-{temporary}", *kept):
         (folder / name).write_bytes(b"")
-        if name != "new.tmp":
+        if not name.startswith("add-1"):
             os.utime(folder / name, (1e9, 1e9))
     assert result() == COMPILED
     names = {path.name for path in folder.iterdir()}
-    assert len(names) == 3
-    assert names > {"other.bin", "new.tmp"}
+    assert len(names) == len(kept) + 1
+    assert names > kept
+
+
+@pytest.fixture
+def cleaning(monkeypatch):
+    """Clean with every kernel that is written."""
+    monkeypatch.setattr(disk_cache, "_CLEAN_EVERY", 1)
+
+
+def test_the_size_is_bounded(cache_at, tmp_path, cleaning, monkeypatch):
+    folder = cache_at(tmp_path / "kc")
+    monkeypatch.setattr(kernel_folder, "_MAX_BYTES", 1 << 20)
+    now = time.time()
+    for i in range(40):
+        path = folder / f"kernel-{i:032x}.bin"
+        path.write_bytes(bytes(100_000))
+        os.utime(path, (now - i * 3600, now - i * 3600))
+    (folder / "mine.bin").write_bytes(bytes(2 << 20))
+    assert result() == COMPILED
+    assert result() == READ
+    names = {path.name for path in folder.iterdir()}
+    kept = {f"kernel-{i:032x}.bin" for i in range(10)}
+    assert names >= kept | {"mine.bin"}
+    assert len(names) == 12
 
 
 # --- other operating systems ---

@@ -37,6 +37,13 @@ def run_transpose(source, target, shape):
     matmul.transpose(source, 0, target, 1, shape)
 
 
+def multiplier(dtype, size=None):
+    """The product with a packing buffer, by default for both factors."""
+    if size is None:
+        size = matmul.packing_size(10**6, np.dtype(dtype))
+    return matmul.multiplier(np.dtype(dtype), np.full(size, np.nan, dtype))
+
+
 def guarded(size, dtype):
     """Memory for a result between three elements on each side that must not change."""
     return np.full(size + 6, 7.0, dtype=dtype)
@@ -57,7 +64,7 @@ def check(out, expected, dtype):
 @pytest.mark.parametrize("rows", ROWS)
 def test_products(rows, inner, dtype, beta):
     rng = np.random.default_rng(0)
-    gemm = matmul.multiplier(np.dtype(dtype))
+    gemm = multiplier(dtype)
     for columns in COLUMNS:
         a = rng.normal(size=(rows, inner)).astype(dtype)
         b = rng.normal(size=(inner, columns)).astype(dtype)
@@ -86,7 +93,7 @@ def test_products_with_packing(dtype, beta):
     inner = matmul._KC + 1
     stride = max(rows + 2, matmul._PACK_A_STRIDE // np.dtype(dtype).itemsize)
     rng = np.random.default_rng(0)
-    gemm = matmul.multiplier(np.dtype(dtype))
+    gemm = multiplier(dtype)
     wide = rng.normal(size=(inner, stride)).astype(dtype)
     a = wide[:, 1 : rows + 1].T
     b = rng.normal(size=(inner, columns)).astype(dtype)
@@ -100,6 +107,13 @@ def test_products_with_packing(dtype, beta):
         gemm, wide.ravel(), stride, b.ravel(), of_transposed, shape, beta
     )
     assert_array_equal(of_transposed, out)
+    # With room for B alone, or for nothing, the same bits.
+    for size in (matmul.packing_size(10**6, np.dtype(dtype), 10**6), 1):
+        less = multiplier(dtype, size)
+        again = guarded(rows * columns, dtype)
+        arguments = (wide.ravel(), stride, b.ravel(), again, shape, beta)
+        run_product_of_transposed(less, *arguments)
+        assert_array_equal(again, out)
 
 
 @pytest.mark.parametrize("columns", [50, 530])
@@ -109,7 +123,7 @@ def test_a_single_row_has_the_same_bits(dtype, columns):
     rows = matmul._PACK_B_ROWS + 13
     a = rng.normal(size=(rows, 300)).astype(dtype)
     b = rng.normal(size=(300, columns)).astype(dtype)
-    gemm = matmul.multiplier(np.dtype(dtype))
+    gemm = multiplier(dtype)
     c_row = (rng.normal(size=columns).astype(dtype), 0, 1)
     whole = guarded(rows * columns, dtype)
     run_product(gemm, a.ravel(), b.ravel(), c_row, whole, (rows, columns, 300))

@@ -59,6 +59,7 @@ ORDER = {
             "docs_factors",
             "docs_imbalance",
             "target_scaling",
+            "sparse_indices",
         ],
         [
             "value_suggestions",
@@ -102,6 +103,7 @@ ORDER = {
         ["deferred_linking"],
         ["pipeline", "struct_pointer", "__init__"],
         ["fallback", "imported_code", "kernel_folder", "progress"],
+        ["compile_thread"],
     ],
 }
 COMPILED = (

@@ -39,24 +39,6 @@ def advance(typing_context, address, n):
     return address(address, types.intp), generate
 
 
-def stack_buffer(scalar, size):
-    """An intrinsic that reserves `size` scalars on the stack until the call returns."""
-
-    @intrinsic
-    def reserve(typing_context):
-        def generate(context, builder, signature, values):
-            llvm_type = ir.ArrayType(context.get_value_type(scalar), size)
-            # Numba's own `alloca_once` would fill the buffer with zeros at every call.
-            with builder.goto_entry_block():
-                memory = builder.alloca(llvm_type)
-            memory.align = LINE_BYTES
-            return builder.bitcast(memory, llvm_type.element.as_pointer())
-
-        return types.CPointer(scalar)(), generate
-
-    return reserve
-
-
 @intrinsic
 def min_int(typing_context, a, b):
     """The smaller of two integers; Numba's ``min`` is a function to compile."""

@@ -4,6 +4,7 @@ A session keeps one `BatchContext` per batch size: a workspace, a thread pool an
 tuner.
 """
 
+import functools
 import math
 import time
 from contextlib import contextmanager
@@ -40,6 +41,7 @@ from skmlp.backends.cpu.workspace import (
     make_workspace,
     transposed_weights,
     whole_lines,
+    workspaces_of_workers,
 )
 from skmlp.compiler.struct_pointer import PackedStruct
 from skmlp.network import embedding_part, fold_batch_norm, layout
@@ -69,19 +71,30 @@ class BatchContext(NamedTuple):
     Attributes
     ----------
     ws : Workspace
-    packed_ws : PackedStruct of Workspace
-    ctx : PackedStruct of TrainContext
+    packed_ws : list of PackedStruct of Workspace
+        By worker.
+    ctx : list of PackedStruct of TrainContext
+        By worker.
     norm : PackedStruct of BatchNormDesc, or None without batch normalization
     pool : ThreadPool
     tuner : ThreadCountTuner
     """
 
     ws: Workspace
-    packed_ws: PackedStruct
-    ctx: PackedStruct
+    packed_ws: list[PackedStruct]
+    ctx: list[PackedStruct]
     norm: PackedStruct | None
     pool: ThreadPool
     tuner: ThreadCountTuner
+
+
+def _packed_by_worker(fields, structs):
+    """``PackedStruct(fields(each))`` by worker; once where workers share a struct."""
+    packed: dict[int, PackedStruct] = {}
+    for each in structs:
+        if id(each) not in packed:
+            packed[id(each)] = PackedStruct(fields(each))
+    return [packed[id(each)] for each in structs]
 
 
 class Session:
@@ -130,34 +143,38 @@ class Session:
         if batch_size not in self._contexts:
             network = self._problem.network
             work = batch_size * _row_work(network, self._problem.x)
-            pool = ThreadPool(plan.threads_for(work, self._n_jobs))
+            n_threads = plan.threads_for(work, self._n_jobs)
             ws = make_workspace(self._problem, batch_size, self.params)
-            packed_ws = PackedStruct(ws)
+            by_worker = workspaces_of_workers(ws, self._width, n_threads)
+            packed_ws = _packed_by_worker(lambda own_ws: own_ws, by_worker)
             norm = None
             if network.normalization == "batch":
                 units = sum(network.sizes[1:-1])
                 norm = PackedStruct(
                     batch_norm_desc(layout(network), ws, units, self._dtype)
                 )
+            ctx = self._train_contexts(packed_ws, self.params, self._reg)
+            # Last, so that it is not left waiting where memory runs out before.
+            pool = ThreadPool(n_threads)
             self._contexts[batch_size] = BatchContext(
                 ws=ws,
                 packed_ws=packed_ws,
-                ctx=self._train_context(packed_ws, self.params, self._reg),
+                ctx=ctx,
                 norm=norm,
                 pool=pool,
                 tuner=ThreadCountTuner(pool.n_threads),
             )
         return self._contexts[batch_size]
 
-    def _train_context(self, packed_ws, params, reg):
-        return PackedStruct(
-            TrainContext(
-                net=self._net,
-                data=self._data,
-                ws=packed_ws,
-                reg=reg,
-                params=params,
-            )
+    @property
+    def _width(self):
+        """Most units of layers that matrix products read or write."""
+        sizes = self._problem.network.sizes
+        return max(sizes[1:] if sparse.issparse(self._problem.x) else sizes)
+
+    def _train_contexts(self, packed_ws, params, reg):
+        return _packed_by_worker(
+            lambda ws: TrainContext(self._net, self._data, ws, reg, params), packed_ws
         )
 
     def train(self, optimizer, order, batch_size, batch_bounds, rates, total):
@@ -196,29 +213,29 @@ class Session:
         )
         ctx = self._context_of_steps(context, rates)
         self._n_steps += batches.last_batch - batches.first_batch
-        structs: tuple[PackedStruct, ...] = (ctx,)
+        norm: tuple[PackedStruct, ...] = ()
         kernel = clipping.train_clipped if self._is_clipped else train.train
         if context.norm is not None:
-            structs = (ctx, context.norm)
+            norm = (context.norm,)
             kernel = train_batch_norm
 
-        def work(worker, part):
+        def arguments(worker_id, part):
             i = part.first_batch - batches.first_batch
             part_update = update._replace(steps=update.steps[i:])
-            return kernel(worker, *structs, part_update, part, result)
+            return (ctx[worker_id], *norm, part_update, part, result)
 
-        self._run(context, batches, work)
+        self._run(context, batches, kernel, arguments)
         self._last_batch = context.ws, batches.last_batch_rows
         return result
 
     def _context_of_steps(self, context, rates):
-        """The `TrainContext` of the next steps, with their factors of dropout."""
+        """The `TrainContext`s of the next steps, with their factors of dropout."""
         regularization = self._problem.regularization
         if not regularization.has_dropout_schedule:
             return context.ctx
         dropout = regularization.dropout_rates(split_table(rates).dropout)
         reg = PackedStruct(scheduled(self._reg.fields, dropout, self._n_steps))
-        return self._train_context(context.packed_ws, self.params, reg)
+        return self._train_contexts(context.packed_ws, self.params, reg)
 
     def load_params(self, params):
         """Continue from other parameters, of any precision."""
@@ -241,11 +258,12 @@ class Session:
         if network.embedding is not None:
             part = embedding_part(network, params)
             self._x.knots[:] = network.embedding.knots(part)
-        ctx = self._train_context(context.packed_ws, params, self._reg)
+        ctx = self._train_contexts(context.packed_ws, params, self._reg)
         self._run(
             context,
             batches,
-            lambda worker, part: train.differentiate(worker, ctx, part, result),
+            train.differentiate,
+            lambda worker_id, part: (ctx[worker_id], part, result),
         )
         self._last_batch = ws, batches.last_batch_rows
         gradient = ws.gradient.astype(np.float64)
@@ -267,14 +285,16 @@ class Session:
             raise ValueError("A sweep over all rows has no dropout and no noise.")
 
     @staticmethod
-    def _run(context, batches, work):
+    def _run(context, batches, kernel, arguments):
         """Run batches in calls, each with the number of workers that the tuner says."""
         first = batches.first_batch
         while first < batches.last_batch:
             n_workers, n_batches = context.tuner.next(batches.last_batch - first)
             part = batches._replace(first_batch=first, last_batch=first + n_batches)
             start = time.perf_counter()
-            context.pool.run(lambda worker, part=part: work(worker, part), n_workers)
+            part_arguments = functools.partial(arguments, part=part)
+            kind = context.ctx[0]._numba_type_
+            context.pool.call(kernel, part_arguments, kind, n_workers)
             context.tuner.record(n_workers, n_batches, time.perf_counter() - start)
             first += n_batches
 
@@ -345,9 +365,10 @@ def _predict(network, params, source, activation, n_jobs, *, rows=None):
     work = n_rows * _row_work(network, x)
     n_threads = min(plan.threads_for(work, n_jobs), n_blocks)
     out = np.empty((n_rows, network.sizes[-1]), dtype=dtype)
-    scratch_size = 2 * whole_lines(row_block * width, dtype)
-    scratch = aligned(n_threads * scratch_size, dtype).reshape(n_threads, scratch_size)
-    workspace = (scratch, row_block, matmul.multiplier(dtype))
+    half = whole_lines(row_block * width, dtype)
+    size = 2 * half + matmul.packing_size(width, dtype, row_block)
+    scratch = aligned(n_threads * size, dtype).reshape(n_threads, size)
+    workspace = (scratch, half, row_block, matmul.gemm_address(dtype))
     # By rows, not names: a user may have replaced the row of a name.
     by_rows = network._replace(activations=tuple(network.activation_rows), loss=None)
     net = prediction_net(by_rows, activation, dtype)
@@ -357,7 +378,8 @@ def _predict(network, params, source, activation, n_jobs, *, rows=None):
     rows = kernel_x(x, network, params) if rows is None else rows
     arguments = (net, rows, row_ids, workspace, params, out, sums)
     with ThreadPool(n_threads) as pool:
-        pool.run(lambda worker: predict.predict(worker, *arguments))
+        kind = dtype, type(rows), getattr(x, "indices", x).dtype
+        pool.call(predict.predict, lambda worker_id: arguments, kind)
     return out, math.isfinite(sum(sums.tolist()))
 
 

@@ -96,9 +96,23 @@ def make_workspace(problem, batch_size, params):
         inv_stds=aligned(batch_size * len(sizes), dtype),
         param_ranges=np.array(ranges, dtype=np.int64),
         row_block=row_block,
-        gemm=matmul.multiplier(dtype),
+        gemm=matmul.multiplier(dtype, aligned(0, dtype)),
         transposed_weights=aligned_copy(transposed_weights(network, params)),
     )
+
+
+def workspaces_of_workers(ws, width, n_workers):
+    """The workspace with a packing buffer of its own for each of some workers.
+
+    Where no products of rows of `width` elements need one, all are the same object.
+    """
+    dtype = ws.outputs.dtype
+    size = matmul.packing_size(width, dtype)
+    if size == 0:
+        return [ws] * n_workers
+    padding = plan.PADDING_BYTES // dtype.itemsize
+    buffers = [aligned(size + padding, dtype)[:size] for _ in range(n_workers)]
+    return [ws._replace(gemm=matmul.multiplier(dtype, each)) for each in buffers]
 
 
 def layer_rows(ws, layer, units, n_rows):

@@ -11,7 +11,9 @@ OpenBLAS.
 
 A factor is packed only where its rows lie so far apart that each one touches its own
 cache lines or its own page, and many fall into the same few cache sets. Then panels of
-B, and of a transposed A the part that all panels share, are first copied to the stack.
+B, and of a transposed A the part that all panels share, are first copied to a packing
+buffer, of which each worker has one: some hundred kilobytes do not fit a small
+stack. Without that buffer the product is slower, and the same.
 
 Rows of B must be contiguous, while A may have any strides: a transposed first factor
 costs nothing, a transposed second factor has to be laid out anew (`transpose`).
@@ -34,7 +36,7 @@ from skmlp.backends.cpu.gemm.microkernels import (
 )
 from skmlp.backends.cpu.gemm.simd import MASKS_ARE_FREE, VECTOR_BYTES
 from skmlp.backends.cpu.gemm.vector_ops import copy_row
-from skmlp.backends.cpu.intrinsics import advance, min_int, pointer, stack_buffer
+from skmlp.backends.cpu.intrinsics import advance, min_int, pointer
 from skmlp.compiler import jit
 
 # Inner dimension of a pass (KC in BLIS): rows of B that stay in the cache while all
@@ -218,7 +220,39 @@ def _pack_b(lanes):
     return pack_b
 
 
-def _gemm(scalar, lanes):
+def _packed_sizes(itemsize):
+    """Elements of a buffer to pack B, and of one to pack B and a transposed A."""
+    nr = _NR_VECTORS * (VECTOR_BYTES // itemsize)
+    b_size = _PACKED_B_PANELS * nr * _KC
+    return b_size, b_size + _PACKED_A_BYTES // itemsize * _KC
+
+
+def packing_size(width, dtype, predicted_rows=None):
+    """Elements of the packing buffer for the products of a network.
+
+    Parameters
+    ----------
+    width : int
+        Most elements of a row of a matrix.
+    dtype : numpy dtype
+    predicted_rows : int, default=None
+        Most rows of a result where no product is one of a transposed matrix, as in
+        predictions.
+
+    Returns
+    -------
+    int
+        0 where no factor is packed.
+    """
+    b_size, both_size = _packed_sizes(dtype.itemsize)
+    if width * dtype.itemsize < _PACK_B_STRIDE:
+        return 0
+    if predicted_rows is None:
+        return both_size
+    return b_size if predicted_rows >= _PACK_B_ROWS else 0
+
+
+def _gemm(lanes):
     """The function ``out = beta * C + A B``, where beta is 0 or 1.
 
     A is given as (pointer, row stride, inner stride), and one of these strides is 1; B
@@ -226,19 +260,19 @@ def _gemm(scalar, lanes):
     stands for one row that all rows of the result share; out as (pointer, row stride).
     Rows of B, C and out are contiguous. A single column of B, and of out for a
     transposed A, is contiguous, too. The shape is (m, n, k): rows and columns of out,
-    and the inner dimension.
+    and the inner dimension. The packing buffer is given as (pointer, size); a size of
+    `_packed_sizes` packs B, or both factors, and any smaller one nothing.
     """
     itemsize = VECTOR_BYTES // lanes
     nr = _NR_VECTORS * lanes
+    b_size, both_size = _packed_sizes(itemsize)
     macro_kernel = _macro_kernel(lanes)
     pack_a, pack_b = _pack_a(), _pack_b(lanes)
     nc = _PACKED_B_PANELS * nr
     column_kernel = _column_kernel(lanes)
     packed_tiles = _PACKED_A_BYTES // itemsize // _PACKED_MR
-    a_buffer = stack_buffer(scalar, packed_tiles * _PACKED_MR * _KC)
-    b_buffer = stack_buffer(scalar, nc * _KC)
 
-    def gemm(a, b, c, out, shape):
+    def gemm(a, b, c, out, shape, packing):
         m, n, k = shape
         a_data, a_stride, k_stride = a
         b_data, b_stride = b
@@ -253,11 +287,13 @@ def _gemm(scalar, lanes):
             a_data, b_data = b_data, a_data
             a_stride, k_stride, b_stride = 0, b_stride, k_stride
             m, n = 1, m
-        packed_a, packed_b = a_buffer(), b_buffer()
-        packs_a = a_stride == 1 and k_stride * itemsize >= _PACK_A_STRIDE
-        packs_a &= n >= _PACK_A_PANELS * nr
+        packed_b, room = packing
+        packed_a = advance(packed_b, b_size)
+        packs_a = room >= both_size and a_stride == 1
+        packs_a &= k_stride * itemsize >= _PACK_A_STRIDE and n >= _PACK_A_PANELS * nr
         min_rows = _PACK_B_ROWS if k_stride == 1 else _PACK_B_ROWS_TRANSPOSED
-        packs_b = m >= min_rows and b_stride * itemsize >= _PACK_B_STRIDE
+        packs_b = room >= b_size and m >= min_rows
+        packs_b &= b_stride * itemsize >= _PACK_B_STRIDE
         mc = packed_tiles * _MR if packs_a else m
         for p in range(0, k, _KC):
             depth = min_int(_KC, k - p)
@@ -293,15 +329,32 @@ def _gemm(scalar, lanes):
     return gemm
 
 
+def multiplier(dtype, packing):
+    """The matrix product of one worker, for the functions below.
+
+    Parameters
+    ----------
+    dtype : numpy dtype
+    packing : ndarray
+        The worker's packing buffer.
+
+    Returns
+    -------
+    tuple (int, ndarray)
+        Address of `gemm`, and the buffer.
+    """
+    return gemm_address(dtype), packing
+
+
 @functools.cache
-def multiplier(dtype):
-    """Address of `gemm` in one dtype, for the functions below."""
+def gemm_address(dtype):
+    """Address of `gemm` in one dtype."""
     scalar = from_dtype(dtype)
     pointer_type, n = types.CPointer(scalar), types.intp
     a = types.Tuple((pointer_type, n, n))
     b = types.Tuple((pointer_type, n))
-    signature = types.int64(a, b, a, b, types.UniTuple(n, 3))
-    function = _gemm(scalar, VECTOR_BYTES // dtype.itemsize)
+    signature = types.int64(a, b, a, b, types.UniTuple(n, 3), b)
+    function = _gemm(VECTOR_BYTES // dtype.itemsize)
     dispatcher, address = jit.loop(function, signature, f"{__name__}.gemm")
     _ALIVE.append(dispatcher)
     return address
@@ -316,23 +369,25 @@ _call = jit.caller(types.int64)
 def product(gemm, a, b, c, out, shape):
     """Set out to A B, plus one row c to each of its rows; all row-major.
 
-    Matrices are given as (array, offset), the row as (array, offset, beta), where beta
-    is 1, or 0 for a row of zeros. shape is (rows of out, columns of out, inner
-    dimension).
+    `gemm` is from `multiplier`. Matrices are given as (array, offset), the row as
+    (array, offset, beta), where beta is 1, or 0 for a row of zeros. shape is (rows of
+    out, columns of out, inner dimension).
     """
+    address, packing = gemm
     a, a_offset = a
     b, b_offset = b
     c, c_offset, beta = c
     out, out_offset = out
     _, n, k = shape
     _call(
-        gemm,
+        address,
         (
             (pointer(a, a_offset), k, 1),
             (pointer(b, b_offset), n),
             (pointer(c, c_offset), 0, beta),
             (pointer(out, out_offset), n),
             shape,
+            (pointer(packing, 0), packing.shape[0]),
         ),
     )
 
@@ -344,19 +399,21 @@ def product_of_transposed(gemm, a, b, out, shape, beta):
     Some columns of A are given as (array, offset, columns of all of A), B and out as
     (array, offset). shape is (columns of A that are used, columns of B, rows of both).
     """
+    address, packing = gemm
     a, a_offset, a_columns = a
     b, b_offset = b
     out, out_offset = out
     _, n, _ = shape
     target = pointer(out, out_offset)
     _call(
-        gemm,
+        address,
         (
             (pointer(a, a_offset), 1, a_columns),
             (pointer(b, b_offset), n),
             (target, n, beta),
             (target, n),
             shape,
+            (pointer(packing, 0), packing.shape[0]),
         ),
     )
 

@@ -29,21 +29,23 @@ def predict(worker, net, x, row_ids, workspace, params, out, sums):
     x : ndarray or SparseRows
     row_ids : ndarray of int64
         Indices of the rows; empty for all rows in their order.
-    workspace : tuple (scratch, row_block, gemm)
-        scratch has a vector per worker, large enough for two layers of a block.
+    workspace : tuple (scratch, half, row_block, gemm_address)
+        scratch has a vector per worker, of twice `half`, large enough for a layer of a
+        block, and a packing buffer.
     out : ndarray of shape (number of rows, outputs)
     sums : ndarray of float64
         Sum of a dense X by block, where all rows are asked for.
     """
-    scratches, row_block, gemm = workspace
+    scratches, half, row_block, gemm_address = workspace
     scratch = scratches[worker.worker_id]
+    packing = vector(scratch, 2 * half, scratch.shape[0] - 2 * half)
+    gemm = (gemm_address, packing)
     n_rows = out.shape[0]
     n_blocks = (n_rows + row_block - 1) // row_block
     item = next_item(worker, n_blocks)
     while item < n_blocks:
         lo = item * row_block
         n = min_int(row_block, n_rows - lo)
-        half = scratch.shape[0] // 2
         columns = net.sizes[1]
         c, target = bias_row(net, params, 0), (scratch, half)
         if row_ids.shape[0] == 0:

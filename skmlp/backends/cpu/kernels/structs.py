@@ -104,8 +104,9 @@ class Workspace(NamedTuple):
         Rows are `plan.ParamRange`.
     row_block : int
         Rows of a block.
-    gemm : int
-        Address of the matrix product.
+    gemm : tuple
+        The matrix product, with the packing buffer of one worker (see
+        `skmlp.backends.cpu.gemm.matmul`).
     transposed_weights : ndarray
         Weights of every layer but the first, transposed, for the backward pass.
     """
@@ -126,7 +127,7 @@ class Workspace(NamedTuple):
     inv_stds: np.ndarray
     param_ranges: np.ndarray
     row_block: int
-    gemm: int
+    gemm: tuple
     transposed_weights: np.ndarray
 
 

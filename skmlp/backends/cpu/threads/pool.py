@@ -18,8 +18,11 @@ it, and no result depends on the number of workers.
 A waiting worker spins for a few microseconds and then yields its core.
 """
 
+import _thread
+import contextlib
 import sys
-import threading
+import weakref
+from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +30,7 @@ from numba import types
 
 from skmlp.backends.cpu.intrinsics import atomic_add, atomic_load, atomic_store
 from skmlp.backends.cpu.threads.affinity import move_off_shared_core
-from skmlp.compiler.jit import inline
+from skmlp.compiler.jit import compile_for, inline
 from skmlp.compiler.struct_pointer import passed_by_pointer
 
 # Offsets in the shared state, a cache line apart against false sharing: the counter and
@@ -116,8 +119,20 @@ def barrier(worker):
     return True
 
 
+_ANY_WORKER = WorkerContext(np.zeros(1, dtype=np.int64), 1, 0)
+# Kernels and kinds of arguments that `ThreadPool.call` need not compile.
+_COMPILED: set = set()
+
+
 class ThreadPool:
     """Threads that wait for work between two calls of `run`.
+
+    Python may raise an exception anywhere in the main thread: Ctrl-C, or one of a
+    signal handler. So no step relies on the next one. Threads are started by one call
+    of a function in C; `threading.Thread.start` takes several steps. A worker waits at
+    a queue, written in C, and holds no reference to the pool meanwhile. When the pool
+    is gone, however that came about, the callback of a weak reference, in C as well,
+    tells the worker to end.
 
     Parameters
     ----------
@@ -127,33 +142,28 @@ class ThreadPool:
     """
 
     def __init__(self, n_threads):
-        self._changed = threading.Condition()
         self._job: _Job | None = None
-        self._threads = []
-        for worker_id in range(1, n_threads):
-            thread = threading.Thread(
-                target=self._serve, args=(worker_id,), daemon=True
-            )
-            try:
-                thread.start()
-            except RuntimeError:  # can't start new thread
-                break
-            self._threads.append(thread)
-        self.n_threads = 1 + len(self._threads)
+        self._workers: list[_Worker] = []
+        # Tells that a worker has begun or ended.
+        self._events: SimpleQueue = SimpleQueue()
+        try:
+            with contextlib.suppress(RuntimeError):  # can't start new thread
+                while len(self._workers) < n_threads - 1:
+                    self._workers.append(_Worker(self, self._events))
+            # A thread may end before its first line, for want of memory.
+            for worker in self._workers:
+                while not worker.began and worker.is_alive():
+                    self._next_event()
+            self._workers = [worker for worker in self._workers if worker.began]
+        except BaseException:
+            self.close()
+            raise
+        self.n_threads = 1 + len(self._workers)
 
-    def _serve(self, worker_id):
-        job = None
-        while True:
-            with self._changed:
-                while self._job is job or self._job is None:
-                    self._changed.wait()
-                job = self._job
-            if job.work is None:
-                return
-            if worker_id < job.n_workers:
-                job.serve(WorkerContext(job.state, job.n_workers, worker_id))
-                with self._changed:
-                    self._changed.notify_all()
+    def _next_event(self):
+        # The limit of a second is for events that an exception has lost.
+        with contextlib.suppress(Empty):
+            self._events.get(timeout=1.0)
 
     def run(self, work, n_workers=None):
         """Call ``work(worker)`` in every worker and wait for all of them.
@@ -171,49 +181,76 @@ class ThreadPool:
         leave the kernel at their next barrier, and then the exception is raised.
         """
         job = _Job(work, min(n_workers or self.n_threads, self.n_threads))
+        if job.n_workers == 1:
+            work(WorkerContext(job.state, 1, 0))
+            return
+        is_complete = False
+        self._job = job
         try:
-            if job.n_workers > 1:
-                move_off_shared_core(job.cores, 0)
-                self._announce(job)
+            move_off_shared_core(job.cores, 0)
+            self._announce(job)
             work(WorkerContext(job.state, job.n_workers, 0))
-        except BaseException:
-            job.state[_ABORT] = 1
-            raise
+            is_complete = True
         finally:
-            if self._job is job:
-                self._wait(job)
+            if not is_complete:
+                job.abort()
+            self._wait(job)
         if job.errors:
             raise job.errors[0]
 
+    def call(self, kernel, arguments, kind, n_workers=None):
+        """Call a kernel in every worker and wait for all of them.
+
+        Parameters
+        ----------
+        kernel
+            From `skmlp.compiler.jit`. Its first argument is a `WorkerContext`.
+        arguments : callable
+            Called with a worker's id; returns the others.
+        kind : hashable
+            The same only for arguments of the same types. At the first use of each the
+            calling thread compiles, so that when Ctrl-C ends that, no worker does the
+            same once more.
+        n_workers : int, default=None
+            As for `run`.
+        """
+        is_alone = min(n_workers or self.n_threads, self.n_threads) == 1
+        if not is_alone and (kernel, kind) not in _COMPILED:
+            compile_for(kernel, _ANY_WORKER, *arguments(0))
+            _COMPILED.add((kernel, kind))
+        self.run(lambda worker: kernel(worker, *arguments(worker.worker_id)), n_workers)
+
     def _announce(self, job):
-        with self._changed:
-            self._job = job
-            self._changed.notify_all()
+        for worker_id in range(1, job.n_workers):
+            self._workers[worker_id - 1].queue.put((job, worker_id))
 
     def _wait(self, job):
-        """Wait until all other workers have finished, also during Ctrl-C."""
+        """Wait until all other workers have finished, also after further exceptions."""
         interruption = None
-        n_others = job.n_workers - 1
-        while len(job.finished) < n_others:
+        while len(job.finished) < job.n_workers - 1:
             try:
-                with self._changed:
-                    self._changed.notify_all()
-                    self._changed.wait_for(
-                        lambda: len(job.finished) == n_others, timeout=1.0
-                    )
-            except KeyboardInterrupt as error:
-                job.state[_ABORT] = 1
+                if job.is_aborted():
+                    # The exception may have come before all were told; a worker that
+                    # is told twice does nothing the second time.
+                    self._announce(job)
+                job.wait()
+            except BaseException as error:
+                job.abort()
                 interruption = error
         if interruption is not None:
             raise interruption
 
     def close(self):
         """End the threads."""
-        if self._threads:
-            self._announce(_Job(None, self.n_threads))
-        for thread in self._threads:
-            thread.join()
-        self._threads = []
+        if self._job is not None:
+            # An exception may have cut `run` short.
+            self._job.abort()
+        for worker in self._workers:
+            worker.queue.put(None)
+        for worker in self._workers:
+            while worker.is_alive():
+                self._next_event()
+        self._job, self._workers = None, []
 
     def __enter__(self):
         return self
@@ -222,23 +259,76 @@ class ThreadPool:
         self.close()
 
 
+class _Worker:
+    """A thread of a pool, as the pool sees it."""
+
+    def __init__(self, pool, events):
+        self.queue: SimpleQueue = SimpleQueue()
+        self.began: list = []
+        life = _Life()
+        # What the thread alone refers to is gone when it has ended, in whatever way.
+        self._life = weakref.ref(life, events.put)
+        # Whatever the thread gets that is no job ends it.
+        end = weakref.ref(pool, self.queue.put)
+        arguments = (self.queue, end, life, self.began, events)
+        _thread.start_new_thread(_serve, arguments)
+
+    def is_alive(self):
+        return self._life() is not None
+
+
+class _Life:
+    """Lives as long as a thread."""
+
+
+def _serve(queue, end, life, began, events):
+    """What a worker does until it is told to end.
+
+    `end` is held here because a weak reference that is collected together with the pool
+    calls nobody.
+    """
+    began.append(True)
+    events.put(None)
+    while isinstance(told := queue.get(), tuple):
+        job, worker_id = told
+        job.serve(worker_id)
+        # The work may hold the pool.
+        del told, job
+
+
 class _Job:
     """One call of `ThreadPool.run`."""
 
     def __init__(self, work, n_workers):
-        self.work = work
+        self._work = work
         self.n_workers = n_workers
         self.state = np.zeros(_QUEUES + n_workers * _LINE_WORDS, dtype=np.int64)
         self.cores = [-1] * n_workers
-        # Ids of the workers that are done.
+        # Ids of the workers that are done. The queue only wakes the one that waits: an
+        # exception may lose what it returns.
         self.finished = []
+        self._wakes: SimpleQueue = SimpleQueue()
         self.errors = []
 
-    def serve(self, worker):
+    def abort(self):
+        self.state[_ABORT] = 1
+
+    def is_aborted(self):
+        return self.state[_ABORT] != 0
+
+    def serve(self, worker_id):
+        if worker_id in self.finished:
+            return
         try:
-            move_off_shared_core(self.cores, worker.worker_id)
-            self.work(worker)
+            move_off_shared_core(self.cores, worker_id)
+            self._work(WorkerContext(self.state, self.n_workers, worker_id))
         except BaseException as error:
-            self.state[_ABORT] = 1
+            self.abort()
             self.errors.append(error)
-        self.finished.append(worker.worker_id)
+        self.finished.append(worker_id)
+        self._wakes.put(None)
+
+    def wait(self):
+        """Wait until another worker has finished, or for a second."""
+        with contextlib.suppress(Empty):
+            self._wakes.get(timeout=1.0)
