@@ -25,6 +25,7 @@ N_FORKS = 8
 
 def outcome_of_child(work, seconds=20):
     """Exit code of a forked child that does some work; 'hangs' after some seconds."""
+    import faulthandler
     import os
     import signal
     import sys
@@ -34,6 +35,7 @@ def outcome_of_child(work, seconds=20):
     child = os.fork()
     if child == 0:
         code = 1
+        faulthandler.dump_traceback_later(0.9 * seconds)
         try:
             code = work()
         except BaseException:
@@ -150,7 +152,41 @@ def check_forks(what, n_forks):
     found = run_apart(
         forked_beside, what, n_forks, helpers=[outcome_of_child], timeout=600
     )
-    assert found == [[0] * n_forks, True]
+    assert found == [[0] * n_forks, True], found
+
+
+def scikit_learn_beside(n_forks):
+    """The same of scikit-learn's MLP, for docs/reliability.md."""
+    import threading
+
+    import numpy as np
+    from sklearn.neural_network import MLPRegressor
+
+    x = np.random.default_rng(0).normal(size=(20_000, 2))
+
+    def fit():
+        MLPRegressor(hidden_layer_sizes=(3,), max_iter=2).fit(x, x[:, 0])
+        return 0
+
+    over = threading.Event()
+
+    def keep_fitting():
+        while not over.is_set():
+            fit()
+
+    thread = threading.Thread(target=keep_fitting)
+    thread.start()
+    outcomes = [outcome_of_child(fit) for _ in range(n_forks)]
+    over.set()
+    thread.join()
+    return outcomes
+
+
+@pytest.mark.slow
+@needs_fork
+def test_scikit_learn_beside_a_thread_that_fits():
+    found = run_apart(scikit_learn_beside, N_FORKS, helpers=[outcome_of_child])
+    assert found == [0] * N_FORKS
 
 
 def forked_beside_a_compilation(what):
