@@ -11,6 +11,8 @@ reference backend, because that one exposes every layer's values, and
 """
 
 import importlib
+import os
+import sys
 from contextlib import AbstractContextManager
 from typing import Any, Literal, NamedTuple, Protocol, overload
 
@@ -259,6 +261,31 @@ def train_one_by_one(session, optimizer, orders, batch_size, rates):
     ]
 
 
+# Modules that threads import at this moment, and in a child those that it cannot
+# import, because the import's lock is held by a thread that is not there.
+_IMPORTING: set[str] = set()
+_LOST: set[str] = set()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _LOST.update(_IMPORTING))
+
+
+def _imported(name):
+    if name in _LOST:
+        raise RuntimeError(
+            "this process was forked while another thread of its parent imported "
+            "Numba, so it cannot. Call skmlp.precompile() or fit once before the fork, "
+            "or start processes by the method 'forkserver' or 'spawn' of "
+            "multiprocessing."
+        )
+    if name in sys.modules:  # perhaps not as a whole yet: then this waits
+        return importlib.import_module(name)
+    _IMPORTING.add(name)
+    try:
+        return importlib.import_module(name)
+    finally:
+        _IMPORTING.discard(name)
+
+
 @overload
 def get_backend(name: Literal["cuda"]) -> DeviceBackend: ...
 
@@ -282,7 +309,6 @@ def get_backend(name):
     """
     base, _, index = name.partition(":")
     if base not in _IMPORTED:
-        name = _MODULES[base]
-        _IMPORTED[base] = compile_thread.run(importlib.import_module, name)
+        _IMPORTED[base] = compile_thread.run(_imported, _MODULES[base])
     module = _IMPORTED[base]
     return module.on_device(int(index or 0)) if base == "cuda" else module

@@ -1,12 +1,14 @@
 """The number of threads that a fit may use.
 
-Backends ask here, so that ``n_jobs``, joblib's workers and the cores that joblib
-allots to each of them mean the same to all backends.
+Backends ask here, so that ``n_jobs``, joblib's workers and the limits of `limits` mean
+the same to all backends. The smallest limit counts.
 """
 
-import os
+import math
 
 import joblib
+
+from skmlp.backends import limits
 
 
 def available_threads(n_jobs):
@@ -15,21 +17,26 @@ def available_threads(n_jobs):
     Parameters
     ----------
     n_jobs : int or None
-        Negative numbers count back from all cores, as in joblib. None means all cores,
-        but one thread in a worker of joblib to which no cores were allotted.
+        Negative numbers count back from all that the limits allow, as in joblib. None
+        means all of these, but one thread in a worker of joblib to which no cores were
+        allotted.
     """
     # joblib tells each of its processes in this variable how many cores it may use.
-    variable = os.environ.get("NUMBA_NUM_THREADS", "")
-    allotted = int(variable) if variable.isdigit() else 0
-    if n_jobs is None and allotted == 0:
+    allotted = limits.from_environment("NUMBA_NUM_THREADS")
+    if n_jobs is None and allotted == math.inf:
         nested = joblib.parallel.get_active_backend()[0].nesting_level
         n_jobs = 1 if nested else None
-    # Counting cores reads system files, which takes a tenth of a millisecond.
-    if n_jobs == 1 or allotted == 1:
+    if n_jobs == 1:
         return 1
-    all_threads = joblib.cpu_count()
-    if allotted > 0:
-        all_threads = min(all_threads, allotted)
+    all_threads = min(
+        allotted,
+        limits.from_environment("OMP_NUM_THREADS"),
+        limits.from_environment("LOKY_MAX_CPU_COUNT"),
+        limits.of_libraries(),
+        limits.cores(),
+    )
+    if all_threads > 1:  # reading system files takes a tenth of a millisecond
+        all_threads = min(all_threads, limits.cpu_quota())
     if n_jobs is None:
         return all_threads
     if n_jobs < 0:

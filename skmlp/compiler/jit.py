@@ -31,8 +31,10 @@ from numba import cfunc, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from skmlp.compiler import compile_thread, disk_cache, progress
+from skmlp.compiler import compile_thread, disk_cache, forks, progress
 from skmlp.compiler.fallback import warn_of_fallback
+
+forks.watch()
 
 _FAST = {"contract", "reassoc", "nsz", "arcp", "afn"}
 # Options that Numba does not document.

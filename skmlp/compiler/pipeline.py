@@ -11,11 +11,12 @@ user, compiles by Numba's own pipeline what fails here. A name of `_NEEDLESS` th
 version of Numba does not have leaves nothing out.
 """
 
-import gc
 import operator
 
 from numba import types
 from numba.core import compiler
+
+from skmlp.compiler.forks import paused_collection
 
 _NEEDLESS = {
     "WithLifting",
@@ -83,13 +84,8 @@ class TrimmedCompiler(compiler.CompilerBase):
 
         The compiler's lock is held meanwhile, so no other thread does the same.
         """
-        was_enabled = gc.isenabled()
-        gc.disable()
-        try:
+        with paused_collection():
             return super().compile_extra(function)
-        finally:
-            if was_enabled:
-                gc.enable()
 
     def define_pipelines(self):
         """Numba's passes without the needless ones."""

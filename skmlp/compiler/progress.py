@@ -10,9 +10,11 @@ watches the clock: kernels consist of dozens of functions, and the compiler ente
 import contextlib
 import functools
 import logging
+import os
 import sys
-import threading
 import time
+
+from skmlp.forks import ForkSafeLock
 
 _LOGGER = logging.getLogger("skmlp")
 # A user who waits as long without the compiler running waits for something else.
@@ -24,6 +26,9 @@ class _Wait:
     """How long the compiler has run, without long breaks."""
 
     def __init__(self):
+        self.reset()
+
+    def reset(self):
         self.depth = 0
         self.start = self.end = -float("inf")
         self.is_told = False
@@ -49,10 +54,13 @@ class _Wait:
 
 
 _WAIT = _Wait()
+if hasattr(os, "register_at_fork"):
+    # What another thread compiles is not compiled in the child.
+    os.register_at_fork(after_in_child=_WAIT.reset)
 # Calls that run now and that asked for the line. Threads that a call starts may be the
 # ones that compile, so this belongs to the process.
 _N_VERBOSE = 0
-_LOCK = threading.Lock()
+_LOCK = ForkSafeLock()
 
 
 @contextlib.contextmanager

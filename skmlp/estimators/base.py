@@ -193,7 +193,7 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
 
     def _check_solver(self):
         # An unknown solver is for the validation of parameters to refuse.
-        if self.solver in SOLVERS and self.solver not in STOCHASTIC_SOLVERS:
+        if self.solver in [*SOLVERS] and self.solver not in [*STOCHASTIC_SOLVERS]:
             raise AttributeError(
                 "partial_fit is only available for stochastic optimizers. "
                 f"{self.solver} is not stochastic."

@@ -6,16 +6,39 @@ scale of the target), because scikit-learn's validation does and the targets dep
 them; `Fitted._unchanged_on_failure` restores them if the call fails.
 """
 
+import inspect
+import sys
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from skmlp.estimators.saved_state import from_state, parameter_views, to_state
+from skmlp.estimators.saved_state import (
+    check_complete_state,
+    from_state,
+    parameter_views,
+    to_state,
+)
 from skmlp.network import Network, NormState, as_flat, pack, views
 from skmlp.training.history import History, Outcome, cut
 from skmlp.training.optimizer_state import OptimizerState
+
+# The entry of a pickled state that has the release that wrote it.
+_VERSION = "_skmlp_version"
+
+
+def _version():
+    """The release of this package."""
+    return sys.modules["skmlp"].__version__
+
+
+def _defaults(cls):
+    """The parameters of an estimator's class and their defaults."""
+    parameters = inspect.signature(cls).parameters.values()
+    return {
+        each.name: each.default for each in parameters if each.default is not each.empty
+    }
 
 
 @contextmanager
@@ -179,7 +202,13 @@ class Fitted(BaseEstimator):
         self.best_iter_ = validation.best_epoch if stops else None
 
     def __getstate__(self):
-        return to_state(super().__getstate__())
+        return to_state(super().__getstate__()) | {_VERSION: _version()}
 
     def __setstate__(self, state):
+        state = dict(state)
+        written_by = state.pop(_VERSION, None)
+        if written_by != _version():
+            check_complete_state(state, written_by, _version())
+            # A release that had no such parameter did what is the default since.
+            state = _defaults(type(self)) | state
         super().__setstate__(from_state(state))

@@ -29,7 +29,8 @@ def labels_in(y):
         If the target is not one of classes.
     """
     if isinstance(y, np.ndarray) and y.ndim == 1 and y.dtype.kind in "biu":
-        return np.unique(y)
+        # In the byte order of the machine, as scikit-learn's.
+        return np.unique(y.astype(y.dtype.newbyteorder("="), copy=False))
     return unique_labels(y)
 
 

@@ -44,6 +44,10 @@ _PARAMETERS = (
     "norm_variances_",
     "embedding_weights_",
 )
+# What predictions and further training read.
+_NEEDED = ("_activations", "out_activation_", "n_features_in_")
+_OF_CLASSIFIERS = ("_labels",)
+_OF_REGRESSORS = ("_decoder", "target_mean_", "target_scale_")
 _CURVES = ("loss_curve_", "validation_loss_curve_", "validation_scores_")
 
 
@@ -66,6 +70,35 @@ def to_state(attributes):
             state["_vector"] = vector
             state["_layout"] = (network.sizes, network.normalization)
     return state
+
+
+def check_complete_state(state, written_by, version):
+    """Refuse a fitted model of another release that lacks what this one reads.
+
+    Parameters
+    ----------
+    state : dict
+    written_by : str or None
+        The release that wrote it, None for those that did not say.
+    version : str
+        This release.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not ({"_vector", "coefs_"} & state.keys()):
+        return
+    own = _OF_CLASSIFIERS if "classes_" in state else _OF_REGRESSORS
+    missing = [name for name in (*_NEEDED, *own) if name not in state]
+    if "_vector" in state and "_layout" not in state:
+        missing.append("_layout")
+    if missing:
+        raise ValueError(
+            f"This model was saved by {written_by or 'an earlier release'} of skmlp "
+            f"and lacks {', '.join(missing)}, which skmlp {version} reads. Load it by "
+            "the release that saved it, or fit it again."
+        )
 
 
 def from_state(state):

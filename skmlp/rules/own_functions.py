@@ -19,12 +19,13 @@ import functools
 import hashlib
 import inspect
 import sys
-import threading
 import types
 import weakref
 from collections import OrderedDict
 
 import numpy as np
+
+from skmlp.forks import ForkSafeLock
 
 # Two functions a rule.
 _MAX_KEPT = 64
@@ -48,7 +49,7 @@ _CODE_FIELDS = (
 
 # The attribute of a canonical function for what is derived from it.
 _DERIVED = "skmlp_derived"
-_LOCK = threading.Lock()
+_LOCK = ForkSafeLock()
 _ALIVE: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
 _KEPT: OrderedDict = OrderedDict()
 

@@ -19,12 +19,16 @@ import logging
 import numpy as np
 
 from skmlp.compiler import jit
+from skmlp.forks import no_fork_meanwhile
 
 _LOGGER = logging.getLogger("skmlp")
 # The Mersenne Twister's degree of recurrence and its middle word.
 _N_WORDS, _MIDDLE = 624, 397
 # For more rows NumPy draws two words for a number.
 _MAX_ROWS = 1 << 32
+# The kernel runs without the interpreter's lock: a child that is forked meanwhile would
+# have a generator that is half renewed, and locked for good.
+_WITHOUT_FORK = no_fork_meanwhile()
 
 
 def shuffle(generator, order):
@@ -45,7 +49,7 @@ def shuffle(generator, order):
     ):
         generator.shuffle(order)
         return
-    with source.lock:
+    with _WITHOUT_FORK, source.lock:
         words, position = _state_of(source)
         _shuffle(words, position, np.empty_like(words), order)
 
@@ -66,6 +70,8 @@ def _layout_is_as_expected():
         words, position = _state_of(source)
         state = source.state["state"]
         same = np.array_equal(words, state["key"]) and position[0] == state["pos"]
+        # Compiles, or loads, while no generator of a user's is locked.
+        _shuffle(words, position, np.empty_like(words), np.arange(2, dtype=np.int64))
     except (AttributeError, KeyError, TypeError) as error:
         _LOGGER.debug("NumPy shuffles: %r", error)
         return False

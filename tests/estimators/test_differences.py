@@ -909,3 +909,43 @@ def test_the_loss_of_the_classifier_is_a_parameter():
     assert SkClassifier().loss == OurClassifier().loss == "log_loss"
     assert "loss" not in SkClassifier().get_params()
     assert "loss" in OurClassifier().get_params()
+
+
+def test_predictions_are_of_the_fitted_network(data):
+    X, _, y = data
+    theirs, ours = SkRegressor(**SMALL).fit(X, y), OurRegressor(**SMALL).fit(X, y)
+    before = theirs.predict(X)
+    np.testing.assert_allclose(ours.predict(X), before, rtol=1e-9, atol=1e-12)
+    for model in (theirs, ours):
+        model.set_params(activation="tanh")
+    assert np.abs(theirs.predict(X) - before).max() > 0.01
+    np.testing.assert_allclose(ours.predict(X), before, rtol=1e-9, atol=1e-12)
+
+
+def test_labels_and_targets_of_the_wrong_type(data):
+    X, y, _ = data
+    for label in (1, None):
+        labels = np.array([label, "a"], dtype=object)[y]
+        with pytest.raises(TypeError):
+            SkClassifier(**SMALL).fit(X, labels)
+        with pytest.raises(ValueError, match=r"cannot be sorted|missing values"):
+            OurClassifier(**SMALL).fit(X, labels)
+    days = np.datetime64("2024-01-01") + np.arange(N_SAMPLES)
+    for target in (days, days - days[0], y.astype(str)):
+        with pytest.raises(TypeError):
+            SkRegressor(**SMALL).fit(X, target)
+        with pytest.raises(ValueError, match="could not convert y to numbers"):
+            OurRegressor(**SMALL).fit(X, target)
+
+
+@pytest.mark.filterwarnings("ignore::skmlp.exceptions.IneffectiveParameterWarning")
+def test_an_activation_for_each_layer(data):
+    X, y, _ = data
+    settings = {"max_iter": 2, "random_state": 0}
+    for layers, activations in [((), []), ((3,), ["tanh"]), ((3, 2), ["tanh", "relu"])]:
+        with pytest.raises(ValueError, match="'activation' parameter"):
+            SkClassifier(layers, activations, **settings).fit(X, y)
+        ours = OurClassifier(layers, activations, **settings).fit(X, y)
+        if len(set(activations)) < 2:
+            one = OurClassifier(layers, (activations or ["relu"])[0], **settings)
+            assert same(ours.coefs_, one.fit(X, y).coefs_)

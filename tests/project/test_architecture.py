@@ -27,7 +27,7 @@ ORDER = {
         ["embedding"],
         ["rules"],
         ["compiler"],
-        ["call_site", "exceptions"],
+        ["call_site", "exceptions", "forks"],
     ],
     "skmlp.estimators": [
         ["__init__"],
@@ -88,6 +88,7 @@ ORDER = {
     "skmlp.backends": [
         ["reference", "cpu", "cuda"],
         ["__init__", "threads"],
+        ["limits"],
     ],
     "skmlp.backends.cpu": [
         ["__init__"],
@@ -102,7 +103,7 @@ ORDER = {
         ["disk_cache", "pipeline_choice"],
         ["deferred_linking"],
         ["pipeline", "struct_pointer", "__init__"],
-        ["fallback", "imported_code", "kernel_folder", "progress"],
+        ["fallback", "forks", "imported_code", "kernel_folder", "progress"],
         ["compile_thread"],
     ],
 }

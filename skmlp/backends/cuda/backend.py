@@ -5,7 +5,6 @@ lock of the process, makes the context current in the calling thread, translates
 driver's out-of-memory errors and frees the device memory at the end.
 """
 
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from skmlp.backends.cuda.runtime.memory import (
     freed_at_end,
     memory_errors,
 )
+from skmlp.forks import ForkSafeLock
 
 # One session or prediction at a time in a process, because threads would share, none of
 # it thread-safe:
@@ -33,7 +33,7 @@ from skmlp.backends.cuda.runtime.memory import (
 # sequential ones, or failed: "dictionary changed size during iteration". One early
 # trial of compiled kernels had other bits, on an emulated driver that was not kept;
 # nothing reproduces them. Not yet tried on a GPU.
-_DEVICE_LOCK = threading.RLock()
+_DEVICE_LOCK = ForkSafeLock()
 
 
 class Backend:

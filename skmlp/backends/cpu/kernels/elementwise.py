@@ -7,7 +7,6 @@ losses.
 """
 
 import functools
-import threading
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,8 @@ from skmlp.backends.cpu.intrinsics import (
     reinterpret_as_float,
     reinterpret_as_integer,
 )
-from skmlp.compiler import jit
+from skmlp.compiler import forks, jit
+from skmlp.forks import ForkSafeLock
 from skmlp.rules import activations, coupled, focal, losses, polynomials
 from skmlp.rules.activations import ACTIVATIONS, OUTPUT_ONLY
 from skmlp.rules.elementary import exp
@@ -254,7 +254,7 @@ def address_of(function, key, signature):
 
 
 # Fits in several threads do not compile the same loop twice.
-_LOCK = threading.RLock()
+_LOCK = ForkSafeLock()
 
 
 def by_rule(make):
@@ -298,6 +298,8 @@ def from_rules(factory, row, rules, signature):
         return address_of(loop, f"{__name__}.{factory.__name__}({names})", signature)
     try:
         dispatcher, address = jit.loop(loop, signature, None)
+    except forks.ForkedError:
+        raise
     except Exception as error:
         raise ValueError(
             f"Numba cannot compile the functions of {row.name!r}: they may use "

@@ -14,6 +14,7 @@ A core is what the operating system counts as one: hyperthreads are not told apa
 
 import contextlib
 import ctypes
+import math
 import os
 from pathlib import Path
 
@@ -49,8 +50,14 @@ def move_off_shared_core(cores, worker_id):
 
 
 def _n_running():
-    """Runnable threads of the whole system, this one included."""
-    return int(Path("/proc/loadavg").read_text().split()[3].split("/")[0])
+    """Runnable threads of the whole system, this one included; inf if it does not say.
+
+    A sandbox may lack the file, and a process a free file descriptor.
+    """
+    try:
+        return int(Path("/proc/loadavg").read_text().split()[3].split("/")[0])
+    except (OSError, ValueError, IndexError):
+        return math.inf
 
 
 def _leave(cores):

@@ -11,16 +11,16 @@ from and to the host are on the default stream), and our device-wide synchroniza
 takes `CAPTURE_LOCK`.
 """
 
-import threading
 import weakref
 
 from numba import cuda
 
 from skmlp.backends.cuda.runtime import internals
 from skmlp.backends.cuda.runtime.simulator import SIMULATED, SimulatedGraph
+from skmlp.forks import ForkSafeLock
 
 # Held during a capture, and by every call of ours that synchronizes the device.
-CAPTURE_LOCK = threading.Lock()
+CAPTURE_LOCK = ForkSafeLock()
 
 
 def new_stream():

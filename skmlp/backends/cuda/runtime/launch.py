@@ -10,10 +10,11 @@ kernel gets a grid for the first time, not at every launch.
 
 import functools
 import importlib
-import threading
 import warnings
 
-_FILTER_LOCK = threading.Lock()
+from skmlp.forks import ForkSafeLock
+
+_FILTER_LOCK = ForkSafeLock()
 
 
 def configured(kernel, blocks, threads, stream=0, shared_bytes=0):

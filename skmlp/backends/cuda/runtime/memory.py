@@ -15,7 +15,6 @@ deallocations is cleared, some arrays wait for more, pinned host memory included
 import functools
 import math
 import os
-import threading
 import traceback
 from contextlib import contextmanager, suppress
 from types import SimpleNamespace
@@ -25,6 +24,7 @@ from numba import cuda
 
 from skmlp.backends.cuda.runtime import device_cache, internals
 from skmlp.backends.cuda.runtime.simulator import SIMULATED
+from skmlp.forks import ForkSafeLock
 
 # Elements to which the offsets of arrays are aligned, for vector loads.
 _ALIGNMENT = 64
@@ -131,7 +131,7 @@ def _is_out_of_memory(error):
 
 
 # Reentrant: while a thread frees memory it may drop arrays, whose memory it then frees.
-_FREE_LOCK = threading.RLock()
+_FREE_LOCK = ForkSafeLock()
 
 
 def free_in_context():
