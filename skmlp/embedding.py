@@ -15,6 +15,8 @@ from itertools import accumulate
 
 import numpy as np
 
+from skmlp.forks import DRAWING
+
 # The value of the parameter `embedding`.
 PIECEWISE_LINEAR = "piecewise_linear"
 
@@ -171,4 +173,5 @@ def init_embedding(embedding, vector, generator):
     generator : numpy.random.RandomState
     """
     for matrix in embedding.matrices(vector):
-        matrix[:] = generator.normal(0, 1 / np.sqrt(len(matrix)), matrix.shape)
+        with DRAWING:
+            matrix[:] = generator.normal(0, 1 / np.sqrt(len(matrix)), matrix.shape)

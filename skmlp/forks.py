@@ -5,6 +5,9 @@ holds at that moment is held for good in the child, where that thread is not. So
 child renews a lock that only marks what Python objects keep consistent by themselves
 (`ForkSafeLock`). Where the memory under the lock may be half written, forks wait for
 the lock instead (`no_fork_meanwhile`).
+
+Of NumPy's random generators every array of numbers is drawn without the interpreter's
+lock, while the generator's own is held: `DRAWING` is held around each of ours.
 """
 
 import os
@@ -54,3 +57,8 @@ def no_fork_meanwhile():
             after_in_child=lock.release,
         )
     return lock
+
+
+# A child forked while a thread draws would wait for ever for the generator, which may
+# be NumPy's global one.
+DRAWING = no_fork_meanwhile()

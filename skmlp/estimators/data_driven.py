@@ -10,6 +10,7 @@ zero: the first step decides its direction.
 import numpy as np
 
 from skmlp.estimators.data import canonical_x
+from skmlp.forks import DRAWING
 from skmlp.network import (
     Network,
     embedding_part,
@@ -52,7 +53,8 @@ def data_driven_params(network, sample, outputs, generator):
         values = network.embedding.inputs(values, part)
     hidden = zip(coefs, intercepts, network.activations, strict=False)
     for weights, biases, activation in hidden:
-        weights[:] = generator.standard_normal(weights.shape)
+        with DRAWING:
+            weights[:] = generator.standard_normal(weights.shape)
         linear = _layer(values, weights, np.zeros_like(biases), IDENTITY, outputs)
         spread = linear.std(axis=0, dtype=np.float64)
         inverse = 1.0 / np.where(spread > 0, spread, 1.0)
@@ -65,8 +67,9 @@ def data_driven_params(network, sample, outputs, generator):
 def _convex_combinations(linear, generator):
     """For each unit a random convex combination of its preactivations of some rows."""
     n_rows, units = linear.shape
-    rows = generator.randint(n_rows, size=(_ROWS_OF_BIAS, units))
-    shares = generator.standard_exponential((_ROWS_OF_BIAS, units))
+    with DRAWING:
+        rows = generator.randint(n_rows, size=(_ROWS_OF_BIAS, units))
+        shares = generator.standard_exponential((_ROWS_OF_BIAS, units))
     shares /= shares.sum(axis=0)
     return np.sum(shares * linear[rows, np.arange(units)], axis=0)
 

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skmlp.forks import DRAWING
+
 
 class Initializer(NamedTuple):
     """How a layer's weights are drawn.
@@ -39,14 +41,17 @@ class Initializer(NamedTuple):
 def _uniform(square):
     def draw(generator, fan_in, fan_out, shape):
         limit = np.sqrt(square(fan_in, fan_out))
-        return generator.uniform(-limit, limit, shape)
+        with DRAWING:
+            return generator.uniform(-limit, limit, shape)
 
     return draw
 
 
 def _normal(variance):
     def draw(generator, fan_in, fan_out, shape):
-        return generator.normal(0.0, np.sqrt(variance(fan_in, fan_out)), shape)
+        scale = np.sqrt(variance(fan_in, fan_out))
+        with DRAWING:
+            return generator.normal(0.0, scale, shape)
 
     return draw
 
@@ -54,7 +59,9 @@ def _normal(variance):
 def _orthogonal(generator, fan_in, fan_out, shape):
     """The orthogonal factor of a normal matrix, its signs made unique."""
     rows, columns = max(fan_in, fan_out), min(fan_in, fan_out)
-    q, r = np.linalg.qr(generator.normal(size=(rows, columns)))
+    with DRAWING:
+        matrix = generator.normal(size=(rows, columns))
+    q, r = np.linalg.qr(matrix)
     q *= np.where(np.diag(r) < 0, -1.0, 1.0)
     return q if shape == q.shape else q.T
 

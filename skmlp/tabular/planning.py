@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skmlp.forks import DRAWING
 from skmlp.tabular.members import Job
 from skmlp.tabular.splits import folds, hold_out, last_rows
 
@@ -74,7 +75,8 @@ def make_jobs(recipes, pairs, make_member, generator, *, crossed):
         tasks = [(i, pair) for i in range(len(recipes)) for pair in pairs]
     else:
         tasks = [(i, pairs[i % len(pairs)]) for i in range(len(recipes))]
-    seeds = generator.randint(np.iinfo(np.int32).max, size=len(tasks))
+    with DRAWING:
+        seeds = generator.randint(np.iinfo(np.int32).max, size=len(tasks))
     return [
         Job(
             recipe=i,

@@ -19,16 +19,13 @@ import logging
 import numpy as np
 
 from skmlp.compiler import jit
-from skmlp.forks import no_fork_meanwhile
+from skmlp.forks import DRAWING
 
 _LOGGER = logging.getLogger("skmlp")
 # The Mersenne Twister's degree of recurrence and its middle word.
 _N_WORDS, _MIDDLE = 624, 397
 # For more rows NumPy draws two words for a number.
 _MAX_ROWS = 1 << 32
-# The kernel runs without the interpreter's lock: a child that is forked meanwhile would
-# have a generator that is half renewed, and locked for good.
-_WITHOUT_FORK = no_fork_meanwhile()
 
 
 def shuffle(generator, order):
@@ -49,7 +46,9 @@ def shuffle(generator, order):
     ):
         generator.shuffle(order)
         return
-    with _WITHOUT_FORK, source.lock:
+    # The kernel runs without the interpreter's lock: in a child forked meanwhile the
+    # generator would be half renewed.
+    with DRAWING, source.lock:
         words, position = _state_of(source)
         _shuffle(words, position, np.empty_like(words), order)
 
