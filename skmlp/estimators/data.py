@@ -25,6 +25,7 @@ from skmlp.estimators.sparse_indices import check_indices, with_true_flags
 from skmlp.estimators.target_names import plain_table
 
 _INT32_MAX = np.iinfo(np.int32).max
+_CSR = (sparse.csr_matrix, sparse.csr_array)
 # scikit-learn's word for data without a target.
 NO_Y = "no_validation"
 
@@ -165,16 +166,28 @@ def is_canonical(estimator, x, dtype):
 
     That validation takes longer than a small network's prediction; most of its time
     goes into finding out the type of X. The backend notices numbers that are not finite
-    while it reads them. False only means that validation is needed.
+    while it reads them, but for those of a sparse X. False only means that validation
+    is needed.
+
+    Raises
+    ------
+    ValueError
+        For a sparse X whose indices are out of range.
     """
-    return (
-        type(x) is np.ndarray
+    is_sparse = type(x) in _CSR
+    is_alike = (
+        (type(x) is np.ndarray or is_sparse)
         and x.dtype == dtype
         and x.ndim == 2
         and x.shape[0] > 0
         and x.shape[1] == estimator.n_features_in_
         and not hasattr(estimator, "feature_names_in_")
     )
+    if not (is_alike and is_sparse):
+        return is_alike
+    check_indices(x)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(x.data.sum()))
 
 
 def frame_values(estimator, X, dtype):

@@ -117,6 +117,25 @@ def test_edited_indices_are_those_of_the_dense_matrix(edit, solver):
     np.testing.assert_array_equal(x.indices, edited)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e308])
+@pytest.mark.parametrize("form", [sparse.csr_array, sparse.csr_matrix])
+def test_numbers_of_a_sparse_prediction(form, value):
+    """Its fast way checks what scikit-learn's validation checks."""
+    x, y = np.arange(24.0).reshape(8, 3), np.arange(8)
+    model = MLPRegressor(hidden_layer_sizes=(3,), max_iter=2, random_state=0)
+    model.fit(form(x), y)
+    x[5, 1:] = value
+    if np.isfinite(value):  # whose sum is not
+        found, dense = model.predict(form(x)), model.predict(x)
+        np.testing.assert_allclose(found, dense)
+    else:
+        with pytest.raises(ValueError, match=r"contains (NaN|infinity)"):
+            model.predict(form(x))
+    for wrong in (x[:, :1], x[:0]):
+        with pytest.raises(ValueError, match=r"features|minimum of 1 is required"):
+            model.predict(form(wrong))
+
+
 @pytest.mark.parametrize("n_elements", [0, 1])
 def test_matrices_with_hardly_an_element(n_elements):
     places = ([3] * n_elements, [2] * n_elements)
