@@ -51,8 +51,12 @@ def cold(delay):
     except KeyboardInterrupt:
         raised = True
     n_later = sum(moment > pressed[0] for moment in compiled) if pressed else None
-    n_threads = len([t for t in threading.enumerate() if t is not timer])
     timer.join()
+    # The thread that compiled has given its outcome, and ends.
+    end = time.perf_counter() + 5
+    while threading.active_count() > 1 and time.perf_counter() < end:
+        time.sleep(0.01)
+    n_threads = threading.active_count()
     epochs = model.fit(x, y).n_iter_
     return {"raised": raised, "later": n_later, "threads": n_threads, "epochs": epochs}
 
