@@ -145,9 +145,10 @@ class BaseTabularMLP(BaseEstimator, ABC):
         self.preprocessor_ = encoder
         self._take_names(encoder)
         if data.sample_weight is not None and not np.all(data.sample_weight > 0):
-            # Rows of weight zero are no rows.
+            # Rows of weight zero are no rows, and bring no classes.
             positive = np.flatnonzero(data.sample_weight > 0)
             data = data.at(positive)
+            self._validated_y(data.y, first=True)
             groups = None if groups is None else np.asarray(groups)[positive]
         held_out = self._held_out(validation_data)
         if held_out is None:

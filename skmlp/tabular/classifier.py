@@ -3,7 +3,6 @@
 import numpy as np
 from scipy.special import logit
 from sklearn.base import ClassifierMixin
-from sklearn.metrics import log_loss
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
@@ -12,7 +11,11 @@ from skmlp.estimators import MLPClassifier
 from skmlp.estimators.data_advice import check_y
 from skmlp.estimators.log_odds import log_odds
 from skmlp.tabular.base import BaseTabularMLP
-from skmlp.tabular.combination import fitted_temperature, with_temperature
+from skmlp.tabular.combination import (
+    fitted_temperature,
+    log_loss_of_few_rows,
+    with_temperature,
+)
 from skmlp.tabular.docs import with_tabular_docs
 
 _MULTILABEL = "multilabel-indicator"
@@ -144,9 +147,9 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
             return -np.mean(np.log(np.maximum(np.where(y, output, 1 - output), 1e-12)))
         if len(self.classes_) == 1:
             return 0.0
-        clipped = np.clip(output, 1e-12, None)
-        clipped /= clipped.sum(axis=1, keepdims=True)
-        return log_loss(y, clipped, sample_weight=sample_weight, labels=self.classes_)
+        probabilities = output / output.sum(axis=1, keepdims=True)
+        codes = np.searchsorted(self.classes_, y)
+        return log_loss_of_few_rows(probabilities, codes, sample_weight)
 
     def _constant_output(self, y, sample_weight):
         is_class = y if y.ndim == 2 else y[:, np.newaxis] == self.classes_

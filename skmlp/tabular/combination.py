@@ -68,11 +68,37 @@ def out_of_sample_mean(parts, n_rows):
     return rows, total[rows] / mass[rows].reshape(-1, *[1] * (total.ndim - 1))
 
 
+def log_loss_of_few_rows(probabilities, codes, sample_weight=None):
+    """Log-loss of smoothed targets, which few rows do not make overconfident.
+
+    Of n rows that are all right the next one may well be wrong, so the true class has
+    the target 1 - 1 / (n + 2) and the rest is spread evenly over all classes: the rule
+    of succession, as in Platt (1999), "Probabilistic outputs for support vector
+    machines".
+
+    Parameters
+    ----------
+    probabilities : ndarray of shape (n_samples, n_classes)
+    codes : ndarray of shape (n_samples,)
+        Columns of the true classes.
+    sample_weight : ndarray of shape (n_samples,) or None
+
+    Returns
+    -------
+    float
+    """
+    logarithms = np.log(np.maximum(probabilities, _TINY))
+    smoothing = 1 / (len(codes) + 2)
+    true = logarithms[np.arange(len(codes)), codes]
+    losses = -(1 - smoothing) * true - smoothing * logarithms.mean(axis=1)
+    return np.average(losses, weights=sample_weight)
+
+
 def fitted_temperature(probabilities, codes, sample_weight=None):
     """The temperature that makes the log-loss least; one where it does not help.
 
     Temperature scaling (Guo, Pleiss, Sun and Weinberger, ICML 2017), of the logarithms
-    of averaged probabilities.
+    of averaged probabilities, by `log_loss_of_few_rows`.
 
     Parameters
     ----------
@@ -90,8 +116,7 @@ def fitted_temperature(probabilities, codes, sample_weight=None):
 
     def loss(log_temperature):
         scaled = with_temperature(probabilities, np.exp(log_temperature))
-        true = scaled[np.arange(len(codes)), codes]
-        return -np.average(np.log(np.maximum(true, _TINY)), weights=sample_weight)
+        return log_loss_of_few_rows(scaled, codes, sample_weight)
 
     found = minimize_scalar(loss, bounds=_LOG_BOUNDS, method="bounded")
     return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0

@@ -282,6 +282,18 @@ def test_networks_are_weighed_by_the_rows_that_they_have_in_common(cls):
     assert fitted.member_weights_[best] > 0
 
 
+def test_rows_that_are_all_right_do_not_make_overconfident():
+    from skmlp.tabular.combination import fitted_temperature, log_loss_of_few_rows
+
+    codes = np.arange(500) % 2
+    sure = np.where(codes[:, np.newaxis] == [0, 1], 0.99, 0.01)
+    # The mean of the probabilities is about what the rule of succession says.
+    assert fitted_temperature(sure, codes) == pytest.approx(1, abs=0.4)
+    too_sure = np.where(codes[:, np.newaxis] == [0, 1], 1 - 1e-9, 1e-9)
+    assert fitted_temperature(too_sure, codes) > 2
+    assert log_loss_of_few_rows(too_sure, codes) > log_loss_of_few_rows(sure, codes)
+
+
 def test_networks_on_folds_in_turn_weigh_the_same(table):
     fitted = model(preset="default").fit(table[0], table[2])
     np.testing.assert_array_equal(fitted.member_weights_, 1 / 5)
