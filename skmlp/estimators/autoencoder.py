@@ -146,7 +146,7 @@ class MLPAutoencoder(Reconstruction, BaseMLP):
         "layer": [Integral, None],
     }
     _nothing_to_learn = "The code may be too narrow, or columns have little in common"
-    # Held-out rows are judged by their loss: there is no other truth than X.
+    # Held-out rows are scored by their loss: there is no other truth than X.
     scoring = "loss"
 
     def __init__(

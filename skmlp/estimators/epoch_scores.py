@@ -1,7 +1,7 @@
 """scikit-learn's scores of classes, from outputs of an epoch that are there already.
 
 A scorer of scikit-learn predicts, validates and encodes anew at every call, which for
-small networks takes longer than the epoch that it judges. Its metrics are functions of
+small networks takes longer than the epoch that it scores. Its metrics are functions of
 counts by class, or of the true classes in the order of the scores, and those are
 vector operations on numbers at hand. What is not known here to be the same, or not
 defined, is left to scikit-learn, with its warnings and errors.

@@ -1,8 +1,8 @@
 """The kind of a classifier's target: what all kinds have in common.
 
-Whatever depends on the kind stands in a class of its own behind one interface: the
-number of outputs, labels to the network's targets and back, probabilities, strata. The
-classifier calls it and knows no kinds; `target_kinds` chooses the class.
+Whatever depends on the kind stands in its class, behind one interface: the number of
+outputs, labels to the network's targets and back, probabilities, strata. The classifier
+calls it and knows no kinds; `target_kinds` chooses the class.
 
 Classes stay integers: there is no one-hot matrix of shape (samples, classes), unless
 the target is multilabel and so a matrix already.
