@@ -316,7 +316,7 @@ def test_targets_share_the_memory_of_x(monkeypatch):
 
 def test_predictions_of_sparse_rows_are_not_dense():
     x = sparse.random_array(
-        (4000, 3000), density=1e-3, format="csr", rng=0, dtype=np.float32
+        (4000, 3000), density=1e-3, format="csr", random_state=0, dtype=np.float32
     )
     fitted = MLPAutoencoder((4, 2, 4), max_iter=1, random_state=0).partial_fit(x[:50])
     fitted.score_samples(x[:50])

@@ -424,7 +424,11 @@ def test_a_stream_of_wide_sparse_rows_is_never_made_dense():
     rng = np.random.default_rng(0)
     chunks = [
         sparse.random_array(
-            (n_rows, n_columns), density=1e-4, format="csr", dtype=np.float32, rng=rng
+            (n_rows, n_columns),
+            density=1e-4,
+            format="csr",
+            dtype=np.float32,
+            random_state=rng,
         )
         for _ in range(3)
     ]

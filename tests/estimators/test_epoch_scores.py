@@ -1,5 +1,6 @@
 """Scores from an epoch's outputs are those of scikit-learn's scorers."""
 
+import contextlib
 import warnings
 
 import numpy as np
@@ -72,6 +73,17 @@ def by_outputs(monkeypatch):
     return scores
 
 
+@contextlib.contextmanager
+def skipped_where_a_positive_class_is_asked_for():
+    """Old scorers ask for it also among three classes, none of which is 1."""
+    try:
+        yield
+    except ValueError as error:
+        if "pos_label=1 is not a valid label" not in str(error):
+            raise
+        pytest.skip("this scikit-learn's scorers ask for a positive class of three")
+
+
 @pytest.mark.parametrize("weighted", [False, True], ids=["equal", "weighted"])
 @pytest.mark.parametrize("adjusted", [False, True], ids=["plain", "adjusted"])
 @pytest.mark.parametrize(("name", "target"), CASES)
@@ -82,20 +94,21 @@ def test_it_is_the_score_of_the_scorer(name, target, weighted, adjusted, by_outp
     how = {"logit_adjustment": 1.0, "prior": "uniform"} if adjusted else {}
     weights = {"sample_weight_val": WEIGHTS} if weighted else {}
     model = MLPClassifier(scoring=scoring, **FAST, **how)
-    model.fit(X, y, X_val=X, y_val=y, **weights)
     scorer = get_scorer(scoring)
-    expected = scorer(model, X, y, sample_weight=WEIGHTS if weighted else None)
+    with skipped_where_a_positive_class_is_asked_for():
+        model.fit(X, y, X_val=X, y_val=y, **weights)
+        expected = scorer(model, X, y, sample_weight=WEIGHTS if weighted else None)
     assert model.validation_scores_[-1] == by_outputs[-1]
     assert by_outputs[-1] == pytest.approx(expected, rel=0, abs=1e-12)
 
 
-def test_single_precision(by_outputs):
+@pytest.mark.parametrize("name", OF_ANY)
+def test_single_precision(name, by_outputs):
     x = X.astype(np.float32)
-    for name in OF_ANY:
-        model = MLPClassifier(scoring=name, **FAST)
-        model.fit(x, THREE, X_val=x, y_val=THREE)
+    model = MLPClassifier(scoring=name, **FAST).fit(x, THREE, X_val=x, y_val=THREE)
+    with skipped_where_a_positive_class_is_asked_for():
         expected = get_scorer(name)(model, x, THREE)
-        assert by_outputs[-1] == pytest.approx(expected, rel=1e-6)
+    assert by_outputs[-1] == pytest.approx(expected, rel=1e-6)
 
 
 def left_to_scikit_learn(scoring, y, labels=None):
