@@ -43,8 +43,10 @@ def first_uses(arguments, fits):
         used.clear()
         several = isinstance(settings.get("quantile"), list)
         of_loss = targets[estimator][:1] if several else [*targets[estimator]]
-        if settings.get("loss") == "log_loss":
+        if settings.get("loss") == "log_loss" and estimator == "MLPClassifier":
             of_loss.append(np.column_stack(of_loss[:2]))
+        elif settings.get("loss") == "log_loss":
+            of_loss = [y - 1 for y in of_loss]  # shares
         for y in of_loss:
             model = getattr(skmlp, estimator)(max_iter=2, random_state=0, **settings)
             model.fit(x, y, X_val=x, y_val=y).predict(x)

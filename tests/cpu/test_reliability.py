@@ -168,7 +168,8 @@ def test_threads_end_with_the_call(monkeypatch):
         with pytest.raises(ValueError, match="non-finite"):
             diverging().fit(X, X[:, 0])
     time.sleep(0.2)  # an ended thread is listed for some microseconds
-    assert len(list(tasks.iterdir())) == before
+    # Fewer where threads of earlier tests have ended meanwhile.
+    assert len(list(tasks.iterdir())) <= before
 
 
 def diverging():

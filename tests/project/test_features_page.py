@@ -15,13 +15,13 @@ PAGE = Path(__file__).parents[2] / "docs" / "features.md"
 def test_every_example_prints_what_the_page_says():
     names = {"__name__": "features"}
     for example in examples(PAGE.read_text()):
-        printed = run(example, names)
+        printed = run(example, names, PAGE)
         assert same(printed, example.printed), f"{PAGE}:{example.line}\n{printed}"
 
 
 def main():
     page, names = PAGE.read_text(), {"__name__": "features"}
-    printed = [(run(example, names), example.span) for example in examples(page)]
+    printed = [(run(example, names, PAGE), example.span) for example in examples(page)]
     for text, (start, end) in reversed(printed):
         page = page[:start] + text + page[end:]
     PAGE.write_text(page)

@@ -300,7 +300,9 @@ def test_estimators_live_on(normalization):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_lbfgs_takes_layers_not_batches():
     x, y = load_digits(return_X_y=True)
-    clf = MLPClassifier((9,), solver="lbfgs", normalization="layer", max_iter=20)
+    clf = MLPClassifier(
+        (9,), solver="lbfgs", normalization="layer", max_iter=20, random_state=0
+    )
     assert clf.fit(x[:300], y[:300]).score(x[:300], y[:300]) > 0.5
     with pytest.raises(ValueError, match="normalization='batch'"):
         clf.set_params(normalization="batch").fit(x, y)

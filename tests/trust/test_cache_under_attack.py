@@ -120,7 +120,8 @@ def test_processes_while_the_folder_is_attacked(tmp_path, n_processes, seconds):
     assert all(isinstance(each, list) for each in found), found
     assert all(n_kernels > 0 and n_left == 0 for n_kernels, _, n_left in found)
     assert sum(n_loaded for _, n_loaded, _ in found) > 0
-    assert n_attacks > 5 * seconds / 4
+    # Busy machines are slow to write what can be attacked.
+    assert n_attacks > seconds / 4
 
 
 @pytest.mark.skipif(
