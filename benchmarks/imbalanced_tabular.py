@@ -9,12 +9,10 @@ import rare_class
 import real_data
 import scenario
 import tabular_sets
-from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from tabular_methods import encoded
 
 import skmlp
 
@@ -22,18 +20,8 @@ _SETS = (*("mammography", "credit_default", "cover_2v4", "smtp", "oil_spill", "w
 _MAX_ROWS = 20_000
 
 
-def _encoded(estimator):
-    numbers = make_column_selector(dtype_include="number")
-    levels = make_column_selector(dtype_include="category")
-    one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-    encoder = ColumnTransformer(
-        [("numbers", StandardScaler(), numbers), ("levels", one_hot, levels)]
-    )
-    return make_pipeline(encoder, estimator)
-
-
 def _network(**params):
-    return _encoded(skmlp.MLPClassifier(max_iter=50, random_state=0, **params))
+    return encoded(skmlp.MLPClassifier(max_iter=50, random_state=0, **params))
 
 
 def methods():
@@ -52,7 +40,7 @@ def methods():
             False,
         ),
         "LogisticRegression, balanced": (
-            _encoded(LogisticRegression(max_iter=1000, **balanced)),
+            encoded(LogisticRegression(max_iter=1000, **balanced)),
             False,
         ),
         "adam": (_network(), False),

@@ -10,7 +10,7 @@ matrix of the same shape is generated, whose columns follow Zipf's law as words 
 scikit-learn and skmlp get the same CSR matrix and must come to the same loss.
 
 Then a vocabulary that nobody has cut, 130,000 generated words: time of an epoch and
-memory, each library in a process of its own (Linux only). The memory is the peak that
+memory, each library in a separate process (Linux only). The memory is the peak that
 the system has seen (`getrusage`) less what the process held before the fit, when X was
 there already, in MB and in vectors of all parameters. Four are needed: the parameters,
 Adam's two moments and the gradient. A fifth, which skmlp has, are the initial weights.

@@ -68,7 +68,7 @@ def _class_of(module, name, job):
     return getattr(module, name + suffix)
 
 
-def _encoded(estimator):
+def encoded(estimator):
     """A plain network behind the encoding that it needs."""
     numbers = make_column_selector(dtype_include="number")
     levels = make_column_selector(dtype_include="category")
@@ -83,7 +83,7 @@ def _plain(module, job):
     params = {"max_iter": 2} if job.is_warm_up else {}
     if module is skmlp:
         params["n_jobs"] = job.threads
-    return _encoded(_class_of(module, "MLP", job)(random_state=job.seed, **params))
+    return encoded(_class_of(module, "MLP", job)(random_state=job.seed, **params))
 
 
 def _tabular(preset, job, params=None, mlp_params=None):

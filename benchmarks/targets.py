@@ -8,8 +8,8 @@ others take as many fits as there are columns.
 
 Classes in an order: `loss='ordinal'` beside plain classes and a rounded regression, by
 the mean absolute error and the quadratic kappa. Of a classifier's probabilities both
-the most probable class and the median class are judged; the mean over the seeds, each
-with a split of its own, and the standard error of the difference from the first line.
+the most probable class and the median class are scored; the mean over the seeds, each
+with a separate split, and the standard error of the difference from the first line.
 
 All networks have the same epochs, random state and units, but for one that has as many
 units in all as a network a column. With ``--data`` the sets are emotions, yeast, bibtex

@@ -11,8 +11,8 @@ likely are held-out rows under two components than under one? The unit falls out
 mean logarithm in cross-validation is the gain in the table; features are learned on the
 training rows of a fold alone. Two components also gain by whatever else is not normal,
 the more the more features there are: so features are compared with as many others. At
-the end the true groups, which no choice has seen, judge the agreement. Other data have
-other winners: the gain is there to find them.
+the end the true groups, which no choice has seen, measure the agreement. Other data
+have other winners: the gain is there to find them.
 """
 
 import time

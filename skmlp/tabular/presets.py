@@ -43,11 +43,9 @@ _RELU = {
     "dropout": 0.3,
 }
 _SLOWLY_EMBEDDED = {
-    "activation": "mish",
+    **_EMBEDDED,
     "learning_rate": "flat_cosine",
     "learning_rate_factors": NTK,
-    "embedding": PIECEWISE_LINEAR,
-    "n_bins": 16,
     "embedding_dim": 8,
     "embedding_learning_rate_factor": 0.1,
 }

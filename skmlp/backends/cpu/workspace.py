@@ -102,7 +102,7 @@ def make_workspace(problem, batch_size, params):
 
 
 def workspaces_of_workers(ws, width, n_workers):
-    """The workspace with a packing buffer of its own for each of some workers.
+    """The workspace with a separate packing buffer for each of some workers.
 
     Where no products of rows of `width` elements need one, all are the same object.
     """
