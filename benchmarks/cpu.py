@@ -1,4 +1,7 @@
-"""Time of an epoch and of a whole fit on the CPU, beside scikit-learn and PyTorch.
+"""Time of an epoch and of a whole fit on the CPU, beside its peers.
+
+They are scikit-learn and, where they are installed, PyTorch, eager and compiled, and
+JAX, which compiles a whole epoch.
 
 Run ``python benchmarks/cpu.py``; ``README.md`` beside this file says how to read the
 output. The choices that decide whether the figures are honest:
@@ -8,6 +11,9 @@ output. The choices that decide whether the figures are honest:
   cancel; the whole fit, which includes them, is reported as well.
 - The peers take turns (A B C A B C ...), so that a slow minute of the machine hits all
   of them. Ratios are ratios of medians over the rounds.
+- Every turn begins after a rest, in which the threads of the peer before stop
+  spinning. With ``--without-rests`` there is none, as in a script or a notebook that
+  calls one library after the other.
 - A matrix product is timed in every round, too. The best rate so far stands for what
   the machine can do; the column ``of gemm`` is skmlp's rate over it.
 - Every peer's first fit is reported separately. skmlp starts with an empty kernel
@@ -39,14 +45,15 @@ def measure_workload(workload, gemm, dtype, options, classes):
     dict
     """
     X, y = workloads.data(workload, dtype)
+    rest = (lambda: None) if options.without_rests else timing.settle
     contestants = {peer.name: peer(workload, X, y, options.threads) for peer in classes}
 
     def before_round():
-        timing.settle()
+        rest()
         gemm.measure()
 
     times = timing.results_in_turns(
-        contestants, workload.epochs, options.rounds, before_round
+        contestants, workload.epochs, options.rounds, before_round, rest
     )
     return summarize(workload, dtype, times, gemm.best_rate)
 
@@ -145,10 +152,13 @@ def setup(options):
     if not grid:
         sys.exit(f"no workload's name contains {options.filter!r}")
     classes = peers.installed()
-    if options.without_torch:
-        classes = [peer for peer in classes if peer is not peers.Torch]
+    if options.peers is not None:
+        named = {"skmlp", "sklearn", *options.peers}
+        classes = [peer for peer in classes if peer.name in named]
+    rests = "without rests" if options.without_rests else "after rests"
     print(
-        f"threads: {options.threads}, rounds: {options.rounds}; milliseconds an epoch"
+        f"threads: {options.threads}, rounds: {options.rounds}, turns {rests}; "
+        "milliseconds an epoch"
     )
     return grid, classes
 
@@ -177,7 +187,12 @@ SCENARIO = scenario.Scenario(
         "dtype": scenario.dtypes(),
         "rounds": scenario.rounds(7, 3),
         "filter": {"default": "", "help": "only names that contain this"},
-        "without-torch": {"action": "store_true", "help": "even if it is installed"},
+        "peers": {
+            "nargs": "*",
+            "metavar": "NAME",
+            "help": "beside sklearn: torch, compiled, jax; all that are installed",
+        },
+        "without-rests": {"action": "store_true", "help": "between turns"},
     },
 )
 

@@ -7,10 +7,12 @@ mean loss of the last epoch; peers with scikit-learn's interface also have
 ``train(epochs)``, which returns the estimator.
 """
 
+import importlib.util
 import itertools
 import warnings
 
 import numpy as np
+from jax_peer import Jax
 from sklearn import neural_network
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
@@ -119,11 +121,16 @@ class Torch:
         }
         return losses[self._workload.task]()
 
+    def _forward(self, network, loss_of):
+        """The function of a batch's rows and targets that returns its loss."""
+        return lambda X, y: loss_of(network(X), y)
+
     def fit(self, epochs):
         """Train a new network by the loop that every tutorial shows."""
         torch = self._torch
         torch.manual_seed(0)
         network, loss_of = self._network(), self._loss()
+        forward = self._forward(network, loss_of)
         batch_size = self._workload.batch_size
         optimizer = torch.optim.Adam(
             network.parameters(),
@@ -135,12 +142,34 @@ class Torch:
         for _ in range(epochs):
             total = 0.0
             for rows in torch.randperm(len(self._X)).split(batch_size):
-                loss = loss_of(network(self._X[rows]), self._y[rows])
+                loss = forward(self._X[rows], self._y[rows])
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 total += loss.item() * len(rows)
         return total / len(self._X)
+
+
+class CompiledTorch(Torch):
+    """PyTorch with forward and backward pass compiled by `torch.compile`."""
+
+    name = "compiled"
+    _built = None
+
+    def _network(self):
+        """The network that is compiled, with new weights."""
+        if self._built is None:
+            network, loss_of = super()._network(), self._loss()
+            forward = super()._forward(network, loss_of)
+            # Two shapes: whole batches and the last one.
+            self._built = network, self._torch.compile(forward, dynamic=False)
+        for layer in self._built[0]:
+            if hasattr(layer, "reset_parameters"):
+                layer.reset_parameters()
+        return self._built[0]
+
+    def _forward(self, network, loss_of):
+        return self._built[1]
 
 
 def with_sklearn(workload, data, threads):
@@ -166,9 +195,9 @@ def installed():
     -------
     list of classes
     """
-    peers = [Skmlp, ScikitLearn]
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        return peers
-    return [*peers, Torch]
+    found = [Skmlp, ScikitLearn]
+    if importlib.util.find_spec("torch") is not None:
+        found += [Torch, CompiledTorch]
+    if importlib.util.find_spec("jax") and importlib.util.find_spec("optax"):
+        found.append(Jax)
+    return found

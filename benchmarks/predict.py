@@ -1,19 +1,24 @@
-"""Time of predictions on the CPU, of one row and of a million, beside scikit-learn.
+"""Time of predictions on the CPU: of one row, of a thousand and of a million.
 
 A service that answers requests predicts one row at a time, and there everything but
 arithmetic counts: validation, the call of a kernel, the start of threads that do not
 pay. Scoring a table is the other end: a million rows of 50 features through 100 units,
 which scikit-learn computes in one piece, with a hidden layer of a million rows.
 
-The figure for one row is the median of many calls, taken in short series in turns; that
-for a million rows is the median of some rounds. Both estimators are fitted for one
-epoch on a few rows, since the time does not depend on what they have learned. Both must
-predict the same.
+The peers are scikit-learn and, where it is installed together with skl2onnx, ONNX
+Runtime, which runs the graph of scikit-learn's estimator: an engine that validates
+nothing.
 
-`at most` is the ratio that skmlp would reach if it did nothing but the matrix products,
-at the rate of SciPy's BLAS.
+The figures for one row and a thousand are medians of many calls, taken in short series
+in turns; that for a million rows is the median of some rounds. The estimators are
+fitted for one epoch on a few rows, since the time does not depend on what they have
+learned. All must predict the same.
+
+`at most` is the ratio to scikit-learn that skmlp would reach if it did nothing but the
+matrix products, at the rate of SciPy's BLAS.
 """
 
+import importlib.util
 import statistics
 import time
 from functools import partial
@@ -21,12 +26,15 @@ from functools import partial
 import joblib
 import machine
 import numpy as np
+import onnx_peer
 import peers
 import scenario
 import timing
 import workloads
+from threadpoolctl import threadpool_limits
 
-_GOALS = {"one row": 1.0, "many rows": 3.0}
+_GOALS = {"one row": 1.0, "1,000 rows": 1.0, "many rows": 3.0}
+_SOME_ROWS = 1_000
 _FEATURES, _UNITS = 50, 100
 _TASKS = {"binary": 1, "multiclass": 10, "regression": 1}
 # Calls of one estimator before the other's turn.
@@ -34,7 +42,7 @@ _SERIES = 50
 _SAME = {"float32": 1e-4, "float64": 1e-9}
 
 
-def estimators(task, dtype):
+def estimators(task, dtype, threads):
     """An estimator of each library, fitted to the same rows.
 
     Returns
@@ -44,15 +52,18 @@ def estimators(task, dtype):
     shape = (_FEATURES, (_UNITS,), _TASKS[task])
     workload = workloads.Workload(task, *shape, "relu", 200, 1_000, 1)
     data = workloads.data(workload, dtype)
-    both = peers.with_sklearn(workload, data, joblib.cpu_count())
-    return {name: peer.train(1) for name, peer in both.items()}
+    both = peers.with_sklearn(workload, data, threads)
+    fitted = {name: peer.train(1) for name, peer in both.items()}
+    if all(map(importlib.util.find_spec, ("onnxruntime", "skl2onnx"))):
+        fitted["onnx"] = onnx_peer.OnnxRuntime(fitted["sklearn"], data[0], threads)
+    return fitted
 
 
 def methods(task):
     return ("predict",) if task == "regression" else ("predict", "predict_proba")
 
 
-def seconds_of_one_row(calls, n_calls):
+def seconds_in_series(calls, n_calls):
     """Median seconds of a call, over short series of calls in turns."""
     times = {name: [] for name in calls}
     for _ in range(max(1, n_calls // _SERIES)):
@@ -68,22 +79,28 @@ def seconds_of_one_row(calls, n_calls):
 
 def same(calls, dtype):
     """Whether all give the same numbers, or labels for nearly all rows."""
-    ours, theirs = (call() for call in calls.values())
+    ours, *others = (call() for call in calls.values())
     if ours.dtype.kind == "i":
-        return bool(np.mean(ours == theirs) > 0.999)
-    return bool(np.allclose(ours, theirs, rtol=_SAME[dtype], atol=_SAME[dtype]))
+        return all(np.mean(ours == theirs) > 0.999 for theirs in others)
+    tolerance = _SAME[dtype]
+    return all(
+        np.allclose(ours, theirs, rtol=tolerance, atol=tolerance) for theirs in others
+    )
 
 
-def make_entry(what, task, dtype, method, seconds, agree):
+def make_entry(case, method, seconds, agree):
     """One line's figures, fit for JSON."""
-    ratio = seconds["sklearn"] / seconds["skmlp"]
+    what, task, dtype, threads = case
+    ours = seconds["skmlp"]
     return {
         "what": what,
         "task": task,
         "dtype": dtype,
+        "threads": threads,
         "method": method,
         "seconds": seconds,
-        "ratio": ratio,
+        "ratio": seconds["sklearn"] / ours,
+        "onnx_ratio": seconds["onnx"] / ours if "onnx" in seconds else None,
         "goal": _GOALS[what],
         "same_predictions": agree,
     }
@@ -98,53 +115,60 @@ def with_limit(entry_so_far, n_rows, rate):
 
 def line(entry):
     """One line of the table, in microseconds or milliseconds."""
-    unit, factor = ("us", 1e6) if entry["what"] == "one row" else ("ms", 1e3)
-    ours, theirs = (factor * entry["seconds"][name] for name in ("skmlp", "sklearn"))
+    unit, factor = ("ms", 1e3) if entry["what"] == "many rows" else ("us", 1e6)
+    times = "".join(f"{factor * s:>9.1f} {unit}" for s in entry["seconds"].values())
     name = f"{entry['what']}, {entry['task']}, {entry['method']}"
+    onnx = "" if entry["onnx_ratio"] is None else f"{entry['onnx_ratio']:>7.2f}x"
     return (
-        f"{name:<42}{entry['dtype']:<9}{ours:>9.1f} {unit}{theirs:>9.1f} {unit}"
+        f"{name:<42}{entry['dtype']:<8}{entry['threads']:>2}{times}{onnx}"
         f"{scenario.against(entry['ratio'], entry['goal']):<25}"
         + (f"{entry['ratio_at_most']:>6.2f}x" if "ratio_at_most" in entry else "")
         + ("" if entry["same_predictions"] else "  PREDICTIONS DIFFER")
     )
 
 
-def compare(task, dtype, options):
-    """Yield the entries of one task and precision."""
+def compare(task, dtype, threads, options):
+    """Yield the entries of one task, precision and number of threads."""
     generator = np.random.default_rng(1)
     many = generator.standard_normal((options.rows, _FEATURES), dtype=dtype)
-    fitted = estimators(task, dtype)
-    rate = machine.Gemm(dtype, joblib.cpu_count()).best_rate
-    for what, X in (("one row", many[:1].copy()), ("many rows", many)):
+    fitted = estimators(task, dtype, threads)
+    rate = machine.Gemm(dtype, threads).best_rate
+    sizes = {"one row": 1, "1,000 rows": _SOME_ROWS, "many rows": options.rows}
+    for what, n_rows in sizes.items():
+        case, X = (what, task, dtype, threads), many[:n_rows].copy()
         for method in methods(task):
             calls = {
                 name: partial(getattr(estimator, method), X)
                 for name, estimator in fitted.items()
             }
-            agree = same(calls, dtype)
-            if what == "one row":
-                seconds = seconds_of_one_row(calls, options.calls)
-                yield make_entry(what, task, dtype, method, seconds, agree)
-            else:
-                seconds = timing.medians_in_turns(calls, options.rounds)
-                entry = make_entry(what, task, dtype, method, seconds, agree)
-                yield with_limit(entry, options.rows, rate)
+            with threadpool_limits(threads):
+                agree = same(calls, dtype)
+                if what == "many rows":
+                    seconds = timing.medians_in_turns(calls, options.rounds)
+                else:
+                    seconds = seconds_in_series(calls, options.calls)
+            entry = make_entry(case, method, seconds, agree)
+            yield with_limit(entry, n_rows, rate) if what == "many rows" else entry
 
 
 def setup(options):
     """Print the heading."""
     print(
-        f"one row: median of {options.calls} calls; many rows: {options.rows:,} x "
-        f"{_FEATURES} through {_UNITS} units, median of {options.rounds}\n"
+        f"one row, {_SOME_ROWS:,} rows: median of {options.calls} calls; many rows: "
+        f"{options.rows:,} x {_FEATURES} through {_UNITS} units, median of "
+        f"{options.rounds}. The column before `ratio` is ONNX Runtime's, if installed\n"
     )
-    print(f"{'':<51}{'skmlp':>12}{'sklearn':>12}{'ratio':>8}{'goal':>8}{'at most':>16}")
+    names = "".join(f"{name:>12}" for name in ("skmlp", "sklearn", "onnx"))
+    ratios = f"{'of onnx':>8}{'ratio':>8}{'goal':>8}{'at most':>16}"
+    print(f"{'':<42}{'dtype':<8}{'t':>2}{names}{ratios}")
 
 
 def measure(_, options):
     """Yield the comparisons of all tasks in both precisions."""
-    for task in _TASKS:
-        for dtype in scenario.BOTH_DTYPES:
-            yield from compare(task, dtype, options)
+    for threads in options.threads:
+        for task in _TASKS:
+            for dtype in scenario.BOTH_DTYPES:
+                yield from compare(task, dtype, threads, options)
 
 
 SCENARIO = scenario.Scenario(
@@ -155,7 +179,13 @@ SCENARIO = scenario.Scenario(
     line=line,
     options={
         "rows": {"type": int, "full": 1_000_000, "brief": 100_000},
-        "calls": {"type": int, "help": "of one row", "full": 2_000, "brief": 500},
+        "calls": {"type": int, "help": "of few rows", "full": 2_000, "brief": 500},
+        "threads": {
+            "type": int,
+            "nargs": "+",
+            "full": sorted({1, joblib.cpu_count()}),
+            "brief": [1],
+        },
         "rounds": scenario.rounds(5, 3),
     },
     goal=_GOALS,

@@ -23,9 +23,9 @@ def settle():
     time.sleep(_SETTLE_SECONDS)
 
 
-def seconds_of(call, repeats=1):
+def seconds_of(call, repeats=1, rest=settle):
     """Mean time of a call, after a pause in which other threads stop spinning."""
-    settle()
+    rest()
     start = time.perf_counter()
     for _ in range(repeats):
         call()
@@ -60,11 +60,14 @@ class Contestant:
     peer : an instance of one of `peers.installed()`
     epochs : int
         Of the long fit.
+    rest : callable
+        Called before each turn.
     """
 
-    def __init__(self, peer, epochs):
+    def __init__(self, peer, epochs, rest=settle):
         self._peer = peer
         self._epochs = epochs
+        self._rest = rest
         self._short, self._long = [], []
         self.loss = None
         first = seconds_of(self._fit_short)
@@ -83,8 +86,8 @@ class Contestant:
 
     def play(self):
         """Time one short and one long fit."""
-        self._short.append(seconds_of(self._fit_short, self._repeats[0]))
-        self._long.append(seconds_of(self._fit_long, self._repeats[1]))
+        self._short.append(seconds_of(self._fit_short, self._repeats[0], self._rest))
+        self._long.append(seconds_of(self._fit_long, self._repeats[1], self._rest))
 
     def result(self):
         """Medians, in seconds."""
@@ -99,7 +102,7 @@ class Contestant:
         }
 
 
-def results_in_turns(peers, epochs, rounds, before_round=settle):
+def results_in_turns(peers, epochs, rounds, before_round=settle, rest=settle):
     """Results of some peers that take turns in every round.
 
     Parameters
@@ -110,13 +113,15 @@ def results_in_turns(peers, epochs, rounds, before_round=settle):
     rounds : int
     before_round : callable
         Called at the beginning of each round.
+    rest : callable
+        Called before each turn.
 
     Returns
     -------
     dict of dict
         `Contestant.result` of each.
     """
-    contestants = {name: Contestant(peer, epochs) for name, peer in peers.items()}
+    contestants = {name: Contestant(peer, epochs, rest) for name, peer in peers.items()}
     for _ in range(rounds):
         before_round()
         for contestant in contestants.values():
