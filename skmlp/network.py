@@ -311,18 +311,6 @@ def pack(coefs, intercepts, dtype, norms=()):
     return np.concatenate(parts).astype(dtype, copy=False)
 
 
-def as_flat(coefs, intercepts, dtype, norms=()):
-    """The flat vector of some arrays as in `pack`; no copy if they are its views.
-
-    Returns
-    -------
-    ndarray
-        Read-only by convention: it may be the memory of `coefs`.
-    """
-    vector = shared_vector((*coefs, *intercepts, *norms), dtype)
-    return pack(coefs, intercepts, dtype, norms) if vector is None else vector
-
-
 def shared_vector(parts, dtype):
     """The memory of arrays that follow each other without a gap, as one vector.
 

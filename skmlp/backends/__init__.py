@@ -13,6 +13,7 @@ reference backend, because that one exposes every layer's values, and
 import importlib
 import os
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Literal, NamedTuple, Protocol, overload
 
@@ -228,6 +229,15 @@ class Backend(Protocol):
         `activation` is the name of the output activation, "identity" for raw outputs.
         The sum is a by-product of reading x: where it is not finite, x may contain
         infinities or nan.
+        """
+
+    def predictor(
+        self, network: Network, params: np.ndarray
+    ) -> Callable[[Any, str, int | None], tuple[np.ndarray, bool]]:
+        """A function ``(x, activation, n_jobs)`` that predicts as `outputs` does.
+
+        For many calls: what the network needs is prepared once. The parameters are
+        read at every call.
         """
 
     def evaluate(

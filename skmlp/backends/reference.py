@@ -5,30 +5,19 @@ the tests compare them with it. Rules are applied element by element.
 """
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.special import log_softmax, softmax
 
 from skmlp.backends import train_one_by_one
-from skmlp.network import (
-    embedding_part,
-    fold_batch_norm,
-    layout,
-    norm_state,
-    views,
-)
+from skmlp.network import embedding_part, fold_batch_norm, layout, norm_state, views
 from skmlp.rules.activations import IDENTITY, activation_rule
 from skmlp.rules.losses import membership, smoothed
 from skmlp.rules.normalization import EPSILON, MOMENTUM
 from skmlp.rules.optimizers import OPTIMIZERS
-from skmlp.rules.randomness import (
-    is_kept,
-    key_of,
-    normal_of,
-    threshold_of,
-    word_of,
-)
+from skmlp.rules.randomness import is_kept, key_of, normal_of, threshold_of, word_of
 from skmlp.segments import split_table
 
 
@@ -377,6 +366,11 @@ def outputs(network, params, x, activation, n_jobs=None):
     with np.errstate(invalid="ignore"):
         z = _forward(network, params, x).z
         return _activate(activation, z), bool(np.isfinite(x.sum()))
+
+
+def predictor(network, params):
+    """A function that predicts with some parameters."""
+    return partial(outputs, network, params)
 
 
 def evaluate(network, raw, targets, weights):

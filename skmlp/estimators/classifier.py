@@ -8,7 +8,6 @@ from scipy import sparse
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.class_priors import (
@@ -374,7 +373,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             In the order of ``classes_``; for a multilabel target the probability of
             each label. A list for several columns of classes.
         """
-        check_is_fitted(self)
+        self._check_is_fitted()
         outputs = shifted(self, partial(self._outputs, X), PROBABILITIES)
         return self._labels.probabilities(outputs, self.out_activation_)
 
@@ -392,7 +391,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ndarray of shape (n_samples, n_classes), or list of such
             In the order of ``classes_``; a list for several columns of classes.
         """
-        check_is_fitted(self)
+        self._check_is_fitted()
         outputs = shifted(self, partial(self._outputs, X), PROBABILITIES)
         return self._labels.log_probabilities(outputs, self.out_activation_)
 

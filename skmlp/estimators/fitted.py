@@ -13,17 +13,23 @@ from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
 
+from skmlp.estimators.prepared import FittedNetwork, Prepared
 from skmlp.estimators.saved_state import (
     check_complete_state,
     from_state,
     parameter_views,
     to_state,
 )
-from skmlp.network import Network, NormState, as_flat, pack, views
+from skmlp.network import Network, NormState, pack, shared_vector, views
 from skmlp.training.history import History, Outcome, cut
 from skmlp.training.optimizer_state import OptimizerState
 
+# Attributes of which a network is made, beside weights and biases: other parameters, in
+# lists, and what has none.
+_PARTS = ("norm_scales_", "norm_means_", "norm_variances_", "embedding_weights_")
+_OTHERS_OF_NETWORK = ("out_activation_", "_activations", "_embedding")
 # The entry of a pickled state that has the release that wrote it.
 _VERSION = "_skmlp_version"
 
@@ -115,8 +121,28 @@ class Fitted(BaseEstimator):
             )
         return pack(self.coefs_, self.intercepts_, dtype, self._other_parts())
 
+    def _check_is_fitted(self):
+        """scikit-learn's check, which takes longer than a small prediction."""
+        if "coefs_" not in self.__dict__:
+            check_is_fitted(self)
+
     def _fitted_network(self):
         """The fitted network, without its loss, and its parameters as a flat vector."""
+        fitted = self._prepared_network()
+        return fitted.network, fitted.params
+
+    def _prepared_network(self):
+        """The `FittedNetwork`: that of the last prediction, unless it has changed."""
+        self._check_is_fitted()
+        attributes = self.__dict__
+        parts = [*self.coefs_, *self.intercepts_]
+        sources = [*parts, *map(attributes.get, _OTHERS_OF_NETWORK)]
+        for name in _PARTS:
+            sources += attributes.get(name) or ()
+        prepared = attributes.get("_prepared")
+        found = None if prepared is None else prepared.get(sources)
+        if found is not None:
+            return found
         network = Network(
             sizes=(self.coefs_[0].shape[0], *(len(b) for b in self.intercepts_)),
             activations=self._activations,
@@ -125,9 +151,15 @@ class Fitted(BaseEstimator):
             normalization=self._normalization(),
             embedding=getattr(self, "_embedding", None),
         )
-        return network, as_flat(
-            self.coefs_, self.intercepts_, self.coefs_[0].dtype, self._other_parts()
-        )
+        parts += self._other_parts()
+        dtype = self.coefs_[0].dtype
+        shared = shared_vector(parts, dtype)
+        if shared is None:  # edits of the parts would not reach a copy
+            return FittedNetwork(network, pack(parts, (), dtype))
+        found = FittedNetwork(network, shared)
+        if prepared is not None:
+            prepared.keep(sources, found)
+        return found
 
     def _other_parts(self):
         """Parameters beside weights and biases, in the order of the flat vector."""
@@ -177,6 +209,7 @@ class Fitted(BaseEstimator):
     def _publish(self, network, params):
         """The fitted attributes that describe the network."""
         self.__dict__.update(parameter_views(network, params))
+        self._prepared = Prepared()
         self.n_layers_ = len(network.sizes)
         self.n_outputs_ = network.sizes[-1]
         self.out_activation_ = network.output

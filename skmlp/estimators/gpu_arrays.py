@@ -78,7 +78,7 @@ def _call(operation, x, *arguments):
 
 def is_on_gpu(x):
     """Whether something is an array on a GPU, other than a `GpuArray`."""
-    if isinstance(x, GpuArray):
+    if type(x) is np.ndarray or isinstance(x, GpuArray):
         return False
     if _root(x) == "torch":
         return bool(getattr(x, "is_cuda", False))

@@ -79,13 +79,11 @@ class TwoClasses(OneColumn):
 
     def probabilities(self, outputs, output):
         """Both from the logit: 1 - p would lose the small one."""
-        raw = outputs(IDENTITY)
-        return positive(_logistic_of_negative(np.hstack([raw, -raw])))
+        return positive(_logistic_of_negative(_both_signs(outputs(IDENTITY))))
 
     def log_probabilities(self, outputs, output):
         """Logarithms of both."""
-        raw = outputs(IDENTITY)
-        return -np.logaddexp(0, np.hstack([raw, -raw]))
+        return -np.logaddexp(0, _both_signs(outputs(IDENTITY)))
 
 
 class SingleClass(TwoClasses):
@@ -252,6 +250,14 @@ def ranks_of(classes, order):
 def _sums_to_one(output):
     """Whether the output activation couples the classes, as softmax does."""
     return activation_rule(output).by_rows
+
+
+def _both_signs(raw):
+    """A column of logits and that of their negatives."""
+    both = np.empty((len(raw), 2), dtype=raw.dtype)
+    both[:, :1] = raw
+    np.negative(raw, out=both[:, 1:])
+    return both
 
 
 def _logistic_of_negative(z):

@@ -7,7 +7,6 @@ units all predict with a network and a vector of parameters.
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from skmlp.compiler.progress import told_if_verbose
 from skmlp.estimators import devices
@@ -20,6 +19,7 @@ from skmlp.estimators.data import (
 )
 from skmlp.estimators.fitted import Fitted
 from skmlp.estimators.gpu_arrays import returns_like_input
+from skmlp.estimators.prepared import FittedNetwork
 from skmlp.estimators.suggestions import names_arguments
 from skmlp.network import NormState, embedding_part, norm_state, pack, views
 from skmlp.rules.activations import IDENTITY
@@ -44,22 +44,22 @@ class Prediction(Fitted):
         -------
         ndarray of shape (n_samples, n_outputs)
         """
-        check_is_fitted(self)
-        network, params = self._fitted_network()
-        return self._network_outputs(X, network, params, activation or network.output)
+        fitted = self._prepared_network()
+        return self._network_outputs(X, fitted, activation or fitted.network.output)
 
     @told_if_verbose
-    def _network_outputs(self, X, network, params, activation):
-        """Outputs of a network whose inputs are the features of X."""
+    def _network_outputs(self, X, fitted, activation):
+        """Outputs of a `FittedNetwork` whose inputs are the features of X."""
+        params = fitted.params
         values = X if is_canonical(self, X, params.dtype) else None
         if values is None:
             values = frame_values(self, X, params.dtype)
         is_validated = values is None
         if is_validated:
             values = self._validate_for_prediction(X)
-        outputs, is_finite = devices.prediction_backend(self, values).outputs(
-            network, params, canonical_x(values, params.dtype), activation, self.n_jobs
-        )
+        predict = fitted.predictor(devices.prediction_backend(self, values))
+        x = canonical_x(values, params.dtype)
+        outputs, is_finite = predict(x, activation, self.n_jobs)
         if not (is_finite or is_validated):
             self._validate_for_prediction(X)
         return outputs
@@ -98,11 +98,10 @@ class Prediction(Fitted):
         >>> model.hidden_activations(X).shape
         (150, 5)
         """
-        check_is_fitted(self)
         network, params = self._fitted_network()
         index = layer_index(layer, len(network.activations))
-        network, params = cut_after(network, params, index)
-        return self._network_outputs(X, network, params, IDENTITY)
+        fitted = FittedNetwork(*cut_after(network, params, index))
+        return self._network_outputs(X, fitted, IDENTITY)
 
 
 def cut_after(network, params, layer):

@@ -12,6 +12,7 @@ import numpy as np
 
 from skmlp.embedding import Embedding
 from skmlp.estimators.architecture import as_given, with_own
+from skmlp.estimators.prepared import Prepared
 from skmlp.estimators.target_kinds import labels_from_state
 from skmlp.network import (
     Network,
@@ -58,6 +59,8 @@ _NORMALIZATIONS = {0: None, 1: "layer", 3: "batch"}
 def to_state(attributes):
     """What a pickle stores of some attributes; these stay as they are."""
     state = dict(attributes)
+    # A copy prepares its own.
+    state.pop("_prepared", None)
     network, parts = _network_of(state)
     for name, (convert, _) in _STATES.items():
         if state.get(name) is not None:
@@ -112,10 +115,12 @@ def from_state(state):
     if "_vector" in state:
         sizes, normalization = state.pop("_layout")
         network = _network(sizes, normalization, state.get("_embedding"))
+        state["_prepared"] = Prepared()
         return state | parameter_views(network, state.pop("_vector"))
     network, parts = _network_of(state)
     if network is None:
         return state
+    state["_prepared"] = Prepared()
     return state | parameter_views(network, pack(parts, (), parts[0].dtype))
 
 

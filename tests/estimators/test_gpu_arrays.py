@@ -7,6 +7,7 @@ need is tested on tensors of the CPU, where PyTorch is installed.
 """
 
 import contextlib
+import functools
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -133,6 +134,7 @@ def seen(monkeypatch):
     backend = SimpleNamespace(
         open_session=open_session,
         outputs=outputs,
+        predictor=lambda *given: functools.partial(outputs, *given),
         evaluate=cpu.evaluate,
         row_losses=cpu.row_losses,
     )

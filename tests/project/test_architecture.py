@@ -45,6 +45,7 @@ ORDER = {
         ["data", "devices", "fitted"],
         ["gpu_arrays", "saved_state"],
         [
+            "prepared",
             "dlpack",
             "target_kinds",
             "class_weights",
@@ -93,6 +94,7 @@ ORDER = {
     "skmlp.backends.cpu": [
         ["__init__"],
         ["session"],
+        ["prediction"],
         ["workspace", "binding"],
         ["kernels"],
         ["plan", "gemm", "threads"],

@@ -64,6 +64,7 @@ def test_the_contract_is_all_that_training_uses():
     assert set(functions(backends.Backend)) == {
         "open_session",
         "outputs",
+        "predictor",
         "evaluate",
         "row_losses",
     }

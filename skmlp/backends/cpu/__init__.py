@@ -1,6 +1,7 @@
 """The CPU backend: a thread pool that runs Numba kernels.
 
 - `session`: the session that training sees
+- `prediction`: predictions, prepared once, and losses of outputs
 - `workspace`: allocates a fit's buffers
 - `binding`: a network and its data in the form that kernels read
 - `plan`: row blocks, parameter ranges and the number of threads
@@ -12,13 +13,8 @@
 
 from typing import TYPE_CHECKING
 
-from skmlp.backends.cpu.session import (
-    Session,
-    evaluate,
-    open_session,
-    outputs,
-    row_losses,
-)
+from skmlp.backends.cpu.prediction import evaluate, outputs, predictor, row_losses
+from skmlp.backends.cpu.session import Session, open_session
 
 if TYPE_CHECKING:
     from skmlp import backends
@@ -27,4 +23,4 @@ if TYPE_CHECKING:
     _BACKEND: backends.Backend = backends.cpu
     _SESSION: type[backends.Session] = Session
 
-__all__ = ["evaluate", "open_session", "outputs", "row_losses"]
+__all__ = ["evaluate", "open_session", "outputs", "predictor", "row_losses"]

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from skmlp.backends.threads import available_threads
 from skmlp.network import layout
@@ -79,6 +80,20 @@ class ParamRange(NamedTuple):
 def _n_cores():
     """Smallest power of two not below the machine's number of cores."""
     return 1 << (max(1, os.cpu_count() or 1) - 1).bit_length()
+
+
+def dense_row_work(shapes):
+    """Multiplications and additions of a dense row's forward pass."""
+    return 2.0 * sum(fan_in * fan_out for fan_in, fan_out in shapes)
+
+
+def row_work(shapes, x):
+    """Multiplications and additions of a row's forward pass, on average."""
+    work = dense_row_work(shapes)
+    if sparse.issparse(x):
+        fan_in, fan_out = shapes[0]
+        work -= 2.0 * fan_out * (fan_in - x.nnz / max(1, x.shape[0]))
+    return work
 
 
 def threads_for(work, n_jobs):

@@ -5,7 +5,6 @@ tuner.
 """
 
 import functools
-import math
 import time
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -14,15 +13,8 @@ import numpy as np
 from scipy import sparse
 
 from skmlp.backends.cpu import plan
-from skmlp.backends.cpu.binding import (
-    as_if_writable,
-    kernel_x,
-    prediction_net,
-    read_only,
-    training_net,
-)
-from skmlp.backends.cpu.gemm import matmul
-from skmlp.backends.cpu.kernels import clipping, elementwise, losses, predict, train
+from skmlp.backends.cpu.binding import kernel_x, read_only, training_net
+from skmlp.backends.cpu.kernels import clipping, elementwise, train
 from skmlp.backends.cpu.kernels.batch_norm import batch_norm_desc, train_batch_norm
 from skmlp.backends.cpu.kernels.regularization import regularization_desc, scheduled
 from skmlp.backends.cpu.kernels.structs import (
@@ -32,20 +24,19 @@ from skmlp.backends.cpu.kernels.structs import (
     UpdateParams,
     Workspace,
 )
+from skmlp.backends.cpu.prediction import Predictor
 from skmlp.backends.cpu.threads.autotune import ThreadCountTuner
 from skmlp.backends.cpu.threads.pool import ThreadPool
 from skmlp.backends.cpu.workspace import (
-    aligned,
     aligned_copy,
     layer_rows,
     make_workspace,
     transposed_weights,
-    whole_lines,
     workspaces_of_workers,
 )
 from skmlp.compiler.struct_pointer import PackedStruct
-from skmlp.network import embedding_part, fold_batch_norm, layout
-from skmlp.rules.activations import IDENTITY, activation_rule
+from skmlp.network import embedding_part, layout
+from skmlp.rules.activations import IDENTITY
 from skmlp.rules.optimizers import OPTIMIZERS
 from skmlp.segments import split_table
 
@@ -53,16 +44,6 @@ from skmlp.segments import split_table
 _FULL_GRADIENT_ROWS = 1024
 # Most rows of a batch in `hidden_outputs`: a copy of all might be large.
 _MOST_HIDDEN_ROWS = 1024
-
-
-def _row_work(network, x):
-    """Multiplications and additions of a row's forward pass."""
-    shapes = network.shapes
-    work = 2.0 * sum(fan_in * fan_out for fan_in, fan_out in shapes)
-    if sparse.issparse(x):
-        fan_in, fan_out = shapes[0]
-        work -= 2.0 * fan_out * (fan_in - x.nnz / max(1, x.shape[0]))
-    return work
 
 
 class BatchContext(NamedTuple):
@@ -135,6 +116,7 @@ class Session:
         self._contexts: dict[int, BatchContext] = {}
         # Workspace and rows of the batch trained on last.
         self._last_batch: tuple[Workspace, int] | None = None
+        self._predictor = Predictor(problem.network, params)
         # X of the last predictions, as the caller's and as the kernels'.
         self._last_x: tuple | None = None
 
@@ -142,7 +124,7 @@ class Session:
         """The `BatchContext` of a size, made at first use."""
         if batch_size not in self._contexts:
             network = self._problem.network
-            work = batch_size * _row_work(network, self._problem.x)
+            work = batch_size * plan.row_work(network.shapes, self._problem.x)
             n_threads = plan.threads_for(work, self._n_jobs)
             ws = make_workspace(self._problem, batch_size, self.params)
             by_worker = workspaces_of_workers(ws, self._width, n_threads)
@@ -309,13 +291,8 @@ class Session:
 
     def outputs(self, x, row_ids):
         """Raw outputs for some rows, or for all, with the current parameters."""
-        out, _ = _predict(
-            self._problem.network,
-            self.params,
-            (x, row_ids),
-            IDENTITY,
-            self._n_jobs,
-            rows=self._embedded(x),
+        out, _ = self._predictor.outputs_of_rows(
+            (x, row_ids), IDENTITY, self._n_jobs, rows=self._embedded(x)
         )
         return out
 
@@ -347,91 +324,3 @@ def open_session(problem, params, n_jobs):
         yield session
     finally:
         session.close()
-
-
-def _predict(network, params, source, activation, n_jobs, *, rows=None):
-    """Predictions for some rows, and whether the sum of all of X is finite.
-
-    `source` is X and row indices, or X and None; with indices X is not summed. `rows`
-    is X in the kernels' form, None to convert it.
-    """
-    x, row_ids = source
-    network, params = fold_batch_norm(network, params)
-    n_rows = x.shape[0] if row_ids is None else len(row_ids)
-    dtype = params.dtype
-    width = max(network.sizes[1:] if sparse.issparse(x) else network.sizes)
-    row_block = plan.predict_rows(width, n_rows, dtype.itemsize)
-    n_blocks = -(-n_rows // row_block)
-    work = n_rows * _row_work(network, x)
-    n_threads = min(plan.threads_for(work, n_jobs), n_blocks)
-    out = np.empty((n_rows, network.sizes[-1]), dtype=dtype)
-    half = whole_lines(row_block * width, dtype)
-    size = 2 * half + matmul.packing_size(width, dtype, row_block)
-    scratch = aligned(n_threads * size, dtype).reshape(n_threads, size)
-    workspace = (scratch, half, row_block, matmul.gemm_address(dtype))
-    # By rows, not names: a user may have replaced the row of a name.
-    by_rows = network._replace(activations=tuple(network.activation_rows), loss=None)
-    net = prediction_net(by_rows, activation, dtype)
-    row_ids = read_only(np.empty(0, dtype=np.int64) if row_ids is None else row_ids)
-    sums = np.zeros(n_blocks)
-    params = as_if_writable(params)
-    rows = kernel_x(x, network, params) if rows is None else rows
-    arguments = (net, rows, row_ids, workspace, params, out, sums)
-    with ThreadPool(n_threads) as pool:
-        kind = dtype, type(rows), getattr(x, "indices", x).dtype
-        pool.call(predict.predict, lambda worker_id: arguments, kind)
-    return out, math.isfinite(sum(sums.tolist()))
-
-
-def outputs(network, params, x, activation, n_jobs):
-    """Predictions of a network with the named output activation.
-
-    Also returns whether the sum of X is finite. The call owns its working memory, so
-    threads may predict concurrently.
-    """
-    return _predict(network, params, (x, None), activation, n_jobs)
-
-
-def evaluate(network, raw, targets, weights):
-    """Mean loss of raw outputs, and their predictions."""
-    n_rows, columns = raw.shape
-    dtype = raw.dtype
-    if weights is None:
-        weights = np.zeros(0, dtype=dtype)
-        total_weight = float(n_rows)
-    else:
-        total_weight = float(weights.sum(dtype=np.float64))
-    size = min(_FULL_GRADIENT_ROWS, n_rows) * columns
-    predictions = np.empty_like(raw)
-    total = np.zeros(1)
-    output = activation_rule(network.output)
-    predict.evaluate(
-        (
-            elementwise.activation(output, dtype, in_place=True),
-            losses.loss(network.loss, dtype),
-        ),
-        read_only(raw),
-        (read_only(targets), read_only(weights), read_only(np.arange(n_rows))),
-        (np.empty(size, dtype=dtype), np.empty(size, dtype=dtype)),
-        predictions,
-        np.array(network.loss_params, dtype=dtype),
-        total,
-    )
-    return float(total[0]) / total_weight, predictions
-
-
-def row_losses(network, raw, targets):
-    """Loss of each row of raw outputs."""
-    n_rows, columns = raw.shape
-    dtype = raw.dtype
-    result = np.empty(n_rows)
-    no_weights = np.zeros(0, dtype=dtype)
-    predict.row_losses(
-        losses.loss(network.loss, dtype),
-        read_only(raw),
-        (read_only(targets), read_only(no_weights), read_only(np.arange(n_rows))),
-        (np.empty(columns, dtype=dtype), np.empty(columns, dtype=dtype)),
-        np.array(network.loss_params, dtype=dtype),
-        result,
-    )
-    return result

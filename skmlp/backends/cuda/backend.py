@@ -6,6 +6,7 @@ driver's out-of-memory errors and frees the device memory at the end.
 """
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from numba import cuda
@@ -73,6 +74,10 @@ class Backend:
         """Predictions of a network, and whether the sum of X is finite."""
         with self._on_device():
             return prediction.outputs(network, params, x, activation)
+
+    def predictor(self, network, params):
+        """A function that predicts with some parameters."""
+        return partial(self.outputs, network, params)
 
     def evaluate(self, network, raw, targets, weights):
         """Mean loss of raw outputs, and the predictions after the output activation."""

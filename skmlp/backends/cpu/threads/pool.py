@@ -119,6 +119,11 @@ def barrier(worker):
     return True
 
 
+def _state(n_workers):
+    """What the workers of one call share."""
+    return np.zeros(_QUEUES + n_workers * _LINE_WORDS, dtype=np.int64)
+
+
 _ANY_WORKER = WorkerContext(np.zeros(1, dtype=np.int64), 1, 0)
 # Kernels and kinds of arguments that `ThreadPool.call` need not compile.
 _COMPILED: set = set()
@@ -180,10 +185,11 @@ class ThreadPool:
         An exception in this thread, such as Ctrl-C, aborts the work: the other workers
         leave the kernel at their next barrier, and then the exception is raised.
         """
-        job = _Job(work, min(n_workers or self.n_threads, self.n_threads))
-        if job.n_workers == 1:
-            work(WorkerContext(job.state, 1, 0))
+        n_workers = min(n_workers or self.n_threads, self.n_threads)
+        if n_workers == 1:
+            work(WorkerContext(_state(1), 1, 0))
             return
+        job = _Job(work, n_workers)
         is_complete = False
         self._job = job
         try:
@@ -302,7 +308,7 @@ class _Job:
     def __init__(self, work, n_workers):
         self._work = work
         self.n_workers = n_workers
-        self.state = np.zeros(_QUEUES + n_workers * _LINE_WORDS, dtype=np.int64)
+        self.state = _state(n_workers)
         self.cores = [-1] * n_workers
         # Ids of the workers that are done. The queue only wakes the one that waits: an
         # exception may lose what it returns.
