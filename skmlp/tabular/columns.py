@@ -17,6 +17,8 @@ NUMBER, CATEGORY, DATE, SPARSE = "number", "category", "date", "sparse"
 
 _NUMBER_KINDS = "biuf"
 _DATES = "datetime64[us]"
+# Rows whose levels are found faster without pandas.
+_FEW_ROWS = 20
 
 
 def is_missing(value):
@@ -106,6 +108,8 @@ class PandasColumn:
         kind = getattr(series.dtype, "kind", "O")
         if kind == "m":
             return series.dt.total_seconds().to_numpy(dtype=np.float64, na_value=np.nan)
+        if kind in _NUMBER_KINDS and isinstance(series.dtype, np.dtype):
+            return series.to_numpy().astype(np.float64)
         if kind in _NUMBER_KINDS:
             return series.to_numpy(dtype=np.float64, na_value=np.nan)
         return ArrayColumn(series.to_numpy(dtype=object)).numbers()
@@ -126,6 +130,8 @@ class PandasColumn:
         if self.series.dtype.name == "category":
             codes = self.series.cat.codes.to_numpy().astype(np.int64)
             return codes, self.series.cat.categories.tolist()
+        if len(self.series) <= _FEW_ROWS:
+            return _factorize(self.series.tolist())
         codes, levels = self.series.factorize()
         return codes.astype(np.int64), levels.tolist()
 
@@ -315,13 +321,17 @@ def columns_of(X):
         As the user wrote them; None for an array.
     """
     if _belongs(X, "pandas", "DataFrame"):
-        columns = [PandasColumn(X.iloc[:, i]) for i in range(X.shape[1])]
-        return columns, list(X.columns)
+        return [PandasColumn(series) for _, series in X.items()], names_of(X)
     if _belongs(X, "polars", "DataFrame"):
-        return [PolarsColumn(series) for series in X.get_columns()], list(X.columns)
+        return [PolarsColumn(series) for series in X.get_columns()], names_of(X)
     if _belongs(X, "pyarrow", "Table"):
-        return [ArrowColumn(column) for column in X.columns], list(X.column_names)
+        return [ArrowColumn(column) for column in X.columns], names_of(X)
     return [ArrayColumn(X[:, i]) for i in range(X.shape[1])], None
+
+
+def names_of(X):
+    """Names of a frame's columns, as the user wrote them."""
+    return list(X.column_names if _belongs(X, "pyarrow", "Table") else X.columns)
 
 
 def is_frame(X):

@@ -13,7 +13,7 @@ from sklearn.utils.validation import (
 )
 
 from skmlp.tabular.categories import LevelEncoder
-from skmlp.tabular.columns import CATEGORY, SPARSE
+from skmlp.tabular.columns import CATEGORY, SPARSE, is_frame, names_of
 from skmlp.tabular.numbers import RobustScaler, missing_indicators
 from skmlp.tabular.table import (
     as_table,
@@ -169,8 +169,11 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = as_table(X, self)
-        _check_feature_names(self, X, reset=False)
-        _check_n_features(self, X, reset=False)
+        # scikit-learn's checks take longer than the rest for a row.
+        known = getattr(self, "feature_names_in_", None)
+        if known is None or not is_frame(X) or names_of(X) != known.tolist():
+            _check_feature_names(self, X, reset=False)
+            _check_n_features(self, X, reset=False)
         return self._encode(read_blocks(X, self._schema))
 
     def _encode(self, blocks):

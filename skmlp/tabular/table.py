@@ -14,7 +14,15 @@ from sklearn.utils import check_array
 
 from skmlp.call_site import user_stacklevel
 from skmlp.estimators.data_advice import listed
-from skmlp.tabular.columns import CATEGORY, DATE, NUMBER, SPARSE, columns_of, is_frame
+from skmlp.tabular.columns import (
+    CATEGORY,
+    DATE,
+    NUMBER,
+    SPARSE,
+    columns_of,
+    is_frame,
+    names_of,
+)
 from skmlp.tabular.dates import PARTS, date_parts
 
 _MAX_NAMED = 5
@@ -72,7 +80,7 @@ def as_table(X, estimator):
                 f"Found array with 0 {what}(s) (shape={tuple(X.shape)}) while a "
                 f"minimum of 1 is required by {type(estimator).__name__}."
             )
-        _check_distinct(columns_of(X)[1])
+        _check_distinct(names_of(X))
         return X
     if sparse.issparse(X):
         return check_array(

@@ -47,31 +47,58 @@ def as_if_writable(array):
 def kernel_x(x, network, params):
     """X in the form of `input_layer`, for a network with some parameters."""
     if network.embedding is not None:
-        return _embedded_rows(x, network, params)
+        return Bins(network, params.dtype).embedded_rows(x, params)
     if sparse.issparse(x):
         return SparseRows(*map(read_only, (x.data, x.indices, x.indptr)))
     return read_only(x)
 
 
-def _embedded_rows(x, network, params):
-    """X with the bins of its embedded columns, and the embeddings of the edges."""
-    embedding, dtype = network.embedding, params.dtype
-    n_bins = _int_array(embedding.n_bins)
-    columns = _int_array(embedding.columns)
-    shape = (len(x), len(columns))
-    knot_ids, positions = np.empty(shape, dtype=np.int32), np.empty(shape, dtype=dtype)
-    edges = np.concatenate([np.empty(0), *embedding.edges]).astype(dtype)
-    find_bins(read_only(x), columns, edges, n_bins, knot_ids, positions)
-    return EmbeddedRows(
-        x=read_only(x),
-        knot_ids=knot_ids,
-        positions=positions,
-        knots=embedding.knots(embedding_part(network, params)),
-        n_bins=n_bins,
-        dim=embedding.dim,
-        width=embedding.width,
-        offset=layout(network).embedding_offset,
-    )
+class Bins:
+    """The bins of an embedding as kernels read them.
+
+    Parameters
+    ----------
+    network : Network
+    dtype : dtype
+    """
+
+    def __init__(self, network, dtype):
+        self._network = network
+        embedding = network.embedding
+        self._n_bins = _int_array(embedding.n_bins)
+        self._columns = _int_array(embedding.columns)
+        self._edges = np.concatenate([np.empty(0), *embedding.edges]).astype(dtype)
+        self._offset = layout(network).embedding_offset
+        # Parameters, and the embeddings of the edges by them.
+        self._seen: tuple | None = None
+
+    def knots(self, params):
+        """Embeddings of the edges; those of the last call if they have not changed."""
+        part = embedding_part(self._network, params)
+        seen = self._seen
+        if seen is None or not np.array_equal(part, seen[0]):
+            seen = self._seen = part.copy(), self._network.embedding.knots(part)
+        return seen[1]
+
+    def embedded_rows(self, x, params):
+        """X with the bins of its embedded columns, and the embeddings of the edges."""
+        shape = (len(x), len(self._columns))
+        knot_ids = np.empty(shape, dtype=np.int32)
+        positions = np.empty(shape, dtype=params.dtype)
+        find_bins(
+            read_only(x), self._columns, self._edges, self._n_bins, knot_ids, positions
+        )
+        embedding = self._network.embedding
+        return EmbeddedRows(
+            x=read_only(x),
+            knot_ids=knot_ids,
+            positions=positions,
+            knots=self.knots(params),
+            n_bins=self._n_bins,
+            dim=embedding.dim,
+            width=embedding.width,
+            offset=self._offset,
+        )
 
 
 def _net_desc(network, dtype):

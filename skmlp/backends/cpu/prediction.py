@@ -11,6 +11,7 @@ from scipy import sparse
 
 from skmlp.backends.cpu import plan
 from skmlp.backends.cpu.binding import (
+    Bins,
     as_if_writable,
     kernel_x,
     prediction_net,
@@ -47,6 +48,7 @@ class Predictor:
         self._dense_work = plan.dense_row_work(network.shapes)
         self._gemm = matmul.gemm_address(params.dtype)
         self._nets: dict = {}
+        self._bins = None if network.embedding is None else Bins(network, self._dtype)
         self._folded = self._fold()
 
     def _fold(self):
@@ -106,7 +108,10 @@ class Predictor:
         workspace = (scratch, half, row_block, self._gemm)
         row_ids = _ALL_ROWS if row_ids is None else read_only(row_ids)
         sums = np.zeros(n_blocks)
-        rows = kernel_x(x, network, params) if rows is None else rows
+        if rows is None and self._bins is not None:
+            rows = self._bins.embedded_rows(x, params)
+        elif rows is None:
+            rows = kernel_x(x, network, params)
         net = self._net(network, activation)
         arguments = (net, rows, row_ids, workspace, params, out, sums)
         with ThreadPool(n_threads) as pool:
