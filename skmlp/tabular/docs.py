@@ -1,5 +1,7 @@
 """What the docstrings of both tabular estimators share."""
 
+from skmlp.estimators import annotations as typed
+
 _PARAMETERS = """
 preset : {'fast', 'default', 'best'}, default='default'
     'fast' trains three networks, 'default' six, 'best' twenty-four, most of which have
@@ -56,7 +58,7 @@ _REFERENCES = """
 """
 
 
-def with_tabular_docs(cls):
+def with_tabular_docs(cls: typed.Class) -> typed.Class:
     """A class decorator that fills the shared parts of a docstring in."""
     if cls.__doc__ is not None:
         parts = {
