@@ -10,7 +10,7 @@ from pathlib import Path
 
 # Targets without a scheme, as `../benchmarks/README.md#threads`.
 _LINK = re.compile(r"(?<=\]\()(?P<path>\.\./[^)#\s]*)(?P<anchor>#[^)\s]*)?(?=\))")
-_GALLERY = re.compile(r"examples/gallery/(\w+)\.py")
+_GALLERY = re.compile(r"examples/gallery/([\w/]+)\.py")
 _PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",

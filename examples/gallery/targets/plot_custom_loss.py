@@ -16,16 +16,17 @@ from skmlp import Loss, MLPRegressor
 def lopsided(missing):
     """A loss of `missing` for each piece too few, 1 for each too many.
 
-    y are the pieces sold, z those ordered; the root makes the loss smooth around zero.
+    y are the pieces sold, z those ordered, in units of their standard deviation. The
+    root makes the loss smooth around zero.
     """
 
     def value(y, z):
         weight = missing if y > z else 1.0
-        return weight * (np.sqrt(1.0 + (y - z) ** 2) - 1.0)
+        return weight * np.sqrt(0.01 + (y - z) ** 2)
 
     def slope(y, z):
         weight = missing if y > z else 1.0
-        return weight * (z - y) / np.sqrt(1.0 + (y - z) ** 2)
+        return weight * (z - y) / np.sqrt(0.01 + (y - z) ** 2)
 
     return Loss("lopsided", "identity", value, slope)
 
@@ -43,14 +44,16 @@ days = np.linspace(0, 365, 200)
 
 figure, axis = plt.subplots(figsize=(7, 4))
 axis.scatter(day, sold, s=4, color="0.7", label="sold")
-for missing in (1.0, 4.0, 20.0):
+for missing in (1.0, 4.0, 15.0):
     model = MLPRegressor(
         lopsided(missing),
         hidden_layer_sizes=(40,),
         activation="tanh",
-        solver="lbfgs",
-        max_iter=1000,
-        scale_target=False,
+        learning_rate="cosine",
+        learning_rate_init=0.02,
+        batch_size=50,
+        max_iter=150,
+        scale_target=True,
         random_state=0,
     )
     model.fit(X, sold)
@@ -58,5 +61,5 @@ for missing in (1.0, 4.0, 20.0):
     short = np.mean(sold > model.predict(X))
     axis.plot(days, order, label=f"missing costs {missing:g}: short on {short:.0%}")
 axis.set(xlabel="day of the year", ylabel="pieces", title="What to order")
-axis.legend()
+axis.legend(markerscale=3, loc="upper left")
 plt.show()
