@@ -20,12 +20,18 @@ X, y = make_classification(
     20,
     n_informative=6,
     weights=[0.98],
-    class_sep=0.9,
+    class_sep=1.3,
     flip_y=0.005,
     random_state=0,
 )
 X, X_test, y, y_test = train_test_split(X, y, test_size=0.5, stratify=y, random_state=0)
-settings = {"alpha": 1.0, "learning_rate": "cosine", "max_iter": 40, "random_state": 0}
+settings = {
+    "weight_decay": 0.3,
+    "learning_rate": "cosine",
+    "learning_rate_init": 0.003,
+    "max_iter": 30,
+    "random_state": 0,
+}
 models = {
     "no weights": MLPClassifier((32,), **settings),
     "class_weight='balanced'": MLPClassifier(
@@ -37,8 +43,9 @@ for model in models.values():
     model.fit(X, y)
 
 # %%
-# A curve a model, a point where its ``predict`` decides. The models rank rows about
-# alike, so the curves lie close together; the points do not.
+# A curve a model, a point where its ``predict`` decides. An adjustment moves the point
+# along the curve. Weights move it, too, and cost some of the ranking here: the hundred
+# positives are seen so often that they are learned by heart.
 
 figure, axis = plt.subplots(figsize=(6.5, 4.5))
 for name, model in models.items():
