@@ -314,7 +314,7 @@ class BaseTabularMLP(BaseEstimator, ABC):
 
         Returns
         -------
-        ndarray of shape (n_features_in_,)
+        ndarray of shape (`n_features_in_`,)
         """
         check_is_fitted(self)
         return permutation_importances(self)

@@ -41,10 +41,10 @@ member_weights_ : ndarray of shape (n_members,)
 preprocessor_ : TabularPreprocessor
 validation_scores_ : ndarray of shape (n_members,)
     Of each network on its validation rows: negative log-loss, or R² minus one.
-feature_importances_ : ndarray of shape (n_features_in_,)
+feature_importances_ : ndarray of shape (`n_features_in_`,)
     Permutation importances on validation rows.
 n_features_in_ : int
-feature_names_in_ : ndarray of shape (n_features_in_,)
+feature_names_in_ : ndarray of shape (`n_features_in_`,)
     Only if X has column names that are all strings.
 """
 

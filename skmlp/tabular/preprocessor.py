@@ -46,7 +46,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Only if X has column names that are all strings.
     n_features_out_ : int
 
@@ -109,7 +109,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        {ndarray, csr_matrix} of shape (n_samples, n_features_out_), float32
+        {ndarray, csr_matrix} of shape (n_samples, `n_features_out_`), float32
         """
         return self._encode(self._fit_blocks(X))
 
@@ -159,7 +159,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        {ndarray, csr_matrix} of shape (n_samples, n_features_out_), float32
+        {ndarray, csr_matrix} of shape (n_samples, `n_features_out_`), float32
             Sparse if X has sparse columns.
 
         Raises
