@@ -111,4 +111,6 @@ def test_the_address_of_the_repository_is_one():
 
 def test_the_changelog_has_this_release():
     text = (ROOT / "CHANGELOG.md").read_text()
-    assert re.search(rf"^## {re.escape(skmlp.__version__)} - \d{{4}}-\d\d-\d\d$", text, re.M)
+    assert re.search(
+        rf"^## {re.escape(skmlp.__version__)} - \d{{4}}-\d\d-\d\d$", text, re.M
+    )
