@@ -19,7 +19,8 @@ import scipy.linalg.blas
 from threadpoolctl import threadpool_info, threadpool_limits
 
 _PACKAGES = (
-    *("skmlp", "scikit-learn", "numpy", "scipy", "numba", "llvmlite", "torch"),
+    *("skmlp", "scikit-learn", "numpy", "scipy", "numba", "llvmlite"),
+    *("torch", "jax", "jaxlib", "optax", "onnxruntime", "skl2onnx"),
     *("numba-cuda", "cuda-toolkit", "cuda-bindings", "cuda-core"),
     *("nvidia-cublas", "nvidia-cublas-cu12"),
 )

@@ -8,6 +8,7 @@ rows.
 import inspect
 import warnings
 from itertools import product
+from typing import Any
 
 import numpy as np
 from sklearn.utils._param_validation import StrOptions, validate_params
@@ -145,5 +146,5 @@ def _examples(loss):
         if row.name in regressors:
             yield MLPRegressor(row.name), _NUMBERS
             if row.of_list is not None:
-                several = {parameter.name: _LEVELS for parameter in row.parameters}
+                several: Any = {parameter.name: _LEVELS for parameter in row.parameters}
                 yield MLPRegressor(row.name, **several), _NUMBERS

@@ -27,6 +27,14 @@ elif "PYTEST_XDIST_WORKER" not in os.environ:
 
 # Cases of a test marked `sampled` that the quick tier runs.
 _SAMPLES = 12
+# Files that are tested in this process.
+_FEW_FILES = 2
+
+
+def pytest_xdist_auto_num_workers(config):
+    """A worker for each core; none for few files: workers take seconds to start."""
+    files = [arg.partition("::")[0].endswith(".py") for arg in config.args]
+    return 0 if all(files) and len(files) <= _FEW_FILES else os.cpu_count()
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by markers

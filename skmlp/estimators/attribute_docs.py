@@ -76,7 +76,7 @@ norm_variances_ : list of ndarray of shape (n_units,) or None
 n_features_in_ : int
     Number of features seen during fit.
 
-feature_names_in_ : ndarray of shape (n_features_in_,)
+feature_names_in_ : ndarray of shape (`n_features_in_`,)
     Names of the features, where X has names that are all strings.
 
 n_iter_ : int

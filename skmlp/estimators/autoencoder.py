@@ -5,11 +5,13 @@ code, the way back from it, and the errors of the reconstruction.
 """
 
 from numbers import Integral
+from typing import Any, Self
 
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
+from skmlp.estimators import annotations as typed
 from skmlp.estimators.architecture import resolve_activations
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.data import (
@@ -151,65 +153,73 @@ class MLPAutoencoder(Reconstruction, BaseMLP):
 
     def __init__(
         self,
-        hidden_layer_sizes=(64, 8, 64),
-        activation="relu",
+        hidden_layer_sizes: typed.Layers = (64, 8, 64),
+        activation: typed.Activations = "relu",
         *,
-        loss="squared_error",
-        code_activation="identity",
-        layer=None,
-        solver="adam",
-        alpha=0.0001,
-        batch_size="auto",
-        learning_rate="constant",
-        learning_rate_init=0.001,
-        power_t=0.5,
-        max_iter=200,
-        shuffle=True,
-        random_state=None,
-        tol=1e-4,
-        verbose=False,
-        warm_start=False,
-        momentum=0.9,
-        nesterovs_momentum=True,
-        early_stopping=False,
-        validation_fraction=0.1,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        n_iter_no_change=10,
-        max_fun=15000,
-        out_activation="auto",
-        weight_init="auto",
-        fit_intercept=True,
-        dropout=0.0,
-        input_noise=0.0,
-        normalization=None,
-        weight_decay=0.0,
-        max_norm=None,
-        max_grad_norm=None,
-        warmup_epochs=0.0,
-        weight_decay_schedule="constant",
-        dropout_schedule="constant",
-        learning_rate_factors=None,
-        bias_learning_rate_factor=1.0,
-        best_epoch="first",
-        sampling=None,
-        max_time=None,
-        n_jobs=None,
-        device="cpu",
-        dtype=None,
-        matmul_precision="highest",
-        embedding=None,
-        n_bins=16,
-        embedding_dim=4,
-        embedding_learning_rate_factor=1.0,
-        **rule_parameters,
-    ):
+        loss: typed.LossLike = "squared_error",
+        code_activation: typed.ActivationLike | None = "identity",
+        layer: int | None = None,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: typed.BatchSize = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: typed.RandomState | None = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        out_activation: str = "auto",
+        weight_init: typed.WeightInit = "auto",
+        fit_intercept: bool = True,
+        dropout: typed.Rates = 0.0,
+        input_noise: float = 0.0,
+        normalization: typed.Normalization | None = None,
+        weight_decay: float = 0.0,
+        max_norm: float | None = None,
+        max_grad_norm: float | None = None,
+        warmup_epochs: float = 0.0,
+        weight_decay_schedule: str = "constant",
+        dropout_schedule: str = "constant",
+        learning_rate_factors: typed.Factors | None = None,
+        bias_learning_rate_factor: float = 1.0,
+        best_epoch: typed.BestEpoch = "first",
+        sampling: typed.Sampling | None = None,
+        max_time: float | None = None,
+        n_jobs: int | None = None,
+        device: str = "cpu",
+        dtype: typed.Dtype | None = None,
+        matmul_precision: typed.MatmulPrecision = "highest",
+        embedding: typed.Embedding | None = None,
+        n_bins: int = 16,
+        embedding_dim: int = 4,
+        embedding_learning_rate_factor: float = 1.0,
+        **rule_parameters: Any,
+    ) -> None:
         self._store(locals())
 
     @names_arguments
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None, *, X_val=None, sample_weight_val=None):
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
         """Learn to reconstruct X.
 
         Parameters
@@ -246,8 +256,14 @@ class MLPAutoencoder(Reconstruction, BaseMLP):
     @names_arguments
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
-        self, X, y=None, sample_weight=None, *, X_val=None, sample_weight_val=None
-    ):
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
         """Train for one more epoch on the given rows.
 
         Parameters
@@ -285,14 +301,14 @@ class MLPAutoencoder(Reconstruction, BaseMLP):
     @available_if(lambda estimator: estimator._check_resumable())
     def resume(
         self,
-        X,
-        y=None,
-        sample_weight=None,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
         *,
-        max_iter=None,
-        X_val=None,
-        sample_weight_val=None,
-    ):
+        max_iter: Any = None,
+        X_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
         """Go on with the last ``fit`` as if it had not ended.
 
         Parameters

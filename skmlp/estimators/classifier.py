@@ -2,6 +2,7 @@
 
 from functools import partial
 from numbers import Real
+from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
@@ -9,6 +10,7 @@ from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
+from skmlp.estimators import annotations as typed
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.class_priors import (
     DECISIONS,
@@ -126,67 +128,67 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def __init__(
         self,
-        hidden_layer_sizes=(100,),
-        activation="relu",
+        hidden_layer_sizes: typed.Layers = (100,),
+        activation: typed.Activations = "relu",
         *,
-        solver="adam",
-        alpha=0.0001,
-        batch_size="auto",
-        learning_rate="constant",
-        learning_rate_init=0.001,
-        power_t=0.5,
-        max_iter=200,
-        shuffle=True,
-        random_state=None,
-        tol=1e-4,
-        verbose=False,
-        warm_start=False,
-        momentum=0.9,
-        nesterovs_momentum=True,
-        early_stopping=False,
-        validation_fraction=0.1,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        n_iter_no_change=10,
-        max_fun=15000,
-        class_weight=None,
-        logit_adjustment=0.0,
-        prior=None,
-        loss="log_loss",
-        out_activation="auto",
-        label_smoothing=0.0,
-        weight_init="auto",
-        fit_intercept=True,
-        dropout=0.0,
-        input_noise=0.0,
-        normalization=None,
-        weight_decay=0.0,
-        max_norm=None,
-        max_grad_norm=None,
-        rho=0.9,
-        warmup_epochs=0.0,
-        decay_factor=0.1,
-        decay_epochs=10,
-        plateau_patience=10,
-        weight_decay_schedule="constant",
-        dropout_schedule="constant",
-        learning_rate_factors=None,
-        bias_learning_rate_factor=1.0,
-        best_epoch="first",
-        scoring=None,
-        sampling=None,
-        max_time=None,
-        n_jobs=None,
-        device="cpu",
-        dtype=None,
-        matmul_precision="highest",
-        embedding=None,
-        n_bins=16,
-        embedding_dim=4,
-        embedding_learning_rate_factor=1.0,
-        **rule_parameters,
-    ):
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: typed.BatchSize = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: typed.RandomState | None = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        class_weight: typed.ClassWeight | None = None,
+        logit_adjustment: float = 0.0,
+        prior: typed.Prior | None = None,
+        loss: typed.LossLike = "log_loss",
+        out_activation: str = "auto",
+        label_smoothing: float = 0.0,
+        weight_init: typed.WeightInit = "auto",
+        fit_intercept: bool = True,
+        dropout: typed.Rates = 0.0,
+        input_noise: float = 0.0,
+        normalization: typed.Normalization | None = None,
+        weight_decay: float = 0.0,
+        max_norm: float | None = None,
+        max_grad_norm: float | None = None,
+        rho: float = 0.9,
+        warmup_epochs: float = 0.0,
+        decay_factor: float = 0.1,
+        decay_epochs: int = 10,
+        plateau_patience: int = 10,
+        weight_decay_schedule: str = "constant",
+        dropout_schedule: str = "constant",
+        learning_rate_factors: typed.Factors | None = None,
+        bias_learning_rate_factor: float = 1.0,
+        best_epoch: typed.BestEpoch = "first",
+        scoring: typed.Scoring | None = None,
+        sampling: typed.Sampling | None = None,
+        max_time: float | None = None,
+        n_jobs: int | None = None,
+        device: str = "cpu",
+        dtype: typed.Dtype | None = None,
+        matmul_precision: typed.MatmulPrecision = "highest",
+        embedding: typed.Embedding | None = None,
+        n_bins: int = 16,
+        embedding_dim: int = 4,
+        embedding_learning_rate_factor: float = 1.0,
+        **rule_parameters: Any,
+    ) -> None:
         self._store(locals())
 
     @available_if(lambda estimator: estimator._check_solver())
@@ -194,15 +196,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self,
-        X,
-        y,
-        sample_weight=None,
-        classes=None,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        classes: Any = None,
         *,
-        X_val=None,
-        y_val=None,
-        sample_weight_val=None,
-    ):
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
         """Train for one more epoch on the given data.
 
         To go on with ``fit`` on the same data, for several epochs and in the order in
@@ -301,7 +303,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return float(np.average(correct, weights=weights))
 
     @returns_like_input
-    def predict(self, X):
+    def predict(self, X: Any) -> Any:
         """Predict class labels, the most probable ones.
 
         With ``loss='ordinal'``, too: accuracy and scikit-learn's tools count on it.
@@ -323,7 +325,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self._labels.decode(raw)
 
     @returns_like_input
-    def decision_function(self, X):
+    def decision_function(self, X: Any) -> Any:
         """The evidence for each class: log-odds, or margins of the hinge losses.
 
         For probabilities p they are log(p / (1 - p)), each class against all others;
@@ -358,7 +360,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     @available_if(_has_probabilities)
     @returns_like_input
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> Any:
         """Probabilities of the classes.
 
         Not available with ``loss='hinge'`` and ``'squared_hinge'``.
@@ -379,7 +381,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     @available_if(_has_probabilities)
     @returns_like_input
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Any) -> Any:
         """Logarithms of the probabilities, from the logits: exact in the tails.
 
         Parameters
@@ -395,7 +397,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         outputs = shifted(self, partial(self._outputs, X), PROBABILITIES)
         return self._labels.log_probabilities(outputs, self.out_activation_)
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy of the predicted labels.
 
         Parameters

@@ -9,7 +9,7 @@ import copy
 import functools
 import html
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -110,7 +110,7 @@ class LayerTable:
         self.n_samples = n_samples
         self.output_gradient = output_gradient
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Columns by name: ``pandas.DataFrame(table.to_dict())`` is the table."""
         names = LayerReport._fields
         return {name: [getattr(row, name) for row in self.rows] for name in names}
@@ -161,7 +161,9 @@ class LayerTable:
         return f"<table><caption>{self._title()}</caption>{lines}</table>"
 
 
-def diagnose(model, X, y=None, sample_weight=None):
+def diagnose(
+    model: Any, X: Any, y: Any = None, sample_weight: Any = None
+) -> "LayerTable":
     """Diagnose the hidden layers of a fitted network on some data.
 
     Computes about a million activations a second in NumPy: for large data, a sample of

@@ -10,6 +10,7 @@ import inspect
 import re
 import textwrap
 
+from skmlp.estimators import annotations as typed
 from skmlp.estimators.attribute_docs import ATTRIBUTES
 from skmlp.estimators.doc_entries import entry, indented, rows
 from skmlp.estimators.docs_factors import FACTORS
@@ -368,7 +369,7 @@ def _without_own(text, names):
     return "".join(each for each in entries if each.partition(" : ")[0] not in names)
 
 
-def with_shared_docs(estimator):
+def with_shared_docs(estimator: typed.Class) -> typed.Class:
     """Class decorator: fill the slots of the docstring that the estimators share."""
     if estimator.__doc__ is None:  # python -OO
         return estimator
@@ -382,9 +383,10 @@ def with_shared_docs(estimator):
             text = text.replace(name, rows(table))
         text = text.replace("<links>", ", ".join(map(repr, LINKS)))
         doc = doc.replace(slot, indented(_without_own(text, own | lacking)))
+    tables = rule_parameters(estimator._tables)  # type: ignore[attr-defined]
     entries = {
         name: textwrap.indent(entry(parameter), "    ")
-        for name, parameter in rule_parameters(estimator._tables).items()
+        for name, parameter in tables.items()
     }
     for name in [*entries]:
         slot = f"    <{name}>"

@@ -91,6 +91,33 @@ class FitResult(NamedTuple):
 class Fitted(BaseEstimator):
     """Base of the estimators: fitted attributes and pickling."""
 
+    best_coefs_: list[np.ndarray]
+    best_intercepts_: list[np.ndarray]
+    best_iter_: int | None
+    best_loss_: float | None
+    best_validation_score_: float | None
+    bin_edges_: list[np.ndarray] | None
+    coefs_: list[np.ndarray]
+    device_: str
+    embedding_weights_: list[np.ndarray] | None
+    feature_names_in_: np.ndarray
+    history_: dict[str, list[float]]
+    intercepts_: list[np.ndarray]
+    loss_: float
+    loss_curve_: list[float]
+    n_features_in_: int
+    n_iter_: int
+    n_layers_: int
+    n_outputs_: int
+    no_improvement_count_: int
+    norm_means_: list[np.ndarray] | None
+    norm_scales_: list[np.ndarray] | None
+    norm_variances_: list[np.ndarray] | None
+    out_activation_: str
+    t_: int
+    validation_loss_curve_: list[float] | None
+    validation_scores_: list[float] | None
+
     @contextmanager
     def _unchanged_on_failure(self):
         """Restore all attributes and the curves when the block raises an exception."""

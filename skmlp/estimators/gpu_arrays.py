@@ -10,10 +10,11 @@ where labels are encoded, and so are raw outputs, where they are decoded.
 
 import functools
 import sys
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from skmlp.estimators import annotations as typed
 from skmlp.estimators import dlpack
 
 
@@ -231,7 +232,7 @@ class GpuArray:
         return GpuArray(canonical, "auto")
 
 
-def returns_like_input(method):
+def returns_like_input(method: typed.Function) -> typed.Function:
     """Method decorator: for an X on a GPU, results are arrays of its library there.
 
     Labels that are not numbers stay on the host.
@@ -247,7 +248,7 @@ def returns_like_input(method):
             return type(result)(_like_input(part, x, X) for part in result)
         return _like_input(result, x, X)
 
-    return wrapper
+    return cast(typed.Function, wrapper)
 
 
 def _like_input(values, x, user_input):

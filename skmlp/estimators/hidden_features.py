@@ -6,6 +6,7 @@ interface of transformers.
 """
 
 from numbers import Integral
+from typing import Any, Self
 
 from sklearn.base import (
     BaseEstimator,
@@ -71,7 +72,7 @@ class HiddenFeatures(
     n_features_in_ : int
         Number of features seen during fit.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X has names that are all strings.
 
     See Also
@@ -104,7 +105,7 @@ class HiddenFeatures(
         self.layer = layer
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y=None, **fit_params):
+    def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Self:
         """Train a clone of the estimator; a frozen one stays as it is.
 
         Parameters
@@ -132,7 +133,7 @@ class HiddenFeatures(
 
     @available_if(_has_partial_fit)
     @_fit_context(prefer_skip_nested_validation=False)
-    def partial_fit(self, X, y=None, **fit_params):
+    def partial_fit(self, X: Any, y: Any = None, **fit_params: Any) -> Self:
         """Train the estimator, or its clone at the first call, by its `partial_fit`.
 
         Parameters
@@ -183,7 +184,7 @@ class HiddenFeatures(
         units = _last_step(self.estimator_).intercepts_[:-1]
         return len(units[layer_index(self.layer, len(units))])
 
-    def transform(self, X):
+    def transform(self, X: Any) -> Any:
         """Outputs of the hidden layer.
 
         Parameters

@@ -5,6 +5,7 @@ units all predict with a network and a vector of parameters.
 """
 
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 
@@ -70,7 +71,7 @@ class Prediction(Fitted):
 
     @names_arguments
     @returns_like_input
-    def hidden_activations(self, X, layer=-1):
+    def hidden_activations(self, X: Any, layer: int = -1) -> Any:
         """Outputs of a hidden layer, as features for another model or for a plot.
 
         Parameters

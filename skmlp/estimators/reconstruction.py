@@ -6,6 +6,7 @@ sparse X are dense and cost memory, which is limited here.
 
 import warnings
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -288,7 +289,7 @@ class Reconstruction(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Predicti
         return len(self.intercepts_[self.layer_])
 
     @returns_like_input
-    def transform(self, X):
+    def transform(self, X: Any) -> Any:
         """The code of each row.
 
         Parameters
@@ -304,7 +305,7 @@ class Reconstruction(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Predicti
         return self.hidden_activations(X, self.layer_)
 
     @returns_like_input
-    def inverse_transform(self, X):
+    def inverse_transform(self, X: Any) -> Any:
         """Reconstruct rows from their codes.
 
         Parameters
@@ -336,7 +337,7 @@ class Reconstruction(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Predicti
         return loss.decoder(params).prediction(outputs)
 
     @returns_like_input
-    def reconstruct(self, X):
+    def reconstruct(self, X: Any) -> Any:
         """What the network makes of each row: ``inverse_transform(transform(X))``.
 
         Parameters
@@ -359,7 +360,7 @@ class Reconstruction(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Predicti
         return self._decoded(self._outputs(X))
 
     @returns_like_input
-    def score_samples(self, X):
+    def score_samples(self, X: Any) -> Any:
         """Minus the reconstruction error of each row: low for anomalies.
 
         The error is the row's loss, summed over the columns, as in ``loss_``: with
@@ -383,7 +384,7 @@ class Reconstruction(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Predicti
         backend = devices.prediction_backend(self, x)
         return -losses_of_rows(network, params, x, backend, self.n_jobs)
 
-    def score(self, X, y=None, sample_weight=None):
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Mean of `score_samples`: minus the mean reconstruction error.
 
         Parameters

@@ -1,10 +1,13 @@
 """The regressor: its constructor, targets, loss and predictions."""
 
+from typing import Any, Self
+
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
+from skmlp.estimators import annotations as typed
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.data import UserInput, as_supported, combine_weights
 from skmlp.estimators.data_advice import as_column
@@ -102,67 +105,67 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def __init__(
         self,
-        loss="squared_error",
-        hidden_layer_sizes=(100,),
-        activation="relu",
+        loss: typed.LossLike = "squared_error",
+        hidden_layer_sizes: typed.Layers = (100,),
+        activation: typed.Activations = "relu",
         *,
-        solver="adam",
-        alpha=0.0001,
-        batch_size="auto",
-        learning_rate="constant",
-        learning_rate_init=0.001,
-        power_t=0.5,
-        max_iter=200,
-        shuffle=True,
-        random_state=None,
-        tol=1e-4,
-        verbose=False,
-        warm_start=False,
-        momentum=0.9,
-        nesterovs_momentum=True,
-        early_stopping=False,
-        validation_fraction=0.1,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        n_iter_no_change=10,
-        max_fun=15000,
-        out_activation="auto",
-        quantile=0.5,
-        delta=1.0,
-        power=1.5,
-        scale_target=False,
-        weight_init="auto",
-        fit_intercept=True,
-        dropout=0.0,
-        input_noise=0.0,
-        normalization=None,
-        weight_decay=0.0,
-        max_norm=None,
-        max_grad_norm=None,
-        rho=0.9,
-        warmup_epochs=0.0,
-        decay_factor=0.1,
-        decay_epochs=10,
-        plateau_patience=10,
-        weight_decay_schedule="constant",
-        dropout_schedule="constant",
-        learning_rate_factors=None,
-        bias_learning_rate_factor=1.0,
-        best_epoch="first",
-        scoring=None,
-        sampling=None,
-        max_time=None,
-        n_jobs=None,
-        device="cpu",
-        dtype=None,
-        matmul_precision="highest",
-        embedding=None,
-        n_bins=16,
-        embedding_dim=4,
-        embedding_learning_rate_factor=1.0,
-        **rule_parameters,
-    ):
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: typed.BatchSize = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: typed.RandomState | None = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        out_activation: str = "auto",
+        quantile: typed.Rates = 0.5,
+        delta: float = 1.0,
+        power: float = 1.5,
+        scale_target: bool = False,
+        weight_init: typed.WeightInit = "auto",
+        fit_intercept: bool = True,
+        dropout: typed.Rates = 0.0,
+        input_noise: float = 0.0,
+        normalization: typed.Normalization | None = None,
+        weight_decay: float = 0.0,
+        max_norm: float | None = None,
+        max_grad_norm: float | None = None,
+        rho: float = 0.9,
+        warmup_epochs: float = 0.0,
+        decay_factor: float = 0.1,
+        decay_epochs: int = 10,
+        plateau_patience: int = 10,
+        weight_decay_schedule: str = "constant",
+        dropout_schedule: str = "constant",
+        learning_rate_factors: typed.Factors | None = None,
+        bias_learning_rate_factor: float = 1.0,
+        best_epoch: typed.BestEpoch = "first",
+        scoring: typed.Scoring | None = None,
+        sampling: typed.Sampling | None = None,
+        max_time: float | None = None,
+        n_jobs: int | None = None,
+        device: str = "cpu",
+        dtype: typed.Dtype | None = None,
+        matmul_precision: typed.MatmulPrecision = "highest",
+        embedding: typed.Embedding | None = None,
+        n_bins: int = 16,
+        embedding_dim: int = 4,
+        embedding_learning_rate_factor: float = 1.0,
+        **rule_parameters: Any,
+    ) -> None:
         self._store(locals())
 
     @available_if(lambda estimator: estimator._check_solver())
@@ -170,14 +173,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self,
-        X,
-        y,
-        sample_weight=None,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
         *,
-        X_val=None,
-        y_val=None,
-        sample_weight_val=None,
-    ):
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
         """Train for one more epoch on the given data.
 
         To go on with ``fit`` on the same data, for several epochs and in the order in
@@ -291,7 +294,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         # Fixed by the fit, whatever the parameters are set to afterwards.
         self._decoder = network.loss.decoder(network.loss_params)
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Coefficient of determination R² of the predictions.
 
         For several quantiles, the mean over them of the fraction of the pinball loss
@@ -313,7 +316,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return regression_score(y, predicted, sample_weight, self._decoder.levels)
 
     @returns_like_input
-    def predict(self, X, return_std=False):
+    def predict(self, X: Any, return_std: bool = False) -> Any:
         """Predict target values.
 
         Parameters

@@ -8,7 +8,7 @@ indices in every saved model.
 import copy
 import warnings
 from numbers import Integral
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from sklearn.base import _fit_context
@@ -117,15 +117,15 @@ class Resuming(Fitted):
     @_fit_context(prefer_skip_nested_validation=True)
     def resume(
         self,
-        X,
-        y,
-        sample_weight=None,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
         *,
-        max_iter=None,
-        X_val=None,
-        y_val=None,
-        sample_weight_val=None,
-    ):
+        max_iter: Any = None,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
         """Go on with the last ``fit`` as if it had not ended.
 
         After it has ended at ``max_iter``, at ``max_time`` or by Ctrl-C: network,

@@ -6,10 +6,12 @@ The messages themselves stay those of scikit-learn and Python.
 import functools
 import inspect
 import re
+from typing import Any, Self, cast
 
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import InvalidParameterError
 
+from skmlp.estimators import annotations as typed
 from skmlp.estimators import other_names
 from skmlp.estimators.names import (
     advice_on,
@@ -73,7 +75,7 @@ def _of_argument(name, parameters, arguments, owner):
     return f"{name} is a parameter of the constructor: {owner}({name}=...)."
 
 
-def names_arguments(method):
+def names_arguments(method: typed.Function) -> typed.Function:
     """Let Python's errors about a method's arguments name the estimator, and the cure.
 
     Its own would name the class that defines the method, which no user has heard of.
@@ -99,7 +101,7 @@ def names_arguments(method):
             ) from None
         return method(self, *args, **keywords)
 
-    return checked
+    return cast(typed.Function, checked)
 
 
 class Suggesting(BaseEstimator):
@@ -115,7 +117,7 @@ class Suggesting(BaseEstimator):
             sentence = of_value(self, found[1], getattr(self, found[1]))
             raise InvalidParameterError(with_sentence(error, sentence)) from None
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters.
 
         Parameters

@@ -389,7 +389,7 @@ ACTIVATIONS = _table(
     ),
     Activation(
         "softsign", softsign, softsign_slope,
-        about="f(z) = z / (1 + |z|) (Bergstra et al., 2009)",
+        about="f(z) = z / (1 + abs(z)) (Bergstra et al., 2009)",
     ),
     Activation(
         "hard_tanh", hard_tanh, hard_tanh_slope,

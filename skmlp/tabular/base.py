@@ -3,6 +3,7 @@
 import warnings
 from abc import ABC, abstractmethod
 from numbers import Integral, Real
+from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
@@ -90,15 +91,15 @@ class BaseTabularMLP(BaseEstimator, ABC):
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
-        X,
-        y,
-        sample_weight=None,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
         *,
-        groups=None,
-        X_val=None,
-        y_val=None,
-        sample_weight_val=None,
-    ):
+        groups: Any = None,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
         """Train an ensemble on a table.
 
         Parameters
@@ -313,7 +314,7 @@ class BaseTabularMLP(BaseEstimator, ABC):
 
         Returns
         -------
-        ndarray of shape (n_features_in_,)
+        ndarray of shape (`n_features_in_`,)
         """
         check_is_fitted(self)
         return permutation_importances(self)

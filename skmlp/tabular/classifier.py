@@ -1,5 +1,8 @@
 """The classifier for tables."""
 
+from collections.abc import Mapping
+from typing import Any, Literal
+
 import numpy as np
 from scipy.special import logit
 from sklearn.base import ClassifierMixin
@@ -8,6 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import column_or_1d
 
 from skmlp.estimators import MLPClassifier
+from skmlp.estimators import annotations as typed
 from skmlp.estimators.data_advice import check_y
 from skmlp.estimators.log_odds import log_odds
 from skmlp.tabular.base import BaseTabularMLP
@@ -79,21 +83,21 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
 
     def __init__(
         self,
-        preset="default",
+        preset: str = "default",
         *,
-        n_members=None,
-        scoring=None,
-        categorical_features="from_dtype",
-        validation="random",
-        validation_fraction=0.2,
-        max_time=None,
-        mlp_params=None,
-        n_jobs=None,
-        random_state=None,
-        verbose=False,
-        class_weight=None,
-        calibrate=True,
-    ):
+        n_members: int | None = None,
+        scoring: typed.Scoring | None = None,
+        categorical_features: typed.Columns | None = "from_dtype",
+        validation: Literal["random", "last"] = "random",
+        validation_fraction: float = 0.2,
+        max_time: float | None = None,
+        mlp_params: Mapping[str, Any] | None = None,
+        n_jobs: int | None = None,
+        random_state: typed.RandomState | None = None,
+        verbose: bool | int = False,
+        class_weight: typed.ClassWeight | None = None,
+        calibrate: bool = True,
+    ) -> None:
         self.preset = preset
         self.n_members = n_members
         self.scoring = scoring
@@ -160,7 +164,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
             codes = np.searchsorted(self.classes_, y)
             self.temperature_ = fitted_temperature(output, codes, sample_weight)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> Any:
         """Probabilities of the classes.
 
         Parameters
@@ -178,7 +182,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
         probabilities /= probabilities.sum(axis=1, keepdims=True)
         return with_temperature(probabilities, self.temperature_)
 
-    def decision_function(self, X):
+    def decision_function(self, X: Any) -> Any:
         """Log-odds: of the second of two classes, else of each class against the rest.
 
         Parameters
@@ -200,7 +204,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
             return logarithms[:, 1] - logarithms[:, 0]
         return log_odds(logarithms)
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Any) -> Any:
         """Logarithms of the probabilities of the classes.
 
         Parameters
@@ -214,7 +218,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
 
-    def predict(self, X):
+    def predict(self, X: Any) -> Any:
         """Class labels.
 
         Parameters

@@ -1,5 +1,7 @@
 """What the docstrings of both tabular estimators share."""
 
+from skmlp.estimators import annotations as typed
+
 _PARAMETERS = """
 preset : {'fast', 'default', 'best'}, default='default'
     'fast' trains three networks, 'default' six, 'best' twenty-four, most of which have
@@ -39,10 +41,10 @@ member_weights_ : ndarray of shape (n_members,)
 preprocessor_ : TabularPreprocessor
 validation_scores_ : ndarray of shape (n_members,)
     Of each network on its validation rows: negative log-loss, or R² minus one.
-feature_importances_ : ndarray of shape (n_features_in_,)
+feature_importances_ : ndarray of shape (`n_features_in_`,)
     Permutation importances on validation rows.
 n_features_in_ : int
-feature_names_in_ : ndarray of shape (n_features_in_,)
+feature_names_in_ : ndarray of shape (`n_features_in_`,)
     Only if X has column names that are all strings.
 """
 
@@ -56,7 +58,7 @@ _REFERENCES = """
 """
 
 
-def with_tabular_docs(cls):
+def with_tabular_docs(cls: typed.Class) -> typed.Class:
     """A class decorator that fills the shared parts of a docstring in."""
     if cls.__doc__ is not None:
         parts = {

@@ -1,6 +1,6 @@
 """The transformer from a user's table to the inputs of a network."""
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
@@ -46,7 +46,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Only if X has column names that are all strings.
     n_features_out_ : int
 
@@ -74,7 +74,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
     def __init__(self, categorical_features="from_dtype"):
         self.categorical_features = categorical_features
 
-    def fit(self, X, y=None):
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Learn medians, ranges, bins and levels.
 
         Parameters
@@ -97,7 +97,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         self._fit_blocks(X)
         return self
 
-    def fit_transform(self, X, y=None):
+    def fit_transform(self, X: Any, y: Any = None) -> Any:
         """`fit` and `transform` at once, reading X once.
 
         Parameters
@@ -109,7 +109,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        {ndarray, csr_matrix} of shape (n_samples, n_features_out_), float32
+        {ndarray, csr_matrix} of shape (n_samples, `n_features_out_`), float32
         """
         return self._encode(self._fit_blocks(X))
 
@@ -148,7 +148,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
             parts.append(encoder.transform(*pair))
         return np.concatenate(parts, axis=1)
 
-    def transform(self, X):
+    def transform(self, X: Any) -> Any:
         """Encode a table with the columns of the one that was fitted.
 
         Parameters
@@ -159,7 +159,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        {ndarray, csr_matrix} of shape (n_samples, n_features_out_), float32
+        {ndarray, csr_matrix} of shape (n_samples, `n_features_out_`), float32
             Sparse if X has sparse columns.
 
         Raises
@@ -199,7 +199,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         kept = [columns[i] for i in self._kept]
         return kept + [(self._schema.names[i], i) for i in self._schema.indices(SPARSE)]
 
-    def columns_of_features(self):
+    def columns_of_features(self) -> list[np.ndarray]:
         """Indices of the columns of `transform` that stand for each feature of X.
 
         Returns
@@ -211,7 +211,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         features = np.array([source for _, source in self._columns_out()], dtype=int)
         return [np.flatnonzero(features == i) for i in range(self.n_features_in_)]
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the columns of `transform`.
 
         Parameters

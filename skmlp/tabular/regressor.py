@@ -1,10 +1,14 @@
 """The regressor for tables."""
 
+from collections.abc import Mapping
+from typing import Any, Literal
+
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import _check_y, check_is_fitted
 
 from skmlp.estimators import MLPRegressor
+from skmlp.estimators import annotations as typed
 from skmlp.estimators.data_advice import check_y
 from skmlp.estimators.regression_score import regression_score
 from skmlp.tabular.base import BaseTabularMLP
@@ -61,21 +65,21 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
 
     def __init__(
         self,
-        preset="default",
+        preset: str = "default",
         *,
-        n_members=None,
-        scoring=None,
-        categorical_features="from_dtype",
-        validation="random",
-        validation_fraction=0.2,
-        max_time=None,
-        mlp_params=None,
-        n_jobs=None,
-        random_state=None,
-        verbose=False,
-        loss="squared_error",
-        clip=True,
-    ):
+        n_members: int | None = None,
+        scoring: typed.Scoring | None = None,
+        categorical_features: typed.Columns | None = "from_dtype",
+        validation: Literal["random", "last"] = "random",
+        validation_fraction: float = 0.2,
+        max_time: float | None = None,
+        mlp_params: Mapping[str, Any] | None = None,
+        n_jobs: int | None = None,
+        random_state: typed.RandomState | None = None,
+        verbose: bool | int = False,
+        loss: typed.LossLike = "squared_error",
+        clip: bool = True,
+    ) -> None:
         self.preset = preset
         self.n_members = n_members
         self.scoring = scoring
@@ -123,7 +127,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
     def _calibrate(self, output, y, sample_weight):
         """Nothing: means are not calibrated."""
 
-    def predict(self, X, return_std=False):
+    def predict(self, X: Any, return_std: bool = False) -> Any:
         """Predictions in the units of y.
 
         Parameters
@@ -166,7 +170,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
         by_target = predicted.reshape(len(predicted), len(low), -1)
         return np.clip(by_target, low, high).reshape(predicted.shape)
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """R², or for several quantiles the mean D² of their pinball losses.
 
         Parameters

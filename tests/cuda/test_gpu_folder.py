@@ -25,7 +25,8 @@ MINUTES = 30
 
 
 def run_pytest(paths, report, markers=""):
-    command = [sys.executable, "-m", "pytest", "-q", "-m", markers, *map(str, paths)]
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-q"]
+    command += ["-m", markers, *map(str, paths)]
     command.append(f"--junitxml={report}")
     variables = {
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),

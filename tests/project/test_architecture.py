@@ -71,7 +71,7 @@ ORDER = {
         ],
         ["labels", "log_odds", "target_names"],
         ["names", "rate_factors"],
-        ["other_names"],
+        ["other_names", "annotations"],
     ],
     "skmlp.tabular": [
         ["__init__"],

@@ -20,6 +20,8 @@ sys.path.append(str(BENCHMARKS))
 import gpu  # noqa: E402
 import machine  # noqa: E402
 import scenario  # noqa: E402
+import speed_bars  # noqa: E402
+import workloads  # noqa: E402
 
 # The scripts have the skmlp that the tests have, installed or not.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(skmlp.__file__).parent.parent)}
@@ -131,3 +133,34 @@ def test_the_gpu_benchmark_can_be_tried_out_on_the_cpu():
     assert "LOSSES DIFFER" not in printed
     assert re.search(r"skmlp on the CPU +[\d.]+ us a step", printed)
     assert "_FIXED_SECONDS = " in printed
+
+
+def report_of(quiet):
+    entry = workloads.GRID[0]._asdict() | {"epoch_ratio": {"sklearn": 4.0, "jax": 20.5}}
+    other = workloads.GRID[1]._asdict() | {"epoch_ratio": {"sklearn": 9.0, "jax": 0.5}}
+    results = [{**each, "dtype": "float32"} for each in (entry, other)]
+    described = {"cores": 2, "processor": "a processor", "vector_extension": "AVX2"}
+    return {"machine": {**described, "quiet": quiet}, "results": results}
+
+
+def test_speed_bars_of_a_quiet_machine(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib")
+    file, image = tmp_path / "cpu.json", tmp_path / "speed.png"
+    file.write_text(json.dumps(report_of(quiet=True)))
+    monkeypatch.setattr(sys, "argv", ["x.py", str(file), "--image", str(image)])
+    speed_bars.main()
+    text = capsys.readouterr().out.replace("\N{MULTIPLICATION SIGN}", "x")
+    lines = text.splitlines()
+    assert lines[0] == "| network | scikit-learn, float32 | JAX, float32 |"
+    assert lines[2].endswith("| 4.0x | 20x |")
+    assert lines[-1] == "| **geometric mean** | **6.0x** | **3.2x** |"
+    assert image.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("quiet", [False, None])
+def test_no_speed_bars_of_a_busy_machine(quiet, tmp_path, monkeypatch):
+    file = tmp_path / "cpu.json"
+    file.write_text(json.dumps(report_of(quiet)))
+    monkeypatch.setattr(sys, "argv", ["x.py", str(file), "--image", str(file)])
+    with pytest.raises(SystemExit, match="not quiet"):
+        speed_bars.main()

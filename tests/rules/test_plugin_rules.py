@@ -183,7 +183,8 @@ def test_a_row_added_at_run_time_is_in_the_parametrized_tests():
     files = sorted({name for counts in TESTED.values() for name in counts})
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "pytest", "-p", "plugin_rules", "-rA", "-q"),
+            *(sys.executable, "-m", "pytest", "-n", "0"),
+            *("-p", "plugin_rules", "-rA", "-q"),
             # The documentation was made when skmlp was imported, before the plugin.
             *("-k", f"({' or '.join(TESTED)}) and not documented"),
             *("-p", "no:cacheprovider"),
