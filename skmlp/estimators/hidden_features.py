@@ -119,6 +119,7 @@ class HiddenFeatures(
         Returns
         -------
         self : object
+            The fitted transformer.
 
         Raises
         ------
@@ -146,6 +147,7 @@ class HiddenFeatures(
         Returns
         -------
         self : object
+            The transformer.
         """
         is_first = not hasattr(self, "estimator_")
         estimator = clone(self.estimator) if is_first else self.estimator_
@@ -194,6 +196,15 @@ class HiddenFeatures(
         -------
         ndarray of shape (n_samples, n_units)
             In the precision of the network.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skmlp import HiddenFeatures, MLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> network = MLPClassifier((20, 5), learning_rate="cosine", random_state=0)
+        >>> HiddenFeatures(network, layer=0).fit(X, y).transform(X).shape
+        (150, 20)
         """
         check_is_fitted(self)
         estimator = self.estimator_
@@ -241,6 +252,7 @@ class HiddenFeatures(
         Returns
         -------
         sklearn.utils.metadata_routing.MetadataRouter
+            That of the estimator.
         """
         mapping = MethodMapping()
         for method in ("fit", "partial_fit"):

@@ -126,6 +126,7 @@ class Suggesting(BaseEstimator):
         Returns
         -------
         self : object
+            The estimator.
 
         Raises
         ------
