@@ -48,6 +48,7 @@ myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 autosummary_generate = True
 autodoc_member_order = "groupwise"
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False
 smartquotes = False  # 'relu' is code
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
@@ -57,6 +58,10 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples/gallery",
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"/plot_",
+    "subsection_order": [
+        f"../examples/gallery/{folder}"
+        for folder in ("basics", "inside", "targets", "classes", "data", "training")
+    ],
     "within_subsection_order": "FileNameSortKey",
     "doc_module": ("skmlp",),
     "reference_url": {"skmlp": None},
@@ -71,12 +76,19 @@ sphinx_gallery_conf = {
 html_theme = "pydata_sphinx_theme"
 html_title = f"skmlp {release}"
 html_baseurl = _URLS["Documentation"]
+html_favicon = "_static/logo.svg"
+html_context = {"default_mode": "auto"}
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
-    "logo": {"text": "skmlp"},
+    "logo": {
+        "text": "skmlp",
+        "image_light": "_static/logo.svg",
+        "image_dark": "_static/logo.svg",
+        "alt_text": "skmlp",
+    },
     "icon_links": [
         {"name": "Repository", "url": repository_url, "icon": "fa-solid fa-code-branch"}
     ],

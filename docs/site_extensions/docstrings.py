@@ -11,6 +11,7 @@ import re
 
 _ROUTING = re.compile(r"set_\w+_request|get_metadata_routing")
 _PAGE = re.compile(r"``docs/(\w+)\.md``")
+_GALLERY_ROLE = re.compile(r":ref:`sphx_glr\w*(?:\.py)?`")
 _TITLED_ROLE = re.compile(r":(?:ref|term|doc):`([^`<]*?)\s*<[^>]*>`")
 _ROLE = re.compile(r":(?:ref|term|doc|func|class|meth|mod):`~?([^`]*)`")
 
@@ -32,9 +33,12 @@ def mend_links(app, what, name, item, options, lines):
     if module.split(".")[0] != "sklearn":
         lines[:] = [_PAGE.sub(r":doc:`/\1`", line) for line in lines]
         return
+    text = "\n".join(lines)
+    text = _GALLERY_ROLE.sub("scikit-learn's examples", text)
+    text = _ROLE.sub(r"``\1``", _TITLED_ROLE.sub(r"\1", text))
     lines[:] = [
-        _ROLE.sub(r"``\1``", _TITLED_ROLE.sub(r"\1", line))
-        for line in lines
+        line
+        for line in text.split("\n")
         if not line.lstrip().startswith(".. versionadded::")
     ]
 

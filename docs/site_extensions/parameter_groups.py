@@ -43,6 +43,8 @@ GROUPS = {
 }
 # Classes of fewer parameters are read as they are.
 MANY = 20
+# Parameters of a long signature that the page's heading shows.
+SHOWN = 4
 
 _FIELD = re.compile(r":(\w[\w ]*):(?: |$)")
 _ENTRY = re.compile(r"    \*\*(\w+)\*\* : (.*)")
@@ -89,6 +91,13 @@ def in_groups(app, what, name, item, options, lines):
     lines[begin:end] = [*_most_set(signature), *_groups(entries)]
 
 
+def abridged(app, what, name, item, options, signature, return_annotation):
+    """The first names of a signature that would fill a screen; None for others."""
+    if what != "class" or len(inspect.signature(item).parameters) < MANY:
+        return None
+    return f"({', '.join([*inspect.signature(item).parameters][:SHOWN])}, ...)", None
+
+
 def _entries(lines):
     """The lines of each parameter below its name, by name; first its type."""
     entries = {}
@@ -129,6 +138,7 @@ def _groups(entries):
 
 def setup(app):
     """Register the extension."""
+    app.connect("autodoc-process-signature", abridged, priority=600)
     # After numpydoc, which makes a list of the section.
     app.connect("autodoc-process-docstring", in_groups, priority=600)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -242,6 +242,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             ``logit_adjustment`` and ``prior`` (the class frequencies of one chunk may
             differ from those of the others), and when the training diverges. The
             estimator is then as it was before.
+
+        Examples
+        --------
+        >>> from skmlp import MLPClassifier
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = MLPClassifier((10,), random_state=0)
+        >>> for start in range(0, 150, 50):  # chunks that have one class each
+        ...     part = slice(start, start + 50)
+        ...     model = model.partial_fit(X[part], y[part], classes=[0, 1, 2])
+        >>> model.t_
+        150
         """
         if is_balanced(self.class_weight):
             raise ValueError(
@@ -404,7 +416,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_columns)
+            True labels.
         sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
 
         Returns
         -------

@@ -49,6 +49,7 @@ class LayerReport(NamedTuple):
     activation : str
         Its name.
     units : int
+        How many it has.
     dead : float
         Fraction of the units whose slope is 0 for every row: no gradient reaches their
         weights. For 'relu' they are the units that are 0 for every row.
@@ -67,6 +68,17 @@ class LayerReport(NamedTuple):
         `gradient` over that of the next layer, the last hidden layer's over that of the
         output layer. Below 1, the gradient vanishes backwards, above 1 it grows;
         nan without y.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skmlp import MLPClassifier, diagnose
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = MLPClassifier((20,), learning_rate="cosine", random_state=0)
+    >>> model = model.fit(X, y)
+    >>> (report,) = diagnose(model, X, y).rows
+    >>> report.activation, report.units
+    ('relu', 20)
     """
 
     layer: int
@@ -103,6 +115,17 @@ class LayerTable:
         Rows of X with a positive weight.
     output_gradient : float
         Root mean square of the gradient by the raw outputs; nan without y.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skmlp import MLPClassifier, diagnose
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = MLPClassifier((20,), learning_rate="cosine", random_state=0)
+    >>> model = model.fit(X, y)
+    >>> print(diagnose(model, X))
+    hidden layers on 150 rows
+    layer  activation  units  dead ...
     """
 
     def __init__(self, rows, n_samples, output_gradient):
@@ -111,7 +134,13 @@ class LayerTable:
         self.output_gradient = output_gradient
 
     def to_dict(self) -> dict[str, Any]:
-        """Columns by name: ``pandas.DataFrame(table.to_dict())`` is the table."""
+        """Columns by name: ``pandas.DataFrame(table.to_dict())`` is the table.
+
+        Returns
+        -------
+        dict of lists
+            An element for each hidden layer.
+        """
         names = LayerReport._fields
         return {name: [getattr(row, name) for row in self.rows] for name in names}
 
@@ -188,6 +217,7 @@ def diagnose(
     Raises
     ------
     sklearn.exceptions.NotFittedError
+        If the model is not fitted.
     TypeError
         If the model is not one of this package.
     ValueError
@@ -198,7 +228,8 @@ def diagnose(
     >>> import skmlp
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
-    >>> model = skmlp.MLPClassifier((20, 5), max_iter=500, random_state=0).fit(X, y)
+    >>> model = skmlp.MLPClassifier((20, 5), learning_rate="cosine", random_state=0)
+    >>> model = model.fit(X, y)
     >>> table = skmlp.diagnose(model, X, y)
     >>> table.rows[0].units
     20

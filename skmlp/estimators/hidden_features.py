@@ -120,6 +120,7 @@ class HiddenFeatures(
         Returns
         -------
         self : object
+            The fitted transformer.
 
         Raises
         ------
@@ -147,6 +148,7 @@ class HiddenFeatures(
         Returns
         -------
         self : object
+            The transformer.
         """
         is_first = not hasattr(self, "estimator_")
         estimator = clone(self.estimator) if is_first else self.estimator_
@@ -195,6 +197,15 @@ class HiddenFeatures(
         -------
         ndarray of shape (n_samples, n_units)
             In the precision of the network.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skmlp import HiddenFeatures, MLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> network = MLPClassifier((20, 5), learning_rate="cosine", random_state=0)
+        >>> HiddenFeatures(network, layer=0).fit(X, y).transform(X).shape
+        (150, 20)
         """
         check_is_fitted(self)
         estimator = self.estimator_
@@ -242,6 +253,7 @@ class HiddenFeatures(
         Returns
         -------
         sklearn.utils.metadata_routing.MetadataRouter
+            That of the estimator.
         """
         mapping = MethodMapping()
         for method in ("fit", "partial_fit"):

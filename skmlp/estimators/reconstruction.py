@@ -317,6 +317,16 @@ class Reconstruction(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Predicti
         -------
         ndarray of shape (n_samples, n_features)
             In the precision of the model.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skmlp import MLPAutoencoder
+        >>> X = load_iris().data
+        >>> model = MLPAutoencoder((2,), learning_rate="cosine", random_state=0).fit(X)
+        >>> code = model.transform(X)
+        >>> code.shape, model.inverse_transform(code).shape
+        ((150, 2), (150, 4))
         """
         check_is_fitted(self)
         network, params = self._fitted_network()
@@ -375,6 +385,7 @@ class Reconstruction(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Predicti
         Returns
         -------
         ndarray of shape (n_samples,)
+            Below zero, but for losses that are densities.
         """
         check_is_fitted(self)
         x = canonical_x(self._validate_for_prediction(X), self.coefs_[0].dtype)
@@ -393,10 +404,12 @@ class Reconstruction(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Predicti
         y : Ignored
             For pipelines and searches.
         sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
 
         Returns
         -------
         float
+            Zero at best.
         """
         X, _, sample_weight = as_supported(
             self.device, UserInput(X, None, sample_weight)

@@ -304,7 +304,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            True targets.
         sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
 
         Returns
         -------
@@ -337,6 +339,17 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         ------
         ValueError
             If `return_std` is set and the loss has no standard deviations.
+
+        Examples
+        --------
+        >>> from skmlp import MLPRegressor
+        >>> from sklearn.datasets import load_diabetes
+        >>> X, y = load_diabetes(return_X_y=True)
+        >>> model = MLPRegressor("gaussian_nll", activation="tanh", scale_target=True,
+        ...                      learning_rate="cosine", random_state=0)
+        >>> mean, std = model.fit(X, y).predict(X, return_std=True)
+        >>> bool((std > 0).all())
+        True
         """
         outputs = self._outputs(X)
         scale = self._target_scale()

@@ -166,6 +166,21 @@ class Resuming(Fitted):
             Where the last call was none of ``fit`` or ``resume``, for other data, and
             for another ``max_iter`` with a schedule that ends with the last epoch.
             The estimator is then unchanged.
+
+        Examples
+        --------
+        >>> import warnings
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.exceptions import ConvergenceWarning
+        >>> from skmlp import MLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore", ConvergenceWarning)
+        ...     whole = MLPClassifier((10,), max_iter=20, random_state=0).fit(X, y)
+        ...     parts = MLPClassifier((10,), max_iter=8, random_state=0).fit(X, y)
+        ...     parts = parts.resume(X, y, max_iter=20)
+        >>> parts.loss_curve_ == whole.loss_curve_
+        True
         """
         check_is_fitted(self)
         state = getattr(self, "_resumption", None)

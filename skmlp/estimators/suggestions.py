@@ -128,6 +128,7 @@ class Suggesting(BaseEstimator):
         Returns
         -------
         self : object
+            The estimator.
 
         Raises
         ------

@@ -169,7 +169,8 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
 
         Parameters
         ----------
-        X : table of shape (n_samples, n_features), as in `fit`
+        X : table of shape (n_samples, n_features)
+            Rows, as in `fit`.
 
         Returns
         -------
@@ -187,7 +188,8 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
 
         Parameters
         ----------
-        X : table of shape (n_samples, n_features), as in `fit`
+        X : table of shape (n_samples, n_features)
+            Rows, as in `fit`.
 
         Returns
         -------
@@ -209,11 +211,13 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
 
         Parameters
         ----------
-        X : table of shape (n_samples, n_features), as in `fit`
+        X : table of shape (n_samples, n_features)
+            Rows, as in `fit`.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
+            In the order of ``classes_``.
         """
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
@@ -223,11 +227,13 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
 
         Parameters
         ----------
-        X : table of shape (n_samples, n_features), as in `fit`
+        X : table of shape (n_samples, n_features)
+            Rows, as in `fit`.
 
         Returns
         -------
-        ndarray of shape (n_samples,), or (n_samples, n_labels) for several labels a row
+        ndarray of shape (n_samples,) or (n_samples, n_labels)
+            An indicator matrix for several labels a row.
         """
         probabilities = self._averaged(X)
         if self._is_multilabel:

@@ -83,10 +83,12 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
             A DataFrame of pandas or polars, a pyarrow Table, an array or a sparse
             matrix.
         y : ignored
+            For pipelines.
 
         Returns
         -------
         self : object
+            The fitted preprocessor.
 
         Raises
         ------
@@ -106,10 +108,12 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
             A DataFrame of pandas or polars, a pyarrow Table, an array or a sparse
             matrix.
         y : ignored
+            For pipelines.
 
         Returns
         -------
         {ndarray, csr_matrix} of shape (n_samples, `n_features_out_`), float32
+            Sparse if X has sparse columns.
         """
         return self._encode(self._fit_blocks(X))
 
@@ -222,6 +226,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of str
+            Also of levels and of indicators of missing values.
         """
         check_is_fitted(self)
         return np.array([name for name, _ in self._columns_out()], dtype=object)

@@ -132,7 +132,8 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
 
         Parameters
         ----------
-        X : table of shape (n_samples, n_features), as in `fit`
+        X : table of shape (n_samples, n_features)
+            Rows, as in `fit`.
         return_std : bool, default=False
             Whether to return standard deviations, too: those of the mixture of the
             members' normal distributions. Only for losses that learn them, as
@@ -175,9 +176,12 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
 
         Parameters
         ----------
-        X : table of shape (n_samples, n_features), as in `fit`
+        X : table of shape (n_samples, n_features)
+            Rows, as in `fit`.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            True targets.
         sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
 
         Returns
         -------

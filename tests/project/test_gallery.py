@@ -1,7 +1,7 @@
 """The gallery's scripts run alone, without a display, and draw.
 
-Each runs in a process of its own, as somebody who has copied it would run it. Warnings of
-the user's kind are errors there, so that no page of the site shows one.
+Each runs in a process of its own, as somebody who has copied it would run it. A
+`UserWarning` is an error there, so that no page of the site shows one.
 """
 
 import ast
