@@ -17,6 +17,7 @@ PACKAGE = Path(skmlp.__file__).parent
 ORDER = {
     "skmlp": [
         ["__init__"],
+        ["display"],
         ["tabular"],
         ["_precompile"],
         ["estimators"],
@@ -72,6 +73,11 @@ ORDER = {
         ["names", "rate_factors"],
         ["other_names"],
     ],
+    "skmlp.display": [
+        ["__init__"],
+        ["activations", "intervals", "learning_rates", "loss_curves", "weights"],
+        ["interval_bounds", "networks", "plotting"],
+    ],
     "skmlp.tabular": [
         ["__init__"],
         ["classifier", "regressor"],
@@ -81,7 +87,7 @@ ORDER = {
         ["categories", "columns", "dates", "numbers"],
     ],
     "skmlp.training": [
-        ["lbfgs", "minibatch"],
+        ["lbfgs", "minibatch", "rate_range"],
         ["sampling"],
         ["history", "optimizer_state", "shuffling", "stopping", "unfinished"],
     ],
