@@ -67,11 +67,11 @@ def feature_values(X, feature):
         name = names[feature] if names else f"x{int(feature) % n_features}"
     else:
         name = str(feature)
-    X = X.tocsc() if sparse.issparse(X) else X
-    if not sparse.issparse(X) and not hasattr(X, "columns"):
-        X = np.asarray(X)
-    values = _safe_indexing(X, feature, axis=1)
-    values = np.ravel(values.toarray() if sparse.issparse(values) else values)
+    if sparse.issparse(X):
+        values = X.tocsc()[:, [feature]].toarray().ravel()
+    else:
+        X = X if names else np.asarray(X)
+        values = np.asarray(_safe_indexing(X, feature, axis=1))
     if values.dtype.kind not in "biufM":
         raise ValueError(
             f"feature={feature!r} must be numeric to be drawn against, got values of "

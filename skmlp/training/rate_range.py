@@ -43,8 +43,10 @@ class RangeTest:
         self.losses = []
         self.n_rows = []
 
-    def __call__(self, session, optimizer, history, config, orders, scorer=None):
+    def __call__(self, session, optimizer, history, config, orders, *others):
         """Run the test, with the arguments of `skmlp.training.minibatch.train`.
+
+        Neither the history nor those who listen to a training hear of it.
 
         Raises
         ------

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from scipy import sparse
 from scipy.stats import norm
@@ -140,6 +141,13 @@ def test_arrays_and_sparse_data():
     assert dense.ax_.get_xlabel() == "x1"
     listed = PredictionIntervalDisplay.from_estimator(model, x.tolist(), Y, feature=0)
     np.testing.assert_array_equal(listed.x, x[:, 0])
+
+
+def test_a_frame_of_polars(gaussian):
+    frame = pl.DataFrame(TABLE.to_dict(orient="list"))
+    display = PredictionIntervalDisplay.from_estimator(gaussian, frame, feature="bmi")
+    np.testing.assert_array_equal(display.x, TABLE["bmi"])
+    assert display.ax_.get_xlabel() == "bmi"
 
 
 def test_dates_and_texts_as_features():
