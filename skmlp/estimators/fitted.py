@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from skmlp._project import DocumentedOnline
 from skmlp.estimators.saved_state import (
     check_complete_state,
     from_state,
@@ -82,7 +83,7 @@ class FitResult(NamedTuple):
     resumption: dict | None
 
 
-class Fitted(BaseEstimator):
+class Fitted(DocumentedOnline, BaseEstimator):
     """Base of the estimators: fitted attributes and pickling."""
 
     @contextmanager

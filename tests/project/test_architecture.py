@@ -28,7 +28,7 @@ ORDER = {
         ["embedding"],
         ["rules"],
         ["compiler"],
-        ["call_site", "exceptions", "forks"],
+        ["_project", "call_site", "exceptions", "forks"],
     ],
     "skmlp.estimators": [
         ["__init__"],
