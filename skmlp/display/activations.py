@@ -123,6 +123,7 @@ class ActivationDisplay:
         Returns
         -------
         ActivationDisplay
+            This object, with the artists of this picture.
 
         Raises
         ------

@@ -75,6 +75,10 @@ class PredictionIntervalDisplay:
     covered_points_, missed_points_ : matplotlib PathCollection or None
         Targets within the widest interval, and outside of it.
 
+    See Also
+    --------
+    MLPRegressor : With ``loss='quantile'`` or ``loss='gaussian_nll'``.
+
     Examples
     --------
     >>> import numpy as np
@@ -294,6 +298,7 @@ class PredictionIntervalDisplay:
         Returns
         -------
         PredictionIntervalDisplay
+            This object, with the artists of this picture.
 
         Raises
         ------

@@ -91,6 +91,11 @@ def learning_rate_range(
         of them. In the first case ``suggestion`` is the estimator's own
         ``learning_rate_init``.
 
+    See Also
+    --------
+    LearningRateRangeDisplay : What is returned.
+    LossCurveDisplay : Loss curves of whole trainings.
+
     References
     ----------
     L. Smith (2017). Cyclical learning rates for training neural networks. WACV.
@@ -102,8 +107,8 @@ def learning_rate_range(
     >>> X, y = load_digits(return_X_y=True)
     >>> clf = MLPClassifier(random_state=0)
     >>> result = learning_rate_range(clf, X / 16, y)
-    >>> print(f"{result.suggestion:.3f}")
-    0.004
+    >>> 0.001 < result.suggestion < 0.02
+    True
     >>> clf = clf.set_params(learning_rate_init=result.suggestion)
     """
     rates = _rates(min_learning_rate, max_learning_rate, n_steps)
@@ -236,6 +241,7 @@ class LearningRateRangeDisplay:
         Returns
         -------
         LearningRateRangeDisplay
+            This object, with the artists of this picture.
 
         Raises
         ------

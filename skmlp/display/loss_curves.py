@@ -162,6 +162,7 @@ class LossCurveDisplay:
         Returns
         -------
         LossCurveDisplay
+            This object, with the artists of this picture.
 
         Raises
         ------

@@ -169,6 +169,7 @@ class WeightsDisplay:
         Returns
         -------
         WeightsDisplay
+            This object, with the artists of this picture.
 
         Raises
         ------
