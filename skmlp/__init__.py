@@ -8,6 +8,9 @@ The public names:
 - `MLPAutoencoder`: learns features without a target;
 - `HiddenFeatures`: a hidden layer of such a network as a transformer;
 - `Activation`, `Loss`: activations and losses defined by the user;
+- `LossCurveDisplay`, `ActivationDisplay`, `WeightsDisplay`,
+  `PredictionIntervalDisplay`: pictures, by matplotlib;
+- `learning_rate_range`: suggests a learning rate, as a `LearningRateRangeDisplay`;
 - `diagnose`: which units are dead or saturated and where gradients vanish, as a
   `LayerTable` with a `LayerReport` per hidden layer;
 - `precompile`: compiles kernels ahead of the first fit;
@@ -15,7 +18,7 @@ The public names:
 
 Only these two modules, `skmlp` and `skmlp.exceptions`, are public. All others are
 private: they may move and change in any release. Importing skmlp does not import Numba
-and compiles nothing; the first fit does.
+and compiles nothing; the first fit does. The first picture imports matplotlib.
 """
 
 # First, before the files of the modules below can change.
@@ -24,6 +27,14 @@ from skmlp.compiler import imported_code as _imported_code  # noqa: F401
 # isort: split
 from skmlp import exceptions
 from skmlp._precompile import precompile
+from skmlp.display import (
+    ActivationDisplay,
+    LearningRateRangeDisplay,
+    LossCurveDisplay,
+    PredictionIntervalDisplay,
+    WeightsDisplay,
+    learning_rate_range,
+)
 from skmlp.estimators import MLPAutoencoder, MLPClassifier, MLPRegressor
 from skmlp.estimators.diagnosis import LayerReport, LayerTable, diagnose
 from skmlp.estimators.hidden_features import HiddenFeatures
@@ -39,19 +50,25 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Activation",
+    "ActivationDisplay",
     "HiddenFeatures",
     "LayerReport",
     "LayerTable",
+    "LearningRateRangeDisplay",
     "Loss",
+    "LossCurveDisplay",
     "MLPAutoencoder",
     "MLPClassifier",
     "MLPRegressor",
+    "PredictionIntervalDisplay",
     "TabularMLPClassifier",
     "TabularMLPRegressor",
     "TabularPreprocessor",
+    "WeightsDisplay",
     "__version__",
     "diagnose",
     "exceptions",
+    "learning_rate_range",
     "precompile",
 ]
 
@@ -63,17 +80,23 @@ def __dir__():
 # Pickles and tracebacks name the public module: private ones may move.
 for _public in (
     Activation,
+    ActivationDisplay,
     HiddenFeatures,
     LayerReport,
     LayerTable,
+    LearningRateRangeDisplay,
     Loss,
+    LossCurveDisplay,
     MLPAutoencoder,
     MLPClassifier,
     MLPRegressor,
+    PredictionIntervalDisplay,
     TabularMLPClassifier,
     TabularMLPRegressor,
     TabularPreprocessor,
+    WeightsDisplay,
     diagnose,
+    learning_rate_range,
     precompile,
 ):
     _public.__module__ = __name__

@@ -61,6 +61,8 @@ class MLPAutoencoder(Reconstruction, BaseMLP):
 
     {regressor_loss}
 
+    {parameters}
+
     code_activation : str, Activation or None, default='identity'
         Activation of the code. The identity does not cut it off at zero, as relu does.
         None for that of ``activation``, and no effect where that is a list, which has
@@ -70,8 +72,6 @@ class MLPAutoencoder(Reconstruction, BaseMLP):
         Index of the hidden layer that is the code, which `transform` returns; negative
         indices count from the last one back. None for the first of the narrowest. For
         other layers call `hidden_activations`.
-
-    {parameters}
 
     {regressor_output}
 

@@ -82,6 +82,8 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
     _nothing_to_learn = "The features may say nothing about y"
     # Tables whose rows declare parameters.
     _tables: tuple = (OPTIMIZERS, SCHEDULES)
+    # A range test of learning rates has another loop.
+    _run_minibatches: Any = staticmethod(minibatch.train)
 
     def __init_subclass__(cls, **keywords):
         super().__init_subclass__(**keywords)
@@ -397,7 +399,7 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
             if held_out is not None:
                 scorer = ValidationScorer(self, network, fit.target, session, held_out)
             if stochastic:
-                outcome = minibatch.train(
+                outcome = self._run_minibatches(
                     session, optimizer, history, config.minibatch, orders, scorer
                 )
             else:

@@ -15,6 +15,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from skmlp._project import DocumentedOnline
 from skmlp.estimators.prepared import FittedNetwork, Prepared
 from skmlp.estimators.saved_state import (
     check_complete_state,
@@ -88,7 +89,7 @@ class FitResult(NamedTuple):
     resumption: dict | None
 
 
-class Fitted(BaseEstimator):
+class Fitted(DocumentedOnline, BaseEstimator):
     """Base of the estimators: fitted attributes and pickling."""
 
     best_coefs_: list[np.ndarray]

@@ -28,6 +28,7 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from skmlp._project import DocumentedOnline
 from skmlp.estimators.architecture import hidden_sizes
 from skmlp.estimators.fitted import restored_on_failure
 from skmlp.estimators.prediction import layer_index
@@ -46,7 +47,11 @@ def _has_partial_fit(transformer):
 
 
 class HiddenFeatures(
-    ClassNamePrefixFeaturesOutMixin, MetaEstimatorMixin, TransformerMixin, BaseEstimator
+    DocumentedOnline,
+    ClassNamePrefixFeaturesOutMixin,
+    MetaEstimatorMixin,
+    TransformerMixin,
+    BaseEstimator,
 ):
     """Outputs of a network's hidden layer as features.
 

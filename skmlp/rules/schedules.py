@@ -16,6 +16,8 @@ import numpy as np
 
 from skmlp.rules.parameters import Parameter, Range
 
+# The schedule without any change.
+CONSTANT = "constant"
 _SMALLEST_RATE = 1e-6
 # Of the initial rate: at four digits less the weights no longer move visibly.
 _SMALLEST_FRACTION = 1e-4
@@ -220,7 +222,7 @@ SCHEDULES = {
     row.name: row
     for row in (
         Schedule(
-            "constant",
+            CONSTANT,
             "``learning_rate_init`` throughout",
             old=True,
             for_strengths=True,
@@ -299,4 +301,4 @@ SCHEDULES = {
 def effective_schedule(name, *, ignores_old):
     """The row of a schedule, or 'constant' for an optimizer that ignores old ones."""
     row = SCHEDULES[name]
-    return SCHEDULES["constant"] if ignores_old and row.old else row
+    return SCHEDULES[CONSTANT] if ignores_old and row.old else row

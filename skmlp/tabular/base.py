@@ -16,6 +16,7 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
+from skmlp._project import DocumentedOnline
 from skmlp.backends.threads import available_threads
 from skmlp.call_site import user_stacklevel
 from skmlp.estimators.data import combine_weights
@@ -38,7 +39,7 @@ _MAX_EMBEDDED = 1000
 _MAX_IMPORTANCE_ROWS = 1000
 
 
-class BaseTabularMLP(BaseEstimator, ABC):
+class BaseTabularMLP(DocumentedOnline, BaseEstimator, ABC):
     """Base of the estimators; `TabularMLPClassifier` documents the parameters."""
 
     _parameter_constraints: dict = {

@@ -12,6 +12,7 @@ from sklearn.utils.validation import (
     check_is_fitted,
 )
 
+from skmlp._project import DocumentedOnline
 from skmlp.tabular.categories import LevelEncoder
 from skmlp.tabular.columns import CATEGORY, SPARSE, is_frame, names_of
 from skmlp.tabular.numbers import RobustScaler, missing_indicators
@@ -25,7 +26,7 @@ from skmlp.tabular.table import (
 )
 
 
-class TabularPreprocessor(TransformerMixin, BaseEstimator):
+class TabularPreprocessor(DocumentedOnline, TransformerMixin, BaseEstimator):
     """Encode a table of numbers, categories and dates for a multi-layer perceptron.
 
     A pandas or polars DataFrame, a pyarrow Table, an array or a sparse matrix becomes a

@@ -11,7 +11,13 @@ from typing import NamedTuple
 import numpy as np
 
 from skmlp.rules.optimizers import MAX_HYPERPARAMETERS, OPTIMIZERS
-from skmlp.rules.schedules import SCHEDULES, Position, effective_schedule, unchanged
+from skmlp.rules.schedules import (
+    CONSTANT,
+    SCHEDULES,
+    Position,
+    effective_schedule,
+    unchanged,
+)
 from skmlp.segments import Segment, factors_of, step_table
 
 
@@ -145,6 +151,13 @@ class OptimizerState:
     def knows_next_epochs(self):
         """Whether nothing but a plateau changes the rates of the next epochs."""
         return SCHEDULES[self._config.schedule].after_epoch is unchanged
+
+    def drop_schedules(self):
+        """Keep learning rate, weight decay and dropout from step to step."""
+        constant = dict.fromkeys(
+            ("schedule", "weight_decay_schedule", "dropout_schedule"), CONSTANT
+        )
+        self._config = self._config._replace(**constant, warmup_epochs=0.0)
 
     def copy(self, dtype):
         """An independent copy with slots of some dtype."""

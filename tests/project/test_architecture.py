@@ -17,6 +17,7 @@ PACKAGE = Path(skmlp.__file__).parent
 ORDER = {
     "skmlp": [
         ["__init__"],
+        ["display"],
         ["tabular"],
         ["_precompile"],
         ["estimators"],
@@ -27,7 +28,7 @@ ORDER = {
         ["embedding"],
         ["rules"],
         ["compiler"],
-        ["call_site", "exceptions", "forks"],
+        ["_project", "call_site", "exceptions", "forks"],
     ],
     "skmlp.estimators": [
         ["__init__"],
@@ -73,6 +74,11 @@ ORDER = {
         ["names", "rate_factors"],
         ["other_names", "annotations"],
     ],
+    "skmlp.display": [
+        ["__init__"],
+        ["activations", "intervals", "learning_rates", "loss_curves", "weights"],
+        ["interval_bounds", "networks", "plotting"],
+    ],
     "skmlp.tabular": [
         ["__init__"],
         ["classifier", "regressor"],
@@ -82,7 +88,7 @@ ORDER = {
         ["categories", "columns", "dates", "numbers"],
     ],
     "skmlp.training": [
-        ["lbfgs", "minibatch"],
+        ["lbfgs", "minibatch", "rate_range"],
         ["sampling"],
         ["history", "optimizer_state", "shuffling", "stopping", "unfinished"],
     ],
