@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import pytest
 from subprocesses import PACKAGE, run_apart
 
-from skmlp.compiler import disk_cache, imported_code, jit, kernel_folder
+from skmlp.compiler import cache_paths, disk_cache, imported_code, jit, kernel_folder
 from skmlp.exceptions import KernelCacheWarning
 
 SOMEBODY = 12345
@@ -100,7 +100,7 @@ def test_a_relative_home_is_refused(cache_at, tmp_path, monkeypatch):
         assert cache_at("~/kc") is None
     monkeypatch.delenv("SKMLP_CACHE_DIR")
     with pytest.raises(kernel_folder.UntrustedError, match="is not absolute"):
-        kernel_folder.default_path()
+        cache_paths.paths()
     assert [*tmp_path.iterdir()] == []
 
 
@@ -110,9 +110,9 @@ def test_a_relative_cache_home_is_ignored(tmp_path, monkeypatch):
     monkeypatch.delenv("SKMLP_CACHE_DIR")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", "cache")
-    assert kernel_folder.default_path() == tmp_path / ".cache" / "skmlp"
+    assert cache_paths.paths() == [tmp_path / ".cache" / "skmlp"]
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert kernel_folder.default_path() == tmp_path / "cache" / "skmlp"
+    assert cache_paths.paths() == [tmp_path / "cache" / "skmlp"]
 
 
 @needs_modes
