@@ -19,6 +19,7 @@ ORDER = {
         ["__init__"],
         ["tabular"],
         ["_precompile"],
+        ["_fitted_networks", "_shipping"],
         ["estimators"],
         ["training"],
         ["backends"],
