@@ -10,7 +10,8 @@ The public names:
 - `Activation`, `Loss`: activations and losses defined by the user;
 - `diagnose`: which units are dead or saturated and where gradients vanish, as a
   `LayerTable` with a `LayerReport` per hidden layer;
-- `precompile`: compiles kernels ahead of the first fit;
+- `precompile`: compiles kernels ahead of the first fit, or for an image;
+- `show_versions`: prints what skmlp runs on, as ``python -m skmlp`` does;
 - `skmlp.exceptions`: the warnings.
 
 Only these two modules, `skmlp` and `skmlp.exceptions`, are public. All others are
@@ -29,6 +30,7 @@ from skmlp.estimators.diagnosis import LayerReport, LayerTable, diagnose
 from skmlp.estimators.hidden_features import HiddenFeatures
 from skmlp.rules.activations import Activation
 from skmlp.rules.loss_row import Loss
+from skmlp.system_info import show_versions
 from skmlp.tabular import (
     TabularMLPClassifier,
     TabularMLPRegressor,
@@ -53,6 +55,7 @@ __all__ = [
     "diagnose",
     "exceptions",
     "precompile",
+    "show_versions",
 ]
 
 
@@ -75,6 +78,7 @@ for _public in (
     TabularPreprocessor,
     diagnose,
     precompile,
+    show_versions,
 ):
     _public.__module__ = __name__
 del _public

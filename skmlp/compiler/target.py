@@ -207,16 +207,48 @@ def _of_shipped(manifests):
     """The best target that kernels were shipped for; 'native' if there is none."""
     if not manifests:
         return NATIVE
-    current = [each for each in manifests if each.is_current]
-    key = native_key()
-    if any(each.cpu == NATIVE and each.processor_key == key for each in current):
-        return NATIVE
-    shipped_for = {each.cpu for each in current}
-    for name in reversed(baselines()):
-        if name in shipped_for and not missing_features(name):
+    usable = {each.cpu for each in manifests if obstacle(each) is None}
+    for name in (NATIVE, *reversed(baselines())):
+        if name in usable:
             return name
+    current = [each for each in manifests if each.is_current]
     _say_why_none_fits(current or manifests)
     return NATIVE
+
+
+def obstacle(manifest):
+    """What the kernels of a manifest are for, where that is not this process.
+
+    Parameters
+    ----------
+    manifest : skmlp.compiler.shipped.Manifest
+
+    Returns
+    -------
+    str or None
+        None if this process can use them.
+    """
+    if not manifest.is_current:
+        now = shipped.versions()
+        differing = [
+            f"{name} {version}, here {now.get(name)}"
+            for name, version in manifest.versions.items()
+            if version != now.get(name)
+        ]
+        return ", ".join(differing) or "other code of skmlp, or another Python"
+    if manifest.cpu == NATIVE:
+        if manifest.processor_key == native_key():
+            return None
+        name = binding.get_host_cpu_name()
+        if manifest.processor == name:
+            name = f"one of other features, though also named {name}"
+        return f"the processor {manifest.processor}, and this is {name}"
+    if manifest.cpu not in baselines():
+        return f"{manifest.cpu}, another architecture"
+    missing = missing_features(manifest.cpu)
+    if missing:
+        return f"{manifest.cpu}, and this processor has no {', '.join(missing)}"
+    return None
 
 
 def _say_why_none_fits(manifests):
@@ -226,39 +258,19 @@ def _say_why_none_fits(manifests):
     there the next time. Otherwise that happens at each start.
     """
     first = manifests[0]
-    if not first.is_current:
-        now = shipped.versions()
-        differing = [
-            f"{name} {version}, here {now.get(name)}"
-            for name, version in first.versions.items()
-            if version != now.get(name)
-        ]
-        made_for = ", ".join(differing) or "other code of skmlp, or another Python"
-        remedy = "Run skmlp.precompile again where the folder is made"
-    else:
-        made_for = " and ".join(dict.fromkeys(map(_in_words, manifests)))
+    made_for = " and ".join(dict.fromkeys(filter(None, map(obstacle, manifests))))
+    if first.is_current:
         remedy = (
             "Run skmlp.precompile(cache_dir=..., cpu=...) where the folder is made, "
             f"with a cpu that every machine can run; this one can run {_runnable()}"
         )
+    else:
+        remedy = "Run skmlp.precompile again where the folder is made"
     reason = f"the kernels in {first.folder} are for {made_for}"
     if os.access(first.folder, os.W_OK):
         _LOGGER.info("%s", reason)
     else:
         _warn(reason, remedy)
-
-
-def _in_words(manifest):
-    if manifest.cpu == NATIVE:
-        name = binding.get_host_cpu_name()
-        here = f"one of other features, though also named {name}"
-        return f"the processor {manifest.processor}, and this is " + (
-            here if manifest.processor == name else name
-        )
-    if manifest.cpu not in baselines():
-        return f"{manifest.cpu}, another architecture"
-    missing = ", ".join(missing_features(manifest.cpu))
-    return f"{manifest.cpu}, and this processor has no {missing}"
 
 
 def _warn(reason, remedy):

@@ -16,8 +16,10 @@ PACKAGE = Path(skmlp.__file__).parent
 # Packages that are not listed have no order of their own, only no circles.
 ORDER = {
     "skmlp": [
-        ["__init__"],
-        ["tabular"],
+        ["__main__"],
+        ["command_line"],
+        ["__init__", "quick_benchmark"],
+        ["tabular", "system_info"],
         ["_precompile"],
         ["_fitted_networks", "_shipping"],
         ["estimators"],
