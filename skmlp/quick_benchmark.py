@@ -216,7 +216,7 @@ def _medians(call, n_rounds, end):
         call(module)  # compiles or loads
         seconds = _seconds(call, module, 1)
         repeats.append(max(1, min(_MAX_REPEATS, round(_MIN_SECONDS / seconds))))
-    turns = []
+    turns: list = []
     while len(turns) < n_rounds and (not turns or time.perf_counter() < end):
         turns.append(
             [

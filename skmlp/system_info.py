@@ -100,7 +100,8 @@ def version(package):
 def _versions():
     package = sys.modules[__name__.partition(".")[0]]
     # A tree that is not installed has no metadata, or those of another one.
-    found = {"skmlp": f"{package.__version__}, in {os.path.dirname(package.__file__)}"}
+    place = os.path.dirname(os.path.abspath(__file__))
+    found = {"skmlp": f"{package.__version__}, in {place}"}
     found["python"] = f"{platform.python_version()}, {sys.executable or 'embedded'}"
     found |= {name: version(name) or "not found" for name in _REQUIRED[1:]}
     optional = {name: version(name) for name in _OPTIONAL}

@@ -196,8 +196,8 @@ class KernelCache:
         """The compiled kernel of such bytes."""
         raise NotImplementedError
 
-    def _processor(self, codegen):
-        """What machine code of a code generator runs on, as a tuple."""
+    def _processor(self, codegen) -> tuple:
+        """What machine code of a code generator runs on."""
         return codegen.magic_tuple()
 
     def enable(self):
@@ -215,8 +215,12 @@ class KernelCache:
         return str(cache_folder())
 
     def _file_name(self, signature, codegen):
-        parts = (self._key, str(signature), self._processor(codegen))
-        parts += (shipped.environment(),)
+        parts = (
+            self._key,
+            str(signature),
+            self._processor(codegen),
+            shipped.environment(),
+        )
         digest = hashlib.sha256(repr(parts).encode()).hexdigest()
         return f"{self._name}-{digest[:_DIGEST_SIZE]}.bin"
 
@@ -323,7 +327,7 @@ class CpuKernelCache(KernelCache):
         context = of_target(target_context)
         return super().load_overload(signature, context)
 
-    def _processor(self, codegen):
+    def _processor(self, codegen) -> tuple:
         # Numba may have compiled for this processor instead of the target; it has the
         # target's width of vectors all the same.
         width = target.current().vector_bytes

@@ -14,6 +14,7 @@ import logging
 import os
 import platform
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import llvmlite
@@ -80,7 +81,7 @@ class Manifest(NamedTuple):
         Whether it is for the code and the versions of this process.
     """
 
-    folder: object
+    folder: Path
     cpu: str
     processor: str
     processor_key: str
@@ -147,9 +148,13 @@ def _of_folder(path, digest):
             content = json.loads(kernel_folder.read(folder, name))
             yield Manifest(
                 folder,
-                *(str(content[key]) for key in ("cpu", "processor", "processor_key")),
-                {str(key): str(value) for key, value in content["versions"].items()},
-                content["environment"] == digest,
+                cpu=str(content["cpu"]),
+                processor=str(content["processor"]),
+                processor_key=str(content["processor_key"]),
+                versions={
+                    str(key): str(value) for key, value in content["versions"].items()
+                },
+                is_current=content["environment"] == digest,
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             _LOGGER.debug("%s in %s is not read: %r", name, folder, error)
