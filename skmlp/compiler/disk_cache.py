@@ -50,6 +50,9 @@ _CHECK_AGE = 0.1
 # ones: it looks at hundreds of files.
 _CLEAN_EVERY = 50
 _N_WRITTEN = itertools.count()
+# How the names begin that LLVM knows only once Numba's registries are loaded: those of
+# its runtime, which counts references, of its hashes, and of its parallel loops.
+_OF_REGISTRIES = (b"NRT_", b"_numba_hashsecret", b"numba_parallel_for")
 
 
 # How the system says that this user may not write.
@@ -319,7 +322,10 @@ class CpuKernelCache(KernelCache):
             raise
 
     def _unpacked(self, payload, target_context):
-        target_context.refresh()
+        # Numba's registries, which take a tenth of a second to load, are for compiling.
+        # Machine code needs them only for functions that they bring along.
+        if any(name in payload for name in _OF_REGISTRIES):
+            target_context.refresh()
         return self._implementation.rebuild(target_context, pickle.loads(payload))
 
     def load_overload(self, signature, target_context):
