@@ -12,7 +12,7 @@ import warnings
 from pathlib import Path
 
 from skmlp.compiler import kernel_folder
-from skmlp.exceptions import KernelCacheWarning
+from skmlp.exceptions import CompilerFallbackWarning, KernelCacheWarning
 
 _CHILD = """\
 import pickle, sys
@@ -22,6 +22,8 @@ from skmlp import _precompile, _shipping
 _shipping.fill(_precompile.compile_all, pickle.loads(arguments))
 """
 _OPEN = 0o755
+# By which Numba is told to compile for another processor.
+_NUMBA_SETTINGS = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
 
 
 def check_cpu(cpu):
@@ -63,10 +65,17 @@ def made_folder(path):
 
     Raises
     ------
+    ValueError
+        If the environment could not name it.
     OSError
         If it cannot be made, or if others can write it.
     """
     path = Path(path).expanduser().absolute()
+    if os.pathsep in str(path):
+        raise ValueError(
+            f"cache_dir must not contain {os.pathsep!r}, which separates folders in "
+            f"SKMLP_CACHE_DIR; got {str(path)!r}."
+        )
     # Others shall come as far, whatever the umask, and not write.
     for place in (*reversed(path.parents), path):
         if not place.exists():
@@ -82,8 +91,8 @@ def compile_apart(arguments, folder, cpu):
     ----------
     arguments : dict
         Of `skmlp._precompile.compile_all`.
-    folder : pathlib.Path or None
-        From `made_folder`; None for the one that this process uses.
+    folder : pathlib.Path
+        From `made_folder`.
     cpu : str
 
     Raises
@@ -92,6 +101,9 @@ def compile_apart(arguments, folder, cpu):
         If that process fails, with the end of what it says.
     """
     environment = {**os.environ, "SKMLP_CPU": cpu, "SKMLP_CACHE_DIR": str(folder)}
+    if cpu != "native":
+        for name in _NUMBA_SETTINGS:
+            environment.pop(name, None)
     # Two times, for the first to be read before the package can be imported.
     sent = pickle.dumps((sys.path, pickle.dumps(arguments)))
     done = subprocess.run(
@@ -121,5 +133,10 @@ def fill(compile_all, arguments):
 
     # A kernel that is not kept would be missed by all who use the folder.
     warnings.simplefilter("error", KernelCacheWarning)
+    if os.environ["SKMLP_CPU"] != target.NATIVE:
+        # Fallbacks compile for this processor.
+        warnings.simplefilter("error", CompilerFallbackWarning)
+    if os.environ["SKMLP_CPU"] != target.current().name:
+        raise RuntimeError("Numba's own settings name another processor")
     compile_all(**arguments)
     target.leave_manifest(disk_cache.cache_folder())

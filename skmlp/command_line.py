@@ -29,6 +29,9 @@ def main(arguments=None):
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
+    except BrokenPipeError:  # of a pager that was left
+        # What is still to be written when Python ends shall not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, TypeError, OSError, RuntimeError) as error:
         print(f"{options.program}: {error}", file=sys.stderr)
         return 1

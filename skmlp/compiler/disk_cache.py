@@ -104,17 +104,17 @@ def _beside(folder, setting):
     the folders that it names, the user's own folder is the last one.
     """
     del setting  # read below; here it tells calls apart
-    found = []
+    found: list = []
     for path in cache_paths.paths():
-        try:
-            other = kernel_folder.prepare(path)
-        except OSError as error:
-            _LOGGER.info("%s is not used: %s", path, error)
-        else:
-            found.append(other)
-    if folder not in found:
+        if path.parent.resolve() / path.name == folder:
+            found = [folder]
+        elif found:
+            try:
+                found.append(kernel_folder.prepare(path))
+            except OSError as error:
+                _LOGGER.info("%s is not used: %s", path, error)
+    if not found:
         return ()
-    found = found[found.index(folder) :]
     if not any(os.access(each, os.W_OK) for each in found):
         try:
             found.append(kernel_folder.prepare(cache_paths.user_path()))
@@ -190,6 +190,8 @@ class KernelCache:
     def __init__(self, key, name):
         self._key, self._name = key, name
         self._missed = time.perf_counter()
+        # Why a file of that name was not read.
+        self._refusal = None
 
     def _packed(self, compiled):
         """The bytes of a compiled kernel, or None if it cannot be serialized."""
@@ -259,7 +261,11 @@ class KernelCache:
         except FileNotFoundError:
             pass
         except kernel_folder.UntrustedError as error:
+            self._refusal = error
             _LOGGER.warning("kernel %s not loaded: %s", self._name, error)
+        except PermissionError as error:
+            self._refusal = error
+            _LOGGER.info("kernel %s not loaded: %s", self._name, error)
         except Exception as error:  # whatever it is, compiling is the answer
             _LOGGER.debug("kernel %s not loaded: %r", self._name, error)
         return None
@@ -278,8 +284,11 @@ class KernelCache:
                 if next(_N_WRITTEN) % _CLEAN_EVERY == 0:
                     kernel_folder.clean(written_to)
         except OSError as error:
+            missing = f"{self._name} is not among them"
+            if self._refusal is not None:
+                missing = f"not {self._name} ({self._refusal})"
             remedy = (
-                f"Kernels in it are read, but {self._name} is not among them: let "
+                f"Kernels in it are read, but {missing}: let "
                 "skmlp.precompile(cache_dir=...) compile what this program uses, or "
                 "name a second folder in SKMLP_CACHE_DIR, after a "
                 f"{os.pathsep!r}, that only you can write"

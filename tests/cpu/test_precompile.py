@@ -344,6 +344,8 @@ def test_parameters_that_contradict_each_other(tmp_path):
         skmlp.precompile(cpu="x86-64-v2")
     with pytest.raises(ValueError, match=r"cpu must be one of \['.*got 'haswell'"):
         skmlp.precompile(cpu="haswell", cache_dir=tmp_path)
+    with pytest.raises(ValueError, match="cache_dir must not contain"):
+        skmlp.precompile(cache_dir=tmp_path / f"a{os.pathsep}b")
     assert [*tmp_path.iterdir()] == []
 
 
