@@ -5,18 +5,19 @@ measured at the start instead of being looked up: how busy other processes keep 
 cores, and how fast BLAS multiplies matrices on this machine, on this day.
 """
 
-import importlib.metadata
 import os
 import platform
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 
 import joblib
 import llvmlite.binding
 import numpy as np
 import scipy.linalg.blas
 from threadpoolctl import threadpool_info, threadpool_limits
+
+from skmlp.quick_benchmark import busy_cores
+from skmlp.system_info import processor_name, version
 
 _PACKAGES = (
     *("skmlp", "scikit-learn", "numpy", "scipy", "numba", "llvmlite"),
@@ -28,23 +29,6 @@ _GEMM_SIZE = 1500
 _GEMM_WARM_UPS = 5
 # Above this fraction of the cores kept busy by others, the times are not to be trusted.
 _QUIET_FRACTION = 0.1
-_WATCHED_SECONDS = 1.0
-# Columns of the line "cpu" in /proc/stat: idle, iowait.
-_IDLE_COLUMNS = slice(3, 5)
-
-
-def _processor():
-    """Name of the processor, as far as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    fields = dict(line.split(":", 1) for line in lines if ":" in line)
-    fields = {key.strip(): value.strip() for key, value in fields.items()}
-    name = fields.get("model name", platform.machine())
-    if "cpu family" in fields:
-        name += f" (family {fields['cpu family']}, model {fields['model']})"
-    return name
 
 
 def _memory_gib():
@@ -55,49 +39,12 @@ def _memory_gib():
     return round(pages / 2**30, 1)
 
 
-def _version(package):
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
 def _vector_extension():
     """The widest vector instructions of the processor, as LLVM detects them."""
     features = llvmlite.binding.get_host_cpu_features()
     if features.get("avx512f"):
         return "with AVX-512"
     return "AVX2 without AVX-512" if features.get("avx2") else "without AVX-512"
-
-
-def _ticks():
-    """Clock ticks of all cores since boot, and those of them that were idle."""
-    line = Path("/proc/stat").read_text().splitlines()[0]
-    ticks = [int(word) for word in line.split()[1:9]]
-    return sum(ticks), sum(ticks[_IDLE_COLUMNS])
-
-
-def busy_cores():
-    """How many cores other processes keep busy, while this one sleeps for a second.
-
-    Includes the time that the host gives to other virtual machines (steal). The load
-    average would count this machine's last benchmark, too: it decays over a minute.
-
-    Returns
-    -------
-    float or None
-        None where the system does not tell (no ``/proc/stat``).
-    """
-    try:
-        total, idle = _ticks()
-        time.sleep(_WATCHED_SECONDS)
-        total_after, idle_after = _ticks()
-    except OSError:
-        return None
-    if total_after == total:
-        return None
-    busy = 1 - (idle_after - idle) / (total_after - total)
-    return round(busy * (os.cpu_count() or 1), 2)
 
 
 def describe():
@@ -113,11 +60,11 @@ def describe():
         for library in threadpool_info()
         if library["user_api"] == "blas"
     ]
-    versions = {package: _version(package) for package in _PACKAGES}
+    versions = {package: version(package) for package in _PACKAGES}
     cores = joblib.cpu_count()
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "processor": _processor(),
+        "processor": processor_name(),
         "vector_extension": _vector_extension(),
         "cores": cores,
         "memory_gib": _memory_gib(),

@@ -13,7 +13,8 @@ The public names:
 - `learning_rate_range`: suggests a learning rate, as a `LearningRateRangeDisplay`;
 - `diagnose`: which units are dead or saturated and where gradients vanish, as a
   `LayerTable` with a `LayerReport` per hidden layer;
-- `precompile`: compiles kernels ahead of the first fit;
+- `precompile`: compiles kernels ahead of the first fit, or for an image;
+- `show_versions`: prints what skmlp runs on, as ``python -m skmlp`` does;
 - `skmlp.exceptions`: the warnings.
 
 Only these two modules, `skmlp` and `skmlp.exceptions`, are public. All others are
@@ -40,6 +41,7 @@ from skmlp.estimators.diagnosis import LayerReport, LayerTable, diagnose
 from skmlp.estimators.hidden_features import HiddenFeatures
 from skmlp.rules.activations import Activation
 from skmlp.rules.loss_row import Loss
+from skmlp.system_info import show_versions
 from skmlp.tabular import (
     TabularMLPClassifier,
     TabularMLPRegressor,
@@ -70,6 +72,7 @@ __all__ = [
     "exceptions",
     "learning_rate_range",
     "precompile",
+    "show_versions",
 ]
 
 
@@ -98,6 +101,7 @@ for _public in (
     diagnose,
     learning_rate_range,
     precompile,
+    show_versions,
 ):
     _public.__module__ = __name__
 del _public

@@ -6,13 +6,17 @@ rows.
 """
 
 import inspect
+import os
 import warnings
 from itertools import product
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import StrOptions, validate_params
 
+from skmlp import _shipping, exceptions
+from skmlp._fitted_networks import fitted_networks, predict_once
 from skmlp.estimators import MLPClassifier, MLPRegressor
 from skmlp.estimators.parameters import COMMON, SOLVERS
 from skmlp.rules.activations import ACTIVATIONS
@@ -30,6 +34,15 @@ _DEFAULT_REGRESSION = [
 # A list for the parameter of a loss that allows one.
 _LEVELS = [0.25, 0.75]
 
+# How well six rows are fitted does not matter. That kernels are not kept does.
+_ABOUT_FITS = (
+    ConvergenceWarning,
+    exceptions.DeadUnitsWarning,
+    exceptions.IneffectiveParameterWarning,
+    exceptions.PoorFitWarning,
+    exceptions.ValidationWarning,
+)
+
 _X = np.linspace(-1.0, 1.0, 12).reshape(6, 2)
 # In the range of every loss.
 _NUMBERS = np.array([0.5, 1.0, 0.5, 1.0, 0.5, 1.0])
@@ -44,21 +57,34 @@ _COLUMNS = np.column_stack(_CLASSES)
         "activation": [str, list, tuple],
         "loss": [str, list, tuple, None],
         "normalization": COMMON["normalization"],
+        "estimator": "no_validation",
+        "cache_dir": [str, os.PathLike, None],
+        "cpu": [str],
     },
     prefer_skip_nested_validation=True,
 )
 def precompile(
-    *, dtype=None, solver=None, activation="relu", loss=None, normalization=None
+    *,
+    dtype=None,
+    solver=None,
+    activation="relu",
+    loss=None,
+    normalization=None,
+    estimator=None,
+    cache_dir=None,
+    cpu="native",
 ):
     """Compile the kernels for dense data, or load them from the disk cache.
 
     Afterwards a first fit with any of these settings, and a first prediction, take no
     longer than later ones. The defaults cover scikit-learn's solvers and losses, with
-    the default activation.
+    the default activation. With `estimator` it is what that one's predictions need,
+    for dense and for sparse data, and nothing else.
 
-    All else compiles at its first use: sparse data, gradient clipping and max-norm take
-    some seconds, dropout, noise or another output activation some tenths of a second.
-    To include these in an image, fit the estimator on a few rows instead.
+    All else compiles at its first use: fits of sparse data, gradient clipping and
+    max-norm take some seconds, dropout, noise or another output activation some tenths
+    of a second. To include these in an image, fit the estimator on a few rows with the
+    environment variable ``SKMLP_CACHE_DIR`` set to the folder.
 
     Parameters
     ----------
@@ -75,18 +101,100 @@ def precompile(
     normalization : {'batch', 'layer'}, default=None
         Normalization of the hidden layers. With 'batch', "all solvers" leaves out
         'lbfgs', which does not support it.
+    estimator : object, default=None
+        A fitted estimator of skmlp, or one in which there are such: a `Pipeline`, a
+        search, an ensemble. The other parameters above must be left at their defaults.
+    cache_dir : str or path-like, default=None
+        Folder to ship to other processes or machines, which read it where
+        ``SKMLP_CACHE_DIR`` names it. It is made if it does not exist, and readable by
+        everybody, but only root and its owner can write it. A new process fills it;
+        this one's kernels stay as they are. None for the cache of this process.
+    cpu : str, default='native'
+        Processors that run the kernels: 'native' for those like this one, or the
+        features that all of them have, by LLVM's name: 'x86-64', 'x86-64-v2',
+        'x86-64-v3' (AVX2) or 'x86-64-v4' (AVX-512), and 'generic' on 64-bit ARM. Needs
+        `cache_dir`. Results on one processor and another then have the same bits; from
+        those of 'native' they may differ by rounding.
 
     Raises
     ------
     ValueError
-        For any other value.
+        For any other value; for a `cpu` whose features this processor lacks.
+    NotFittedError, TypeError
+        If `estimator` contains no fitted network.
+    OSError
+        If `cache_dir` cannot be made or written, or if others can write it.
+    RuntimeError
+        If the new process fails.
 
     Examples
     --------
     >>> import skmlp
     >>> skmlp.precompile(dtype="float32", solver="adam")
     >>> skmlp.precompile(dtype="float32", activation=["gelu"], loss="huber")
+
+    What a fitted model predicts with, for any server with AVX2:
+
+    >>> import tempfile
+    >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1]
+    >>> model = skmlp.MLPClassifier(solver="lbfgs", random_state=0).fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     skmlp.precompile(estimator=model, cache_dir=folder)  # cpu="x86-64-v3"
     """
+    arguments = {
+        "dtype": dtype,
+        "solver": solver,
+        "activation": activation,
+        "loss": loss,
+        "normalization": normalization,
+    }
+    if estimator is not None:
+        given = [name for name in arguments if arguments[name] != _DEFAULTS[name]]
+        if given:
+            raise ValueError(
+                f"estimator says what to compile: leave {', '.join(given)} at the "
+                "default."
+            )
+        arguments = {"networks": fitted_networks(estimator)}
+    else:
+        _names("activation", activation, ACTIVATIONS)
+        [*_examples(loss)]
+    if cache_dir is not None:
+        _shipping.check_cpu(cpu)
+        folder = _shipping.made_folder(cache_dir)
+        _shipping.compile_apart(arguments, folder, cpu)
+    elif cpu != "native":
+        raise ValueError(
+            f"cpu={cpu!r} needs cache_dir: this process compiles for its own processor."
+        )
+    else:
+        compile_all(**arguments)
+
+
+_DEFAULTS = {
+    name: parameter.default
+    for name, parameter in inspect.signature(precompile).parameters.items()
+}
+
+
+def compile_all(*, networks=None, **arguments):
+    """Compile for settings, or for the predictions of networks.
+
+    Parameters
+    ----------
+    networks : list or None
+        From `fitted_networks`.
+    **arguments
+        The first five of `precompile`.
+    """
+    if networks is None:
+        _compile_settings(**arguments)
+        return
+    for network, layer in networks:
+        predict_once(network, layer)
+
+
+def _compile_settings(dtype, solver, activation, loss, normalization):
     activations = _names("activation", activation, ACTIVATIONS)
     examples = [*_examples(loss)]
     dtypes = _DTYPES if dtype is None else (dtype,)
@@ -109,8 +217,8 @@ def precompile(
                 random_state=0,
             )
             with warnings.catch_warnings():
-                # How well six rows are fitted does not matter.
-                warnings.simplefilter("ignore", UserWarning)
+                for category in _ABOUT_FITS:
+                    warnings.simplefilter("ignore", category)
                 estimator.fit(_X, y, X_val=_X, y_val=y).predict(_X)
             if hasattr(estimator, "predict_proba"):
                 estimator.predict_proba(_X)

@@ -95,9 +95,11 @@ class CompilerFallbackWarning(UserWarning):
 class KernelCacheWarning(UserWarning):
     """Compiled kernels are not kept on disk, or not read from there.
 
-    Given once a process; the message says why. Results do not change; every process
-    compiles its kernels again, which takes some seconds. ``SKMLP_CACHE_DIR``, set to an
-    empty value, turns the cache off without a warning.
+    Or those that were shipped in a folder that cannot be written are for other versions
+    or another processor. Given once a process; the message says why and what to do.
+    Results do not change; every process compiles its kernels again, which takes some
+    seconds. ``SKMLP_CACHE_DIR``, set to an empty value, turns the cache off without a
+    warning.
 
     Examples
     --------

@@ -16,26 +16,30 @@ code otherwise.
 
 The folder is the user's cache folder; the environment variable ``SKMLP_CACHE_DIR``
 moves it, and an empty value turns the cache off. A folder that this user can read but
-not write, as in a container image, is read.
+not write, as in a container image, is read; what is not in it is compiled and kept in
+the next folder of that variable, or in the user's. The processor is the `target` of the
+process.
 """
 
+import errno
 import functools
 import hashlib
 import itertools
 import logging
+import os
 import pickle
-import sys
 import time
 
-import llvmlite
-import numba
-import numpy
-import scipy
-from llvmlite import binding
-from numba.core import config
-
-from skmlp.compiler import imported_code, kernel_folder, progress
+from skmlp.compiler import (
+    cache_paths,
+    imported_code,
+    kernel_folder,
+    progress,
+    shipped,
+    target,
+)
 from skmlp.compiler.fallback import warn_of_fallback, warn_once
+from skmlp.compiler.target_context import of_target
 from skmlp.exceptions import KernelCacheWarning
 
 _LOGGER = logging.getLogger("skmlp")
@@ -46,6 +50,13 @@ _CHECK_AGE = 0.1
 # ones: it looks at hundreds of files.
 _CLEAN_EVERY = 50
 _N_WRITTEN = itertools.count()
+# How the names begin that LLVM knows only once Numba's registries are loaded: those of
+# its runtime, which counts references, of its hashes, and of its parallel loops.
+_OF_REGISTRIES = (b"NRT_", b"_numba_hashsecret", b"numba_parallel_for")
+
+
+# How the system says that this user may not write.
+_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @functools.cache
@@ -55,19 +66,82 @@ def cache_folder():
     Returns
     -------
     pathlib.Path or None
+        The first of those that the environment names.
     """
+    failure = None
     try:
-        path = kernel_folder.default_path()
-        folder = None if path is None else kernel_folder.prepare(path)
+        paths = cache_paths.paths()
     except (OSError, RuntimeError) as error:
+        failure, paths = error, []
+    for path in paths:
+        try:
+            folder = kernel_folder.prepare(path)
+        except OSError as error:
+            failure = failure or error
+        else:
+            _LOGGER.info("folder of the kernel cache: %s", folder)
+            break
+    else:
+        folder = None
+    if failure is not None:
         remedy = (
             "Set the environment variable SKMLP_CACHE_DIR to the absolute path of a "
-            "folder that only you can write, or to an empty value to turn the cache "
-            "off without this warning"
+            "folder that only you can write, or of one that skmlp.precompile(cache_dir="
+            "...) has filled; or to an empty value to turn the cache off without this "
+            "warning"
         )
-        _warn(error, remedy)
-        return None
-    _LOGGER.info("folder of the kernel cache: %s", folder or "none, it is turned off")
+        _warn(failure, remedy)
+    elif folder is None:
+        _LOGGER.info("folder of the kernel cache: none, it is turned off")
+    return folder
+
+
+@functools.lru_cache(maxsize=4)
+def _beside(folder, setting):
+    """Folders that are used beside the first one, which is a parameter, in order.
+
+    The other parameter is the environment's setting. Where this user can write none of
+    the folders that it names, the user's own folder is the last one.
+    """
+    del setting  # read below; here it tells calls apart
+    found: list = []
+    for path in cache_paths.paths():
+        if path.parent.resolve() / path.name == folder:
+            found = [folder]
+        elif found:
+            try:
+                found.append(kernel_folder.prepare(path))
+            except OSError as error:
+                _LOGGER.info("%s is not used: %s", path, error)
+    if not found:
+        return ()
+    if not any(os.access(each, os.W_OK) for each in found):
+        try:
+            found.append(kernel_folder.prepare(cache_paths.user_path()))
+        except (OSError, RuntimeError) as error:
+            _LOGGER.info("the user's folder of kernels is not used: %s", error)
+    return tuple(dict.fromkeys(found[1:]))
+
+
+def _others(folder):
+    return _beside(folder, os.environ.get("SKMLP_CACHE_DIR"))
+
+
+def _write(folder, name, content):
+    """Write a kernel to the first folder that this user can write, and return that."""
+    try:
+        kernel_folder.write(folder, name, content)
+    except OSError as error:
+        if error.errno not in _READ_ONLY:
+            raise
+        for other in _others(folder):
+            try:
+                kernel_folder.write(other, name, content)
+            except OSError as failure:
+                _LOGGER.info("%s cannot be written: %s", other, failure)
+            else:
+                return other
+        raise
     return folder
 
 
@@ -96,15 +170,6 @@ def _warn(error, remedy):
     warn_once("the kernel cache", message, KernelCacheWarning)
 
 
-@functools.cache
-def _environment():
-    """Everything but the function and its signature that machine code depends on."""
-    versions = [module.__version__ for module in (numba, llvmlite, numpy, scipy)]
-    options = (config.OPT, config.BOUNDSCHECK, config.DEBUGINFO_DEFAULT)
-    python = (sys.version, sys.flags.optimize)
-    return repr((versions, python, imported_code.digest(), options))
-
-
 class KernelCache:
     """The cache of one dispatcher, with the methods that Numba calls.
 
@@ -125,6 +190,8 @@ class KernelCache:
     def __init__(self, key, name):
         self._key, self._name = key, name
         self._missed = time.perf_counter()
+        # Why a file of that name was not read.
+        self._refusal = None
 
     def _packed(self, compiled):
         """The bytes of a compiled kernel, or None if it cannot be serialized."""
@@ -134,8 +201,8 @@ class KernelCache:
         """The compiled kernel of such bytes."""
         raise NotImplementedError
 
-    def _processor(self, codegen):
-        """What machine code of a code generator runs on, as a tuple."""
+    def _processor(self, codegen) -> tuple:
+        """What machine code of a code generator runs on."""
         return codegen.magic_tuple()
 
     def enable(self):
@@ -153,7 +220,12 @@ class KernelCache:
         return str(cache_folder())
 
     def _file_name(self, signature, codegen):
-        parts = (self._key, str(signature), self._processor(codegen), _environment())
+        parts = (
+            self._key,
+            str(signature),
+            self._processor(codegen),
+            shipped.environment(),
+        )
         digest = hashlib.sha256(repr(parts).encode()).hexdigest()
         return f"{self._name}-{digest[:_DIGEST_SIZE]}.bin"
 
@@ -161,12 +233,22 @@ class KernelCache:
         """Read one compiled signature; None if its file is missing or damaged."""
         folder = _usable_folder(_CHECK_AGE)
         if folder is not None:
-            kernel = self._loaded(folder, signature, target_context)
+            kernel = self._first_loaded(folder, signature, target_context)
             if kernel is not None:
                 return kernel
         progress.begin(folder, is_long=self._is_long)
         self._missed = time.perf_counter()
         return None
+
+    def _first_loaded(self, folder, signature, target_context):
+        """The kernel from the first folder that has it; None if none does."""
+        kernel = self._loaded(folder, signature, target_context)
+        if kernel is None:
+            for other in _others(folder):
+                kernel = self._loaded(other, signature, target_context)
+                if kernel is not None:
+                    break
+        return kernel
 
     def _loaded(self, folder, signature, target_context):
         try:
@@ -179,7 +261,11 @@ class KernelCache:
         except FileNotFoundError:
             pass
         except kernel_folder.UntrustedError as error:
+            self._refusal = error
             _LOGGER.warning("kernel %s not loaded: %s", self._name, error)
+        except PermissionError as error:
+            self._refusal = error
+            _LOGGER.info("kernel %s not loaded: %s", self._name, error)
         except Exception as error:  # whatever it is, compiling is the answer
             _LOGGER.debug("kernel %s not loaded: %r", self._name, error)
         return None
@@ -193,12 +279,21 @@ class KernelCache:
             if payload is not None:
                 name = self._file_name(signature, compiled.codegen)
                 content = hashlib.sha256(payload).digest() + payload
-                kernel_folder.write(folder, name, content)
-                kept = f"kept as {folder / name}"
+                written_to = _write(folder, name, content)
+                kept = f"kept as {written_to / name}"
                 if next(_N_WRITTEN) % _CLEAN_EVERY == 0:
-                    kernel_folder.clean(folder)
+                    kernel_folder.clean(written_to)
         except OSError as error:
-            _warn(f"{folder} cannot be written ({error})", "Kernels in it are read")
+            missing = f"{self._name} is not among them"
+            if self._refusal is not None:
+                missing = f"not {self._name} ({self._refusal})"
+            remedy = (
+                f"Kernels in it are read, but {missing}: let "
+                "skmlp.precompile(cache_dir=...) compile what this program uses, or "
+                "name a second folder in SKMLP_CACHE_DIR, after a "
+                f"{os.pathsep!r}, that only you can write"
+            )
+            _warn(f"{folder} cannot be written ({error})", remedy)
         except Exception as error:  # the kernel runs without its copy on disk
             _LOGGER.debug("kernel %s not saved: %r", self._name, error)
         progress.log(self._key, seconds, kept)
@@ -236,20 +331,27 @@ class CpuKernelCache(KernelCache):
             raise
 
     def _unpacked(self, payload, target_context):
-        target_context.refresh()
+        # Numba's registries, which take a tenth of a second to load, are for compiling.
+        # Machine code needs them only for functions that they bring along.
+        if any(name in payload for name in _OF_REGISTRIES):
+            target_context.refresh()
         return self._implementation.rebuild(target_context, pickle.loads(payload))
 
-    def _processor(self, codegen):
+    def load_overload(self, signature, target_context):
+        """Read one compiled signature, for the target of this process."""
+        context = of_target(target_context)
+        return super().load_overload(signature, context)
+
+    def _processor(self, codegen) -> tuple:
+        # Numba may have compiled for this processor instead of the target; it has the
+        # target's width of vectors all the same.
+        width = target.current().vector_bytes
         try:
-            return super()._processor(codegen)
+            return (*super()._processor(codegen), width)
         except Exception as error:
             cost = "the disk cache asks LLVM instead, which costs nothing"
             warn_of_fallback("Numba's description of the processor", error, cost)
-        return (
-            binding.get_process_triple(),
-            config.CPU_NAME or binding.get_host_cpu_name(),
-            config.CPU_FEATURES or binding.get_host_cpu_features().flatten(),
-        )
+        return (*target.native_processor(), width)
 
 
 class _Locator:

@@ -22,7 +22,6 @@ import os
 import re
 import secrets
 import stat
-import sys
 import time
 from pathlib import Path
 
@@ -44,45 +43,12 @@ _HOUR, _DAY = 3600, 24 * 3600
 # all kernels take about 20 MB.
 _MAX_AGE = 60 * _DAY
 _MAX_BYTES = 512 << 20
-_OWN_NAME = re.compile(r"-[0-9a-f]{32}\.bin(?P<temporary>\.[0-9a-f]{16}\.tmp)?$")
+_OWN_NAME = re.compile(r"-[0-9a-f]{32}\.(bin|json)(?P<temporary>\.[0-9a-f]{16}\.tmp)?$")
+_ALL_READ = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 
 
 class UntrustedError(OSError):
     """A folder or a file that others could have written."""
-
-
-def default_path():
-    """The folder that the environment asks for; None if it turns the cache off.
-
-    Returns
-    -------
-    pathlib.Path or None
-
-    Raises
-    ------
-    UntrustedError
-        If the path is relative.
-    RuntimeError
-        If there is no home folder.
-    """
-    setting = os.environ.get("SKMLP_CACHE_DIR")
-    if setting == "":
-        return None
-    path = Path(setting).expanduser() if setting else _user_cache() / "skmlp"
-    if not path.is_absolute():
-        raise UntrustedError(f"the path {str(path)!r} is not absolute")
-    return path
-
-
-def _user_cache():
-    home = Path.home()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches"
-    setting = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    # Its specification: a relative path is invalid and to be ignored.
-    return setting if setting.is_absolute() else home / ".cache"
 
 
 def _check(status, what, is_right_kind, *, is_parent=False):
@@ -277,7 +243,7 @@ def clean(path):
     """
     now, found = time.time(), []
     with _opened(path) as folder:
-        for name in _names(path, folder):
+        for name in _listed(path, folder):
             match = _OWN_NAME.search(name)
             if match is None:
                 continue
@@ -299,7 +265,76 @@ def clean(path):
             excess -= size
 
 
-def _names(path, folder):
+def names(path):
+    """Names of the files that `write` has left in a folder.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        From `prepare`.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    OSError
+    """
+    with _opened(path) as folder:
+        return sorted(filter(_OWN_NAME.search, _listed(path, folder)))
+
+
+def remove(path, name):
+    """Remove a file of `names`; no error if another process has.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        From `prepare`.
+    name : str
+
+    Raises
+    ------
+    OSError
+    """
+    with _opened(path) as folder, contextlib.suppress(FileNotFoundError):
+        os.unlink(_place(path, name, folder), dir_fd=folder)
+
+
+def share(path):
+    """Let everybody read a folder, and the files that `write` has left in it.
+
+    Nobody else can write them, as before. What this user does not own stays as it is.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        From `prepare`.
+
+    Raises
+    ------
+    OSError
+    """
+    with _opened(path) as folder:
+        if folder is None:  # the rights of Windows are inherited from the folder above
+            return
+        for name in filter(_OWN_NAME.search, _listed(path, folder)):
+            handle = os.open(name, _READ, dir_fd=folder)
+            try:
+                status = os.fstat(handle)
+                if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid():
+                    os.fchmod(handle, status.st_mode & 0o7777 | _ALL_READ)
+            finally:
+                os.close(handle)
+        handle = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=folder)
+        try:
+            os.fchmod(handle, 0o755)
+        finally:
+            os.close(handle)
+
+
+def _listed(path, folder):
     if folder is None:
         return os.listdir(path)
     listed = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=folder)

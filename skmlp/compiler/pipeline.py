@@ -16,6 +16,7 @@ import operator
 from numba import types
 from numba.core import compiler
 
+from skmlp.compiler import target_context
 from skmlp.compiler.forks import paused_collection
 
 _NEEDLESS = {
@@ -36,6 +37,8 @@ _NEEDLESS = {
     "DumpParforDiagnostics",
 }
 _OPERATORS = {bool, min, max, *(getattr(operator, name) for name in operator.__all__)}
+# Which argument of Numba's `CompilerBase` says what it compiles for.
+_CONTEXT = 1
 # What an operator returns for these depends on nothing but their types.
 _PLAIN = (types.Number, types.Boolean, types.Array, types.UniTuple)
 _SIGNATURES: dict = {}
@@ -76,7 +79,9 @@ class TrimmedCompiler(compiler.CompilerBase):
     """Numba's compiler with fewer passes and memoized operators."""
 
     def __init__(self, *arguments):
-        super().__init__(*arguments)
+        given = [*arguments]
+        given[_CONTEXT] = target_context.of_target(given[_CONTEXT])
+        super().__init__(*given)
         self.state.typingctx = _MemoizingContext(self.state.typingctx)
 
     def compile_extra(self, function):

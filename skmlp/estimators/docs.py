@@ -353,13 +353,13 @@ _PARTS = {
     "    {attributes}": ATTRIBUTES,
     "    {references}": REFERENCES,
 }
-_TABLES = {
-    "<optimizers>": OPTIMIZERS,
-    "<schedule items>": SCHEDULES,
-    "<activation rows>": ACTIVATIONS,
-    "<initializer rows>": INITIALIZERS,
-    "<binary loss rows>": BINARY_LOSSES,
-    "<regression loss rows>": REGRESSION_LOSSES,
+_ROWS = {
+    "<optimizers>": rows(OPTIMIZERS),
+    "<schedule items>": rows(SCHEDULES),
+    "<activation rows>": rows(ACTIVATIONS),
+    "<initializer rows>": rows(INITIALIZERS),
+    "<binary loss rows>": rows(BINARY_LOSSES),
+    "<regression loss rows>": rows(REGRESSION_LOSSES),
 }
 
 
@@ -379,8 +379,8 @@ def with_shared_docs(estimator: typed.Class) -> typed.Class:
     for slot, text in _PARTS.items():
         text = text.replace("\n{factors}\n", FACTORS)
         text = text.replace("\n{sampling}\n", SAMPLING)
-        for name, table in _TABLES.items():
-            text = text.replace(name, rows(table))
+        for name, listed in _ROWS.items():
+            text = text.replace(name, listed)
         text = text.replace("<links>", ", ".join(map(repr, LINKS)))
         doc = doc.replace(slot, indented(_without_own(text, own | lacking)))
     tables = rule_parameters(estimator._tables)  # type: ignore[attr-defined]

@@ -4,11 +4,14 @@ Each attack plants a file under the right name, with a sound checksum, whose ker
 computes something else; `test_the_planted_file_would_run` shows that it would run.
 """
 
+import errno
 import os
+import pickle
 import shutil
 import subprocess
 import sys
 import time
+import warnings
 import zipfile
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -17,7 +20,7 @@ from types import SimpleNamespace
 import pytest
 from subprocesses import PACKAGE, run_apart
 
-from skmlp.compiler import disk_cache, imported_code, jit, kernel_folder
+from skmlp.compiler import cache_paths, disk_cache, imported_code, jit, kernel_folder
 from skmlp.exceptions import KernelCacheWarning
 
 SOMEBODY = 12345
@@ -100,7 +103,7 @@ def test_a_relative_home_is_refused(cache_at, tmp_path, monkeypatch):
         assert cache_at("~/kc") is None
     monkeypatch.delenv("SKMLP_CACHE_DIR")
     with pytest.raises(kernel_folder.UntrustedError, match="is not absolute"):
-        kernel_folder.default_path()
+        cache_paths.paths()
     assert [*tmp_path.iterdir()] == []
 
 
@@ -110,9 +113,9 @@ def test_a_relative_cache_home_is_ignored(tmp_path, monkeypatch):
     monkeypatch.delenv("SKMLP_CACHE_DIR")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", "cache")
-    assert kernel_folder.default_path() == tmp_path / ".cache" / "skmlp"
+    assert cache_paths.paths() == [tmp_path / ".cache" / "skmlp"]
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert kernel_folder.default_path() == tmp_path / "cache" / "skmlp"
+    assert cache_paths.paths() == [tmp_path / "cache" / "skmlp"]
 
 
 @needs_modes
@@ -360,6 +363,87 @@ def test_the_size_is_bounded(cache_at, tmp_path, cleaning, monkeypatch):
     assert len(names) == 12
 
 
+# --- several folders ---
+
+
+def test_the_first_folder_that_has_a_kernel(cache_at, plant, tmp_path):
+    """And what is compiled is kept in the first that can be written."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    both = os.pathsep.join([str(first), str(second)])
+    planted = plant(second)
+    assert cache_at(both) == first
+    assert result() == PLANTED
+    planted.unlink()
+    assert result() == COMPILED
+    assert result() == READ
+    assert [len([*folder.iterdir()]) for folder in (first, second)] == [1, 0]
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES, errno.EPERM])
+def test_a_folder_beside_a_read_only_one(cache_at, tmp_path, monkeypatch, code):
+    first, second = tmp_path / "first", tmp_path / "second"
+    cache_at(os.pathsep.join([str(first), str(second)]))
+    write = kernel_folder.write
+
+    def refuse(folder, name, content):
+        if folder == first:
+            raise OSError(code, os.strerror(code))
+        write(folder, name, content)
+
+    monkeypatch.setattr(kernel_folder, "write", refuse)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert result() == COMPILED
+        assert result() == READ
+    assert [len([*folder.iterdir()]) for folder in (first, second)] == [0, 1]
+
+
+@pytest.mark.parametrize("has_home", [True, False])
+def test_the_users_folder_beside_a_read_only_one(
+    cache_at, tmp_path, monkeypatch, has_home
+):
+    first, home = tmp_path / "first", tmp_path / "home"
+    monkeypatch.setattr(cache_paths, "_user_cache", lambda: home)
+    if not has_home:
+        home.write_text("no folder")
+    cache_at(first)
+    access, write = os.access, kernel_folder.write
+
+    def refuse(folder, name, content):
+        if folder == first:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        write(folder, name, content)
+
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: path != first and access(path, mode)
+    )
+    monkeypatch.setattr(kernel_folder, "write", refuse)
+    if has_home:
+        assert result() == COMPILED
+        assert result() == READ
+        assert len([*(home / "skmlp").iterdir()]) == 1
+    else:
+        with warned("first cannot be written.*precompile.*second folder"):
+            assert result() == COMPILED
+
+
+@needs_modes
+def test_a_folder_of_several_that_cannot_be_trusted(cache_at, plant, tmp_path):
+    """It is not used, a warning says so, and the others are."""
+    bad, good = tmp_path / "bad", tmp_path / "good"
+    plant(bad)
+    bad.chmod(0o777)
+    for both in ((bad, good), (good, bad)):
+        setting = os.pathsep.join(map(str, both))
+        if both[0] == bad:
+            with warned("other users can write"):
+                assert cache_at(setting) == good
+        else:
+            assert cache_at(setting) == good
+        assert result() == (COMPILED if both[0] == bad else READ)
+    assert len([*good.iterdir()]) == 1
+
+
 # --- other operating systems ---
 
 
@@ -391,6 +475,65 @@ def test_without_owners(without_descriptors, cache_at, tmp_path):
     assert result() == READ
     with warned("not below the user's profile"):
         assert cache_at(tmp_path / "kc") is None
+
+
+# --- Numba's registries ---
+
+
+def loaded_and_compiled():
+    """Whether Numba's registries are loaded: after a prediction, and after a fit."""
+    import sys
+
+    import numpy as np
+
+    import skmlp
+
+    x = np.random.default_rng(0).standard_normal((30, 3))
+    model = skmlp.MLPRegressor(solver="lbfgs", tol=1e9, random_state=0)
+    model.fit(x, x[:, 0])
+    loaded = ["numba.np.linalg" in sys.modules]
+    other = skmlp.MLPRegressor(activation="gelu", solver="lbfgs", tol=1e9)
+    other.fit(x, x[:, 0]).predict(x)
+    loaded.append("numba.np.linalg" in sys.modules)
+    return loaded, [coef.tolist() for coef in model.coefs_]
+
+
+@pytest.mark.slow
+def test_loading_needs_no_registries_and_compiling_still_works(tmp_path):
+    folder = tmp_path / "kc"
+    (first, expected), (again, found) = [
+        run_apart(loaded_and_compiled, SKMLP_CACHE_DIR=str(folder)) for _ in range(2)
+    ]
+    assert first == [True, True]
+    assert again == [False, False]
+    assert found == expected
+    for path in folder.glob("*gelu*"):
+        path.unlink()
+    last, found = run_apart(loaded_and_compiled, SKMLP_CACHE_DIR=str(folder))
+    assert last == [False, True]
+    assert found == expected
+
+
+@pytest.mark.parametrize("name", disk_cache._OF_REGISTRIES)
+def test_registries_for_functions_that_they_bring(cache_at, tmp_path, name):
+    cache_at(tmp_path / "kc")
+    assert result() == COMPILED
+    calls = []
+
+    class Context:
+        def refresh(self):
+            calls.append(name)
+
+    class Implementation:
+        def rebuild(self, context, payload):
+            return payload
+
+    cache = jit.kernel(adding(1))._cache
+    cache._implementation = Implementation()
+    assert cache._unpacked(pickle.dumps(b"plain"), Context()) == b"plain"
+    assert calls == []
+    assert cache._unpacked(pickle.dumps(name + b"x"), Context()) == name + b"x"
+    assert calls == [name]
 
 
 # --- the code that was imported ---

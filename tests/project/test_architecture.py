@@ -16,10 +16,13 @@ PACKAGE = Path(skmlp.__file__).parent
 # Packages that are not listed have no order of their own, only no circles.
 ORDER = {
     "skmlp": [
-        ["__init__"],
+        ["__main__"],
+        ["command_line"],
+        ["__init__", "quick_benchmark"],
         ["display"],
-        ["tabular"],
+        ["tabular", "system_info"],
         ["_precompile"],
+        ["_fitted_networks", "_shipping"],
         ["estimators"],
         ["training"],
         ["backends"],
@@ -111,6 +114,10 @@ ORDER = {
         ["disk_cache", "pipeline_choice"],
         ["deferred_linking"],
         ["pipeline", "struct_pointer", "__init__"],
+        ["target_context"],
+        ["target"],
+        ["shipped"],
+        ["cache_paths"],
         ["fallback", "forks", "imported_code", "kernel_folder", "progress"],
         ["compile_thread"],
     ],

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import skmlp
+from skmlp import quick_benchmark
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 if not BENCHMARKS.is_dir():
@@ -39,7 +40,7 @@ def make_scenario(**parts):
 
 @pytest.fixture(autouse=True)
 def _fixed_machine(monkeypatch):
-    monkeypatch.setattr(machine, "_WATCHED_SECONDS", 0.05)
+    monkeypatch.setattr(quick_benchmark, "_WATCHED_SECONDS", 0.05)
 
 
 def test_entries_are_printed_and_reported(capsys, monkeypatch, tmp_path):
@@ -67,7 +68,7 @@ def test_quick_changes_what_is_not_given(arguments, rounds):
 )
 def test_the_heading_says_whether_the_machine_is_quiet(idle, words, monkeypatch):
     ticks = iter([(0, 0), (100, idle)])
-    monkeypatch.setattr(machine, "_ticks", lambda: next(ticks))
+    monkeypatch.setattr(quick_benchmark, "_ticks", lambda: next(ticks))
     monkeypatch.setattr(machine.os, "cpu_count", lambda: 2)
     monkeypatch.setattr(machine.joblib, "cpu_count", lambda: 2)
     assert words in machine.in_words(machine.describe())

@@ -8,26 +8,14 @@ sets have no masks at all. There a partial vector is stored in halves.
 
 from typing import NamedTuple
 
-import llvmlite.binding
 from llvmlite import ir
-from numba.core import cgutils, config
+from numba.core import cgutils
 
 from skmlp.backends.cpu.intrinsics import LINE_BYTES, emit_prefetch
+from skmlp.compiler import target
 
-
-def _vector_bytes():
-    """Width of a vector register of the processor that Numba compiles for."""
-    if config.CPU_FEATURES:
-        enabled = set(config.CPU_FEATURES.split(","))
-    else:
-        host = llvmlite.binding.get_host_cpu_features()
-        enabled = {f"+{name}" for name, present in host.items() if present}
-    if "+avx512f" in enabled:
-        return 64
-    return 32 if "+avx" in enabled else 16
-
-
-VECTOR_BYTES = _vector_bytes()
+# Of the processor that kernels are compiled for.
+VECTOR_BYTES = target.current().vector_bytes
 MASKS_ARE_FREE = VECTOR_BYTES == 64
 
 
