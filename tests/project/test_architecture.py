@@ -103,7 +103,7 @@ ORDER = {
         ["disk_cache", "pipeline_choice"],
         ["deferred_linking"],
         ["pipeline", "struct_pointer", "__init__"],
-        ["fallback", "forks", "imported_code", "kernel_folder", "progress"],
+        ["fallback", "forks", "imported_code", "kernel_folder", "memory", "progress"],
         ["compile_thread"],
     ],
 }
