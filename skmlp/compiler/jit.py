@@ -101,6 +101,22 @@ def user_rule(function):
     )(function)
 
 
+def forget_source(dispatcher):
+    """Let the machine code of a user's function refer to that function no more.
+
+    Numba holds what it has compiled until the dispatcher is collected, and with it, for
+    `inspect_types`, the function. One that refers to its dispatcher, as those of
+    `skmlp.rules.own_functions` do, would live forever, with all that it refers to.
+    """
+    overloads = getattr(dispatcher, "overloads", {})
+    try:
+        for signature, compiled in [*overloads.items()]:
+            overloads[signature] = compiled._replace(type_annotation=None)
+    except (AttributeError, TypeError, ValueError) as error:
+        cost = "functions of custom rules live as long as the process"
+        warn_of_fallback("compiled code without its source", error, cost)
+
+
 def exact(function):
     """Compile a scalar rule whose order of operations must stand."""
     return njit(fastmath={"contract"}, forceinline=True, **_INNER)(function)

@@ -16,12 +16,13 @@ from typing import Any
 
 from numba.core.compiler import Compiler
 
-from skmlp.compiler import progress
+from skmlp.compiler import memory, progress
 from skmlp.compiler.fallback import warn_of_fallback
 
 # Which arguments of Numba's `CompilerBase` hold the types of the function's arguments,
 # and the flags.
 _ARGUMENT_TYPES, _FLAGS = 3, 5
+_MAX_HOPELESS = 16
 
 
 class _Fallible:
@@ -80,6 +81,7 @@ class _Fallible:
 
     def compile_extra(self, function):
         """Compile a function, as Numba's compilers do; Numba holds its lock."""
+        memory.check_room()
         with progress.compiling():
             return self._compile(function)
 
@@ -104,6 +106,9 @@ class _Fallible:
         try:
             return self.fallback(*self._arguments).compile_extra(function)
         except Exception:
+            # A thousand functions of a user may fail; a second retry costs time only.
+            if len(self._hopeless) >= _MAX_HOPELESS:
+                self._hopeless.clear()
             self._hopeless.add(case)
             return None
 

@@ -37,3 +37,9 @@ def indented(text):
     """A text as it stands in a class docstring."""
     lines = inspect.cleandoc(text).splitlines()
     return "\n".join(f"    {line}" if line else "" for line in lines)
+
+
+def as_written(doc):
+    """A docstring as it stands in the source: since Python 3.13 it is dedented."""
+    first, *rest = inspect.cleandoc(doc).splitlines()
+    return "\n".join([first, *(f"    {line}" if line else "" for line in rest), "    "])

@@ -12,7 +12,7 @@ import textwrap
 
 from skmlp.estimators import annotations as typed
 from skmlp.estimators.attribute_docs import ATTRIBUTES
-from skmlp.estimators.doc_entries import entry, indented, rows
+from skmlp.estimators.doc_entries import as_written, entry, indented, rows
 from skmlp.estimators.docs_factors import FACTORS
 from skmlp.estimators.docs_imbalance import CLASS_PRIORS, SAMPLING
 from skmlp.estimators.parameters import COMMON, rule_parameters
@@ -373,7 +373,7 @@ def with_shared_docs(estimator: typed.Class) -> typed.Class:
     """Class decorator: fill the slots of the docstring that the estimators share."""
     if estimator.__doc__ is None:  # python -OO
         return estimator
-    doc = estimator.__doc__
+    doc = as_written(estimator.__doc__)
     own = {*re.findall(r"(?m)^    (\w+) : ", doc)}
     lacking = {*COMMON} - {*inspect.signature(estimator).parameters}
     for slot, text in _PARTS.items():

@@ -1,6 +1,7 @@
 """What the docstrings of both tabular estimators share."""
 
 from skmlp.estimators import annotations as typed
+from skmlp.estimators.doc_entries import as_written
 
 _PARAMETERS = """
 preset : {'fast', 'default', 'best'}, default='default'
@@ -69,5 +70,5 @@ def with_tabular_docs(cls: typed.Class) -> typed.Class:
         indented = {
             name: text.strip().replace("\n", "\n    ") for name, text in parts.items()
         }
-        cls.__doc__ = cls.__doc__.format(**indented)
+        cls.__doc__ = as_written(cls.__doc__).format(**indented)
     return cls

@@ -161,15 +161,21 @@ def test_threads_end_with_the_call(monkeypatch):
     monkeypatch.setattr(plan, "threads_for", lambda work, n_jobs: 4)
     model().fit(X, Y)
     tasks = Path("/proc/self/task")
-    before = len(list(tasks.iterdir()))
+    before = {task.name for task in tasks.iterdir()}
     for _ in range(5):
         for solver in SOLVERS:
             model(solver).fit(X, Y).predict(X)
         with pytest.raises(ValueError, match="non-finite"):
             diverging().fit(X, X[:, 0])
-    time.sleep(0.2)  # an ended thread is listed for some microseconds
-    # Fewer where threads of earlier tests have ended meanwhile.
-    assert len(list(tasks.iterdir())) <= before
+
+    def left():
+        return {task.name for task in tasks.iterdir()} - before
+
+    # An ended thread is listed until the system has freed it.
+    end = time.monotonic() + 60
+    while left() and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not left()
 
 
 def diverging():

@@ -109,6 +109,20 @@ def test_units_around_a_tile(below, above, normalization):
     assert_equals_reference(problem)
 
 
+@pytest.mark.parametrize("size", range(1, TILE + 2))
+def test_every_size_in_every_dimension(size):
+    """The simulator raises an error for each index out of bounds."""
+    rows, features, below, above = (1 + (k * size) % (TILE + 1) for k in (1, 2, 4, 5))
+    problem = problem_of(
+        *(SQUARED, ("tanh", "relu")),
+        n_rows=2 * TILE + size,
+        n_features=features,
+        units=(below, above),
+        is_sparse=size % 2 == 0,
+    )
+    assert_equals_reference(problem, batch_size=rows)
+
+
 @pytest.mark.parametrize("depth", range(4))
 def test_depths(depth):
     names = ("softmax", "relu", "gelu")[:depth]

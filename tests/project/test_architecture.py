@@ -118,7 +118,7 @@ ORDER = {
         ["target"],
         ["shipped"],
         ["cache_paths"],
-        ["fallback", "forks", "imported_code", "kernel_folder", "progress"],
+        ["fallback", "forks", "imported_code", "kernel_folder", "memory", "progress"],
         ["compile_thread"],
     ],
 }

@@ -141,3 +141,112 @@ def test_fits_out_of_memory_leave_no_threads():
     assert found["after"] == found["before"]
     assert found["errors"] > 0
     assert found["same"]
+
+
+def rules_made_anew(times, kind):
+    """Megabytes a rule, descriptors, threads and functions left by custom rules.
+
+    `kind` is "same" for functions of the same content, "other" for another number in
+    each, "broken" for functions that Numba cannot compile.
+    """
+    import functools
+    import gc
+    import os
+    import resource
+    import warnings
+
+    import numpy as np
+
+    import skmlp
+    from skmlp.rules import own_functions
+
+    warnings.simplefilter("ignore")
+    own_functions._MAX_KEPT = 4
+    x = np.random.default_rng(0).standard_normal((20, 3))
+
+    def fit(number):
+        factor = 1.0 if kind == "same" else 1.0 + number
+
+        def value(z):
+            T = type(z)
+            return z * T(factor) / (T(1) + abs(z))
+
+        def slope(a):
+            T = type(a)
+            root = T(1) - abs(a) / T(factor)
+            return T(factor) * root * root
+
+        def loss(y, a):
+            return abs(y - a) * type(y)(factor)
+
+        def loss_slope(y, a):
+            return np.sign(a - y) * type(y)(factor)
+
+        def broken(z):
+            return z * factor if z < 1e300 else open(str(z))
+
+        def constant(a):
+            return type(a)(factor)
+
+        rule = skmlp.Activation("soft", value, slope)
+        if kind == "broken":
+            rule = skmlp.Activation("broken", broken, constant)
+        criterion = skmlp.Loss("far", "identity", loss, loss_slope)
+        settings = {"max_iter": 1, "random_state": 0, "hidden_layer_sizes": (4,)}
+        try:
+            model = skmlp.MLPRegressor(loss=criterion, activation=rule, **settings)
+            return model.fit(x, x[:, 0]).predict(x).tobytes()
+        except ValueError as error:
+            return f"{error}"
+
+    def used():
+        gc.collect()
+        with open("/proc/self/statm", encoding="ascii") as file:
+            pages = int(file.read().split()[1])
+        counts = [len(os.listdir(f"/proc/self/{name}")) for name in ("fd", "task")]
+        return pages * resource.getpagesize() / 2**20, counts
+
+    first = fit(0)
+    for number in range(1, 5):
+        fit(number)
+    before, counts = used()
+    for number in range(5, 5 + times):
+        fit(number)
+    after, counts_after = used()
+    # Rows of the last rules, whose number is bounded.
+    for each in gc.get_objects():
+        if (
+            type(each) is functools._lru_cache_wrapper
+            and each.cache_info().maxsize == 64
+        ):
+            each.cache_clear()
+    gc.collect()
+    return {
+        "megabytes": (after - before) / times,
+        "counts": [counts, counts_after],
+        "functions": len(own_functions._ALIVE),
+        "same": fit(0) == first,
+        "says": first if isinstance(first, str) else "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "times", "most"),
+    [
+        ("same", 40, 0.2),
+        ("other", 3, 20),
+        ("broken", 5, 10),
+        pytest.param("same", 1000, 0.02, marks=pytest.mark.slow),
+        # LLVM's passes and the code, for which Numba has no way back.
+        pytest.param("other", 60, 6, marks=pytest.mark.slow),
+        pytest.param("broken", 100, 3, marks=pytest.mark.slow),
+    ],
+)
+def test_rules_made_anew(kind, times, most):
+    found = run_apart(rules_made_anew, times, kind, timeout=900)
+    assert found["megabytes"] < most
+    assert found["counts"][1] == found["counts"][0]
+    # With the last ones that failed.
+    assert found["functions"] <= (40 if kind == "broken" else 8)
+    assert found["same"]
+    assert ("cannot compile" in found["says"]) == (kind == "broken")

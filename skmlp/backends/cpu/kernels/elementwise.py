@@ -292,13 +292,14 @@ def _compiled_rule(rule):
 
 def from_rules(factory, row, rules, signature):
     """Address of the loop that a factory makes from the rules of a table's row."""
-    loop = factory(*map(_compiled_rule, rules))
+    compiled_rules = [*map(_compiled_rule, rules)]
+    loop = factory(*compiled_rules)
     if all(_is_builtin(rule) for rule in rules):
         names = ",".join(rule.__qualname__ for rule in rules)
         return address_of(loop, f"{__name__}.{factory.__name__}({names})", signature)
     try:
         dispatcher, address = jit.loop(loop, signature, None)
-    except forks.ForkedError:
+    except (forks.ForkedError, MemoryError):
         raise
     except Exception as error:
         raise ValueError(
@@ -306,6 +307,8 @@ def from_rules(factory, row, rules, signature):
             "arithmetic, comparisons, conditional expressions and NumPy's mathematical "
             "functions."
         ) from error
+    for each in (dispatcher, *compiled_rules):
+        jit.forget_source(each)
     return Address(address, dispatcher)
 
 
