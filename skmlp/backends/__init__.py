@@ -186,6 +186,9 @@ class Session(Protocol):
         Returns what `train` would return for each.
         """
 
+    def sync(self, optimizer: Any) -> None:
+        """Copy the optimizer's vectors to its `slots`, where a device has them."""
+
     def loss_and_gradient(self, params: np.ndarray) -> tuple[float, np.ndarray]:
         """Loss and float64 gradient over the rows of ``problem.row_ids``.
 

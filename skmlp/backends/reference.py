@@ -349,6 +349,9 @@ class Session:
         """Replace the parameters, which may have another precision."""
         self.params[:] = params
 
+    def sync(self, optimizer):
+        """Nothing: training updates the optimizer's own vectors."""
+
     def loss_and_gradient(self, params):
         """Loss and gradient over all training rows, the penalty included."""
         row_ids = self._problem.row_ids

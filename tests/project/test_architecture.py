@@ -34,6 +34,7 @@ ORDER = {
         ["diagnosis", "hidden_features"],
         ["autoencoder", "classifier", "regressor"],
         ["base", "docs", "reconstruction"],
+        ["callbacks"],
         ["fit_values"],
         ["resuming"],
         ["divergence"],
@@ -82,7 +83,7 @@ ORDER = {
     ],
     "skmlp.training": [
         ["lbfgs", "minibatch"],
-        ["sampling"],
+        ["sampling", "listener", "report"],
         ["history", "optimizer_state", "shuffling", "stopping", "unfinished"],
     ],
     "skmlp.backends": [

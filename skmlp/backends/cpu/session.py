@@ -241,6 +241,9 @@ class Session:
         """Continue from other parameters, of any precision."""
         self.params[:] = params
 
+    def sync(self, optimizer):
+        """Nothing: the kernels update the optimizer's own vectors."""
+
     def loss_and_gradient(self, params):
         """Loss and gradient over all training rows, including the penalty."""
         self._check_full_gradient()

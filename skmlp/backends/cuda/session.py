@@ -2,7 +2,7 @@
 
 import math
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -90,7 +90,7 @@ class Session:
         self._programs: dict[tuple[int, str | None], Persistent | PerOp] = {}
         # The optimizer whose vectors are on the device, and these.
         self._slots = None
-        self._optimizer = None
+        self._optimizer: Any = None
 
     @property
     def params(self):
@@ -175,10 +175,14 @@ class Session:
             self._optimizer = optimizer
             self._slots = upload(optimizer.slots)
 
+    def sync(self, optimizer):
+        """Copy the optimizer's vectors to it, if it is the one trained with last."""
+        if optimizer is self._optimizer:
+            optimizer.slots[:] = download(self._slots).reshape(optimizer.slots.shape)
+
     def _return_slots(self):
         if self._optimizer is not None:
-            slots = download(self._slots).reshape(self._optimizer.slots.shape)
-            self._optimizer.slots[:] = slots
+            self.sync(self._optimizer)
             self._optimizer = None
 
     def train(self, optimizer, order, batch_size, batch_bounds, rates, total):
