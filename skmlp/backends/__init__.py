@@ -144,6 +144,12 @@ class Session(Protocol):
     def load_params(self, params: np.ndarray) -> None:
         """Replace the current parameters by others, of any float dtype."""
 
+    def rewind(self, params: np.ndarray, n_steps: int) -> None:
+        """Go back to the parameters of some steps ago, and to their random numbers.
+
+        The optimizer is the caller's to take back: its `slots` are read anew.
+        """
+
     def train(
         self,
         optimizer: Any,

@@ -164,6 +164,11 @@ class EpochTasks:
         Gets ``history_`` as it grows.
     fit : skmlp.estimators.fit_values.FitValues
     task_name : str
+
+    Attributes
+    ----------
+    takes_snapshots : bool
+        Whether a callback asks for a fitted estimator at the end of an epoch.
     """
 
     def __init__(self, estimator, fit, task_name):
@@ -173,7 +178,7 @@ class EpochTasks:
         self._task_name = task_name
         at_begin, at_end = map(fit.callbacks.own_hooks, _HOOKS)
         self._calls_begin, self._calls_end = bool(at_begin), bool(at_end)
-        self._makes_view = any(
+        self.takes_snapshots = any(
             "fitted_estimator" in signature(hook).parameters for hook in at_end
         )
         # The task of the epoch that runs.
@@ -191,7 +196,9 @@ class EpochTasks:
         task, self._task = self._task, None
         if not self._calls_end:
             return False
-        make = partial(self._fitted_attributes, record) if self._makes_view else None
+        make = (
+            partial(self._fitted_attributes, record) if self.takes_snapshots else None
+        )
         return task.call_on_fit_task_end(
             **self._callbacks.arguments, reconstruction_attributes=make
         )

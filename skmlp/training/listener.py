@@ -54,7 +54,17 @@ class EpochRecord(NamedTuple):
 
 
 class Listener(Protocol):
-    """Who wants to know of epochs."""
+    """Who wants to know of epochs.
+
+    Attributes
+    ----------
+    takes_snapshots : bool
+        Whether it may ask for one, so that it must be told of an epoch before the next
+        one is trained. Others are told of some epochs at a time, one after the other;
+        where they stop the training, the epochs after that are undone.
+    """
+
+    takes_snapshots: bool
 
     def begin(self) -> None:
         """An epoch begins."""

@@ -18,6 +18,7 @@ from skmlp.training.history import Measurement, Outcome
 from skmlp.training.listener import EpochRecord, Snapshot
 from skmlp.training.report import reporter_of
 from skmlp.training.stopping import Clock, check_finite, stops_by_ctrl_c
+from skmlp.training.undo import BeforeCall
 from skmlp.training.unfinished import note_unfinished, take_back
 
 # Target duration of a backend call. Ctrl-C waits for the running call; a GPU cannot
@@ -228,14 +229,16 @@ class _Loop:
         while history.n_epochs < max_epochs:
             start = clock.seconds
             n_epochs = 1
-            if self._listener is not None:
-                self._listener.begin()
-            elif scorer is None and not n_done:
+            self._begin()
+            if scorer is None and not n_done and not self._takes_snapshots:
                 n_epochs = min(
                     max_epochs - history.n_epochs,
                     _epochs_before_a_stop(optimizer, history, config, orders.n_rows),
                     calls.epochs_per_call(orders.n_rows, config.batch_size),
                 )
+            before: BeforeCall | None = None
+            if self._listener is not None and n_epochs > 1:
+                before = BeforeCall(session, optimizer, orders)
             losses, learning_rates, n_rows = calls.train(
                 session, optimizer, orders.next(n_epochs), config.batch_size, n_done
             )
@@ -253,6 +256,8 @@ class _Loop:
             for i, (loss, rate) in enumerate(
                 zip(losses, learning_rates, strict=True), start=1
             ):
+                if i > 1:
+                    self._begin()
                 history.n_epochs += 1
                 history.record(loss, measured, config.tol)
                 history.learning_rates.append(rate)
@@ -265,6 +270,8 @@ class _Loop:
                 stops = self._stops()
                 has_stopped = stops and history.unfinished is None
                 if self._is_told_to_stop(n_rows, has_stopped) or stops:
+                    if before is not None and i < n_epochs:
+                        before.train_again(i, config.batch_size)
                     return has_stopped
             if clock.is_interrupted:
                 return False
@@ -275,6 +282,14 @@ class _Loop:
             advice = _advice(config, max_iter=2 * config.max_iter)
             _warn_of_limit(f"iterations ({config.max_iter})", advice)
         return optimizer.ends
+
+    @property
+    def _takes_snapshots(self):
+        return self._listener is not None and self._listener.takes_snapshots
+
+    def _begin(self):
+        if self._listener is not None:
+            self._listener.begin()
 
     def _record(self, n_rows, *, has_stopped=False):
         """The `EpochRecord` of the last epoch."""

@@ -396,19 +396,82 @@ def sizes(monkeypatch):
 
 
 @needs_callbacks
-def test_epochs_are_trained_at_once_where_no_hook_is_of_an_epoch(sizes):
+def test_epochs_are_trained_at_once_unless_a_hook_takes_the_model(sizes):
     class OnlyAround(callbacks.FitCallback):
         def setup(self, estimator, context):
             assert context.task_name == "fit"
 
     plain = model(max_iter=20).fit(X, Y)
     assert max(sizes) > 1
-    expected, sizes[:] = list(sizes), []
-    assert bits(model(max_iter=20).set_callbacks(OnlyAround()).fit(X, Y)) == bits(plain)
-    assert sizes == expected
+    expected = list(sizes)
+    for callback in (OnlyAround(), Idle()):
+        sizes.clear()
+        estimator = model(max_iter=20).set_callbacks(callback)
+        assert bits(estimator.fit(X, Y)) == bits(plain)
+        assert sizes == expected
     sizes.clear()
-    assert bits(model(max_iter=20).set_callbacks(Idle()).fit(X, Y)) == bits(plain)
+    estimator = model(max_iter=20).set_callbacks(Recorder())
+    assert bits(estimator.fit(X, Y)) == bits(plain)
     assert sizes == []
+
+
+class Stopping(Idle):
+    """Stops after an epoch, and notes what is to be seen by then."""
+
+    def __init__(self, last):
+        self.last, self.lengths = last, []
+
+    def on_fit_task_end(self, estimator, context):
+        if context.parent is not None:
+            self.lengths.append(len(estimator.history_["loss"]))
+        return context.parent is not None and context.task_id == self.last
+
+
+STOPPED = {
+    "dropout and noise": {"dropout": 0.2, "input_noise": 0.1},
+    "batch norm": {"normalization": "batch"},
+    "limits": {"max_grad_norm": 0.1, "max_norm": 1.0},
+    "float32": {"dtype": "float32"},
+    "embedding": {"embedding": "piecewise_linear"},
+    "no shuffling": {"shuffle": False},
+    "drawn": {"sampling": "balanced"},
+    "schedules": {
+        "learning_rate": "cosine",
+        "dropout": 0.2,
+        "dropout_schedule": "flat_cosine",
+    },
+    "momentum": {"solver": "sgd", "weight_decay": 0.01},
+    "deep": {"hidden_layer_sizes": (7, 5, 3)},
+}
+
+
+@needs_callbacks
+@pytest.mark.parametrize("kind", STOPPED)
+def test_epochs_beyond_a_stop_are_undone(kind, sizes):
+    """They were trained in the same call; afterwards nothing tells of them."""
+    settings = {"max_iter": 20, "batch_size": 50, **STOPPED[kind]}
+    stopping = Stopping(last=8)
+    estimator = model(**settings).set_callbacks(stopping).fit(X, Y)
+    assert max(sizes) > 3
+    assert stopping.lengths == [*range(1, 10)]
+
+    class Stepwise(Stopping):
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+            return super().on_fit_task_end(estimator, context)
+
+    stepwise = model(**settings).set_callbacks(Stepwise(last=8)).fit(X, Y)
+    assert estimator.n_iter_ == stepwise.n_iter_ == 9
+    both = estimator, stepwise
+    assert bits(estimator) == bits(stepwise)
+    assert_array_equal(estimator._optimizer.slots, stepwise._optimizer.slots)
+    for name in ("t", "epoch", "learning_rate"):
+        assert getattr(estimator._optimizer, name) == getattr(stepwise._optimizer, name)
+    states = [pickle.dumps(each._random_state.get_state()) for each in both]
+    assert states[0] == states[1]
+    for each in both:
+        each.set_callbacks().resume(X, Y)
+    assert bits(estimator) == bits(stepwise)
+    assert estimator.n_iter_ == 20
 
 
 @needs_callbacks

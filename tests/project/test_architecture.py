@@ -83,7 +83,7 @@ ORDER = {
     ],
     "skmlp.training": [
         ["lbfgs", "minibatch"],
-        ["sampling", "listener", "report"],
+        ["sampling", "listener", "report", "undo"],
         ["history", "optimizer_state", "shuffling", "stopping", "unfinished"],
     ],
     "skmlp.backends": [

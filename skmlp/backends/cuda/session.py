@@ -262,6 +262,14 @@ class Session:
         values = np.ascontiguousarray(params, dtype=self._dtype)
         self._params.copy_to_device(values)
 
+    def rewind(self, params, n_steps):
+        """Go back to the parameters of some steps ago."""
+        self.load_params(params)
+        self._n_steps -= n_steps
+        # The optimizer's vectors are uploaded, and what programs keep is made, anew.
+        self._optimizer = None
+        self._close_programs()
+
     def loss_and_gradient(self, params):
         """Loss and gradient over all training rows, the penalty included."""
         network, row_ids = self._fit.network, self._problem.row_ids
