@@ -38,6 +38,7 @@ ORDER = {
         ["diagnosis", "hidden_features"],
         ["autoencoder", "classifier", "regressor"],
         ["base", "docs", "reconstruction"],
+        ["callbacks"],
         ["fit_values"],
         ["resuming"],
         ["divergence"],
@@ -92,7 +93,7 @@ ORDER = {
     ],
     "skmlp.training": [
         ["lbfgs", "minibatch", "rate_range"],
-        ["sampling"],
+        ["sampling", "listener", "report", "undo"],
         ["history", "optimizer_state", "shuffling", "stopping", "unfinished"],
     ],
     "skmlp.backends": [
