@@ -73,31 +73,31 @@ class Prediction(Fitted):
     def hidden_activations(self, X, layer=-1):
         """Outputs of a hidden layer, as features for another model or for a plot.
 
-            Parameters
-            ----------
-            X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            layer : int, default=-1
-                Index of the hidden layer; negative indices count from the last one back.
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        layer : int, default=-1
+            Index of the hidden layer; negative indices count from the last one back.
 
-            Returns
-            -------
-            ndarray of shape (n_samples, n_units)
-                In the precision of the model.
+        Returns
+        -------
+        ndarray of shape (n_samples, n_units)
+            In the precision of the model.
 
-            Raises
-            ------
-            TypeError, ValueError
-                If there is no such layer.
+        Raises
+        ------
+        TypeError, ValueError
+            If there is no such layer.
 
-            Examples
-            --------
-            >>> from skmlp import MLPClassifier
-            >>> from sklearn.datasets import load_iris
-            >>> X, y = load_iris(return_X_y=True)
-            >>> model = MLPClassifier((20, 5), learning_rate="cosine", random_state=0)
+        Examples
+        --------
+        >>> from skmlp import MLPClassifier
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = MLPClassifier((20, 5), learning_rate="cosine", random_state=0)
         >>> model = model.fit(X, y)
-            >>> model.hidden_activations(X).shape
-            (150, 5)
+        >>> model.hidden_activations(X).shape
+        (150, 5)
         """
         check_is_fitted(self)
         network, params = self._fitted_network()
