@@ -385,7 +385,7 @@ class Reconstruction(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Predicti
         Returns
         -------
         ndarray of shape (n_samples,)
-            Below zero, but for losses that are densities.
+            Zero at best; a loss that is a density has no bound.
         """
         check_is_fitted(self)
         x = canonical_x(self._validate_for_prediction(X), self.coefs_[0].dtype)
@@ -409,7 +409,7 @@ class Reconstruction(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Predicti
         Returns
         -------
         float
-            Zero at best.
+            The higher, the better.
         """
         X, _, sample_weight = as_supported(
             self.device, UserInput(X, None, sample_weight)

@@ -27,6 +27,8 @@ ALLOWED = {
     "sklearn",
     "threadpoolctl",
 }
+# Deprecations are between matplotlib and what it imports.
+WARNINGS = ["-W", "error::UserWarning", "-W", "ignore::DeprecationWarning"]
 # Saves what is drawn when the script ends, since nothing shows it.
 DRIVER = """
 import runpy, sys
@@ -67,7 +69,7 @@ def test_a_script_runs_and_draws(path, tmp_path):
     if "rich" in path.read_text():
         pytest.importorskip("rich")
     done = subprocess.run(
-        [sys.executable, "-W", "error::UserWarning", "-c", DRIVER, path],
+        [sys.executable, *WARNINGS, "-c", DRIVER, path],
         cwd=tmp_path,
         env=environment(),
         capture_output=True,

@@ -42,7 +42,7 @@ sold = rng.poisson(20 + 60 * season) + rng.normal(0, 2 + 12 * season)
 X = day[:, None] / 365
 days = np.linspace(0, 365, 200)
 
-figure, axis = plt.subplots(figsize=(7, 4))
+figure, axis = plt.subplots(figsize=(8, 5))
 axis.scatter(day, sold, s=4, color="0.7", label="sold")
 for missing in (1.0, 4.0, 15.0):
     model = MLPRegressor(
@@ -60,6 +60,8 @@ for missing in (1.0, 4.0, 15.0):
     order = model.predict(days[:, None] / 365)
     short = np.mean(sold > model.predict(X))
     axis.plot(days, order, label=f"missing costs {missing:g}: short on {short:.0%}")
-axis.set(xlabel="day of the year", ylabel="pieces", title="What to order")
-axis.legend(markerscale=3, loc="upper left")
+axis.set(
+    xlabel="day of the year", ylabel="pieces", title="What to order", ylim=(0, 150)
+)
+axis.legend(markerscale=3, loc="upper left", fontsize="small")
 plt.show()

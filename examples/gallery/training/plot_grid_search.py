@@ -47,7 +47,7 @@ print(search.best_params_, f"accuracy {search.best_score_:.3f}")
 
 scores = search.cv_results_["mean_test_score"].reshape(4, 4)
 figure, axis = plt.subplots(figsize=(6, 4.5))
-image = axis.imshow(scores, cmap="YlGn")
+image = axis.imshow(scores, cmap="YlGn", vmin=0.82, vmax=1.0)
 for (i, j), score in np.ndenumerate(scores):
     axis.text(j, i, f"{score:.3f}", ha="center", va="center", color="black")
 axis.set(xlabel="learning_rate_init", ylabel="alpha")
