@@ -3,8 +3,9 @@
 What a service pays at each start: imports, the model's pickle, and, in skmlp, kernels
 that `skmlp.precompile` has left in a folder. Figures are medians over new processes
 that take turns, in milliseconds of wall time and of CPU time. One thread does all of
-it, so that the latter is what it takes on a machine that does nothing else. The sum of skmlp's steps up to the first prediction less
-that of scikit-learn's is what it costs to serve with skmlp.
+it, so that the latter is what it takes on a machine that does nothing else. The sum of
+skmlp's steps up to the first prediction less that of scikit-learn's is what it costs to
+serve with skmlp.
 """
 
 import json
@@ -97,7 +98,7 @@ def line(entry):
         wall, cpu = entry["over"]
         verdict = "met" if cpu <= GOAL else "MISSED"
         return (
-            f"\nfirst prediction of skmlp, over scikit-learn's: {wall:.2f} s, of CPU time "
+            f"\nfirst prediction of skmlp, over scikit-learn's: {wall:.2f} s, CPU time "
             f"{cpu:.2f} s; goal {GOAL} s of CPU time: {verdict}"
         )
     wall, cpu = entry["seconds"]

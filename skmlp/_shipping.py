@@ -106,8 +106,10 @@ def compile_apart(arguments, folder, cpu):
             environment.pop(name, None)
     # Two times, for the first to be read before the package can be imported.
     sent = pickle.dumps((sys.path, pickle.dumps(arguments)))
+    # Kernels of ``python -O`` are others.
+    optimize = ["-" + "O" * sys.flags.optimize] if sys.flags.optimize else []
     done = subprocess.run(
-        [sys.executable, "-c", _CHILD],
+        [sys.executable, *optimize, "-c", _CHILD],
         input=sent,
         env=environment,
         stderr=subprocess.PIPE,

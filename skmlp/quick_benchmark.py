@@ -90,7 +90,8 @@ def run(*, quick):
     list of tuple (what, ours, theirs)
         Median milliseconds.
     """
-    print(heading(busy_cores()))
+    busy = busy_cores()
+    print(heading(busy))
     print(f"{'':<58}{'skmlp':>11}{'sklearn':>11}{'ratio':>9}")
     end = time.perf_counter() + _LIMIT_SECONDS[quick]
     rows = []
@@ -112,6 +113,11 @@ def run(*, quick):
     if ratios:
         mean = statistics.geometric_mean(ratios)
         print(f"fits, geometric mean: {mean:.1f} times as fast as scikit-learn")
+        if _is_busy(busy):
+            print(
+                "But the machine was busy: BLAS, which scikit-learn uses, suffers from "
+                "that more than skmlp."
+            )
     return rows
 
 
@@ -134,12 +140,16 @@ def heading(busy):
     n_threads = threads.available_threads(None)
     if busy is None:
         load = "load unknown: make sure that nothing else runs"
-    elif busy > _BUSY * (os.cpu_count() or 1):
+    elif _is_busy(busy):
         load = f"NOT QUIET, {busy} cores busy with other things: trust no figure"
     else:
         load = "quiet"
     processor = system_info.processor_name()
     return f"{processor}, {n_threads} threads, {load}\n{versions}\n"
+
+
+def _is_busy(busy):
+    return busy is not None and busy > _BUSY * (os.cpu_count() or 1)
 
 
 def busy_cores():

@@ -213,7 +213,7 @@ def _caches():
         return {**found, "no folder": str(error)}
     if not paths:
         return {**found, "no folder": "the cache is turned off"}
-    manifests = shipped.manifests()
+    manifests, refused = shipped.manifests()
     for path in paths:
         lines = [folder_in_words(path)]
         for each in manifests:
@@ -222,6 +222,8 @@ def _caches():
                 obstacle = target.obstacle(each)
                 if obstacle is not None:
                     lines[-1] += f": not used, it is for {obstacle}"
+        if path in refused:
+            lines.append(f"what it was filled for cannot be read: {refused[path]}")
         found[str(path)] = "\n".join(lines)
     return found
 

@@ -124,19 +124,24 @@ def manifests():
 
     Returns
     -------
-    list of Manifest
+    found : list of Manifest
+    refused : dict of pathlib.Path to OSError
+        Why a manifest in a folder is not read.
     """
-    if not os.environ.get("SKMLP_CACHE_DIR"):
-        return []
-    try:
-        digest, paths = _digest(), cache_paths.paths()
-    except (OSError, RuntimeError) as error:
-        _LOGGER.debug("manifests of kernels not read: %r", error)
-        return []
-    return [each for path in paths for each in _of_folder(path, digest)]
+    found: list = []
+    refused: dict = {}
+    if os.environ.get("SKMLP_CACHE_DIR"):
+        try:
+            digest, paths = _digest(), cache_paths.paths()
+        except (OSError, RuntimeError) as error:
+            _LOGGER.debug("manifests of kernels not read: %r", error)
+        else:
+            for path in paths:
+                found += _of_folder(path, digest, refused)
+    return found, refused
 
 
-def _of_folder(path, digest):
+def _of_folder(path, digest, refused):
     try:
         folder = path.parent.resolve() / path.name
         names = [name for name in kernel_folder.names(folder) if _is_manifest(name)]
@@ -156,8 +161,10 @@ def _of_folder(path, digest):
                 },
                 is_current=content["environment"] == digest,
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            _LOGGER.debug("%s in %s is not read: %r", name, folder, error)
+        except OSError as error:
+            refused[folder] = error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            _LOGGER.debug("%s in %s is damaged: %r", name, folder, error)
 
 
 def _is_manifest(name):

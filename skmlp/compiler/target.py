@@ -181,7 +181,7 @@ def _chosen():
     if name == NATIVE or config.CPU_NAME or config.CPU_FEATURES:
         return NATIVE
     if name is None:
-        return _of_shipped(shipped.manifests())
+        return _of_shipped(*shipped.manifests())
     missing = missing_features(name)
     if not missing:
         return name
@@ -203,9 +203,16 @@ def native_key():
     return repr((*native_processor(), _native().vector_bytes))
 
 
-def _of_shipped(manifests):
+def _of_shipped(manifests, refused):
     """The best target that kernels were shipped for; 'native' if there is none."""
     if not manifests:
+        for folder, error in refused.items():
+            _say(
+                folder,
+                f"what the kernels in {folder} are for cannot be read ({error})",
+                "Let skmlp.precompile(cache_dir=...) fill the folder as root or as the "
+                "user of this process, and let nobody else write it",
+            )
         return NATIVE
     usable = {each.cpu for each in manifests if obstacle(each) is None}
     for name in (NATIVE, *reversed(baselines())):
@@ -252,11 +259,7 @@ def obstacle(manifest):
 
 
 def _say_why_none_fits(manifests):
-    """Say why the kernels of a folder are of no use to this process.
-
-    A folder that this process can write is its own: it will compile, and find them
-    there the next time. Otherwise that happens at each start.
-    """
+    """Say why the kernels of a folder are of no use to this process."""
     first = manifests[0]
     made_for = " and ".join(dict.fromkeys(filter(None, map(obstacle, manifests))))
     if first.is_current:
@@ -266,8 +269,16 @@ def _say_why_none_fits(manifests):
         )
     else:
         remedy = "Run skmlp.precompile again where the folder is made"
-    reason = f"the kernels in {first.folder} are for {made_for}"
-    if os.access(first.folder, os.W_OK):
+    _say(first.folder, f"the kernels in {first.folder} are for {made_for}", remedy)
+
+
+def _say(folder, reason, remedy):
+    """Warn, unless this process can write the folder.
+
+    Then it will compile, and find its kernels there the next time. Otherwise it
+    compiles at each start.
+    """
+    if os.access(folder, os.W_OK):
         _LOGGER.info("%s", reason)
     else:
         _warn(reason, remedy)

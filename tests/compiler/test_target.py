@@ -91,7 +91,7 @@ def test_a_feature_that_the_host_lacks_rules_a_level_out(host, monkeypatch, leve
         monkeypatch.setattr(fallback, "_WARNED", {})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", KernelCacheWarning)
-            chosen = target._of_shipped([manifest(name) for name in LEVELS])
+            chosen = target._of_shipped([manifest(name) for name in LEVELS], {})
         runnable = [name for name in lower if missing not in features(name)]
         assert chosen == (runnable[-1] if runnable else "native")
 
@@ -149,11 +149,13 @@ def test_a_host_that_llvm_cannot_describe(monkeypatch):
 def test_the_most_features_win_and_this_processor_before_them(host):
     host(features("x86-64-v3"))
     several = [manifest(name) for name in ("x86-64-v4", "x86-64-v2", "x86-64-v3")]
-    assert target._of_shipped(several) == "x86-64-v3"
+    assert target._of_shipped(several, {}) == "x86-64-v3"
     native = manifest("native", key=target.native_key())
-    assert target._of_shipped([*several, native]) == "native"
-    assert target._of_shipped([*several, manifest("native", key="x")]) == "x86-64-v3"
-    assert target._of_shipped([]) == "native"
+    assert target._of_shipped([*several, native], {}) == "native"
+    assert (
+        target._of_shipped([*several, manifest("native", key="x")], {}) == "x86-64-v3"
+    )
+    assert target._of_shipped([], {}) == "native"
 
 
 @pytest.mark.parametrize(
@@ -174,13 +176,13 @@ def test_kernels_that_do_not_fit(host, caplog, tmp_path, found, words):
     host(features("x86-64-v3"))
     caplog.set_level(logging.INFO, logger="skmlp")
     with pytest.warns(KernelCacheWarning, match=words) as caught:
-        assert target._of_shipped(found) == "native"
+        assert target._of_shipped(found, {}) == "native"
     assert "skmlp.precompile" in str(caught[0].message)
     here = [each._replace(folder=tmp_path) for each in found]
     caplog.clear()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert target._of_shipped(here) == "native"
+        assert target._of_shipped(here, {}) == "native"
     assert words.partition(",")[0] in caplog.text
 
 
@@ -190,9 +192,9 @@ def test_manifests_are_read_as_they_are_written(monkeypatch, tmp_path):
     target.leave_manifest(folder)
     assert len([*folder.iterdir()]) == 2
     target.leave_manifest(folder)
-    assert shipped.manifests() == []  # nobody has named the folder
+    assert shipped.manifests()[0] == []  # nobody has named the folder
     monkeypatch.setenv("SKMLP_CACHE_DIR", str(folder))
-    found = {each.cpu: each for each in shipped.manifests()}
+    found = {each.cpu: each for each in shipped.manifests()[0]}
     assert [*found] == ["native", "x86-64-v2"]
     assert all(each.is_current for each in found.values())
     assert found["native"].processor_key == target.native_key()
@@ -200,7 +202,7 @@ def test_manifests_are_read_as_they_are_written(monkeypatch, tmp_path):
     path = next(folder.glob("*x86-64-v2*"))
     content = json.loads(path.read_text())
     path.write_text(json.dumps({**content, "environment": "another"}))
-    assert [each.is_current for each in shipped.manifests()] == [True, False]
+    assert [each.is_current for each in shipped.manifests()[0]] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -212,7 +214,7 @@ def test_a_damaged_manifest_is_none(monkeypatch, tmp_path, content):
     for path in folder.iterdir():
         path.write_bytes(content)
     monkeypatch.setenv("SKMLP_CACHE_DIR", str(folder))
-    assert shipped.manifests() == []
+    assert shipped.manifests()[0] == []
 
 
 @pytest.mark.skipif(not kernel_folder._HAS_DESCRIPTORS, reason="no Unix permissions")
@@ -221,12 +223,20 @@ def test_a_manifest_that_others_can_write_is_none(monkeypatch, tmp_path):
     target.leave_manifest(folder)
     (path,) = folder.iterdir()
     monkeypatch.setenv("SKMLP_CACHE_DIR", str(folder))
-    assert len(shipped.manifests()) == 1
+    assert len(shipped.manifests()[0]) == 1
     path.chmod(0o666)
-    assert shipped.manifests() == []
+    found, refused = shipped.manifests()
+    assert found == []
+    assert "other users can write" in str(refused[folder])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert target._of_shipped(found, refused) == "native"
+    elsewhere = {tmp_path / "nowhere": refused[folder]}
+    with pytest.warns(KernelCacheWarning, match="cannot be read .*other users"):
+        assert target._of_shipped(found, elsewhere) == "native"
     path.chmod(0o600)
     folder.chmod(0o777)
-    assert shipped.manifests() == []
+    assert shipped.manifests()[0] == []
 
 
 # --- the machine code ---

@@ -151,9 +151,9 @@ def another_processor(kernels):
     [
         (group_writable, "other users can write /opt/kernels"),
         (of_somebody, "/opt/kernels belongs to another user"),
-        (a_link, "/opt/kernels cannot be written"),
-        (files_that_only_root_reads, "not gemm ([Errno 13] Permission denied"),
-        (files_of_somebody, "bin belongs to another user"),
+        (a_link, "symbolic links"),
+        (files_that_only_root_reads, "Permission denied"),
+        (files_of_somebody, "json belongs to another user"),
         (files_that_a_group_writes, "other users can write /opt/kernels/"),
         (other_versions, "the kernels in /opt/kernels are for numba 1"),
         (another_processor, "are for z9, another architecture"),
