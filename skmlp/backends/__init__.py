@@ -144,6 +144,12 @@ class Session(Protocol):
     def load_params(self, params: np.ndarray) -> None:
         """Replace the current parameters by others, of any float dtype."""
 
+    def rewind(self, params: np.ndarray, n_steps: int) -> None:
+        """Go back to the parameters of some steps ago, and to their random numbers.
+
+        The optimizer is the caller's to take back: its `slots` are read anew.
+        """
+
     def train(
         self,
         optimizer: Any,
@@ -185,6 +191,9 @@ class Session(Protocol):
 
         Returns what `train` would return for each.
         """
+
+    def sync(self, optimizer: Any) -> None:
+        """Copy the optimizer's vectors to its `slots`, where a device has them."""
 
     def loss_and_gradient(self, params: np.ndarray) -> tuple[float, np.ndarray]:
         """Loss and float64 gradient over the rows of ``problem.row_ids``.

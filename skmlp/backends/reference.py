@@ -349,6 +349,14 @@ class Session:
         """Replace the parameters, which may have another precision."""
         self.params[:] = params
 
+    def rewind(self, params, n_steps):
+        """Go back to the parameters of some steps ago."""
+        self.params[:] = params
+        self._step_index -= n_steps
+
+    def sync(self, optimizer):
+        """Nothing: training updates the optimizer's own vectors."""
+
     def loss_and_gradient(self, params):
         """Loss and gradient over all training rows, the penalty included."""
         row_ids = self._problem.row_ids

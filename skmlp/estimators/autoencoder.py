@@ -276,11 +276,14 @@ class MLPAutoencoder(Reconstruction, BaseMLP):
         return self._fit_to(X, sample_weight, X_val, sample_weight_val, True)
 
     def _fit_to(self, X, sample_weight, X_val, sample_weight_val, incremental):
+        user_input = UserInput(X, None, sample_weight)
+        callbacks = None if incremental else self._open_callbacks(user_input)
         with self._unchanged_on_failure():
-            user_input = UserInput(X, None, sample_weight)
             # The target of a row is the row.
             data = ValidationData(X_val, X_val, sample_weight_val)
-            return self._fit(user_input, data, incremental=incremental)
+            return self._fit(
+                user_input, data, incremental=incremental, callbacks=callbacks
+            )
 
     @available_if(lambda estimator: estimator._check_resumable())
     def resume(

@@ -18,6 +18,7 @@ from skmlp.estimators.architecture import (
     initial_params,
     resolve_activations,
 )
+from skmlp.estimators.callbacks import CallbackSupport, listening
 from skmlp.estimators.data import (
     Sample,
     UserInput,
@@ -31,8 +32,7 @@ from skmlp.estimators.data_driven import data_driven_params
 from skmlp.estimators.dead_units import candidate_layers, warn_of_dead_units
 from skmlp.estimators.divergence import explained_divergence
 from skmlp.estimators.feature_embedding import feature_embedding
-from skmlp.estimators.fit_values import FitValues
-from skmlp.estimators.fitted import FitResult
+from skmlp.estimators.fit_values import FitValues, fit_result
 from skmlp.estimators.holdout import (
     split_rows,
     warn_of_other_units,
@@ -48,11 +48,7 @@ from skmlp.estimators.parameters import (
 )
 from skmlp.estimators.poor_fit import warn_of_poor_fit
 from skmlp.estimators.prediction import Prediction
-from skmlp.estimators.resuming import (
-    Resuming,
-    check_same_rows,
-    resumption_state,
-)
+from skmlp.estimators.resuming import Resuming, check_same_rows
 from skmlp.estimators.row_sampling import rows_of_epochs
 from skmlp.estimators.suggestions import Suggesting, names_arguments
 from skmlp.estimators.target_advice import warn_of_target
@@ -74,7 +70,7 @@ from skmlp.training.optimizer_state import OptimizerState
 from skmlp.training.stopping import check_finite
 
 
-class BaseMLP(Suggesting, Resuming, Prediction, ABC):
+class BaseMLP(CallbackSupport, Suggesting, Resuming, Prediction, ABC):
     """Base of the estimators; `MLPClassifier` documents the parameters."""
 
     _parameter_constraints: dict = COMMON
@@ -188,10 +184,11 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
             For data or weights that cannot be used, and when the training diverges.
             The estimator is then unchanged.
         """
+        user_input = UserInput(X, y, sample_weight)
+        callbacks = self._open_callbacks(user_input)
         with self._unchanged_on_failure():
-            user_input = UserInput(X, y, sample_weight)
             data = ValidationData(X_val, y_val, sample_weight_val)
-            return self._fit(user_input, data, incremental=False)
+            return self._fit(user_input, data, incremental=False, callbacks=callbacks)
 
     def _check_solver(self):
         # An unknown solver is for the validation of parameters to refuse.
@@ -203,7 +200,15 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
         return True
 
     @told_if_verbose
-    def _fit(self, user_input, validation_data, *, incremental, resumption=None):
+    def _fit(
+        self,
+        user_input,
+        validation_data,
+        *,
+        incremental,
+        resumption=None,
+        callbacks=None,
+    ):
         resumes = hasattr(self, "coefs_") and (
             self.warm_start or incremental or resumption is not None
         )
@@ -256,6 +261,7 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
             resumable=self._resumable_history(resumes),
             resumption=resumption,
             generator_state=None if incremental else generator.get_state(),
+            callbacks=callbacks,
         )
         with explained_divergence(self, network, sample):
             result, problem, layers = self._train(fit)
@@ -266,6 +272,8 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
         if not incremental:
             warn_of_poor_fit(self, problem, result, target.backend)
         self._set_fitted(result, incremental=incremental)
+        if callbacks is not None:
+            callbacks.end()
         return self
 
     def _generator(self, incremental):
@@ -365,7 +373,7 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
         return OptimizerState(config, fit.params.size, dtype)
 
     def _train(self, fit):
-        """Train: a `FitResult`, the `Problem`, and layers to check for dead units."""
+        """Train: the result, the `Problem`, and layers to check for dead units."""
         network, backend = fit.network, fit.target.backend
         stochastic = self.solver in STOCHASTIC_SOLVERS
         row_ids, held_out = fit.sample.row_ids, fit.held_out
@@ -398,30 +406,21 @@ class BaseMLP(Suggesting, Resuming, Prediction, ABC):
             scorer = None
             if held_out is not None:
                 scorer = ValidationScorer(self, network, fit.target, session, held_out)
-            if stochastic:
-                outcome = self._run_minibatches(
-                    session, optimizer, history, config.minibatch, orders, scorer
-                )
-            else:
-                outcome = lbfgs.minimize(
-                    session, fit.params, history, config.lbfgs, scorer
-                )
+            with listening(self, fit) as listener:
+                others = scorer, listener
+                if stochastic:
+                    outcome = self._run_minibatches(
+                        session, optimizer, history, config.minibatch, orders, *others
+                    )
+                else:
+                    outcome = lbfgs.minimize(
+                        session, fit.params, history, config.lbfgs, *others
+                    )
             layers = [] if fit.incremental else candidate_layers(network, session)
         if stochastic and not history.stops_by_score:
             # An overflowed square would make all further steps zero.
             check_finite(optimizer.slots)
-        params = outcome.params.astype(fit.params.dtype, copy=False)
-        result = FitResult(
-            device=fit.target.device,
-            network=network,
-            outcome=outcome._replace(params=params),
-            history=history,
-            resumable=fit.resumable,
-            optimizer=optimizer,
-            generator=fit.generator,
-            resumption=resumption_state(fit, outcome),
-        )
-        return result, objective, layers
+        return fit_result(fit, outcome, history, optimizer), objective, layers
 
     def _problem(self, fit, row_ids, regularization):
         return Problem(

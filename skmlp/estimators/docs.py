@@ -84,9 +84,11 @@ tol : float, default=1e-4
     epochs. For 'lbfgs' the largest element of the gradient to stop at.
 
 verbose : bool or int, default=False
-    Whether to print the loss of each epoch. Epochs that take less than a tenth of a
-    second are printed some at a time. When compiling takes more than a second, a line
-    on standard error says so, as it does in a terminal anyway.
+    Whether to print the loss of each epoch, as scikit-learn does. From 2 on a line an
+    epoch or a second has losses, score, learning rate, rows a second and the time that
+    is left, with 'lbfgs', too. Epochs that take less than a tenth of a second are
+    printed some at a time. When compiling takes more than a second, a line on standard
+    error says so, as it does in a terminal anyway.
 
 warm_start : bool, default=False
     Whether ``fit`` begins with the network of the last call. As in scikit-learn its

@@ -3,13 +3,14 @@
 They are local to the call: a call that fails leaves no trace in the estimator.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from skmlp.estimators.data import Sample
 from skmlp.estimators.devices import Target
-from skmlp.estimators.resuming import Resumption
+from skmlp.estimators.fitted import FitResult
+from skmlp.estimators.resuming import Resumption, resumption_state
 from skmlp.network import Network
 from skmlp.training.history import History
 
@@ -38,6 +39,7 @@ class FitValues(NamedTuple):
         In a call of `resume`.
     generator_state : tuple or None
         The generator's state before the split; None in `partial_fit`.
+    callbacks : skmlp.estimators.callbacks.FitCallbacks or None
     """
 
     incremental: bool
@@ -51,3 +53,31 @@ class FitValues(NamedTuple):
     resumable: History
     resumption: Resumption | None
     generator_state: tuple | None
+    callbacks: Any
+
+
+def fit_result(fit, outcome, history, optimizer):
+    """What a training leaves behind.
+
+    Parameters
+    ----------
+    fit : FitValues
+    outcome : skmlp.training.history.Outcome
+    history : skmlp.training.history.History
+    optimizer : skmlp.training.optimizer_state.OptimizerState or None
+
+    Returns
+    -------
+    skmlp.estimators.fitted.FitResult
+    """
+    params = outcome.params.astype(fit.params.dtype, copy=False)
+    return FitResult(
+        device=fit.target.device,
+        network=fit.network,
+        outcome=outcome._replace(params=params),
+        history=history,
+        resumable=fit.resumable,
+        optimizer=optimizer,
+        generator=fit.generator,
+        resumption=resumption_state(fit, outcome),
+    )

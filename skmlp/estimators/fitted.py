@@ -27,6 +27,13 @@ from skmlp.training.optimizer_state import OptimizerState
 
 # The entry of a pickled state that has the release that wrote it.
 _VERSION = "_skmlp_version"
+# What scikit-learn keeps in an estimator during a fit with callbacks, to end these.
+# A copy or a pickle that is made meanwhile has no use for it.
+OF_CALLBACKS = {
+    "_callback_fit_ctx",
+    "_skl_callbacks_to_teardown",
+    "_parent_callback_ctx",
+}
 
 
 def _version():
@@ -49,8 +56,10 @@ def restored_on_failure(estimator):
     try:
         yield
     except BaseException:
-        estimator.__dict__.clear()
-        estimator.__dict__.update(before)
+        now = estimator.__dict__
+        before.update({name: now[name] for name in OF_CALLBACKS & now.keys()})
+        now.clear()
+        now.update(before)
         raise
 
 

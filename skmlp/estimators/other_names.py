@@ -96,8 +96,9 @@ _FROM_DATA = "Leave it out: the data say it."
 ADVICE = {
     "evalset validationdata validset validsets valdata evaldata devset validationset "
     "valset evalsets evalnames": _VALIDATION,
-    "callbacks callback": "There are no callbacks. early_stopping, max_time and "
-    "verbose do what most are used for, and partial_fit trains an epoch a call.",
+    "callbacks callback": "Callbacks are those of scikit-learn 1.9 and later: "
+    "set_callbacks(...). early_stopping, max_time and verbose do what most are used "
+    "for.",
     "l1 l1reg regalpha l1ratio elasticnet lambdal1": "There is no L1 penalty; alpha is "
     "that of L2.",
     "c": "alpha is the strength of the L2 penalty, the inverse of C.",

@@ -104,6 +104,7 @@ class Resuming(Fitted):
     solver: str
     max_iter: int
     _fit: Any
+    _open_callbacks: Any
 
     def _check_resumable(self):
         if self.solver not in STOCHASTIC_SOLVERS:
@@ -182,14 +183,17 @@ class Resuming(Fitted):
             return self
         generator = np.random.RandomState()
         generator.set_state(state["generator"])
+        user_input = UserInput(X, y, sample_weight)
+        callbacks = self._open_callbacks(user_input, n_left=max_iter - n_whole)
         with self._unchanged_on_failure():
             return self._fit(
-                UserInput(X, y, sample_weight),
+                user_input,
                 ValidationData(X_val, y_val, sample_weight_val),
                 incremental=False,
                 resumption=Resumption(
                     max_iter, state["n_epochs"], generator, state["last_params"]
                 ),
+                callbacks=callbacks,
             )
 
     def _resumable_history(self, resumes):

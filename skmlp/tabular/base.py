@@ -18,7 +18,8 @@ from sklearn.utils.validation import (
 from skmlp._project import DocumentedOnline
 from skmlp.backends.threads import available_threads
 from skmlp.call_site import user_stacklevel
-from skmlp.estimators.data import combine_weights
+from skmlp.estimators.callbacks import CallbackSupport, open_callbacks
+from skmlp.estimators.data import UserInput, combine_weights
 from skmlp.estimators.fitted import restored_on_failure
 from skmlp.estimators.validation import ValidationData, check_complete
 from skmlp.exceptions import PoorFitWarning
@@ -38,7 +39,7 @@ _MAX_EMBEDDED = 1000
 _MAX_IMPORTANCE_ROWS = 1000
 
 
-class BaseTabularMLP(DocumentedOnline, BaseEstimator, ABC):
+class BaseTabularMLP(CallbackSupport, DocumentedOnline, BaseEstimator, ABC):
     """Base of the estimators; `TabularMLPClassifier` documents the parameters."""
 
     _parameter_constraints: dict = {
@@ -133,10 +134,11 @@ class BaseTabularMLP(DocumentedOnline, BaseEstimator, ABC):
         """
         with restored_on_failure(self):
             data = ValidationData(X_val, y_val, sample_weight_val)
-            self._fit(X, y, sample_weight, groups, data)
+            self._fit(UserInput(X, y, sample_weight), groups, data)
         return self
 
-    def _fit(self, X, y, sample_weight, groups, validation_data):
+    def _fit(self, user_input, groups, validation_data):
+        X, y, sample_weight = user_input
         check_complete(validation_data)
         budget = Budget(self.max_time)
         generator = check_random_state(self.random_state)
@@ -166,12 +168,22 @@ class BaseTabularMLP(DocumentedOnline, BaseEstimator, ABC):
         embeds = not sparse.issparse(data.x) and data.x.shape[1] <= _MAX_EMBEDDED
         jobs = self._jobs(pairs, generator, embeds=embeds)
         jobs = budget.affordable(jobs, data, held_out, self._threads())
+        callbacks = open_callbacks(
+            self, user_input, "fit", n_tasks=len(jobs), in_order=False
+        )
         self.members_ = train_members(
-            jobs, data, held_out, self._threads(), verbose=self.verbose
+            jobs,
+            data,
+            held_out,
+            self._threads(),
+            verbose=self.verbose,
+            callbacks=callbacks,
         )
         self._combine(jobs, held_out, has_folds=len(pairs) > 1)
         for member in self.members_:
             member.set_params(n_jobs=self.n_jobs)
+        if callbacks is not None:
+            callbacks.end()
 
     def _check_lengths(self, X, y, groups):
         if y is None:

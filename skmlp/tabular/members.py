@@ -1,5 +1,6 @@
 """Training of the networks of an ensemble, one thread each."""
 
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,7 +64,7 @@ class Job(NamedTuple):
     validation: np.ndarray
 
 
-def train_members(jobs, data, held_out, n_threads, *, verbose):
+def train_members(jobs, data, held_out, n_threads, *, verbose, callbacks=None):
     """Fitted estimators in the order of the jobs, the same for any number of threads.
 
     Parameters
@@ -74,13 +75,21 @@ def train_members(jobs, data, held_out, n_threads, *, verbose):
     n_threads : int
     verbose : bool
         Whether to print a line for each network that is trained.
+    callbacks : skmlp.estimators.callbacks.FitCallbacks or None
+        Told of each network, and by it of its epochs.
     """
     side_by_side = min(n_threads, len(jobs))
     for job in jobs:
         job.estimator.set_params(n_jobs=max(1, n_threads // side_by_side))
     run = Parallel(n_jobs=side_by_side, backend="threading", return_as="generator")
+    tasks = [None] * len(jobs)
+    if callbacks is not None:
+        tasks = [callbacks.subtask("network", i) for i in range(len(jobs))]
     members = []
-    for member in run(delayed(train_member)(job, data, held_out) for job in jobs):
+    for member in run(
+        delayed(train_member)(job, data, held_out, callbacks, task)
+        for job, task in zip(jobs, tasks, strict=True)
+    ):
         members.append(member)
         if verbose:
             print(
@@ -91,7 +100,7 @@ def train_members(jobs, data, held_out, n_threads, *, verbose):
     return members
 
 
-def train_member(job, data, held_out):
+def train_member(job, data, held_out, callbacks=None, task=None):
     """The fitted estimator of a job."""
     train, validation = data.at(job.train), held_out.at(job.validation)
     estimator = clone(job.estimator)
@@ -100,7 +109,8 @@ def train_member(job, data, held_out):
         # Folds differ in size, and the recipe is for all of them.
         estimator.set_params(batch_size=len(job.train))
     # An ensemble says in one voice what is to be said.
-    with without_warnings(*_OF_MEMBERS):
+    told = nullcontext() if task is None else callbacks.around(task, estimator)
+    with told, without_warnings(*_OF_MEMBERS):
         return estimator.fit(
             train.x,
             train.y,

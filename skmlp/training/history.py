@@ -183,6 +183,21 @@ class History:
             validation = replace(validation)
         return replace(self, validation=validation)
 
+    def copy(self):
+        """An independent history: what is appended to this one does not reach it."""
+        copies: dict[int, list] = {}
+
+        def own(part):
+            values = vars(part).items()
+            return replace(part, **{name: of_its_own(value) for name, value in values})
+
+        def of_its_own(value):
+            if isinstance(value, list):  # the same list where it is the same
+                return copies.setdefault(id(value), list(value))
+            return own(value) if isinstance(value, ValidationHistory) else value
+
+        return own(self)
+
     def lengths(self):
         """All lists and their lengths, to `cut` them to."""
         lists = [self.loss_curve, self.learning_rates, self.seconds]

@@ -15,6 +15,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmlp.call_site import user_stacklevel
 from skmlp.training.history import Measurement, Outcome
+from skmlp.training.listener import EpochRecord, Snapshot
+from skmlp.training.report import ScikitLearnLines, reporter_of
 from skmlp.training.stopping import Clock, check_finite
 
 
@@ -50,18 +52,30 @@ class _Callback:
     Attributes
     ----------
     out_of_time : bool
-    no_longer_better : bool
-        Whether the validation score has stopped the training.
+    is_to_stop : bool
+        Whether the validation score or the listener has stopped the training.
     """
 
-    def __init__(self, session, history, config, scorer):
+    def __init__(self, session, history, config, scorer, listener):
         self._session = session
         self._history = history
         self._config = config
         self._scorer = scorer
+        self._listener = listener
         self._clock = Clock(config.max_time)
+        reporter = reporter_of(config.verbose, self._clock)
+        # As in scikit-learn, only SciPy itself would print lines of iterations.
+        self._reporter = None if isinstance(reporter, ScikitLearnLines) else reporter
+        self._has_begun = False
         self.out_of_time = False
-        self.no_longer_better = False
+        self.is_to_stop = False
+
+    def loss_and_gradient(self, params):
+        """The session's; the first call of an iteration begins it."""
+        if not self._has_begun and self._listener is not None:
+            self._listener.begin()
+            self._has_begun = True
+        return self._session.loss_and_gradient(params)
 
     # SciPy chooses what to pass by the name of this parameter.
     def __call__(self, intermediate_result):
@@ -74,16 +88,40 @@ class _Callback:
             measured = Measurement(loss, score, self._session.params)
         history.record(float(intermediate_result.fun), measured, config.tol)
         history.seconds.append(self._clock.seconds)
-        self.no_longer_better = (
+        self.is_to_stop = (
             history.stops_by_score
             and history.no_improvement_count > config.n_iter_no_change
         )
+        self._tell(intermediate_result)
         self.out_of_time = self._clock.left <= 0
-        if self.no_longer_better or self.out_of_time:
+        if self.is_to_stop or self.out_of_time:
             raise StopIteration
 
+    def _tell(self, result):
+        """Tell reporter and listener of the iteration; the latter may stop."""
+        if self._reporter is None and self._listener is None:
+            return
+        history = self._history
+        record = EpochRecord(
+            epoch=len(history.loss_curve),
+            max_epochs=self._config.max_iter,
+            n_rows=None,
+            history=history,
+            snapshot=lambda: Snapshot(_outcome(result, history), history.copy(), None),
+        )
+        if self._reporter is not None:
+            self._reporter.epoch(record)
+        if self._listener is not None:
+            self._has_begun = False
+            self.is_to_stop |= self._listener.end(record)
 
-def minimize(session, params, history, config, scorer=None):
+    def finish(self):
+        """The training has ended."""
+        if self._reporter is not None:
+            self._reporter.finish()
+
+
+def minimize(session, params, history, config, scorer=None, listener=None):
     """Minimize the session's loss.
 
     Parameters
@@ -98,6 +136,8 @@ def minimize(session, params, history, config, scorer=None):
     scorer : callable, optional
         ``scorer()`` returns loss and score of the held-out data with the session's
         current parameters.
+    listener : skmlp.training.listener.Listener, optional
+        Told of each iteration.
 
     Returns
     -------
@@ -110,29 +150,35 @@ def minimize(session, params, history, config, scorer=None):
     ValueError
         If the last parameters are not finite.
     """
-    callback = _Callback(session, history, config, scorer)
-    result = scipy.optimize.minimize(
-        session.loss_and_gradient,
-        params,
-        method="L-BFGS-B",
-        jac=True,
-        callback=callback,
-        options={
-            "maxfun": config.max_fun,
-            "maxiter": config.max_iter,
-            "gtol": config.tol,
-            **_print_options(config.verbose),
-        },
-    )
+    callback = _Callback(session, history, config, scorer, listener)
+    try:
+        result = scipy.optimize.minimize(
+            callback.loss_and_gradient,
+            params,
+            method="L-BFGS-B",
+            jac=True,
+            callback=callback,
+            options={
+                "maxfun": config.max_fun,
+                "maxiter": config.max_iter,
+                "gtol": config.tol,
+                **_print_options(config.verbose),
+            },
+        )
+    finally:
+        callback.finish()
     check_finite(result.x)
-    if result.status != 0 and not callback.no_longer_better:
+    if result.status != 0 and not callback.is_to_stop:
         _warn(result, config, callback.out_of_time)
-    by_score = history.stops_by_score
+    # SciPy may count one iteration more than the limit.
+    return _outcome(result, history)._replace(n_iter=min(result.nit, config.max_iter))
+
+
+def _outcome(result, history):
+    """The `Outcome` of a result of SciPy's, or of an intermediate one."""
+    best = history.validation.best_params if history.stops_by_score else result.x
     return Outcome(
-        params=history.validation.best_params.copy() if by_score else result.x,
-        loss=float(result.fun),
-        # SciPy may count one iteration more than the limit.
-        n_iter=min(result.nit, config.max_iter),
+        params=best.copy(), loss=float(result.fun), n_iter=len(history.loss_curve)
     )
 
 
@@ -140,7 +186,7 @@ def _print_options(verbose):
     """SciPy's option to print, which its releases from 1.15 on no longer have."""
     if tuple(map(int, scipy.__version__.split(".")[:2])) >= (1, 15):
         return {}
-    return {"iprint": 1 if verbose else -1}
+    return {"iprint": 1 if 0 < verbose < 2 else -1}
 
 
 def _warn(result, config, out_of_time):

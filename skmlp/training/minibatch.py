@@ -15,7 +15,10 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmlp.call_site import is_silent, user_stacklevel
 from skmlp.training.history import Measurement, Outcome
+from skmlp.training.listener import EpochRecord, Snapshot
+from skmlp.training.report import reporter_of
 from skmlp.training.stopping import Clock, check_finite, stops_by_ctrl_c
+from skmlp.training.undo import BeforeCall
 from skmlp.training.unfinished import note_unfinished, take_back
 
 # Target duration of a backend call. Ctrl-C waits for the running call; a GPU cannot
@@ -137,7 +140,7 @@ class _Calls:
         self._size = max(1, min(possible, _MAX_GROWTH * self._size))
 
 
-def train(session, optimizer, history, config, orders, scorer=None):
+def train(session, optimizer, history, config, orders, scorer=None, listener=None):
     """Train until the loss or the validation score stops improving.
 
     Parameters
@@ -153,6 +156,8 @@ def train(session, optimizer, history, config, orders, scorer=None):
     scorer : callable, optional
         ``scorer()`` returns loss and score of the held-out data with the session's
         current parameters.
+    listener : skmlp.training.listener.Listener, optional
+        Told of each epoch, which is then trained in a call of its own.
 
     Returns
     -------
@@ -166,19 +171,26 @@ def train(session, optimizer, history, config, orders, scorer=None):
         If the parameters are not finite at the end of an epoch.
     """
     clock = Clock(config.max_time, history.seconds[-1] if history.seconds else 0.0)
+    reporter = reporter_of(config.verbose, clock)
+    loop = _Loop(session, optimizer, history, config, clock, reporter, listener)
     has_stopped, is_whole = False, True
     try:
         with stops_by_ctrl_c(clock):
-            has_stopped = _run_epochs(
-                session, optimizer, history, config, orders, scorer, clock
-            )
+            has_stopped = loop.run(orders, scorer)
     except KeyboardInterrupt:
         is_whole = False
+    finally:
+        if reporter is not None:
+            reporter.finish()
     if not is_whole or clock.is_interrupted:
         advice = _advice(config) if is_whole else ""
         warnings.warn(
             f"Training interrupted by user.{advice}", stacklevel=user_stacklevel()
         )
+    return _outcome(session, history, config, has_stopped, is_whole=is_whole)
+
+
+def _outcome(session, history, config, has_stopped, *, is_whole=True):
     by_score = history.stops_by_score and not config.incremental
     losses = history.loss_curve
     return Outcome(
@@ -191,61 +203,137 @@ def train(session, optimizer, history, config, orders, scorer=None):
     )
 
 
-def _run_epochs(session, optimizer, history, config, orders, scorer, clock):
-    """Train epoch by epoch; returns whether the training has stopped by itself."""
-    calls = _Calls(clock)
-    history.n_epochs, n_done = config.n_resumed, 0
-    if config.n_resumed:
-        n_done, calls.total = take_back(history, optimizer)
-    history.unfinished = None
-    orders.skip(history.n_epochs)
-    max_epochs = 1 if config.incremental else config.max_iter
-    while history.n_epochs < max_epochs:
-        start = clock.seconds
-        n_epochs = 1
-        if scorer is None and not n_done:
-            n_epochs = min(
-                max_epochs - history.n_epochs,
-                _epochs_before_a_stop(optimizer, history, config, orders.n_rows),
-                calls.epochs_per_call(orders.n_rows, config.batch_size),
+class _Loop:
+    """The loop over the epochs, and whom it tells of them."""
+
+    def __init__(self, session, optimizer, history, config, clock, reporter, listener):
+        self._session = session
+        self._optimizer = optimizer
+        self._history = history
+        self._config = config
+        self._clock = clock
+        self._reporter = reporter
+        self._listener = listener
+
+    def run(self, orders, scorer):
+        """Train epoch by epoch; returns whether the training has stopped by itself."""
+        session, optimizer, history = self._session, self._optimizer, self._history
+        config, clock = self._config, self._clock
+        calls = _Calls(clock)
+        history.n_epochs, n_done = config.n_resumed, 0
+        if config.n_resumed:
+            n_done, calls.total = take_back(history, optimizer)
+        history.unfinished = None
+        orders.skip(history.n_epochs)
+        max_epochs = 1 if config.incremental else config.max_iter
+        while history.n_epochs < max_epochs:
+            start = clock.seconds
+            n_epochs = 1
+            self._begin()
+            if scorer is None and not n_done and not self._takes_snapshots:
+                n_epochs = min(
+                    max_epochs - history.n_epochs,
+                    _epochs_before_a_stop(optimizer, history, config, orders.n_rows),
+                    calls.epochs_per_call(orders.n_rows, config.batch_size),
+                )
+            before: BeforeCall | None = None
+            if self._listener is not None and n_epochs > 1:
+                before = BeforeCall(session, optimizer, orders)
+            losses, learning_rates, n_rows = calls.train(
+                session, optimizer, orders.next(n_epochs), config.batch_size, n_done
             )
-        losses, learning_rates, n_rows = calls.train(
-            session, optimizer, orders.next(n_epochs), config.batch_size, n_done
-        )
-        n_done = 0
-        if not history.stops_by_score:
-            check_finite(session.params)
-        # Before anything is recorded, so that Ctrl-C during it leaves whole epochs.
-        measured = None
-        if scorer is not None:
-            validation_loss, score = scorer()
-            measured = Measurement(validation_loss, score, session.params)
-        if n_rows < orders.n_rows:
-            note_unfinished(history, optimizer, n_rows, calls.total)
-        seconds_per_epoch = (clock.seconds - start) / n_epochs
-        for i, (loss, rate) in enumerate(
-            zip(losses, learning_rates, strict=True), start=1
-        ):
-            history.n_epochs += 1
-            history.record(loss, measured, config.tol)
-            history.learning_rates.append(rate)
-            history.seconds.append(start + i * seconds_per_epoch)
-            history.samples_seen += n_rows
-            optimizer.end_epoch(history.samples_seen)
-            if config.verbose:
-                _report(history)
-            if _stops(optimizer, history, config):
+            n_done = 0
+            if not history.stops_by_score:
+                check_finite(session.params)
+            # Before anything is recorded, so that Ctrl-C during it leaves whole epochs.
+            measured = None
+            if scorer is not None:
+                validation_loss, score = scorer()
+                measured = Measurement(validation_loss, score, session.params)
+            if n_rows < orders.n_rows:
+                note_unfinished(history, optimizer, n_rows, calls.total)
+            seconds_per_epoch = (clock.seconds - start) / n_epochs
+            for i, (loss, rate) in enumerate(
+                zip(losses, learning_rates, strict=True), start=1
+            ):
+                if i > 1:
+                    self._begin()
+                history.n_epochs += 1
+                history.record(loss, measured, config.tol)
+                history.learning_rates.append(rate)
+                history.seconds.append(start + i * seconds_per_epoch)
+                history.samples_seen += n_rows
+                optimizer.end_epoch(history.samples_seen)
+                if self._reporter is not None:
+                    self._reporter.epoch(self._record(n_rows))
                 # An unfinished epoch says little.
-                return history.unfinished is None
-        if clock.is_interrupted:
+                stops = self._stops()
+                has_stopped = stops and history.unfinished is None
+                if self._is_told_to_stop(n_rows, has_stopped) or stops:
+                    if before is not None and i < n_epochs:
+                        before.train_again(i, config.batch_size)
+                    return has_stopped
+            if clock.is_interrupted:
+                return False
+            if clock.left <= 0:
+                _warn_of_limit(f"time ({config.max_time} s)", _advice(config))
+                return False
+        if not (config.incremental or optimizer.ends):
+            advice = _advice(config, max_iter=2 * config.max_iter)
+            _warn_of_limit(f"iterations ({config.max_iter})", advice)
+        return optimizer.ends
+
+    @property
+    def _takes_snapshots(self):
+        return self._listener is not None and self._listener.takes_snapshots
+
+    def _begin(self):
+        if self._listener is not None:
+            self._listener.begin()
+
+    def _record(self, n_rows, *, has_stopped=False):
+        """The `EpochRecord` of the last epoch."""
+        config, history = self._config, self._history
+        n_epochs = len(history.loss_curve) if config.incremental else history.n_epochs
+        return EpochRecord(
+            epoch=n_epochs,
+            max_epochs=None if config.incremental else config.max_iter,
+            n_rows=n_rows,
+            history=history,
+            snapshot=lambda: self._snapshot(has_stopped),
+        )
+
+    def _snapshot(self, has_stopped):
+        session, history = self._session, self._history.copy()
+        session.sync(self._optimizer)
+        outcome = _outcome(session, history, self._config, has_stopped)
+        if (last := outcome.last_params) is not None:
+            last = last.copy()
+        return Snapshot(
+            outcome=outcome._replace(params=outcome.params.copy(), last_params=last),
+            history=history,
+            optimizer=self._optimizer.copy(self._optimizer.slots.dtype),
+        )
+
+    def _is_told_to_stop(self, n_rows, has_stopped):
+        if self._listener is None:
             return False
-        if clock.left <= 0:
-            _warn_of_limit(f"time ({config.max_time} s)", _advice(config))
+        return self._listener.end(self._record(n_rows, has_stopped=has_stopped))
+
+    def _stops(self):
+        """Whether the patience has run out and the rate is not lowered instead."""
+        history, optimizer, config = self._history, self._optimizer, self._config
+        by_score = history.stops_by_score
+        patience = optimizer.patience(config.n_iter_no_change, scored=by_score)
+        if history.no_improvement_count <= patience:
             return False
-    if not (config.incremental or optimizer.ends):
-        advice = _advice(config, max_iter=2 * config.max_iter)
-        _warn_of_limit(f"iterations ({config.max_iter})", advice)
-    return optimizer.ends
+        stops, action = optimizer.react_to_plateau()
+        if self._reporter is not None:
+            message = _plateau_message(config.tol, patience, by_score)
+            self._reporter.say(f"{message} {action}")
+        if not stops:
+            history.no_improvement_count = 0
+        return stops
 
 
 def _advice(config, **arguments):
@@ -265,19 +353,6 @@ def _epochs_before_a_stop(optimizer, history, config, n_rows):
     return int(max(1, min(until_stop, _MAX_ROW_IDS // n_rows)))
 
 
-def _stops(optimizer, history, config):
-    """Whether the patience has run out and the schedule does not lower the rate."""
-    by_score = history.stops_by_score
-    patience = optimizer.patience(config.n_iter_no_change, scored=by_score)
-    if history.no_improvement_count <= patience:
-        return False
-    message = _plateau_message(config.tol, patience, by_score)
-    if optimizer.stops_on_plateau(config.verbose, message):
-        return True
-    history.no_improvement_count = 0
-    return False
-
-
 def _warn_of_limit(limit, advice):
     if is_silent(ConvergenceWarning):
         return
@@ -287,12 +362,6 @@ def _warn_of_limit(limit, advice):
         ConvergenceWarning,
         stacklevel=user_stacklevel(),
     )
-
-
-def _report(history):
-    print(f"Iteration {history.n_epochs}, loss = {history.loss_curve[-1]:.8f}")
-    if history.validation is not None:
-        print(f"Validation score: {history.validation.scores[-1]:f}")
 
 
 def _plateau_message(tol, patience, by_score):

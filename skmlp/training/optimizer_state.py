@@ -236,7 +236,7 @@ class OptimizerState:
         )
 
     def patience(self, n_iter_no_change, *, scored):
-        """Epochs without improvement before `stops_on_plateau` is asked.
+        """Epochs without improvement before `react_to_plateau` is asked.
 
         Parameters
         ----------
@@ -251,18 +251,22 @@ class OptimizerState:
             n_iter_no_change, self.learning_rate, self._config.schedule_settings
         )
 
-    def stops_on_plateau(self, verbose, message):
-        """Whether the training stops; else the schedule lowers the learning rate."""
+    def react_to_plateau(self):
+        """Lower the learning rate by the schedule, or leave it to stop.
+
+        Returns
+        -------
+        stops : bool
+            Whether the training stops.
+        action : str
+            What happens, as a sentence for the user.
+        """
         schedule = SCHEDULES[self._config.schedule]
         rate = schedule.on_plateau(self.learning_rate, self._config.schedule_settings)
-        if rate is not None:
-            self.learning_rate = rate
-            action = f"Setting learning rate to {rate:f}"
-        else:
-            action = schedule.end
-        if verbose:
-            print(f"{message} {action}")
-        return rate is None
+        if rate is None:
+            return True, schedule.end
+        self.learning_rate = rate
+        return False, f"Setting learning rate to {rate:f}"
 
     def to_state(self):
         """The state as a plain dict, for a pickle."""

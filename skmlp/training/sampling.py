@@ -30,6 +30,21 @@ class Orders(ABC):
             order[:] = self._next_epoch()
         return orders
 
+    def mark(self):
+        """Where the orders are, for `go_back`."""
+        generator = self._generator
+        return None if generator is None else generator.get_state()
+
+    def go_back(self, mark):
+        """Draw the orders since a `mark` again.
+
+        Parameters
+        ----------
+        mark : object
+        """
+        if self._generator is not None:
+            self._generator.set_state(mark)
+
     def skip(self, n_epochs):
         """Draw the orders of epochs that an earlier call has trained."""
         for _ in range(n_epochs):
@@ -55,6 +70,16 @@ class Shuffled(Orders):
 
     def __init__(self, row_ids, generator):
         super().__init__(row_ids.copy(), generator)
+
+    def mark(self):
+        """The generator's state, and the order of the last epoch."""
+        return super().mark(), self._row_ids.copy()
+
+    def go_back(self, mark):
+        """Go on from the generator's state and the order of a `mark`."""
+        state, row_ids = mark
+        super().go_back(state)
+        self._row_ids[:] = row_ids
 
     def _next_epoch(self):
         # Imported here because it imports Numba, which loading a model must not.

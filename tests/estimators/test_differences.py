@@ -892,6 +892,24 @@ def test_attributes_are_added(data):
         assert [len(scale) for scale in model.norm_scales_] == [4]
 
 
+def test_a_fit_can_be_watched(data, capsys):
+    X, labels, _ = data
+    printed = {}
+    for cls in (SkClassifier, OurClassifier):
+        for verbose in (True, 2):
+            cls(**{**SMALL, "verbose": verbose}).fit(X, labels)
+            printed[cls, verbose] = capsys.readouterr().out
+    assert not hasattr(SkClassifier(), "set_callbacks")
+    lines = printed[SkClassifier, True].splitlines()
+    assert len(lines) > 1
+    # Losses agree to eight digits behind the point, but for their rounding.
+    assert [line[:-2] for line in printed[OurClassifier, True].splitlines()] == [
+        line[:-2] for line in lines
+    ]
+    assert printed[SkClassifier, 2] == printed[SkClassifier, True]
+    assert "rows/s" in printed[OurClassifier, 2]
+
+
 def test_the_target_can_be_scaled(data):
     X, _, numbers = data
     y = 1e4 + 100 * (numbers - numbers.mean()) / numbers.std()

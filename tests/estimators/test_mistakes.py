@@ -75,8 +75,8 @@ ENCODE = (
 DERIVE = ": derive numbers, as the year, the hour or the days since a first day."
 VALIDATION = "Pass validation data to fit: fit(X, y, X_val=..., y_val=...)."
 CALLBACKS = (
-    "There are no callbacks. early_stopping, max_time and verbose do what most are "
-    "used for, and partial_fit trains an epoch a call."
+    "Callbacks are those of scikit-learn 1.9 and later: set_callbacks(...). "
+    "early_stopping, max_time and verbose do what most are used for."
 )
 NVIDIA = "The GPU must be one of NVIDIA: 'cuda', or else 'cpu'."
 FLOATING = "Training is in single or double precision: dtype='float32' or 'float64'."

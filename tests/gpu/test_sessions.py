@@ -410,6 +410,38 @@ def test_an_optimizer_goes_on_in_another_session():
         assert_allclose(got, expected, rtol=1e-9, atol=1e-12)
 
 
+@every_problem
+def test_a_session_goes_back(what):
+    """To earlier parameters, slots and random numbers; as if nothing had been since."""
+    problem, results = named(what), []
+    vector, n_batches = parameters_for(problem.network), 4
+    order = problem.row_ids
+    for goes_back in (True, False):
+        optimizer = make_optimizer("adam", vector.size)
+        with on_device().open_session(problem, vector) as opened:
+
+            def epoch(n_epochs, opened=opened, optimizer=optimizer):
+                steps = n_epochs * n_batches
+                rates = optimizer.next_rates((0, steps), n_batches).table
+                return opened.train_epochs(
+                    optimizer, np.tile(order, (n_epochs, 1)), -(-len(order) // 4), rates
+                )
+
+            losses = epoch(1)
+            opened.sync(optimizer)
+            before, params = optimizer.copy(optimizer.slots.dtype), opened.params
+            assert optimizer.slots.any()
+            if goes_back:
+                epoch(2)
+                opened.rewind(params, 2 * n_batches)
+                optimizer.t, optimizer.slots[:] = before.t, before.slots
+            losses += epoch(1)
+            results.append((losses, opened.params))
+        results[-1] += (optimizer.slots,)
+    for one, other in zip(*results, strict=True):
+        assert_array_equal(one, other)
+
+
 def test_batches_of_several_sizes_in_a_session():
     problem, results = problem_of(), []
     for backend in (reference, on_device()):

@@ -35,6 +35,7 @@ ORDER = {
         ["diagnosis", "hidden_features"],
         ["autoencoder", "classifier", "regressor"],
         ["base", "docs", "reconstruction"],
+        ["callbacks"],
         ["fit_values"],
         ["resuming"],
         ["divergence"],
@@ -88,7 +89,7 @@ ORDER = {
     ],
     "skmlp.training": [
         ["lbfgs", "minibatch", "rate_range"],
-        ["sampling"],
+        ["sampling", "listener", "report", "undo"],
         ["history", "optimizer_state", "shuffling", "stopping", "unfinished"],
     ],
     "skmlp.backends": [

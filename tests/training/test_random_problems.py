@@ -212,7 +212,7 @@ def train(backend, case):
                 found += [np.float64(total), np.array(session.params)]
             optimizer.end_epoch((epoch + 1) * len(order))
             if case.lowers:
-                optimizer.stops_on_plateau(False, "")
+                optimizer.react_to_plateau()
         found += list(optimizer.slots)
         found += judge(backend, problem, session)
     return found

@@ -241,6 +241,24 @@ class Session:
         """Continue from other parameters, of any precision."""
         self.params[:] = params
 
+    def rewind(self, params, n_steps):
+        """Go back to the parameters of some steps ago, and to what kernels keep."""
+        self.params[:] = params
+        self._n_steps -= n_steps
+        for context in self._contexts.values():
+            self._refresh(context.ws, self.params)
+
+    def _refresh(self, ws, params):
+        """Compute from parameters what the kernels otherwise keep up to date."""
+        network = self._problem.network
+        ws.transposed_weights[:] = transposed_weights(network, params)
+        if network.embedding is not None:
+            part = embedding_part(network, params)
+            self._x.knots[:] = network.embedding.knots(part)
+
+    def sync(self, optimizer):
+        """Nothing: the kernels update the optimizer's own vectors."""
+
     def loss_and_gradient(self, params):
         """Loss and gradient over all training rows, including the penalty."""
         self._check_full_gradient()
@@ -253,11 +271,7 @@ class Session:
         params = np.ascontiguousarray(params, dtype=self._dtype)
         result = np.zeros(1)
         ws.gradient[:] = 0
-        network = self._problem.network
-        ws.transposed_weights[:] = transposed_weights(network, params)
-        if network.embedding is not None:
-            part = embedding_part(network, params)
-            self._x.knots[:] = network.embedding.knots(part)
+        self._refresh(ws, params)
         ctx = self._train_contexts(context.packed_ws, params, self._reg)
         self._run(
             context,

@@ -2,7 +2,7 @@
 
 import math
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -90,7 +90,7 @@ class Session:
         self._programs: dict[tuple[int, str | None], Persistent | PerOp] = {}
         # The optimizer whose vectors are on the device, and these.
         self._slots = None
-        self._optimizer = None
+        self._optimizer: Any = None
 
     @property
     def params(self):
@@ -175,10 +175,14 @@ class Session:
             self._optimizer = optimizer
             self._slots = upload(optimizer.slots)
 
+    def sync(self, optimizer):
+        """Copy the optimizer's vectors to it, if it is the one trained with last."""
+        if optimizer is self._optimizer:
+            optimizer.slots[:] = download(self._slots).reshape(optimizer.slots.shape)
+
     def _return_slots(self):
         if self._optimizer is not None:
-            slots = download(self._slots).reshape(self._optimizer.slots.shape)
-            self._optimizer.slots[:] = slots
+            self.sync(self._optimizer)
             self._optimizer = None
 
     def train(self, optimizer, order, batch_size, batch_bounds, rates, total):
@@ -257,6 +261,14 @@ class Session:
         """Go on from other parameters, of any dtype."""
         values = np.ascontiguousarray(params, dtype=self._dtype)
         self._params.copy_to_device(values)
+
+    def rewind(self, params, n_steps):
+        """Go back to the parameters of some steps ago."""
+        self.load_params(params)
+        self._n_steps -= n_steps
+        # The optimizer's vectors are uploaded, and what programs keep is made, anew.
+        self._optimizer = None
+        self._close_programs()
 
     def loss_and_gradient(self, params):
         """Loss and gradient over all training rows, the penalty included."""
