@@ -151,7 +151,7 @@ class PredictionIntervalDisplay:
             For a regressor that predicts no interval or several targets, and for a
             feature that is not in X or is not numeric.
         """
-        network, _ = fitted_network(estimator)
+        network, inputs = fitted_network(estimator, X)
         if not isinstance(network, MLPRegressor):
             raise refusal(
                 "PredictionIntervalDisplay", "an MLPRegressor of skmlp", network
@@ -163,9 +163,9 @@ class PredictionIntervalDisplay:
             )
         levels, std = network._decoder.levels, None
         if network._decoder.std is not None:
-            y_pred, std = estimator.predict(X, return_std=True)
+            y_pred, std = network.predict(inputs, return_std=True)
         elif levels is not None and len(levels) > 1:
-            y_pred = estimator.predict(X)
+            y_pred = network.predict(inputs)
         else:
             raise ValueError(
                 "The regressor predicts no interval: train it with loss='quantile' and "

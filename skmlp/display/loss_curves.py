@@ -6,7 +6,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmlp.display.networks import fitted_network, refusal
-from skmlp.display.plotting import COLORS, GRAY, axes_below, legend_above, new_axes
+from skmlp.display.plotting import (
+    COLORS,
+    GRAY,
+    axes_below,
+    legend_above,
+    new_axes,
+    whole_numbers,
+)
 from skmlp.estimators.base import BaseMLP
 
 # The three kinds of curves.
@@ -276,8 +283,7 @@ class LossCurveDisplay:
         lowest.set_xlabel(name)
         self.ax_.set_ylabel("Loss")
         if x == "epoch":
-            locator = self.ax_.xaxis.get_major_locator()
-            locator.set_params(integer=True)
+            whole_numbers(self.ax_.xaxis)
         if self.score_ax_ is not None:
             self.score_ax_.set_ylabel("Validation score")
         # The axes of the scores lie above the others, and the legend above both.

@@ -65,6 +65,13 @@ def axes_below(ax, share):
     return below
 
 
+def whole_numbers(axis):
+    """Let an axis have ticks at whole numbers only."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator("auto", integer=True))
+
+
 def legend_above(ax, handles):
     """A legend above the axes, where it hides no curve, and not wider than they are."""
     handles = [each for each in handles if not each.get_label().startswith("_")]

@@ -7,7 +7,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skmlp.display.networks import fitted_network, refusal
-from skmlp.display.plotting import COLORS, DIVERGING, new_axes
+from skmlp.display.plotting import COLORS, DIVERGING, new_axes, whole_numbers
 
 KINDS = ("image", "heatmap", "distribution")
 # Inputs from which on a square number of them is taken for an image.
@@ -231,7 +231,7 @@ class WeightsDisplay:
             ticks = [names[feature] for feature in features]
             self.ax_.set_yticks(np.arange(len(values)), ticks)
         axis = self.ax_.xaxis
-        axis.get_major_locator().set_params(integer=True)
+        whole_numbers(axis)
         # Places are not units where the weakest are left out.
         axis.set_major_formatter(
             lambda at, _: str(units[int(at)]) if 0 <= at < len(units) else ""

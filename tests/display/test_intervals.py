@@ -6,8 +6,10 @@ import polars as pl
 import pytest
 from scipy import sparse
 from scipy.stats import norm
+from sklearn import config_context
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_diabetes
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -112,6 +114,15 @@ def test_a_normal_distribution(gaussian):
     line = display.prediction_line_
     np.testing.assert_array_equal(line.get_ydata(), mean[display.order_])
     assert display.ax_.get_xlabel() == "Rows by prediction"
+
+
+def test_searches_and_routing(gaussian):
+    search = GridSearchCV(gaussian, {"mlpregressor__alpha": [0.1]}, cv=2)
+    search.fit(TABLE, PROGRESS)
+    with config_context(enable_metadata_routing=True):
+        display = PredictionIntervalDisplay.from_estimator(search, TABLE)
+    mean, _ = search.best_estimator_.predict(TABLE, return_std=True)
+    np.testing.assert_array_equal(display.y_pred, mean)
 
 
 @pytest.mark.parametrize("feature", ["bmi", 2, -8])

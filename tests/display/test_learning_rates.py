@@ -115,6 +115,27 @@ def test_transformers_of_a_pipeline_are_fitted_once():
     np.testing.assert_array_equal(alone.losses, expected.losses)
 
 
+@pytest.mark.skipif(
+    not hasattr(MLPClassifier, "set_callbacks"), reason="needs scikit-learn 1.9"
+)
+def test_callbacks_do_not_hear_of_it():
+    from sklearn.callback import ProgressBar
+
+    heard = []
+
+    class Listening(ProgressBar):
+        def setup(self, estimator, context):
+            heard.append(estimator)
+            super().setup(estimator, context)
+
+    model = MLPClassifier(random_state=0, max_iter=2).set_callbacks(Listening())
+    model.fit(X, Y)
+    assert heard == [model]
+    found = learning_rate_range(make_pipeline(StandardScaler(), model), X, Y)
+    assert 1e-4 < found.suggestion < 0.1
+    assert heard == [model]
+
+
 def test_weights_are_those_of_fit():
     model = MLPClassifier(random_state=0)
     weights = np.zeros(len(X))

@@ -5,8 +5,10 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.colors import same_color
 from sklearn import neural_network
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -181,6 +183,11 @@ def test_pipelines_searches_and_autoencoders():
     best = search.best_estimator_[-1]
     display = LossCurveDisplay.from_estimator(search)
     assert data(display.training_lines_[0])[1] == best.loss_curve_
+    target = TransformedTargetRegressor(
+        MLPRegressor(max_iter=3, random_state=0), transformer=StandardScaler()
+    ).fit(X, Y.astype(float))
+    display = LossCurveDisplay.from_estimator(FrozenEstimator(target))
+    assert data(display.training_lines_[0])[1] == target.regressor_.loss_curve_
     coder = MLPAutoencoder((8, 2, 8), max_iter=3, random_state=0).fit(X)
     display = LossCurveDisplay.from_estimator(coder)
     assert data(display.training_lines_[0])[1] == coder.loss_curve_

@@ -149,6 +149,15 @@ def test_the_spread_by_layer():
     assert display.image_ is display.units_ is None
 
 
+def test_pictures_may_follow_each_other_on_the_same_axes():
+    display = WeightsDisplay.from_estimator(fitted())
+    ax = display.ax_
+    assert display.plot(ax, kind="heatmap").ax_ is ax
+    ticks = [float(tick) for tick in ax.get_xticks()]
+    assert ticks == [round(tick) for tick in ticks]
+    assert len(ticks) > 2
+
+
 def test_arguments_and_errors():
     model = fitted()
     display = WeightsDisplay.from_estimator(model, cmap="gray", vmax=2.0)
