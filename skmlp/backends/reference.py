@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.special import log_softmax, softmax
 
-from skmlp.backends import train_one_by_one
 from skmlp.network import (
     embedding_part,
     fold_batch_norm,
@@ -277,6 +276,7 @@ class Session:
         self._problem = problem
         self.params = np.array(params, dtype=np.float64)
         self._step_index = problem.regularization.first_step
+        self.gradient_norms: list[float] | None = []
 
     def _batch(self, params, row_ids, scale, step_index=None, dropout=1.0):
         """Loss, gradient and trace of some rows, sample weights times `scale`.
@@ -327,6 +327,8 @@ class Session:
             _track(network, self.params, trace, len(row_ids))
             total += loss * len(row_ids)
             norm = np.linalg.norm(gradient)
+            if b == 0:
+                self.gradient_norms = [float(norm)]
             if norm > regularization.max_grad_norm:
                 gradient *= regularization.max_grad_norm / norm
             for segment, decay, c in zip(
@@ -343,7 +345,13 @@ class Session:
 
     def train_epochs(self, optimizer, orders, batch_size, rates):
         """Train on whole epochs."""
-        return train_one_by_one(self, optimizer, orders, batch_size, rates)
+        totals, norms = [], []
+        for order, steps in zip(orders, np.split(rates, len(orders)), strict=True):
+            span = (0, len(steps))
+            totals.append(self.train(optimizer, order, batch_size, span, steps, 0.0))
+            norms += self.gradient_norms or []
+        self.gradient_norms = norms
+        return totals
 
     def load_params(self, params):
         """Replace the parameters, which may have another precision."""

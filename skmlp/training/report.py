@@ -79,6 +79,8 @@ class OneLine:
         if history.validation is not None:
             yield f"validation loss = {history.validation.losses[-1]:.6g}"
             yield f"validation score = {history.validation.scores[-1]:.6g}"
+        if history.gradient_norms:
+            yield f"gradient norm = {history.gradient_norms[-1]:.3g}"
         if history.learning_rates:
             yield f"learning rate = {history.learning_rates[-1]:.3g}"
         seconds = history.seconds[-1] - self._seconds
