@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.special import log_softmax, softmax
 
+from skmlp.backends.reference_draws import dropout_factors, noise
 from skmlp.network import (
     embedding_part,
     fold_batch_norm,
@@ -21,13 +22,6 @@ from skmlp.rules.activations import IDENTITY, activation_rule
 from skmlp.rules.losses import membership, smoothed
 from skmlp.rules.normalization import EPSILON, MOMENTUM
 from skmlp.rules.optimizers import OPTIMIZERS
-from skmlp.rules.randomness import (
-    is_kept,
-    key_of,
-    normal_of,
-    threshold_of,
-    word_of,
-)
 from skmlp.segments import split_table
 
 
@@ -230,31 +224,6 @@ def _track(network, params, trace, n):
         variance += MOMENTUM * (normed.variance[0] * n / (n - 1) - variance)
 
 
-def _indices(shape):
-    """The indices of a batch's elements, as words."""
-    return np.arange(np.prod(shape), dtype=np.uint32)
-
-
-def _dropout_factors(network, dropout, seed, step_index, n):
-    """0 for units that are dropped, else one over the probability to be kept."""
-    factors = []
-    for layer, rate in enumerate(dropout):
-        shape = (n, network.sizes[layer + 1])
-        with np.errstate(over="ignore"):
-            key = key_of(seed, step_index, layer + 1)
-            kept = is_kept(key, _indices(shape), threshold_of(rate))
-        factors.append(kept.reshape(shape) / (1.0 - rate))
-    return factors
-
-
-def _noise(regularization, step_index, shape):
-    """Normal noise for a batch of X."""
-    deviation = np.float64(regularization.input_noise)
-    with np.errstate(over="ignore"):
-        words = word_of(key_of(regularization.seed, step_index, 0), _indices(shape))
-        return np.array([normal_of(word, deviation) for word in words]).reshape(shape)
-
-
 def _clip_weights(network, params, max_norm):
     """Max-norm: scale down the incoming weights of units with a larger norm."""
     for coef in views(network, params)[0]:
@@ -295,7 +264,7 @@ class Session:
         targets = problem.targets[row_ids].astype(np.float64)
         factors = None
         if step_index is not None and regularization.dropout:
-            factors = _dropout_factors(
+            factors = dropout_factors(
                 network=problem.network,
                 dropout=[dropout * rate for rate in regularization.dropout],
                 seed=regularization.seed,
@@ -303,7 +272,7 @@ class Session:
                 n=len(row_ids),
             )
         if step_index is not None and regularization.input_noise > 0:
-            x += _noise(regularization, step_index, x.shape)
+            x += noise(regularization, step_index, x.shape)
         batch = (x, targets, weights * scale)
         loss, gradient, trace = _gradient(problem.network, params, batch, factors)
         penalized = _weights_only(problem.network, params)

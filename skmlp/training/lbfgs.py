@@ -192,7 +192,7 @@ def _print_options(verbose):
     """SciPy's option to print, which its releases from 1.15 on no longer have."""
     if tuple(map(int, scipy.__version__.split(".")[:2])) >= (1, 15):
         return {}
-    return {"iprint": 1 if 0 < verbose < 2 else -1}
+    return {"iprint": 1 if verbose and verbose != 2 else -1}
 
 
 def _warn(result, config, out_of_time):

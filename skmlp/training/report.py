@@ -111,9 +111,9 @@ def reporter_of(verbose, clock):
     Parameters
     ----------
     verbose : bool or int
-        1 and True for scikit-learn's lines, 2 and more for one line.
+        2 for one line; scikit-learn's for all else that is true, as there.
     clock : skmlp.training.stopping.Clock
     """
     if not verbose:
         return None
-    return ScikitLearnLines() if verbose < 2 else OneLine(clock)
+    return OneLine(clock) if verbose == 2 else ScikitLearnLines()

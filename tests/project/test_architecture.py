@@ -88,12 +88,12 @@ ORDER = {
     ],
     "skmlp.backends": [
         ["reference", "cpu", "cuda"],
-        ["__init__", "threads"],
+        ["__init__", "threads", "reference_draws"],
         ["limits"],
     ],
     "skmlp.backends.cpu": [
         ["__init__"],
-        ["session"],
+        ["session", "evaluation"],
         ["workspace", "binding"],
         ["kernels"],
         ["plan", "gemm", "threads"],

@@ -1,6 +1,7 @@
 """The CPU backend: a thread pool that runs Numba kernels.
 
 - `session`: the session that training sees
+- `evaluation`: losses of outputs
 - `workspace`: allocates a fit's buffers
 - `binding`: a network and its data in the form that kernels read
 - `plan`: row blocks, parameter ranges and the number of threads
@@ -12,13 +13,8 @@
 
 from typing import TYPE_CHECKING
 
-from skmlp.backends.cpu.session import (
-    Session,
-    evaluate,
-    open_session,
-    outputs,
-    row_losses,
-)
+from skmlp.backends.cpu.evaluation import evaluate, row_losses
+from skmlp.backends.cpu.session import Session, open_session, outputs
 
 if TYPE_CHECKING:
     from skmlp import backends

@@ -22,7 +22,7 @@ from skmlp.backends.cpu.binding import (
     training_net,
 )
 from skmlp.backends.cpu.gemm import matmul
-from skmlp.backends.cpu.kernels import clipping, elementwise, losses, predict, train
+from skmlp.backends.cpu.kernels import clipping, elementwise, predict, train
 from skmlp.backends.cpu.kernels.batch_norm import batch_norm_desc, train_batch_norm
 from skmlp.backends.cpu.kernels.regularization import regularization_desc, scheduled
 from skmlp.backends.cpu.kernels.structs import (
@@ -45,7 +45,7 @@ from skmlp.backends.cpu.workspace import (
 )
 from skmlp.compiler.struct_pointer import PackedStruct
 from skmlp.network import embedding_part, fold_batch_norm, layout
-from skmlp.rules.activations import IDENTITY, activation_rule
+from skmlp.rules.activations import IDENTITY
 from skmlp.rules.optimizers import OPTIMIZERS
 from skmlp.segments import split_table
 
@@ -410,48 +410,3 @@ def outputs(network, params, x, activation, n_jobs):
     threads may predict concurrently.
     """
     return _predict(network, params, (x, None), activation, n_jobs)
-
-
-def evaluate(network, raw, targets, weights):
-    """Mean loss of raw outputs, and their predictions."""
-    n_rows, columns = raw.shape
-    dtype = raw.dtype
-    if weights is None:
-        weights = np.zeros(0, dtype=dtype)
-        total_weight = float(n_rows)
-    else:
-        total_weight = float(weights.sum(dtype=np.float64))
-    size = min(_FULL_GRADIENT_ROWS, n_rows) * columns
-    predictions = np.empty_like(raw)
-    total = np.zeros(1)
-    output = activation_rule(network.output)
-    predict.evaluate(
-        (
-            elementwise.activation(output, dtype, in_place=True),
-            losses.loss(network.loss, dtype),
-        ),
-        read_only(raw),
-        (read_only(targets), read_only(weights), read_only(np.arange(n_rows))),
-        (np.empty(size, dtype=dtype), np.empty(size, dtype=dtype)),
-        predictions,
-        np.array(network.loss_params, dtype=dtype),
-        total,
-    )
-    return float(total[0]) / total_weight, predictions
-
-
-def row_losses(network, raw, targets):
-    """Loss of each row of raw outputs."""
-    n_rows, columns = raw.shape
-    dtype = raw.dtype
-    result = np.empty(n_rows)
-    no_weights = np.zeros(0, dtype=dtype)
-    predict.row_losses(
-        losses.loss(network.loss, dtype),
-        read_only(raw),
-        (read_only(targets), read_only(no_weights), read_only(np.arange(n_rows))),
-        (np.empty(columns, dtype=dtype), np.empty(columns, dtype=dtype)),
-        np.array(network.loss_params, dtype=dtype),
-        result,
-    )
-    return result
