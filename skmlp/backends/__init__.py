@@ -136,7 +136,17 @@ class Problem(NamedTuple):
 
 
 class Session(Protocol):
-    """One fit of a network on a device."""
+    """One fit of a network on a device.
+
+    Attributes
+    ----------
+    gradient_norms : list of float or None
+        Of each epoch of the last call that began with one: the norm of the gradient of
+        its first minibatch's loss, penalty included, before it is clipped. None where
+        the device does not compute it.
+    """
+
+    gradient_norms: list[float] | None
 
     @property
     def params(self) -> np.ndarray:

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.special import log_softmax, softmax
 
-from skmlp.backends import train_one_by_one
+from skmlp.backends.reference_draws import dropout_factors, noise
 from skmlp.network import embedding_part, fold_batch_norm, layout, norm_state, views
 from skmlp.rules.activations import IDENTITY, activation_rule
 from skmlp.rules.losses import membership, smoothed
 from skmlp.rules.normalization import EPSILON, MOMENTUM
 from skmlp.rules.optimizers import OPTIMIZERS
-from skmlp.rules.randomness import is_kept, key_of, normal_of, threshold_of, word_of
 from skmlp.segments import split_table
 
 
@@ -220,31 +219,6 @@ def _track(network, params, trace, n):
         variance += MOMENTUM * (normed.variance[0] * n / (n - 1) - variance)
 
 
-def _indices(shape):
-    """The indices of a batch's elements, as words."""
-    return np.arange(np.prod(shape), dtype=np.uint32)
-
-
-def _dropout_factors(network, dropout, seed, step_index, n):
-    """0 for units that are dropped, else one over the probability to be kept."""
-    factors = []
-    for layer, rate in enumerate(dropout):
-        shape = (n, network.sizes[layer + 1])
-        with np.errstate(over="ignore"):
-            key = key_of(seed, step_index, layer + 1)
-            kept = is_kept(key, _indices(shape), threshold_of(rate))
-        factors.append(kept.reshape(shape) / (1.0 - rate))
-    return factors
-
-
-def _noise(regularization, step_index, shape):
-    """Normal noise for a batch of X."""
-    deviation = np.float64(regularization.input_noise)
-    with np.errstate(over="ignore"):
-        words = word_of(key_of(regularization.seed, step_index, 0), _indices(shape))
-        return np.array([normal_of(word, deviation) for word in words]).reshape(shape)
-
-
 def _clip_weights(network, params, max_norm):
     """Max-norm: scale down the incoming weights of units with a larger norm."""
     for coef in views(network, params)[0]:
@@ -266,6 +240,7 @@ class Session:
         self._problem = problem
         self.params = np.array(params, dtype=np.float64)
         self._step_index = problem.regularization.first_step
+        self.gradient_norms: list[float] | None = []
 
     def _batch(self, params, row_ids, scale, step_index=None, dropout=1.0):
         """Loss, gradient and trace of some rows, sample weights times `scale`.
@@ -284,7 +259,7 @@ class Session:
         targets = problem.targets[row_ids].astype(np.float64)
         factors = None
         if step_index is not None and regularization.dropout:
-            factors = _dropout_factors(
+            factors = dropout_factors(
                 network=problem.network,
                 dropout=[dropout * rate for rate in regularization.dropout],
                 seed=regularization.seed,
@@ -292,7 +267,7 @@ class Session:
                 n=len(row_ids),
             )
         if step_index is not None and regularization.input_noise > 0:
-            x += _noise(regularization, step_index, x.shape)
+            x += noise(regularization, step_index, x.shape)
         batch = (x, targets, weights * scale)
         loss, gradient, trace = _gradient(problem.network, params, batch, factors)
         penalized = _weights_only(problem.network, params)
@@ -316,6 +291,8 @@ class Session:
             _track(network, self.params, trace, len(row_ids))
             total += loss * len(row_ids)
             norm = np.linalg.norm(gradient)
+            if b == 0:
+                self.gradient_norms = [float(norm)]
             if norm > regularization.max_grad_norm:
                 gradient *= regularization.max_grad_norm / norm
             for segment, decay, c in zip(
@@ -332,7 +309,13 @@ class Session:
 
     def train_epochs(self, optimizer, orders, batch_size, rates):
         """Train on whole epochs."""
-        return train_one_by_one(self, optimizer, orders, batch_size, rates)
+        totals, norms = [], []
+        for order, steps in zip(orders, np.split(rates, len(orders)), strict=True):
+            span = (0, len(steps))
+            totals.append(self.train(optimizer, order, batch_size, span, steps, 0.0))
+            norms += self.gradient_norms or []
+        self.gradient_norms = norms
+        return totals
 
     def load_params(self, params):
         """Replace the parameters, which may have another precision."""

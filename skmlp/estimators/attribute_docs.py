@@ -29,11 +29,12 @@ validation_loss_curve_ : list of float or None
 history_ : dict of lists of float
     The course of the training, an element an epoch: 'loss', 'learning_rate' (the last
     of the epoch), 'seconds' (since the beginning, scoring included; epochs that were
-    trained in one call of the kernel divide its time) and with held-out data
-    'validation_loss' and 'validation_score', nan for epochs of earlier calls that had
-    none. As ``loss_curve_`` it goes on with ``warm_start`` and
-    ``partial_fit``. With 'lbfgs' the iterations of the last call, without learning
-    rates.
+    trained in one call of the kernel divide its time), 'gradient_norm' (of the first
+    minibatch, the L2 term included, before ``max_grad_norm`` clips it; with 'lbfgs' at
+    the iterate; not on a GPU) and with held-out data 'validation_loss' and
+    'validation_score', nan for epochs of earlier calls that had none. As
+    ``loss_curve_`` it goes on with ``warm_start`` and ``partial_fit``. With 'lbfgs' the
+    iterations of the last call, without learning rates.
 
 no_improvement_count_ : int
     Epochs without improvement at the end, by the validation score with early

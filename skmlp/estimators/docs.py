@@ -85,7 +85,7 @@ tol : float, default=1e-4
     epochs. For 'lbfgs' the largest element of the gradient to stop at.
 
 verbose : bool or int, default=False
-    Whether to print the loss of each epoch, as scikit-learn does. From 2 on a line an
+    Whether to print the loss of each epoch, as scikit-learn does. With 2 a line an
     epoch or a second has losses, score, learning rate, rows a second and the time that
     is left, with 'lbfgs', too. Epochs that take less than a tenth of a second are
     printed some at a time. When compiling takes more than a second, a line on standard

@@ -129,6 +129,9 @@ class History:
     ----------
     loss_curve, learning_rates, seconds : list of float
         One per epoch; L-BFGS has no learning rates.
+    gradient_norms : list of float
+        One per epoch, nan for epochs on a device that does not compute them; empty
+        without any.
     best_loss : float
         Updated only where losses decide when to stop.
     validation : ValidationHistory or None
@@ -143,6 +146,7 @@ class History:
     loss_curve: list[float] = field(default_factory=list)
     learning_rates: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    gradient_norms: list[float] = field(default_factory=list)
     best_loss: float = np.inf
     validation: ValidationHistory | None = None
     no_improvement_count: int = 0
@@ -176,6 +180,21 @@ class History:
             no_better = score_no_better if self.validation.stops else no_better
         self.no_improvement_count = self.no_improvement_count + 1 if no_better else 0
 
+    def record_gradient(self, norm):
+        """Record the gradient's norm in the epoch that was recorded last.
+
+        Parameters
+        ----------
+        norm : float or None
+            None where it is not known.
+        """
+        if norm is None and not self.gradient_norms:
+            return
+        n_before = len(self.loss_curve) - 1
+        missing = n_before - len(self.gradient_norms)
+        self.gradient_norms += [np.nan] * missing
+        self.gradient_norms.append(np.nan if norm is None else norm)
+
     def resumed(self):
         """A history that goes on from this one: it shares the lists, and only these."""
         validation = self.validation
@@ -201,6 +220,7 @@ class History:
     def lengths(self):
         """All lists and their lengths, to `cut` them to."""
         lists = [self.loss_curve, self.learning_rates, self.seconds]
+        lists.append(self.gradient_norms)
         if (scored := self.validation) is not None:
             lists += [scored.losses, scored.scores]
             if scored.loss_column is not scored.losses:
@@ -213,6 +233,8 @@ class History:
         if self.learning_rates:
             columns["learning_rate"] = self.learning_rates
         columns["seconds"] = self.seconds
+        if self.gradient_norms:
+            columns["gradient_norm"] = self.gradient_norms
         if self.validation is not None:
             columns["validation_loss"] = self.validation.loss_column
             columns["validation_score"] = self.validation.score_column

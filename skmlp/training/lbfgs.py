@@ -67,6 +67,7 @@ class _Callback:
         # As in scikit-learn, only SciPy itself would print lines of iterations.
         self._reporter = None if isinstance(reporter, ScikitLearnLines) else reporter
         self._has_begun = False
+        self._gradient = np.zeros(0)
         self.out_of_time = False
         self.is_to_stop = False
 
@@ -75,7 +76,8 @@ class _Callback:
         if not self._has_begun and self._listener is not None:
             self._listener.begin()
             self._has_begun = True
-        return self._session.loss_and_gradient(params)
+        loss, self._gradient = self._session.loss_and_gradient(params)
+        return loss, self._gradient
 
     # SciPy chooses what to pass by the name of this parameter.
     def __call__(self, intermediate_result):
@@ -87,6 +89,10 @@ class _Callback:
             loss, score = self._scorer()
             measured = Measurement(loss, score, self._session.params)
         history.record(float(intermediate_result.fun), measured, config.tol)
+        # An iteration ends where the line search has looked last. Not a dot product:
+        # BLAS would start threads for it.
+        squares = np.sum(self._gradient * self._gradient)
+        history.record_gradient(float(np.sqrt(squares)))
         history.seconds.append(self._clock.seconds)
         self.is_to_stop = (
             history.stops_by_score
@@ -186,7 +192,7 @@ def _print_options(verbose):
     """SciPy's option to print, which its releases from 1.15 on no longer have."""
     if tuple(map(int, scipy.__version__.split(".")[:2])) >= (1, 15):
         return {}
-    return {"iprint": 1 if 0 < verbose < 2 else -1}
+    return {"iprint": 1 if verbose and verbose != 2 else -1}
 
 
 def _warn(result, config, out_of_time):

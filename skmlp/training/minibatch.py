@@ -220,9 +220,9 @@ class _Loop:
         session, optimizer, history = self._session, self._optimizer, self._history
         config, clock = self._config, self._clock
         calls = _Calls(clock)
-        history.n_epochs, n_done = config.n_resumed, 0
+        history.n_epochs, n_done, norm = config.n_resumed, 0, None
         if config.n_resumed:
-            n_done, calls.total = take_back(history, optimizer)
+            n_done, calls.total, norm = take_back(history, optimizer)
         history.unfinished = None
         orders.skip(history.n_epochs)
         max_epochs = 1 if config.incremental else config.max_iter
@@ -242,7 +242,8 @@ class _Loop:
             losses, learning_rates, n_rows = calls.train(
                 session, optimizer, orders.next(n_epochs), config.batch_size, n_done
             )
-            n_done = 0
+            norms = session.gradient_norms or [norm] * n_epochs
+            n_done, norm = 0, None
             if not history.stops_by_score:
                 check_finite(session.params)
             # Before anything is recorded, so that Ctrl-C during it leaves whole epochs.
@@ -253,13 +254,14 @@ class _Loop:
             if n_rows < orders.n_rows:
                 note_unfinished(history, optimizer, n_rows, calls.total)
             seconds_per_epoch = (clock.seconds - start) / n_epochs
-            for i, (loss, rate) in enumerate(
-                zip(losses, learning_rates, strict=True), start=1
+            for i, (loss, rate, norm_of_epoch) in enumerate(
+                zip(losses, learning_rates, norms, strict=True), start=1
             ):
                 if i > 1:
                     self._begin()
                 history.n_epochs += 1
                 history.record(loss, measured, config.tol)
+                history.record_gradient(norm_of_epoch)
                 history.learning_rates.append(rate)
                 history.seconds.append(start + i * seconds_per_epoch)
                 history.samples_seen += n_rows

@@ -79,6 +79,8 @@ class OneLine:
         if history.validation is not None:
             yield f"validation loss = {history.validation.losses[-1]:.6g}"
             yield f"validation score = {history.validation.scores[-1]:.6g}"
+        if history.gradient_norms:
+            yield f"gradient norm = {history.gradient_norms[-1]:.3g}"
         if history.learning_rates:
             yield f"learning rate = {history.learning_rates[-1]:.3g}"
         seconds = history.seconds[-1] - self._seconds
@@ -109,9 +111,9 @@ def reporter_of(verbose, clock):
     Parameters
     ----------
     verbose : bool or int
-        1 and True for scikit-learn's lines, 2 and more for one line.
+        2 for one line; scikit-learn's for all else that is true, as there.
     clock : skmlp.training.stopping.Clock
     """
     if not verbose:
         return None
-    return ScikitLearnLines() if verbose < 2 else OneLine(clock)
+    return OneLine(clock) if verbose == 2 else ScikitLearnLines()

@@ -45,10 +45,12 @@ def take_back(history, optimizer):
         Rows of the epoch that were trained on.
     total : float
         Sum of their losses.
+    norm : float or None
+        Norm of the gradient of its first minibatch.
     """
     state, history.unfinished = history.unfinished, None
     if state is None:
-        return 0, 0.0
+        return 0, 0.0, None
     curves = [history.loss_curve, history.learning_rates, history.seconds]
     validation = history.validation
     if validation is not None:
@@ -58,7 +60,8 @@ def take_back(history, optimizer):
         vars(validation).update(state["validation"])
     for curve in curves:
         curve.pop()
+    norm = history.gradient_norms.pop() if history.gradient_norms else None
     history.n_epochs -= 1
     vars(history).update(state["history"])
     vars(optimizer).update(state["optimizer"])
-    return state["n_rows"], state["total"]
+    return state["n_rows"], state["total"], norm

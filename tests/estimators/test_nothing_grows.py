@@ -309,7 +309,7 @@ def test_a_pickle_holds_each_curve_once(with_validation):
     go_on()
     # A float is nine bytes of a pickle.
     n_curves = len(estimator.history_)
-    assert n_curves == (5 if with_validation else 3)
+    assert n_curves == (6 if with_validation else 4)
     assert len(pickle.dumps(estimator)) - short < 1.05 * 9 * 1001 * n_curves
 
 

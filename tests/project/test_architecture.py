@@ -98,13 +98,13 @@ ORDER = {
     ],
     "skmlp.backends": [
         ["reference", "cpu", "cuda"],
-        ["__init__", "threads"],
+        ["__init__", "threads", "reference_draws"],
         ["limits"],
     ],
     "skmlp.backends.cpu": [
         ["__init__"],
         ["session"],
-        ["prediction"],
+        ["prediction", "evaluation"],
         ["workspace", "binding"],
         ["kernels"],
         ["plan", "gemm", "threads"],

@@ -55,6 +55,8 @@ def test_sessions_keep_the_contract(name):
 def test_the_contract_is_all_that_training_uses():
     assert set(functions(backends.Session)) == {
         "load_params",
+        "rewind",
+        "sync",
         "train",
         "train_epochs",
         "loss_and_gradient",

@@ -629,6 +629,7 @@ def test_history(task):
         "loss",
         "learning_rate",
         "seconds",
+        "gradient_norm",
         "validation_loss",
         "validation_score",
     ]
@@ -644,7 +645,8 @@ def test_history(task):
 def test_history_goes_on():
     y, y_val = data("binary")
     estimator = model("binary", warm_start=True, max_iter=3).fit(X, y)
-    assert list(estimator.history_) == ["loss", "learning_rate", "seconds"]
+    expected = ["loss", "learning_rate", "seconds", "gradient_norm"]
+    assert list(estimator.history_) == expected
     estimator.fit(X, y, X_val=X_VAL, y_val=y_val)
     estimator.partial_fit(X, y, X_val=X_VAL, y_val=y_val)
     history = pd.DataFrame(estimator.history_)
@@ -658,7 +660,8 @@ def test_history_goes_on():
 def test_history_of_lbfgs():
     estimator = fitted("binary", solver="lbfgs", scoring="loss", max_iter=30)
     history = pd.DataFrame(estimator.history_)
-    assert list(history) == ["loss", "seconds", "validation_loss", "validation_score"]
+    expected = ["seconds", "gradient_norm", "validation_loss", "validation_score"]
+    assert list(history) == ["loss", *expected]
     assert len(history) == estimator.n_iter_
     assert history["loss"].iloc[-1] == estimator.loss_
     expected = loss_by_hand("binary", estimator, data("binary")[1], None)

@@ -1,7 +1,8 @@
 """The CPU backend: a thread pool that runs Numba kernels.
 
 - `session`: the session that training sees
-- `prediction`: predictions, prepared once, and losses of outputs
+- `prediction`: predictions, what they need prepared once
+- `evaluation`: losses of outputs
 - `workspace`: allocates a fit's buffers
 - `binding`: a network and its data in the form that kernels read
 - `plan`: row blocks, parameter ranges and the number of threads
@@ -13,7 +14,8 @@
 
 from typing import TYPE_CHECKING
 
-from skmlp.backends.cpu.prediction import evaluate, outputs, predictor, row_losses
+from skmlp.backends.cpu.evaluation import evaluate, row_losses
+from skmlp.backends.cpu.prediction import outputs, predictor
 from skmlp.backends.cpu.session import Session, open_session
 
 if TYPE_CHECKING:

@@ -113,6 +113,7 @@ class Session:
             training_net(problem.network, self._dtype, has_dropout=reg.dropout_fn != 0)
         )
         self._n_steps = problem.regularization.first_step
+        self.gradient_norms: list[float] | None = []
         self._contexts: dict[int, BatchContext] = {}
         # Workspace and rows of the batch trained on last.
         self._last_batch: tuple[Workspace, int] | None = None
@@ -162,13 +163,13 @@ class Session:
     def train(self, optimizer, order, batch_size, batch_bounds, rates, total):
         """Train on some batches of an epoch."""
         batches = self._batch_range(order, len(order), batch_size, batch_bounds)
-        return float(self._train(optimizer, batches, rates, np.array([total]))[0])
+        return self._train(optimizer, batches, rates, [total])[0]
 
     def train_epochs(self, optimizer, orders, batch_size, rates):
         """Train on whole epochs, in one call of the kernel or a few."""
         n_epochs, n_rows = orders.shape
         batches = self._batch_range(orders.ravel(), n_rows, batch_size, (0, len(rates)))
-        return self._train(optimizer, batches, rates, np.zeros(n_epochs)).tolist()
+        return self._train(optimizer, batches, rates, [0.0] * n_epochs)
 
     def _batch_range(self, order, n_rows, batch_size, batch_bounds):
         """Batches of epochs of `n_rows` rows, the next ones to train on."""
@@ -183,8 +184,11 @@ class Session:
             step_offset=self._n_steps - first_batch,
         )
 
-    def _train(self, optimizer, batches, rates, result):
-        """Train on some batches; adds their losses to result, by epoch."""
+    def _train(self, optimizer, batches, rates, totals):
+        """Train on some batches; the totals with their losses, by epoch."""
+        # The epoch's sum of losses, and the square of its gradient's norm.
+        result = np.zeros((len(totals), 2))
+        result[:, 0] = totals
         context = self._context(batches.batch_size)
         update = UpdateParams(
             update_fn=elementwise.update(OPTIMIZERS[optimizer.name], self._dtype),
@@ -204,11 +208,13 @@ class Session:
         def arguments(worker_id, part):
             i = part.first_batch - batches.first_batch
             part_update = update._replace(steps=update.steps[i:])
-            return (ctx[worker_id], *norm, part_update, part, result)
+            return (ctx[worker_id], *norm, part_update, part, result.ravel())
 
         self._run(context, batches, kernel, arguments)
         self._last_batch = context.ws, batches.last_batch_rows
-        return result
+        if batches.first_batch == 0:
+            self.gradient_norms = np.sqrt(result[:, 1]).tolist()
+        return result[:, 0].tolist()
 
     def _context_of_steps(self, context, rates):
         """The `TrainContext`s of the next steps, with their factors of dropout."""

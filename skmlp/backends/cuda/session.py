@@ -87,6 +87,8 @@ class Session:
             inv_mean_weight=1.0 / problem.mean_sample_weight,
         )
         self._n_steps = problem.regularization.first_step
+        # Updates are fused with the products that make the gradient, which is not kept.
+        self.gradient_norms = None
         self._programs: dict[tuple[int, str | None], Persistent | PerOp] = {}
         # The optimizer whose vectors are on the device, and these.
         self._slots = None

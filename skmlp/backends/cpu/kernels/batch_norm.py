@@ -329,11 +329,11 @@ def _backward_stage(worker, ctx, norm, n, step_index, layer):
 
 
 @jit.inline
-def _finish(worker, ctx, row_ids, update, i, loss):
+def _finish(worker, ctx, row_ids, update, i, is_first, sums):
     """Phase 2 of a minibatch, with clipping and max-norm where the fit has them."""
     if ctx.reg.add_l2_fn != 0:
-        return finish_clipped(worker, ctx, row_ids, update, i, loss)
-    return finish_batch(worker, ctx, row_ids, update, i, loss)
+        return finish_clipped(worker, ctx, row_ids, update, i, is_first, sums)
+    return finish_batch(worker, ctx, row_ids, update, i, is_first, sums)
 
 
 @jit.kernel
@@ -341,7 +341,7 @@ def train_batch_norm(worker, ctx, norm, update, batches, result):
     """As `train.train`, with batch normalization."""
     last = ctx.net.sizes.shape[0] - 2
     for b in range(batches.first_batch, batches.last_batch):
-        first, end, epoch = batch_bounds(batches, b)
+        first, end, epoch, is_first = batch_bounds(batches, b)
         row_ids = batches.order[first:end]
         scale = ctx.params.dtype.type(batches.inv_mean_weight / row_ids.shape[0])
         step_index = batches.step_offset + b
@@ -354,5 +354,6 @@ def train_batch_norm(worker, ctx, norm, update, batches, result):
             if not barrier(worker):
                 return
         i = b - batches.first_batch
-        if not _finish(worker, ctx, row_ids, update, i, vector(result, epoch, 1)):
+        sums = vector(result, 2 * epoch, 2)
+        if not _finish(worker, ctx, row_ids, update, i, is_first, sums):
             return

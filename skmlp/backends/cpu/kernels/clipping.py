@@ -88,13 +88,13 @@ def _max_norm_phase(worker, ctx):
 
 
 @jit.inline
-def finish_clipped(worker, ctx, row_ids, update, i, loss):
+def finish_clipped(worker, ctx, row_ids, update, i, is_first, sums):
     """As `train.finish_batch`, with gradient clipping and max-norm constraints."""
     ws = ctx.ws
     n_rows = row_ids.shape[0]
     n_blocks = n_row_blocks(ws, n_rows)
     if worker.worker_id == 0:
-        loss[0] += n_rows * sum_of(ws.losses, n_blocks)
+        sums[0] += n_rows * sum_of(ws.losses, n_blocks)
     _gradient_phase(worker, ctx, row_ids, update)
     if not barrier(worker):
         return False
@@ -103,7 +103,9 @@ def finish_clipped(worker, ctx, row_ids, update, i, loss):
         return False
     if worker.worker_id == 0:
         squares = sum_of(ws.param_sq_sums, ws.param_ranges.shape[0])
-        loss[0] += 0.5 * update.l2 * squares
+        sums[0] += 0.5 * update.l2 * squares
+        if is_first:
+            sums[1] = sum_of(ws.grad_sq_sums, ws.param_ranges.shape[0])
     if ctx.reg.max_norm_fn != 0:
         _max_norm_phase(worker, ctx)
         return barrier(worker)
@@ -114,13 +116,13 @@ def finish_clipped(worker, ctx, row_ids, update, i, loss):
 def train_clipped(worker, ctx, update, batches, result):
     """As `train.train`, with gradient clipping and max-norm constraints."""
     for b in range(batches.first_batch, batches.last_batch):
-        first, end, epoch = batch_bounds(batches, b)
+        first, end, epoch, is_first = batch_bounds(batches, b)
         row_ids = batches.order[first:end]
         scale = ctx.params.dtype.type(batches.inv_mean_weight / row_ids.shape[0])
         rows_phase(worker, ctx, row_ids, scale, batches.step_offset + b)
         if not barrier(worker):
             return
         i = b - batches.first_batch
-        loss = vector(result, epoch, 1)
-        if not finish_clipped(worker, ctx, row_ids, update, i, loss):
+        sums = vector(result, 2 * epoch, 2)
+        if not finish_clipped(worker, ctx, row_ids, update, i, is_first, sums):
             return

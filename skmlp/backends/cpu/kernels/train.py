@@ -31,30 +31,33 @@ from skmlp.compiler import jit
 
 @jit.inline
 def batch_bounds(batches, b):
-    """Bounds of batch b in the order, and its epoch."""
+    """Bounds of batch b in the order, its epoch, and whether it is that's first."""
     per_epoch = (batches.n_rows + batches.batch_size - 1) // batches.batch_size
     epoch = b // per_epoch
     first = epoch * batches.n_rows + (b - epoch * per_epoch) * batches.batch_size
     end = min_int(first + batches.batch_size, (epoch + 1) * batches.n_rows)
-    return first, end, epoch
+    return first, end, epoch, first == epoch * batches.n_rows
 
 
 @jit.inline
-def finish_batch(worker, ctx, row_ids, update, i, loss):
+def finish_batch(worker, ctx, row_ids, update, i, is_first, sums):
     """Phase 2 of a minibatch, the i-th of this call; False when the work is aborted.
 
-    Adds the batch's loss times its rows to `loss`, an array of one element.
+    Adds the batch's loss times its rows to the first element of `sums`. The second
+    becomes the square of the gradient's norm, if it is the first batch of an epoch.
     """
     ws = ctx.ws
     n_blocks = n_row_blocks(ws, row_ids.shape[0])
     if worker.worker_id == 0:
-        loss[0] += row_ids.shape[0] * sum_of(ws.losses, n_blocks)
-    update_phase(worker, ctx, row_ids, update, i)
+        sums[0] += row_ids.shape[0] * sum_of(ws.losses, n_blocks)
+    update_phase(worker, ctx, row_ids, update, i, is_first)
     if not barrier(worker):
         return False
     if worker.worker_id == 0:
         squares = sum_of(ws.param_sq_sums, ws.param_ranges.shape[0])
-        loss[0] += 0.5 * update.l2 * squares
+        sums[0] += 0.5 * update.l2 * squares
+        if is_first:
+            sums[1] = sum_of(ws.grad_sq_sums, ws.param_ranges.shape[0])
     return True
 
 
@@ -62,19 +65,23 @@ def finish_batch(worker, ctx, row_ids, update, i, loss):
 def train(worker, ctx, update, batches, result):
     """Train on some batches; adds their loss times their rows to their epoch's result.
 
+    An epoch has two elements there: that sum, and the square of the norm of its first
+    batch's gradient, the penalty's included, before clipping.
+
     The loss of a batch is that before its update, L2 term included. Batches are added
     to an epoch's sum one by one: the bits do not depend on how epochs are cut into
     calls.
     """
     for b in range(batches.first_batch, batches.last_batch):
-        first, end, epoch = batch_bounds(batches, b)
+        first, end, epoch, is_first = batch_bounds(batches, b)
         row_ids = batches.order[first:end]
         scale = ctx.params.dtype.type(batches.inv_mean_weight / row_ids.shape[0])
         rows_phase(worker, ctx, row_ids, scale, batches.step_offset + b)
         if not barrier(worker):
             return
         i = b - batches.first_batch
-        if not finish_batch(worker, ctx, row_ids, update, i, vector(result, epoch, 1)):
+        sums = vector(result, 2 * epoch, 2)
+        if not finish_batch(worker, ctx, row_ids, update, i, is_first, sums):
             return
 
 
@@ -88,7 +95,7 @@ def differentiate(worker, ctx, batches, result):
     ws = ctx.ws
     scale = ctx.params.dtype.type(batches.inv_mean_weight / batches.n_rows)
     for b in range(batches.first_batch, batches.last_batch):
-        first, end, _ = batch_bounds(batches, b)
+        first, end, _, _ = batch_bounds(batches, b)
         row_ids = batches.order[first:end]
         n_blocks = rows_phase(worker, ctx, row_ids, scale, 0)
         if not barrier(worker):

@@ -4,6 +4,8 @@ A range's gradient over the whole batch, or the reduction of the row blocks' par
 gradients, is followed by the optimizer step on it while it is in the cache.
 """
 
+import numpy as np
+
 from skmlp.backends.cpu.gemm.matmul import product_of_transposed, transpose
 from skmlp.backends.cpu.intrinsics import min_int, vector
 from skmlp.backends.cpu.kernels.elementwise import call_update
@@ -119,8 +121,23 @@ def range_gradient(ctx, part, row_ids, beta):
 
 
 @jit.inline
-def update_phase(worker, ctx, row_ids, update, i):
-    """Phase 2: gradient and optimizer step, the i-th of this call, of every range."""
+def _squares_of_gradient(ctx, part, gradient, l2):
+    """Sum of squares of a range's gradient, including the penalty's."""
+    total = ctx.params.dtype.type(0)
+    values = vector(ctx.ws.partial_grads, gradient, part.size)
+    params = vector(ctx.params, part.start, part.size)
+    for j in range(part.size):
+        value = values[j] + l2 * params[j]
+        total += value * value
+    return np.float64(total)
+
+
+@jit.inline
+def update_phase(worker, ctx, row_ids, update, i, is_measured):
+    """Phase 2: gradient and optimizer step, the i-th of this call, of every range.
+
+    Where `is_measured`, the squares of the gradient are summed, too.
+    """
     ws = ctx.ws
     l2 = ctx.params.dtype.type(update.l2 / row_ids.shape[0])
     index = next_item(worker, ws.param_ranges.shape[0])
@@ -128,6 +145,9 @@ def update_phase(worker, ctx, row_ids, update, i):
         part = param_range(ws, index)
         range_gradient(ctx, part, row_ids, 0)
         gradient = gradient_offset(part, ws, row_ids.shape[0])
+        if is_measured:
+            factor = l2 if is_penalized(part) else ctx.params.dtype.type(0)
+            ws.grad_sq_sums[index] = _squares_of_gradient(ctx, part, gradient, factor)
         ws.param_sq_sums[index] = update_range(ctx, part, gradient, update, i, l2)
         index = next_item(worker, ws.param_ranges.shape[0])
 
