@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 import pytest
 from numba import njit, types
-from numba.core import caching, codegen, cpu, errors
+from numba.core import caching, codegen, compiler, cpu, errors
 from numba.core.compiler import Compiler
 from subprocesses import run_apart
 
@@ -71,6 +71,17 @@ def assert_one_warning_and_right_results(what):
 
     (message,) = warnings_of(work)
     assert f"does without {what}," in message
+
+
+# --- the results of compilations ---
+
+
+def test_results_of_another_kind_keep_their_source(monkeypatch):
+    kernel = new_kernel()
+    assert kernel(3) == 7
+    monkeypatch.setattr(compiler.CompileResult, "_replace", fail)
+    (message,) = warnings_of(lambda: jit.forget_source(kernel))
+    assert "does without compiled code without its source," in message
 
 
 # --- compiler pipelines ---

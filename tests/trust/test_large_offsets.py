@@ -20,7 +20,7 @@ SQUARED_ERROR = regression_loss("squared_error")
 N_ROWS, N_COLUMNS, N_WRITTEN = 40_000_000, 64, 50
 
 
-@pytest.fixture(params=["float32", "float64"])
+@pytest.fixture(params=[pytest.param("float32", marks=pytest.mark.slow), "float64"])
 def dtype(request):
     return np.dtype(request.param)
 

@@ -244,9 +244,9 @@ def packing_size(width, dtype, predicted_rows=None):
     int
         0 where no factor is packed.
     """
-    b_size, both_size = _packed_sizes(dtype.itemsize)
     if width * dtype.itemsize < _PACK_B_STRIDE:
         return 0
+    b_size, both_size = _packed_sizes(dtype.itemsize)
     if predicted_rows is None:
         return both_size
     return b_size if predicted_rows >= _PACK_B_ROWS else 0

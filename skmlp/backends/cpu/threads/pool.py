@@ -151,6 +151,11 @@ class ThreadPool:
         self._workers: list[_Worker] = []
         # Tells that a worker has begun or ended.
         self._events: SimpleQueue = SimpleQueue()
+        if n_threads > 1:
+            self._start(n_threads)
+        self.n_threads = 1 + len(self._workers)
+
+    def _start(self, n_threads):
         try:
             with contextlib.suppress(RuntimeError):  # can't start new thread
                 while len(self._workers) < n_threads - 1:
@@ -163,7 +168,6 @@ class ThreadPool:
         except BaseException:
             self.close()
             raise
-        self.n_threads = 1 + len(self._workers)
 
     def _next_event(self):
         # The limit of a second is for events that an exception has lost.
