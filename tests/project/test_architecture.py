@@ -17,6 +17,7 @@ PACKAGE = Path(skmlp.__file__).parent
 ORDER = {
     "skmlp": [
         ["__init__"],
+        ["onnx"],
         ["tabular"],
         ["_precompile"],
         ["estimators"],
@@ -71,6 +72,14 @@ ORDER = {
         ["labels", "log_odds", "target_names"],
         ["names", "rate_factors"],
         ["other_names"],
+    ],
+    "skmlp.onnx": [
+        ["__init__"],
+        ["transformers"],
+        ["converters"],
+        ["labels", "network"],
+        ["graph", "heads"],
+        ["tracing"],
     ],
     "skmlp.tabular": [
         ["__init__"],
