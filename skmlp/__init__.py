@@ -10,11 +10,13 @@ The public names:
 - `Activation`, `Loss`: activations and losses defined by the user;
 - `diagnose`: which units are dead or saturated and where gradients vanish, as a
   `LayerTable` with a `LayerReport` per hidden layer;
+- `from_sklearn`: a fitted network of scikit-learn as one of skmlp;
 - `precompile`: compiles kernels ahead of the first fit;
 - `skmlp.exceptions`: the warnings.
 
-Only these two modules, `skmlp` and `skmlp.exceptions`, are public. All others are
-private: they may move and change in any release. Importing skmlp does not import Numba
+`skmlp.onnx.to_onnx`, with the extra ``onnx``, converts fitted models. Only the modules
+`skmlp`, `skmlp.exceptions` and `skmlp.onnx` are public. All others are private: they
+may move and change in any release. Importing skmlp does not import Numba
 and compiles nothing; the first fit does.
 """
 
@@ -26,6 +28,7 @@ from skmlp import exceptions
 from skmlp._precompile import precompile
 from skmlp.estimators import MLPAutoencoder, MLPClassifier, MLPRegressor
 from skmlp.estimators.diagnosis import LayerReport, LayerTable, diagnose
+from skmlp.estimators.from_sklearn import from_sklearn
 from skmlp.estimators.hidden_features import HiddenFeatures
 from skmlp.rules.activations import Activation
 from skmlp.rules.loss_row import Loss
@@ -52,6 +55,7 @@ __all__ = [
     "__version__",
     "diagnose",
     "exceptions",
+    "from_sklearn",
     "precompile",
 ]
 
@@ -74,6 +78,7 @@ for _public in (
     TabularMLPRegressor,
     TabularPreprocessor,
     diagnose,
+    from_sklearn,
     precompile,
 ):
     _public.__module__ = __name__

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import TransformerMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import (
     _check_feature_names,
@@ -15,7 +15,9 @@ from sklearn.utils.validation import (
 from skmlp.tabular.categories import LevelEncoder
 from skmlp.tabular.columns import CATEGORY, SPARSE
 from skmlp.tabular.numbers import RobustScaler, missing_indicators
+from skmlp.tabular.saved_state import PlainState, with_attributes
 from skmlp.tabular.table import (
+    Schema,
     as_table,
     has_indicator,
     number_names,
@@ -25,7 +27,7 @@ from skmlp.tabular.table import (
 )
 
 
-class TabularPreprocessor(TransformerMixin, BaseEstimator):
+class TabularPreprocessor(TransformerMixin, PlainState):
     """Encode a table of numbers, categories and dates for a multi-layer perceptron.
 
     A pandas or polars DataFrame, a pyarrow Table, an array or a sparse matrix becomes a
@@ -67,6 +69,14 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
     (3, 3)
     """
 
+    _plain = {
+        "_schema": (tuple, lambda values: Schema(*values)),
+        "_scaler": (lambda scaler: dict(vars(scaler)), with_attributes(RobustScaler)),
+        "_level_encoders": (
+            lambda encoders: [dict(vars(each)) for each in encoders],
+            lambda states: [with_attributes(LevelEncoder)(each) for each in states],
+        ),
+    }
     _parameter_constraints: dict = {
         "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
     }

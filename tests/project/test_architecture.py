@@ -32,9 +32,9 @@ ORDER = {
     ],
     "skmlp.estimators": [
         ["__init__"],
-        ["diagnosis", "hidden_features"],
+        ["diagnosis", "hidden_features", "from_sklearn"],
         ["autoencoder", "classifier", "regressor"],
-        ["base", "docs", "reconstruction"],
+        ["base", "docs", "reconstruction", "exchange"],
         ["fit_values"],
         ["resuming"],
         ["divergence"],
@@ -44,7 +44,7 @@ ORDER = {
         ["prediction", "class_scoring"],
         ["data_driven"],
         ["data", "devices", "fitted"],
-        ["gpu_arrays", "saved_state"],
+        ["gpu_arrays", "saved_state", "rebuilt", "release"],
         [
             "dlpack",
             "target_kinds",
@@ -86,7 +86,7 @@ ORDER = {
         ["classifier", "regressor"],
         ["base", "docs"],
         ["budget", "planning", "importance", "preprocessor"],
-        ["members", "splits", "combination", "table", "presets"],
+        ["members", "splits", "combination", "table", "presets", "saved_state"],
         ["categories", "columns", "dates", "numbers"],
     ],
     "skmlp.training": [
