@@ -8,6 +8,8 @@ the predictions' business.
 import inspect
 import math
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -364,6 +366,26 @@ def test_a_version_that_is_too_old():
     model = MLPRegressor(**COMMON).fit(X, NUMBERS)
     with pytest.raises(NotImplementedError, match="target_opset=13 or above, got"):
         run(model, X, target_opset=12)
+
+
+EXTRA = """
+import sys
+import skmlp
+assert not {"onnx", "skl2onnx", "numba"} & sys.modules.keys()
+sys.modules["skl2onnx"] = None
+try:
+    import skmlp.onnx
+except ImportError as error:
+    assert str(error) == (
+        'skmlp.onnx needs skl2onnx and onnx: pip install "skmlp[onnx]".'
+    ), error
+else:
+    raise AssertionError("there is no skl2onnx")
+"""
+
+
+def test_only_the_extra_is_needed_and_only_where_it_is_used():
+    subprocess.run([sys.executable, "-c", EXTRA], check=True, timeout=120)
 
 
 def test_an_autoencoder():
