@@ -13,13 +13,15 @@ The public names:
 - `learning_rate_range`: suggests a learning rate, as a `LearningRateRangeDisplay`;
 - `diagnose`: which units are dead or saturated and where gradients vanish, as a
   `LayerTable` with a `LayerReport` per hidden layer;
+- `from_sklearn`: a fitted network of scikit-learn as one of skmlp;
 - `precompile`: compiles kernels ahead of the first fit, or for an image;
 - `show_versions`: prints what skmlp runs on, as ``python -m skmlp`` does;
 - `skmlp.exceptions`: the warnings.
 
-Only these two modules, `skmlp` and `skmlp.exceptions`, are public. All others are
-private: they may move and change in any release. Importing skmlp does not import Numba
-and compiles nothing; the first fit does. The first picture imports matplotlib.
+`skmlp.onnx.to_onnx`, with the extra ``onnx``, converts fitted models. Only the modules
+`skmlp`, `skmlp.exceptions` and `skmlp.onnx` are public. All others are private: they
+may move and change in any release. Importing skmlp does not import Numba and compiles
+nothing; the first fit does. The first picture imports matplotlib.
 """
 
 # First, before the files of the modules below can change.
@@ -38,6 +40,7 @@ from skmlp.display import (
 )
 from skmlp.estimators import MLPAutoencoder, MLPClassifier, MLPRegressor
 from skmlp.estimators.diagnosis import LayerReport, LayerTable, diagnose
+from skmlp.estimators.from_sklearn import from_sklearn
 from skmlp.estimators.hidden_features import HiddenFeatures
 from skmlp.rules.activations import Activation
 from skmlp.rules.loss_row import Loss
@@ -70,6 +73,7 @@ __all__ = [
     "__version__",
     "diagnose",
     "exceptions",
+    "from_sklearn",
     "learning_rate_range",
     "precompile",
     "show_versions",
@@ -99,6 +103,7 @@ for _public in (
     TabularPreprocessor,
     WeightsDisplay,
     diagnose,
+    from_sklearn,
     learning_rate_range,
     precompile,
     show_versions,

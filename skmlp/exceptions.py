@@ -4,6 +4,8 @@ They do not derive from `sklearn.exceptions.ConvergenceWarning`. That warning is
 silenced, because it mostly says that `max_iter` was small, and these have other causes.
 """
 
+from sklearn import exceptions as _of_sklearn
+
 
 class DeadUnitsWarning(UserWarning):
     """Many units of a hidden layer are 0 for all training rows and cannot recover.
@@ -107,3 +109,37 @@ class KernelCacheWarning(UserWarning):
     >>> from skmlp.exceptions import KernelCacheWarning
     >>> warnings.simplefilter("ignore", KernelCacheWarning)
     """
+
+
+class InconsistentVersionWarning(_of_sklearn.InconsistentVersionWarning):
+    """A saved model is loaded by another release of skmlp than saved it.
+
+    Derives from scikit-learn's warning of that name, so that one filter silences both.
+    Models of earlier releases are loaded; this says that it is so.
+
+    Parameters
+    ----------
+    estimator_name : str
+    current_version : str
+        The release that loads it.
+    original_version : str
+        The release that saved it.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skmlp.exceptions import InconsistentVersionWarning
+    >>> warnings.simplefilter("ignore", InconsistentVersionWarning)
+    """
+
+    def __init__(self, *, estimator_name, current_version, original_version):
+        self.estimator_name = estimator_name
+        self.current_version = current_version
+        self.original_version = original_version
+
+    def __str__(self):
+        return (
+            f"{self.estimator_name} was saved by skmlp {self.original_version} and is "
+            f"loaded by skmlp {self.current_version}. Its predictions should be the "
+            "same; check them, and save it again."
+        )

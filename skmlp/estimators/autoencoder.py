@@ -25,6 +25,7 @@ from skmlp.estimators.data import (
 )
 from skmlp.estimators.docs import with_shared_docs
 from skmlp.estimators.parameters import LossNames, ordered, rule_parameters
+from skmlp.estimators.rebuilt import Rebuilt
 from skmlp.estimators.reconstruction import (
     Reconstruction,
     check_dense_size,
@@ -139,6 +140,13 @@ class MLPAutoencoder(Reconstruction, BaseMLP):
     True
     """
 
+    _loss_settings: Any = Rebuilt(lambda estimator: estimator._settings(), "coefs_")
+    layer_: Any = Rebuilt(
+        lambda estimator: code_layer(
+            estimator.layer, [len(biases) for biases in estimator.intercepts_[:-1]]
+        ),
+        "coefs_",
+    )
     _tables = (*BaseMLP._tables, REGRESSION_LOSSES)
     _parameter_constraints: dict = {
         **{k: v for k, v in BaseMLP._parameter_constraints.items() if k != "scoring"},
@@ -420,5 +428,9 @@ class MLPAutoencoder(Reconstruction, BaseMLP):
         super()._publish(network, params)
         # Fixed by the fit, whatever the parameters are set to afterwards.
         self.layer_ = code_layer(self.layer, network.sizes[1:-1])
+        self._loss_settings = self._settings()
+
+    def _settings(self):
+        """The parameters by which the loss was chosen."""
         names = ("loss", "out_activation", *rule_parameters(self._tables))
-        self._loss_settings = {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names}

@@ -23,8 +23,10 @@ from skmlp.estimators.class_weights import check_declared, is_balanced
 from skmlp.estimators.data import UserInput, as_supported
 from skmlp.estimators.data_advice import as_column, check_y
 from skmlp.estimators.docs import with_shared_docs
+from skmlp.estimators.exchange import ToScikitLearn
 from skmlp.estimators.gpu_arrays import returns_like_input
 from skmlp.estimators.parameters import LossNames, ordered
+from skmlp.estimators.rebuilt import Rebuilt, labels_of_classes
 from skmlp.estimators.several_columns import typed_table
 from skmlp.estimators.suggestions import names_arguments
 from skmlp.estimators.target_kinds import declared_labels, is_first_call, labels_of
@@ -37,7 +39,7 @@ from skmlp.rules.losses import BINARY_LOSSES, MULTICLASS_LOSSES
 
 
 @with_shared_docs
-class MLPClassifier(ClassifierMixin, BaseMLP):
+class MLPClassifier(ClassifierMixin, ToScikitLearn, BaseMLP):
     """Multi-layer perceptron classifier, trained by compiled kernels.
 
     Minimizes the log-loss, or another loss, by stochastic gradient descent, its
@@ -115,6 +117,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     """
 
     classes_: np.ndarray | list
+    _labels: Any = Rebuilt(labels_of_classes, "coefs_", "classes_")
     _tables = (*BaseMLP._tables, BINARY_LOSSES, MULTICLASS_LOSSES)
 
     _parameter_constraints: dict = {
@@ -278,7 +281,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _validate_y(self, y, info=NO_INFO, *, first, incremental=False):
         y = _canonical_y(y)
         # The first call of partial_fit has set the labels before the data are seen.
-        if hasattr(self, "_labels") and (not first or not hasattr(self, "coefs_")):
+        if (not first or not hasattr(self, "coefs_")) and hasattr(self, "_labels"):
             # A chunk need not have all classes, whatever `fit` would ask for.
             self._labels.check_known(y, self.warm_start and not incremental)
             self._labels.check_order(info.order)

@@ -6,8 +6,8 @@ scale of the target), because scikit-learn's validation does and the targets dep
 them; `Fitted._unchanged_on_failure` restores them if the call fails.
 """
 
+import dataclasses
 import inspect
-import sys
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -17,6 +17,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmlp._project import DocumentedOnline
 from skmlp.estimators.prepared import FittedNetwork, Prepared
+from skmlp.estimators.rebuilt import (
+    Rebuilt,
+    activations_of,
+    embedding_of,
+    n_features_of,
+)
+from skmlp.estimators.release import stamped, unstamped, version
 from skmlp.estimators.saved_state import (
     check_complete_state,
     from_state,
@@ -31,8 +38,6 @@ from skmlp.training.optimizer_state import OptimizerState
 # lists, and what has none.
 _PARTS = ("norm_scales_", "norm_means_", "norm_variances_", "embedding_weights_")
 _OTHERS_OF_NETWORK = ("out_activation_", "_activations", "_embedding")
-# The entry of a pickled state that has the release that wrote it.
-_VERSION = "_skmlp_version"
 # What scikit-learn keeps in an estimator during a fit with callbacks, to end these.
 # A copy or a pickle that is made meanwhile has no use for it.
 OF_CALLBACKS = {
@@ -40,11 +45,6 @@ OF_CALLBACKS = {
     "_skl_callbacks_to_teardown",
     "_parent_callback_ctx",
 }
-
-
-def _version():
-    """The release of this package."""
-    return sys.modules["skmlp"].__version__
 
 
 def _defaults(cls):
@@ -115,7 +115,6 @@ class Fitted(DocumentedOnline, BaseEstimator):
     intercepts_: list[np.ndarray]
     loss_: float
     loss_curve_: list[float]
-    n_features_in_: int
     n_iter_: int
     n_layers_: int
     n_outputs_: int
@@ -127,6 +126,10 @@ class Fitted(DocumentedOnline, BaseEstimator):
     t_: int
     validation_loss_curve_: list[float] | None
     validation_scores_: list[float] | None
+
+    _activations = Rebuilt(activations_of, "coefs_")
+    _embedding = Rebuilt(embedding_of, "coefs_")
+    n_features_in_ = Rebuilt(n_features_of, "coefs_")
 
     @contextmanager
     def _unchanged_on_failure(self):
@@ -186,7 +189,7 @@ class Fitted(DocumentedOnline, BaseEstimator):
             loss=None,
             output=self.out_activation_,
             normalization=self._normalization(),
-            embedding=getattr(self, "_embedding", None),
+            embedding=self._embedding,
         )
         parts += self._other_parts()
         dtype = self.coefs_[0].dtype
@@ -271,14 +274,48 @@ class Fitted(DocumentedOnline, BaseEstimator):
         stops = has_scores and validation.stops
         self.best_iter_ = validation.best_epoch if stops else None
 
+    def drop_training_state(self):
+        """Drop what only further training needs, for a small saved model.
+
+        The optimizer's moments, the best parameters so far and the random numbers: of
+        a network trained by 'adam' two thirds of a pickle. Predictions, attributes
+        and curves stay as they are.
+
+        Returns
+        -------
+        self : object
+            A later ``partial_fit``, or ``fit`` with ``warm_start``, goes on from the
+            weights with a new optimizer, and with a new count of the epochs without
+            improvement of a score; ``resume`` is no longer possible.
+
+        Examples
+        --------
+        >>> import pickle
+        >>> from sklearn.datasets import load_digits
+        >>> from skmlp import MLPClassifier
+        >>> X, y = load_digits(return_X_y=True)
+        >>> model = MLPClassifier(random_state=0, max_iter=3, tol=1).fit(X, y)
+        >>> before = len(pickle.dumps(model))
+        >>> len(pickle.dumps(model.drop_training_state())) < 0.45 * before
+        True
+        """
+        for name in ("_optimizer", "_random_state", "best_coefs_", "best_intercepts_"):
+            self.__dict__.pop(name, None)
+        self._resumption = None
+        history = getattr(self, "_history", None)
+        if history is not None:
+            self._history = dataclasses.replace(
+                history, validation=None, unfinished=None
+            )
+        return self
+
     def __getstate__(self):
-        return to_state(super().__getstate__()) | {_VERSION: _version()}
+        return stamped(to_state(super().__getstate__()))
 
     def __setstate__(self, state):
-        state = dict(state)
-        written_by = state.pop(_VERSION, None)
-        if written_by != _version():
-            check_complete_state(state, written_by, _version())
+        state, written_by = unstamped(self, state)
+        if written_by != version():
+            check_complete_state(state, written_by, version())
             # A release that had no such parameter did what is the default since.
             state = _defaults(type(self)) | state
         super().__setstate__(from_state(state))

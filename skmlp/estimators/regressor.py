@@ -12,8 +12,10 @@ from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.data import UserInput, as_supported, combine_weights
 from skmlp.estimators.data_advice import as_column
 from skmlp.estimators.docs import with_shared_docs
+from skmlp.estimators.exchange import ToScikitLearn
 from skmlp.estimators.gpu_arrays import returns_like_input
 from skmlp.estimators.parameters import LossNames, ordered
+from skmlp.estimators.rebuilt import Rebuilt, decoder_of
 from skmlp.estimators.regression_score import regression_score
 from skmlp.estimators.suggestions import names_arguments
 from skmlp.estimators.target_names import NO_INFO
@@ -32,7 +34,7 @@ from skmlp.rules.losses import REGRESSION_LOSSES
 
 
 @with_shared_docs
-class MLPRegressor(RegressorMixin, BaseMLP):
+class MLPRegressor(RegressorMixin, ToScikitLearn, BaseMLP):
     """Multi-layer perceptron regressor, trained by compiled kernels.
 
     Minimizes the squared error, or another loss, by stochastic gradient descent, its
@@ -95,6 +97,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     0.98...
     """
 
+    _decoder: Any = Rebuilt(decoder_of, "coefs_")
     _tables = (*BaseMLP._tables, REGRESSION_LOSSES)
     _parameter_constraints: dict = {
         **BaseMLP._parameter_constraints,
@@ -264,7 +267,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def _target_scale(self):
         """The fitted scale, whatever the parameter is set to afterwards."""
-        return TargetScale(self.target_mean_, self.target_scale_)
+        # A model that the user has put together may have none.
+        scale = vars(self).get("target_scale_")
+        return TargetScale(None if scale is None else self.target_mean_, scale)
 
     def _targets(self, y, dtype):
         scaled = self._target_scale().scaled(y.reshape(len(y), -1))

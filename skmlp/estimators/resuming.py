@@ -188,8 +188,8 @@ class Resuming(Fitted):
         if state is None:
             raise ValueError(
                 "resume goes on with a call of fit, but the last call was partial_fit, "
-                "used solver='lbfgs' or was broken off in the middle of a step. Call "
-                "partial_fit again, or fit with warm_start=True."
+                "used solver='lbfgs', was broken off in the middle of a step, or its "
+                "state was dropped. Call partial_fit, or fit with warm_start=True."
             )
         max_iter = self._checked_max_iter(max_iter)
         n_whole = state["n_epochs"] - (self._history.unfinished is not None)

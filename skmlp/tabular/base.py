@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import (
@@ -31,6 +31,7 @@ from skmlp.tabular.members import EncodedRows, train_members
 from skmlp.tabular.planning import make_jobs, row_pairs
 from skmlp.tabular.preprocessor import TabularPreprocessor
 from skmlp.tabular.presets import PRESETS, recipes, without_embedding
+from skmlp.tabular.saved_state import PlainState
 
 _MAX_PICKS = 16
 # Columns of the encoded table up to which numbers are embedded: an embedded number
@@ -40,7 +41,7 @@ _MAX_EMBEDDED = 1000
 _MAX_IMPORTANCE_ROWS = 1000
 
 
-class BaseTabularMLP(CallbackSupport, DocumentedOnline, BaseEstimator, ABC):
+class BaseTabularMLP(CallbackSupport, DocumentedOnline, PlainState, ABC):
     """Base of the estimators; `TabularMLPClassifier` documents the parameters."""
 
     _parameter_constraints: dict = {
@@ -56,6 +57,7 @@ class BaseTabularMLP(CallbackSupport, DocumentedOnline, BaseEstimator, ABC):
         "verbose": ["verbose"],
     }
     _error_name: str
+    _plain = {"_validated": (tuple, lambda values: EncodedRows(*values))}
 
     @property
     @abstractmethod

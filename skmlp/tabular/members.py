@@ -111,7 +111,7 @@ def train_member(job, data, held_out, callbacks=None, task=None):
     # An ensemble says in one voice what is to be said.
     told = nullcontext() if task is None else callbacks.around(task, estimator)
     with told, without_warnings(*_OF_MEMBERS):
-        return estimator.fit(
+        estimator.fit(
             train.x,
             train.y,
             train.sample_weight,
@@ -119,3 +119,5 @@ def train_member(job, data, held_out, callbacks=None, task=None):
             y_val=validation.y,
             sample_weight_val=validation.sample_weight,
         )
+    # No ensemble goes on, and moments are two thirds of a saved one.
+    return estimator.drop_training_state()

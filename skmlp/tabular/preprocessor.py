@@ -4,7 +4,7 @@ from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import TransformerMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import (
     _check_feature_names,
@@ -16,7 +16,9 @@ from skmlp._project import DocumentedOnline
 from skmlp.tabular.categories import LevelEncoder
 from skmlp.tabular.columns import CATEGORY, SPARSE, is_frame, names_of
 from skmlp.tabular.numbers import RobustScaler, missing_indicators
+from skmlp.tabular.saved_state import PlainState, with_attributes
 from skmlp.tabular.table import (
+    Schema,
     as_table,
     has_indicator,
     number_names,
@@ -26,7 +28,7 @@ from skmlp.tabular.table import (
 )
 
 
-class TabularPreprocessor(DocumentedOnline, TransformerMixin, BaseEstimator):
+class TabularPreprocessor(DocumentedOnline, TransformerMixin, PlainState):
     """Encode a table of numbers, categories and dates for a multi-layer perceptron.
 
     A pandas or polars DataFrame, a pyarrow Table, an array or a sparse matrix becomes a
@@ -68,6 +70,14 @@ class TabularPreprocessor(DocumentedOnline, TransformerMixin, BaseEstimator):
     (3, 3)
     """
 
+    _plain = {
+        "_schema": (tuple, lambda values: Schema(*values)),
+        "_scaler": (lambda scaler: dict(vars(scaler)), with_attributes(RobustScaler)),
+        "_level_encoders": (
+            lambda encoders: [dict(vars(each)) for each in encoders],
+            lambda states: [with_attributes(LevelEncoder)(each) for each in states],
+        ),
+    }
     _parameter_constraints: dict = {
         "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
     }

@@ -872,6 +872,19 @@ def public_attributes(model):
     return {name for name in vars(model) if re.fullmatch(r"[a-z]\w*_", name)}
 
 
+def test_a_classifier_is_built_from_public_attributes(data):
+    X, labels, _ = data
+    built = {}
+    for cls in (SkClassifier, OurClassifier):
+        model, built[cls] = cls(**SMALL).fit(X, labels), cls(**SMALL)
+        names = ["coefs_", "intercepts_", "classes_", "out_activation_"]
+        for name in [*names, "n_layers_", "n_outputs_"]:
+            setattr(built[cls], name, getattr(model, name))
+    with pytest.raises(AttributeError, match="_label_binarizer"):
+        built[SkClassifier].predict(X)
+    assert np.array_equal(built[OurClassifier].predict(X), model.predict(X))
+
+
 def test_attributes_are_added(data):
     X, labels, numbers = data
     added = {"history_", "validation_loss_curve_", "no_improvement_count_"}

@@ -14,7 +14,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
 # Those whose private interfaces are used.
-BOUNDED_ABOVE = {"numba", "scikit-learn", "numba-cuda"}
+BOUNDED_ABOVE = {"numba", "scikit-learn", "numba-cuda", "skl2onnx"}
 
 _PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 REQUIREMENTS = [
@@ -42,6 +42,11 @@ def test_lower_bounds_are_the_versions_that_are_tested():
 def test_what_is_used_by_private_interfaces_has_an_upper_bound(name):
     (requirement,) = (each for each in REQUIREMENTS if each.name == name)
     assert bounds(requirement)["<"] > bounds(requirement)[">="]
+
+
+def test_the_extra_for_onnx_is_tested():
+    extra = _PROJECT["optional-dependencies"]["onnx"]
+    assert set(extra) <= set(_PROJECT["optional-dependencies"]["test"])
 
 
 def test_ci_uses_the_oldest_versions():

@@ -204,6 +204,7 @@ def test_an_edit_of_the_weights_edits_nothing_else(settings):
         assert not any(np.shares_memory(array, part) for part in own), path
 
 
+@pytest.mark.filterwarnings("ignore::skmlp.exceptions.InconsistentVersionWarning")
 @pytest.mark.parametrize("kind", [C, R])
 def test_models_of_other_releases(kind):
     """New parameters have their defaults; what is missing is named, and its release."""
