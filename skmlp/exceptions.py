@@ -120,6 +120,7 @@ class InconsistentVersionWarning(_of_sklearn.InconsistentVersionWarning):
     Parameters
     ----------
     estimator_name : str
+        Name of the model's class.
     current_version : str
         The release that loads it.
     original_version : str

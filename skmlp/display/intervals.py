@@ -86,7 +86,8 @@ class PredictionIntervalDisplay:
     >>> rng = np.random.default_rng(0)
     >>> X = rng.uniform(-2, 2, (1000, 1))
     >>> y = X.ravel() ** 2 + np.exp(X.ravel()) / 4 * rng.normal(size=1000)
-    >>> reg = MLPRegressor("quantile", quantile=[0.05, 0.5, 0.95], random_state=0)
+    >>> reg = MLPRegressor("quantile", quantile=[0.05, 0.5, 0.95], random_state=0,
+    ...                    learning_rate="cosine")
     >>> display = PredictionIntervalDisplay.from_estimator(reg.fit(X, y), X, y)
     >>> bool(abs(display.coverage_[0] - 0.9) < 0.05)
     True

@@ -64,7 +64,7 @@ class WeightsDisplay:
     >>> from sklearn.datasets import load_digits
     >>> from skmlp import MLPClassifier, WeightsDisplay
     >>> X, y = load_digits(return_X_y=True)
-    >>> clf = MLPClassifier(25, max_iter=300, random_state=0).fit(X, y)
+    >>> clf = MLPClassifier(25, learning_rate="cosine", random_state=0).fit(X, y)
     >>> display = WeightsDisplay.from_estimator(clf, image_shape=(8, 8))
     >>> display.image_.get_array().shape
     (44, 44)

@@ -6,6 +6,7 @@ of the rules' tables and the parameters that their rows declare: a row is docume
 being in its table.
 """
 
+import functools
 import inspect
 import re
 import textwrap
@@ -355,14 +356,20 @@ _PARTS = {
     "    {attributes}": ATTRIBUTES,
     "    {references}": REFERENCES,
 }
-_ROWS = {
-    "<optimizers>": rows(OPTIMIZERS),
-    "<schedule items>": rows(SCHEDULES),
-    "<activation rows>": rows(ACTIVATIONS),
-    "<initializer rows>": rows(INITIALIZERS),
-    "<binary loss rows>": rows(BINARY_LOSSES),
-    "<regression loss rows>": rows(REGRESSION_LOSSES),
+_TABLES = {
+    "<optimizers>": OPTIMIZERS,
+    "<schedule items>": SCHEDULES,
+    "<activation rows>": ACTIVATIONS,
+    "<initializer rows>": INITIALIZERS,
+    "<binary loss rows>": BINARY_LOSSES,
+    "<regression loss rows>": REGRESSION_LOSSES,
 }
+
+
+@functools.cache
+def _rows():
+    """The tables' rows as text, made once for all estimators."""
+    return {name: rows(table) for name, table in _TABLES.items()}
 
 
 def _without_own(text, names):
@@ -381,7 +388,7 @@ def with_shared_docs(estimator: typed.Class) -> typed.Class:
     for slot, text in _PARTS.items():
         text = text.replace("\n{factors}\n", FACTORS)
         text = text.replace("\n{sampling}\n", SAMPLING)
-        for name, listed in _ROWS.items():
+        for name, listed in _rows().items():
             text = text.replace(name, listed)
         text = text.replace("<links>", ", ".join(map(repr, LINKS)))
         doc = doc.replace(slot, indented(_without_own(text, own | lacking)))

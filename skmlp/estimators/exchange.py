@@ -70,7 +70,7 @@ class ToScikitLearn(Fitted):
         >>> from skmlp import MLPClassifier
         >>> from sklearn.datasets import load_iris
         >>> X, y = load_iris(return_X_y=True)
-        >>> model = MLPClassifier((8,), "tanh", solver="lbfgs").fit(X, y)
+        >>> model = MLPClassifier((50,), max_iter=1000, random_state=0).fit(X, y)
         >>> twin = model.to_sklearn()
         >>> type(twin).__module__.startswith("sklearn.")
         True

@@ -46,7 +46,7 @@ def from_sklearn(model):
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.neural_network import MLPClassifier
     >>> X, y = load_iris(return_X_y=True)
-    >>> theirs = MLPClassifier((8,), "tanh", solver="lbfgs", random_state=0).fit(X, y)
+    >>> theirs = MLPClassifier((50,), max_iter=1000, random_state=0).fit(X, y)
     >>> model = skmlp.from_sklearn(theirs)
     >>> bool((model.predict(X) == theirs.predict(X)).all())
     True

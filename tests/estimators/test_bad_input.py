@@ -53,8 +53,9 @@ def frozen(value):
     if isinstance(value, np.random.RandomState):
         return ("random", frozen(value.get_state(legacy=False)))
     if isinstance(value, dict):
-        timed = ("seconds", "last_rates")
-        return {key: frozen(part) for key, part in value.items() if key not in timed}
+        # Times, and what predictions have prepared.
+        others = ("seconds", "last_rates", "_prepared")
+        return {key: frozen(part) for key, part in value.items() if key not in others}
     if isinstance(value, (list, tuple)):
         return [type(value).__name__, *(frozen(part) for part in value)]
     if hasattr(value, "__dict__") and not isinstance(value, type):

@@ -591,6 +591,7 @@ CONVERTED = {
 }
 # Those of the training, and descriptions of what is converted.
 OF_THE_TRAINING = {
+    "_prepared",
     *("loss_", "loss_curve_", "best_loss_", "history_", "n_iter_", "t_", "device_"),
     *("validation_scores_", "validation_loss_curve_", "best_validation_score_"),
     *("best_iter_", "no_improvement_count_", "_no_improvement_count", "_history"),

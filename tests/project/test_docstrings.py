@@ -1,8 +1,8 @@
 """The docstrings of public names: numpydoc's rules, and examples that run.
 
-Public are the names of `skmlp` and `skmlp.exceptions`, and the methods and properties
-that their classes define themselves. Those that scikit-learn's base classes bring along
-are scikit-learn's to document.
+Public are the names of `skmlp`, `skmlp.exceptions` and `skmlp.onnx`, and the methods
+and properties that their classes define themselves. Those that scikit-learn's base
+classes bring along are scikit-learn's to document.
 """
 
 import ast
@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import skmlp
+import skmlp.onnx
 from skmlp import exceptions
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -29,6 +30,7 @@ OBJECTS = {
         f"skmlp.exceptions.{name}": warning
         for name, warning in inspect.getmembers(exceptions, inspect.isclass)
     },
+    "skmlp.onnx.to_onnx": skmlp.onnx.to_onnx,
 }
 _REQUEST = re.compile(r"set_\w+_request")
 

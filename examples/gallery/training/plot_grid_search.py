@@ -32,12 +32,12 @@ search = GridSearchCV(pipeline, grid, cv=3, n_jobs=2)
 # %%
 # The progress bar is one of the callbacks that came with scikit-learn 1.9, and draws
 # itself by the package ``rich``. ``max_propagation_depth`` says how many levels get a
-# bar: here the search alone, without its fits.
+# bar: here the search and its fits, without their steps.
 
 if hasattr(search, "set_callbacks"):
     from sklearn.callback import ProgressBar
 
-    search.set_callbacks(ProgressBar(max_propagation_depth=0))
+    search.set_callbacks(ProgressBar(max_propagation_depth=1))
 search.fit(X, y)
 print(search.best_params_, f"accuracy {search.best_score_:.3f}")
 
