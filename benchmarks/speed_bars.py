@@ -104,6 +104,8 @@ def draw(by_network, machine, image):
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set_xscale("log")
+    least = min(min(ratios.values()) for ratios in by_network.values())
+    axes.set_xlim(left=min(1.0, 0.9 * least))
     axes.axvline(1, color="black", linewidth=1)
     axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda x, _: f"{x:g}{_TIMES}"))
