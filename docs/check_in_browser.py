@@ -103,6 +103,8 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--screenshots", type=Path)
     arguments = parser.parse_args()
+    if arguments.screenshots:
+        arguments.screenshots.mkdir(parents=True, exist_ok=True)
     if shutil.which("chromedriver") is None:
         sys.exit("There is no chromedriver: install Chromium with its driver.")
     pages = [
