@@ -27,13 +27,14 @@ except ImportError:  # before scikit-learn 1.9
         """Says where callbacks are missed what they need."""
 
         def __getattr__(self, name):
-            message = f"{type(self).__name__!r} object has no attribute {name!r}"
             if name == "set_callbacks":
-                message += (
-                    ". Callbacks need scikit-learn 1.9 or later, this is "
+                raise AttributeError(
+                    f"{type(self).__name__!r} object has no attribute {name!r}. "
+                    "Callbacks need scikit-learn 1.9 or later, this is "
                     f"{sklearn.__version__}"
                 )
-            raise AttributeError(message)
+            # Again, for the error that was raised before this method was called.
+            return object.__getattribute__(self, name)
 
 
 _HOOKS = _BEGIN, _END = "on_fit_task_begin", "on_fit_task_end"

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,10 @@ def test_one_line_in_a_terminal(monkeypatch, tmp_path):
     monkeypatch.setattr(progress, "_PATIENCE", 0.01)
     before = threading.active_count()
     text = told(monkeypatch, Terminal())
+    # A timer that is canceled needs a moment to end.
+    end = time.monotonic() + 10
+    while threading.active_count() > before and time.monotonic() < end:
+        time.sleep(0.01)
     assert threading.active_count() == before
     assert text.count("\n") == 1
     assert text.startswith("skmlp compiles kernels")

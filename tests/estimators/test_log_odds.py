@@ -68,7 +68,12 @@ def test_of_a_model(loss, dtype):
     X, y = load_wine(return_X_y=True)
     X = StandardScaler().fit_transform(X)
     model = skmlp.MLPClassifier(
-        (8,), loss=loss, out_activation="softmax", max_iter=5, dtype=dtype
+        (8,),
+        loss=loss,
+        out_activation="softmax",
+        max_iter=5,
+        dtype=dtype,
+        random_state=0,
     ).fit(X, y)
     p = model.predict_proba(X).astype(float)
     found = model.decision_function(X)

@@ -108,8 +108,9 @@ def at_random_moments(times, solver):
             os.kill(os.getpid(), signal.SIGINT)
 
         timer = threading.Timer(draw.uniform(0.0, 0.5), press)
-        timer.start()
         try:
+            # The moment may come before this returns.
+            timer.start()
             model.fit(x, y)
             # The moment may be just before the fit has begun.
             timer.join()

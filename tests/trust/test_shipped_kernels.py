@@ -10,7 +10,9 @@ import shutil
 
 import numpy as np
 import pytest
+import scipy
 from containers import can_run, run_in_container
+from sklearn.utils.fixes import parse_version
 from subprocesses import PACKAGE
 
 import skmlp
@@ -88,6 +90,10 @@ def serve(image, tmp_path):
     return run
 
 
+@pytest.mark.skipif(
+    parse_version(scipy.__version__) < parse_version("1.15"),
+    reason="the import of old SciPy writes a temporary file",
+)
 def test_everything_is_loaded(serve, image):
     found = serve()
     assert found["compiled"] == 0
