@@ -176,7 +176,9 @@ class Fitted(DocumentedOnline, BaseEstimator):
         self._check_is_fitted()
         attributes = self.__dict__
         parts = [*self.coefs_, *self.intercepts_]
-        sources = [*parts, *map(attributes.get, _OTHERS_OF_NETWORK)]
+        # What is computed from the parameters is a new object at each call, so that a
+        # change of these counts.
+        sources = [*parts, *(getattr(self, name) for name in _OTHERS_OF_NETWORK)]
         for name in _PARTS:
             sources += attributes.get(name) or ()
         prepared = attributes.get("_prepared")

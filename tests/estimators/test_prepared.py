@@ -155,3 +155,16 @@ def test_threads_see_one_model():
                 model.coefs_ = version
         done.append(True)
         assert all(result.result(60) for result in results)
+
+
+def test_parameters_of_a_model_from_public_attributes_count():
+    """Its activations are those that the parameters ask for, after a copy, too."""
+    trained = fitted("plain")
+    model = MLPClassifier(**SETTINGS)
+    for name in ("coefs_", "intercepts_", "classes_", "out_activation_"):
+        setattr(model, name, getattr(trained, name))
+    model = pickle.loads(pickle.dumps(model))
+    assert_array_equal(predict(model), predict(trained))
+    model.set_params(activation="tanh")
+    assert np.any(predict(model) != predict(trained))
+    np.testing.assert_allclose(predict(model), expected(model), rtol=1e-10, atol=1e-12)
