@@ -59,7 +59,7 @@ figure.tight_layout()
 # %%
 # Rows unlike the others
 # ----------------------
-# Trained on ones only, it gives back sevens badly: ``score_samples`` is minus the
+# Trained on ones only, it reconstructs sevens badly: ``score_samples`` is minus the
 # error.
 
 ones = X[digit == 1]

@@ -2,7 +2,7 @@
 A table with categories and holes
 =================================
 
-`TabularMLPRegressor` takes a DataFrame as it is: categories, dates, missing values, no
+`TabularMLPRegressor` takes a raw DataFrame: categories, dates, missing values, no
 scaler and no encoder. It trains a small ensemble by a recipe of its own and says which
 columns matter.
 """
