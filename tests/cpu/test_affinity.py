@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from skmlp.backends.cpu.threads import affinity
+from skmlp.backends.cpu.threads import affinity, load
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def system(monkeypatch):
 
     fake = System()
     monkeypatch.setattr(affinity, "_current_core", lambda: fake.core)
-    monkeypatch.setattr(affinity, "_n_running", lambda: fake.n_running)
+    monkeypatch.setattr(load, "free_cores", lambda: 4 - fake.n_running)
     monkeypatch.setattr(os, "cpu_count", lambda: len(fake.allowed))
     monkeypatch.setattr(
         os, "sched_getaffinity", lambda process: set(fake.allowed), raising=False
@@ -86,8 +86,8 @@ def test_other_systems_are_not_asked(monkeypatch):
     reason="needs Linux and two cores",
 )
 def test_a_real_thread_moves_and_is_not_bound(monkeypatch):
-    assert affinity._n_running() >= 1
-    monkeypatch.setattr(affinity, "_n_running", lambda: 1)
+    assert load.free_cores() <= os.cpu_count()
+    monkeypatch.setattr(load, "free_cores", lambda: 2)
     seen, asked = {}, []
     restrict = os.sched_setaffinity
 

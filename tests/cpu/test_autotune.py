@@ -1,6 +1,7 @@
 """The autotuned thread count, on simulated timings."""
 
 import itertools
+import math
 
 import pytest
 
@@ -8,6 +9,11 @@ from skmlp.backends.cpu.threads.autotune import ThreadCountTuner
 
 # Order of magnitude of a batch's seconds: a trial is a few batches.
 _UNIT = 1e-3
+
+
+def quiet_tuner(largest):
+    """A tuner on a machine on which nothing else runs."""
+    return ThreadCountTuner(largest, free_cores=lambda: largest)
 
 
 def run(tuner, seconds, n_calls, n_batches=10):
@@ -28,17 +34,17 @@ def run(tuner, seconds, n_calls, n_batches=10):
 
 
 def test_all_threads_stay_where_they_are_faster():
-    worked, _ = run(ThreadCountTuner(2), {2: [1.0], 1: [2.0]}, 2000)
+    worked, _ = run(quiet_tuner(2), {2: [1.0], 1: [2.0]}, 2000)
     assert 2 <= worked[1] <= 0.03 * worked[2]
 
 
 def test_a_short_fit_has_few_trials():
-    worked, _ = run(ThreadCountTuner(2), {2: [1.0], 1: [2.0]}, 6, n_batches=4)
+    worked, _ = run(quiet_tuner(2), {2: [1.0], 1: [2.0]}, 6, n_batches=4)
     assert worked[1] <= 2
 
 
 def test_one_thread_is_chosen_where_it_is_faster():
-    worked, last = run(ThreadCountTuner(2), {2: [1.2], 1: [1.0]}, 2000)
+    worked, last = run(quiet_tuner(2), {2: [1.2], 1: [1.0]}, 2000)
     assert last == 1
     assert worked[2] <= 0.05 * worked[1]
 
@@ -46,7 +52,7 @@ def test_one_thread_is_chosen_where_it_is_faster():
 def test_an_intermediate_number_is_chosen():
     """More than four threads slow each other down."""
     seconds = {16: [3.0], 8: [1.5], 4: [1.0], 2: [1.9], 1: [3.7]}
-    worked, _ = run(ThreadCountTuner(16), seconds, 4000)
+    worked, _ = run(quiet_tuner(16), seconds, 4000)
     assert worked[4] > 0.8 * sum(worked.values())
 
 
@@ -54,7 +60,7 @@ def test_an_intermediate_number_is_chosen():
 def test_the_choice_follows_the_load_of_the_machine(before):
     """Another process starts, or ends: the choice changes after some calls."""
     after = {2: [4.0 - before[2][0]], 1: [1.8]}
-    tuner = ThreadCountTuner(2)
+    tuner = quiet_tuner(2)
     run(tuner, before, 300)
     worked, _ = run(tuner, after, 3000)
     better, worse = sorted(after, key=after.get)
@@ -64,18 +70,18 @@ def test_the_choice_follows_the_load_of_the_machine(before):
 def test_rare_stalls_count():
     """The mean decides, not the fast nine calls of ten."""
     seconds = {2: [0.6] * 9 + [12.0], 1: [1.0]}
-    worked, _ = run(ThreadCountTuner(2), seconds, 3000)
+    worked, _ = run(quiet_tuner(2), seconds, 3000)
     assert worked[1] > 2 * worked[2]
 
 
 def test_noise_does_not_change_the_choice():
-    worked, last = run(ThreadCountTuner(2), {2: [1.0], 1: [0.98]}, 1000)
+    worked, last = run(quiet_tuner(2), {2: [1.0], 1: [0.98]}, 1000)
     assert last == 2
     assert worked[1] < 0.05 * worked[2]
 
 
 def test_one_thread_has_no_choice():
-    assert ThreadCountTuner(1).next(50) == (1, 50)
+    assert quiet_tuner(1).next(50) == (1, 50)
 
 
 def first_calls(tuner, all_threads, one_thread):
@@ -109,14 +115,14 @@ def time_until_trial(tuner, all_threads):
 def test_the_first_trial_is_postponed_where_it_could_not_pay(
     one_thread, at_least, at_most
 ):
-    tuner = ThreadCountTuner(2)
+    tuner = quiet_tuner(2)
     first_calls(tuner, 1e-5, one_thread)
     assert at_least < time_until_trial(tuner, 1e-5)[0] < at_most
 
 
 def test_half_of_a_larger_pool_is_tried_early():
     """Eight threads at a quarter of one thread's time may be slower than four."""
-    tuner = ThreadCountTuner(8)
+    tuner = quiet_tuner(8)
     for n_threads in (8, 8, 1):
         assert tuner.next(1) == (n_threads, 1)
         tuner.record(n_threads, 1, {8: 2.3e-4, 1: 1e-3}[n_threads])
@@ -131,7 +137,7 @@ def test_half_of_a_larger_pool_is_tried_early():
 
 def test_long_batches_have_no_trial_before_the_budget_covers_it():
     """With few batches in all, one by half of the pool would take as long as two."""
-    tuner = ThreadCountTuner(2)
+    tuner = quiet_tuner(2)
     n_done = 0
     while n_done < 24:
         n_threads, n_batches = tuner.next(24 - n_done)
@@ -142,7 +148,7 @@ def test_long_batches_have_no_trial_before_the_budget_covers_it():
 
 def test_a_much_slower_call_triggers_a_trial():
     """Earlier than scheduled: the pool stalls right after its first calls."""
-    tuner = ThreadCountTuner(2)
+    tuner = quiet_tuner(2)
     first_calls(tuner, 1e-5, 2e-5)
     tuner.record(2, 16, 4e-3)
     n_threads, n_batches = tuner.next(1000)
@@ -153,6 +159,56 @@ def test_a_much_slower_call_triggers_a_trial():
 
 def test_calls_grow_at_most_fourfold():
     """However short the first calls seemed to be."""
-    tuner = ThreadCountTuner(2)
+    tuner = quiet_tuner(2)
     assert first_calls(tuner, 1e-7, 2e-7) == [1, 1, 4]
     assert time_until_trial(tuner, 1e-7)[1][:4] == [16, 64, 256, 1000]
+
+
+class Machine:
+    """Counts how often it is asked for its free cores."""
+
+    def __init__(self, free):
+        self.free = free
+        self.n_asked = 0
+
+    def __call__(self):
+        self.n_asked += 1
+        return self.free
+
+
+@pytest.mark.parametrize(
+    ("free", "first"), [(16, 16), (17, 16), (15, 8), (5, 4), (1, 1), (-3, 1)]
+)
+def test_a_fit_begins_with_workers_that_find_a_core(free, first):
+    assert ThreadCountTuner(16, Machine(free)).next(10)[0] == first
+
+
+def test_a_system_that_does_not_say_begins_with_all():
+    assert ThreadCountTuner(16, Machine(math.inf)).next(10)[0] == 16
+
+
+def test_relief_is_noticed_at_once():
+    """OpenBLAS's workers stop spinning 50 ms after the beginning of a fit."""
+    machine = Machine(1)
+    tuner = ThreadCountTuner(2, machine)
+    worked, _ = run(tuner, {1: [1.0], 2: [9.0]}, 10, n_batches=5)
+    assert worked[2] == 0
+    machine.free = 2
+    worked, _ = run(tuner, {1: [1.0], 2: [0.6]}, 10, n_batches=10)
+    assert worked[1] <= 5
+
+
+def test_lasting_load_is_left_alone():
+    """Nothing is tried beyond the budget, and the look at the machine is cheap."""
+    machine = Machine(1)
+    tuner = ThreadCountTuner(2, machine)
+    worked, _ = run(tuner, {1: [1.0], 2: [2.0]}, 1000, n_batches=50)
+    assert worked[2] <= 0.03 * worked[1]
+    assert machine.n_asked <= worked[1] * _UNIT / 0.004
+
+
+def test_a_free_machine_is_not_asked_again():
+    machine = Machine(2)
+    tuner = ThreadCountTuner(2, machine)
+    run(tuner, {1: [2.0], 2: [1.0]}, 6)
+    assert machine.n_asked == 1

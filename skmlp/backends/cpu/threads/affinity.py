@@ -16,7 +16,8 @@ import contextlib
 import ctypes
 import math
 import os
-from pathlib import Path
+
+from skmlp.backends.cpu.threads import load
 
 
 def _core_reader():
@@ -44,20 +45,9 @@ def move_off_shared_core(cores, worker_id):
         return
     cores[worker_id] = core = _current_core()
     others = {*cores[:worker_id], *cores[worker_id + 1 :]}
-    if core in others and _n_running() <= (os.cpu_count() or 1):
+    if core in others and 1 <= load.free_cores() < math.inf:
         _leave(others)
         cores[worker_id] = _current_core()
-
-
-def _n_running():
-    """Runnable threads of the whole system, this one included; inf if it does not say.
-
-    A sandbox may lack the file, and a process a free file descriptor.
-    """
-    try:
-        return int(Path("/proc/loadavg").read_text().split()[3].split("/")[0])
-    except (OSError, ValueError, IndexError):
-        return math.inf
 
 
 def _leave(cores):

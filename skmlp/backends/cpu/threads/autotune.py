@@ -15,7 +15,18 @@ The tuner compares means, not single calls: a pool beside another process is fas
 of the time and now and then very slow. A call that was much slower than the previous
 ones triggers a trial. The batches per call may grow at most fourfold from the largest
 previous call, because earlier calls may predict the time wrongly by a factor of 100.
+
+A fit often begins beside other running threads: a busy process, another fit, or the
+workers of OpenBLAS, which spin for a tenth of a second after each call. A pool that
+shares a core with them is slower than one thread. So a fit begins with as many workers
+as find a free core, and while some are idle for that reason, the tuner looks at the
+machine now and then. When more cores are free, it forgets the timings of the other
+choices and tries the next larger one at once.
 """
+
+import math
+
+from skmlp.backends.cpu.threads import load
 
 # Seconds before the first trial, and of a trial.
 _FIRST_TRIAL, _TRIAL = 0.008, 0.002
@@ -31,6 +42,8 @@ _BETTER = 0.95
 # it takes `_SLOWER` times as long as expected, and longer by more than a trial, which
 # is less than the time for which the system preempts a worker.
 _GROWTH, _SLOWER = 4, 2
+# Seconds between two looks at the load of the machine.
+_LOOK = 0.005
 # Weight of the timings before a trial, once it is over.
 _DECAY = 0.5
 
@@ -42,9 +55,12 @@ class ThreadCountTuner:
     ----------
     largest : int
         Threads of the pool.
+    free_cores : callable
+        Returns the number of cores that no other running thread occupies.
     """
 
-    def __init__(self, largest):
+    def __init__(self, largest, free_cores=load.free_cores):
+        self._free_cores = free_cores
         self._choices = [largest]
         while self._choices[-1] > 1:
             self._choices.append(self._choices[-1] // 2)
@@ -56,6 +72,10 @@ class ThreadCountTuner:
         self._spent = 0.0
         self._next_trial = _FIRST_TRIAL
         self._is_before_trials = True
+        self._has_begun = False
+        # Free cores at the last choice, and the time of the next look at them.
+        self._free_then = math.inf
+        self._next_look = 0.0
         # Seconds of a batch with a single thread.
         self._single_thread_mean = 0.0
         self._largest_call = 1
@@ -79,14 +99,20 @@ class ThreadCountTuner:
         """
         if len(self._choices) == 1:
             return 1, n_batches
+        if not self._has_begun:
+            self._begin()
         if self._wants_single_thread():
             return 1, self._batches_in(_TRIAL, n_batches)
         if self._is_before_trials and self._spent >= self._next_trial:
             self._is_before_trials = False
             if not self._is_doubtful():
                 self._next_trial = max(_TRIAL, self._mean(0)) / _BUDGET
+        if self._is_relieved():
+            self._try_more_threads()
         left = self._next_trial - self._spent
         if left > 0:
+            if self._is_crowded():
+                left = min(left, _LOOK)
             return self._choices[self._current], self._batches_in(left, n_batches)
         return self._choices[self._alternative()], self._batches_in(_TRIAL, n_batches)
 
@@ -121,6 +147,37 @@ class ThreadCountTuner:
         """Whether to time a batch with a single thread now."""
         return self._single_thread_mean == 0 and 0 < self._mean(0) < _SHORT
 
+    def _begin(self):
+        """Begin with as many workers as find a free core."""
+        self._has_begun = True
+        self._free_then = self._free_cores()
+        last = len(self._choices) - 1
+        while self._current < last and self._choices[self._current] > self._free_then:
+            self._current += 1
+        if self._current > 0:
+            self._is_before_trials = False
+            self._next_trial = _TRIAL / _BUDGET
+
+    def _is_crowded(self):
+        """Whether the next larger choice had no free cores when last looked at."""
+        larger = self._choices[max(self._current - 1, 0)]
+        return self._current > 0 and self._free_then < larger
+
+    def _is_relieved(self):
+        """Whether more cores are free than at the last choice."""
+        if not self._is_crowded() or self._spent < self._next_look:
+            return False
+        self._next_look = self._spent + _LOOK
+        return self._free_cores() > self._free_then
+
+    def _try_more_threads(self):
+        """Make the next call a trial of more workers, judged by this call alone."""
+        self._direction = -1
+        for choice in range(len(self._choices)):
+            if choice != self._current:
+                self._seconds[choice] = self._batches[choice] = 0.0
+        self._next_trial = self._spent
+
     def _is_doubtful(self):
         """Whether half of the pool may be faster, judging by the first calls.
 
@@ -154,3 +211,4 @@ class ThreadCountTuner:
         self._seconds = [_DECAY * total for total in self._seconds]
         self._batches = [_DECAY * total for total in self._batches]
         self._next_trial = self._spent + seconds / _BUDGET
+        self._free_then = self._free_cores()

@@ -15,7 +15,10 @@ barrier, all others have to wait: if that happens often, fewer workers are faste
 `autotune` detects. The result of an item does not depend on the worker that computes
 it, and no result depends on the number of workers.
 
-A waiting worker spins for a few microseconds and then yields its core.
+A waiting worker spins for a tenth of a millisecond and then yields its core. Beside
+processes that compute, to yield is expensive: Linux may not come back for a slice of
+three milliseconds, at every barrier. A worker that waits longer than others compute
+between two barriers waits for one that has no core, which may need this one.
 """
 
 import _thread
@@ -39,7 +42,7 @@ from skmlp.compiler.struct_pointer import passed_by_pointer
 _LINE_WORDS = 8
 _ARRIVED, _GENERATION, _ABORT, _QUEUES = (_LINE_WORDS * i for i in range(4))
 _ITEM_BITS = 32
-_SPINS = 2000
+_SPINS = 100_000
 
 _yield_core = types.ExternalFunction(
     "SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32()
