@@ -38,6 +38,7 @@ ORDER = {
         ["diagnosis", "hidden_features", "from_sklearn"],
         ["autoencoder", "classifier", "regressor"],
         ["base", "docs", "reconstruction", "exchange"],
+        ["training"],
         ["callbacks"],
         ["fit_values"],
         ["resuming"],
@@ -101,12 +102,12 @@ ORDER = {
     ],
     "skmlp.training": [
         ["lbfgs", "minibatch", "rate_range"],
-        ["sampling", "listener", "report", "undo"],
+        ["sampling", "listener", "report", "undo", "collective"],
         ["history", "optimizer_state", "shuffling", "stopping", "unfinished"],
     ],
     "skmlp.backends": [
         ["reference", "cpu", "cuda"],
-        ["__init__", "threads", "reference_draws"],
+        ["__init__", "threads", "reference_draws", "reference_rules"],
         ["limits"],
     ],
     "skmlp.backends.cpu": [
