@@ -19,7 +19,7 @@ ORDER = {
         ["__main__"],
         ["command_line"],
         ["__init__", "quick_benchmark"],
-        ["display", "onnx"],
+        ["display", "onnx", "data_parallel"],
         ["tabular", "system_info"],
         ["_precompile"],
         ["_fitted_networks", "_shipping"],
@@ -99,6 +99,11 @@ ORDER = {
         ["budget", "planning", "importance", "preprocessor"],
         ["members", "splits", "combination", "table", "presets", "saved_state"],
         ["categories", "columns", "dates", "numbers"],
+    ],
+    "skmlp.data_parallel": [
+        ["replica"],
+        ["scorer"],
+        ["facts", "orders", "session"],
     ],
     "skmlp.training": [
         ["lbfgs", "minibatch", "rate_range"],

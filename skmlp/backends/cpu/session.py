@@ -231,6 +231,7 @@ class Session:
         context = self._shared_context(share.capacity)
         ws, n = context.ws, len(share.row_ids)
         ws.gradient[:] = 0
+        statistics = np.zeros_like(self._statistics)
         result = np.zeros(1)
         if n > 0:
             fraction = n / share.n_rows
@@ -239,8 +240,8 @@ class Session:
             ctx = self._context_of_steps(context, step[np.newaxis], share.first_row)
             self._differentiate(context, ctx, batches, result)
             self._last_batch = ws, n
-            self._statistics(ws.gradient)[:] = fraction * self._statistics(self.params)
-        return float(result[0]), ws.gradient.copy()
+            statistics = fraction * self._statistics
+        return float(result[0]), np.concatenate([ws.gradient, statistics])
 
     def apply(self, optimizer, gradient, n_rows, step):
         """One step by the gradient of a whole minibatch."""
@@ -260,7 +261,8 @@ class Session:
             context.ctx[0]._numba_type_,
         )
         self._n_steps += 1
-        self._statistics(self.params)[:] = self._statistics(gradient)
+        if len(self._statistics):
+            self._statistics[:] = gradient[-len(self._statistics) :]
         return 0.5 * update.l2 / n_rows * float(result[0]), float(result[1])
 
     def _shared_context(self, capacity):
@@ -282,9 +284,10 @@ class Session:
             lambda worker_id, part: (ctx[worker_id], *norm, part, result),
         )
 
-    def _statistics(self, vector):
-        """The running statistics, a view on a flat vector; empty without."""
-        return vector[layout(self._problem.network).n_trained :]
+    @property
+    def _statistics(self):
+        """The running statistics, a view on the parameters; empty without."""
+        return self.params[layout(self._problem.network).n_trained :]
 
     def _context_of_steps(self, context, rates, first_row=0):
         """The `TrainContext`s of the next steps, with their factors of dropout.
