@@ -49,7 +49,6 @@ from skmlp.estimators.parameters import (
 from skmlp.estimators.poor_fit import warn_of_poor_fit
 from skmlp.estimators.prediction import Prediction
 from skmlp.estimators.resuming import Resuming, check_same_rows
-from skmlp.estimators.row_sampling import rows_of_epochs
 from skmlp.estimators.suggestions import Suggesting, names_arguments
 from skmlp.estimators.target_advice import warn_of_target
 from skmlp.estimators.target_names import NO_INFO, described
@@ -208,6 +207,7 @@ class BaseMLP(CallbackSupport, Suggesting, Resuming, Prediction, ABC):
         incremental,
         resumption=None,
         callbacks=None,
+        feed=None,
     ):
         resumes = hasattr(self, "coefs_") and (
             self.warm_start or incremental or resumption is not None
@@ -219,11 +219,14 @@ class BaseMLP(CallbackSupport, Suggesting, Resuming, Prediction, ABC):
         )
         if resumes:
             self._check_target_scale()
-        sample = self._validate(
-            as_supported(self.device, user_input),
-            first=not resumes,
-            incremental=incremental,
-        )
+        if feed is not None:
+            sample = feed.head()
+        else:
+            sample = self._validate(
+                as_supported(self.device, user_input),
+                first=not resumes,
+                incremental=incremental,
+            )
         held_out = self._held_out(validation_data, sample)
         if resumption is not None:
             check_same_rows(self, sample)
@@ -262,9 +265,12 @@ class BaseMLP(CallbackSupport, Suggesting, Resuming, Prediction, ABC):
             resumption=resumption,
             generator_state=None if incremental else generator.get_state(),
             callbacks=callbacks,
+            feed=feed,
         )
         with explained_divergence(self, network, sample):
             result, problem, layers = self._train(fit)
+        if feed is not None:
+            sample, problem = feed.current(problem)
         if result.outcome.loss != np.inf:  # as where Ctrl-C came before the training
             warn_of_dead_units(
                 network, result.outcome.params, sample, layers, target.backend.outputs
@@ -374,7 +380,7 @@ class BaseMLP(CallbackSupport, Suggesting, Resuming, Prediction, ABC):
 
     def _train(self, fit):
         """Train: the result, the `Problem`, and layers to check for dead units."""
-        network, backend = fit.network, fit.target.backend
+        network = fit.network
         stochastic = self.solver in STOCHASTIC_SOLVERS
         row_ids, held_out = fit.sample.row_ids, fit.held_out
         if stochastic and self.early_stopping and held_out is None:
@@ -384,25 +390,27 @@ class BaseMLP(CallbackSupport, Suggesting, Resuming, Prediction, ABC):
             self,
             network,
             fit.sample.x,
-            n_rows=len(row_ids),
+            n_rows=fit.n_rows(row_ids),
             generator=fit.generator,
             incremental=fit.incremental,
         )
         optimizer = self._initial_optimizer(fit, config.optimizer)
         if fit.resumption is not None:
             config = config.resumed(fit.resumption, first_step=optimizer.t)
+        if fit.feed is not None:
+            config = config.of_chunks()
         problem = self._problem(fit, row_ids, config.regularization)
         objective, orders = problem, None
         if stochastic:
             problem = problem._replace(given_segments=optimizer.segments)
-            problem, objective, orders = rows_of_epochs(self, problem, fit.generator)
+            problem, objective, orders = fit.rows_of_epochs(self, problem)
         self._prepare(fit, objective)
         # Iterations of L-BFGS are no epochs: they have a separate history.
         history = fit.resumable if stochastic else History()
         history.validation = self._validation_history(fit, history, held_out)
         if history.validation is not None:
             history.validation.keeps_last = self.best_epoch == "last"
-        with backend.open_session(problem, fit.params, self.n_jobs) as session:
+        with fit.open_session(problem, self.n_jobs) as session:
             scorer = None
             if held_out is not None:
                 scorer = ValidationScorer(self, network, fit.target, session, held_out)

@@ -11,6 +11,7 @@ from skmlp.estimators.data import Sample
 from skmlp.estimators.devices import Target
 from skmlp.estimators.fitted import FitResult
 from skmlp.estimators.resuming import Resumption, resumption_state
+from skmlp.estimators.row_sampling import rows_of_epochs
 from skmlp.network import Network
 from skmlp.training.history import History
 
@@ -40,6 +41,8 @@ class FitValues(NamedTuple):
     generator_state : tuple or None
         The generator's state before the split; None in `partial_fit`.
     callbacks : skmlp.estimators.callbacks.FitCallbacks or None
+    feed : skmlp.estimators.chunk_feed.ChunkFeed or None
+        In a call of `fit_batches`, whose `sample` is a part of the training data.
     """
 
     incremental: bool
@@ -54,6 +57,24 @@ class FitValues(NamedTuple):
     resumption: Resumption | None
     generator_state: tuple | None
     callbacks: Any
+    feed: Any = None
+
+    def n_rows(self, row_ids):
+        """Rows to train on in an epoch, `row_ids` being those of the sample."""
+        return len(row_ids) if self.feed is None else self.feed.n_rows
+
+    def rows_of_epochs(self, estimator, problem):
+        """As `skmlp.estimators.row_sampling.rows_of_epochs`."""
+        if self.feed is None:
+            return rows_of_epochs(estimator, problem, self.generator)
+        return self.feed.rows_of_epochs(problem, self.generator)
+
+    def open_session(self, problem, n_jobs):
+        """A session of the backend that trains on these rows, as a context manager."""
+        backend = self.target.backend
+        if self.feed is None:
+            return backend.open_session(problem, self.params, n_jobs)
+        return self.feed.open_session(backend, problem, self.params, n_jobs)
 
 
 def fit_result(fit, outcome, history, optimizer):

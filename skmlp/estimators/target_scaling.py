@@ -78,18 +78,80 @@ def fitted_scale(y, weights, row_ids, *, is_centered):
     TargetScale
         The scale is 1 for a target that is constant or, if not centered, zero.
     """
+    return _scale_of(moments(y, weights, row_ids), is_centered=is_centered)
+
+
+class Moments(NamedTuple):
+    """What of a target's rows decides on its scale, by target.
+
+    Attributes
+    ----------
+    weight : float
+        Sum of the weights of the rows.
+    means, spreads, sizes : ndarray of shape (n_targets,)
+        Mean, standard deviation, 0 if it is rounding, and mean size.
+    """
+
+    weight: float
+    means: np.ndarray
+    spreads: np.ndarray
+    sizes: np.ndarray
+
+
+def moments(y, weights, row_ids):
+    """The `Moments` of a target, with the parameters of `fitted_scale`."""
     precision = np.finfo(y.dtype if y.dtype.kind == "f" else np.float64).eps
     y = y[row_ids].astype(np.float64)
     weights = np.ones(len(y)) if weights is None else weights[row_ids]
-    columns = [_column_scale(column, weights, precision) for column in y.T]
-    means, spreads, sizes = np.array(columns).T
+    columns = [_column_moments(column, weights, precision) for column in y.T]
+    return Moments(float(weights.sum(dtype=np.float64)), *np.array(columns).T)
+
+
+def scale_of_parts(parts, *, is_centered):
+    """The scale of a target, from the `Moments` of its parts.
+
+    Of one part it is that of `fitted_scale`; of several the variance is that within the
+    parts and that of their means (Chan, Golub and LeVeque, 1983).
+
+    Parameters
+    ----------
+    parts : list of Moments
+    is_centered : bool
+        As of `fitted_scale`.
+
+    Returns
+    -------
+    TargetScale
+    """
+    if len(parts) == 1:
+        return _scale_of(parts[0], is_centered=is_centered)
+    weights, means, spreads, sizes = map(np.array, zip(*parts, strict=True))
+    center = means[0] + np.average(means - means[0], axis=0, weights=weights)
+    # A unit of each target, so that squares neither overflow nor vanish.
+    unit = np.maximum(np.abs(means - center).max(axis=0), spreads.max(axis=0))
+    unit[unit == 0] = 1.0
+    squares = ((means - center) / unit) ** 2 + (spreads / unit) ** 2
+    spread = unit * np.sqrt(np.average(squares, axis=0, weights=weights))
+    # Equal means may differ by rounding.
+    constant = spread <= _ROUNDING * np.finfo(np.float64).eps * np.abs(center)
+    spread[constant] = 0.0
+    whole = Moments(
+        weights.sum(), center, spread, np.average(sizes, axis=0, weights=weights)
+    )
+    return _scale_of(whole, is_centered=is_centered)
+
+
+def _scale_of(whole, *, is_centered):
+    spreads, sizes = (
+        np.where(each == 0, 1.0, each) for each in (whole.spreads, whole.sizes)
+    )
     if is_centered:
-        return TargetScale(means, spreads)
-    return TargetScale(np.zeros_like(means), sizes)
+        return TargetScale(whole.means, spreads)
+    return TargetScale(np.zeros_like(whole.means), sizes)
 
 
-def _column_scale(y, weights, precision):
-    """Mean, standard deviation and mean size of a target, the latter two never 0."""
+def _column_moments(y, weights, precision):
+    """Mean, standard deviation and mean size of a target."""
     # Powers of two neither round nor let squares overflow or vanish.
     exponent = math.frexp(np.max(np.abs(y)))[1]
     y = np.ldexp(y, -exponent)
@@ -98,11 +160,8 @@ def _column_scale(y, weights, precision):
     spread = math.sqrt(np.average((y - mean) ** 2, weights=weights))
     if spread <= _ROUNDING * precision:
         spread = 0.0
-    sizes = (spread, np.average(np.abs(y), weights=weights))
-    return (
-        math.ldexp(mean, exponent),
-        *(math.ldexp(size, exponent) or 1.0 for size in sizes),
-    )
+    size = np.average(np.abs(y), weights=weights)
+    return tuple(math.ldexp(value, exponent) for value in (mean, spread, size))
 
 
 def is_centered(loss):

@@ -52,6 +52,8 @@ class MinibatchConfig(NamedTuple):
     n_resumed : int
         Epochs of the fit that this call resumes, among which the history's
         unfinished one.
+    can_resume : bool
+        Whether `resume` could go on, given the same data.
     """
 
     batch_size: int
@@ -62,6 +64,7 @@ class MinibatchConfig(NamedTuple):
     incremental: bool
     max_time: float | None
     n_resumed: int = 0
+    can_resume: bool = True
 
 
 class _Calls:
@@ -197,7 +200,7 @@ def _outcome(session, history, config, has_stopped, *, is_whole=True):
         params=history.validation.best_params.copy() if by_score else session.params,
         loss=losses[-1] if losses else np.inf,
         n_iter=history.n_epochs,
-        can_resume=is_whole and not config.incremental,
+        can_resume=is_whole and config.can_resume and not config.incremental,
         has_stopped=has_stopped,
         last_params=session.params if by_score and not has_stopped else None,
     )
@@ -230,7 +233,8 @@ class _Loop:
             start = clock.seconds
             n_epochs = 1
             self._begin()
-            if scorer is None and not n_done and not self._takes_snapshots:
+            is_alone = scorer is not None or self._takes_snapshots
+            if not (is_alone or n_done) and orders.known_ahead:
                 n_epochs = min(
                     max_epochs - history.n_epochs,
                     _epochs_before_a_stop(optimizer, history, config, orders.n_rows),
@@ -340,7 +344,7 @@ class _Loop:
 
 def _advice(config, **arguments):
     """A sentence for the warnings of limits: how to go on."""
-    if config.incremental:
+    if config.incremental or not config.can_resume:
         return ""
     call = ", ".join(["X, y", *(f"{name}={arguments[name]}" for name in arguments)])
     return f" To go on as if it had not ended, call resume({call})."

@@ -14,7 +14,15 @@ _STEPS = 3
 
 
 class Orders(ABC):
-    """The rows of each epoch, `n_rows` of them."""
+    """The rows of each epoch, `n_rows` of them.
+
+    Attributes
+    ----------
+    known_ahead : bool
+        Whether the orders of several epochs can be asked for at once.
+    """
+
+    known_ahead = True
 
     def __init__(self, row_ids, generator):
         self._row_ids = row_ids

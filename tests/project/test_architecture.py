@@ -37,10 +37,11 @@ ORDER = {
         ["__init__"],
         ["diagnosis", "hidden_features", "from_sklearn"],
         ["autoencoder", "classifier", "regressor"],
-        ["base", "docs", "reconstruction", "exchange"],
+        ["base", "chunk_fitting", "docs", "reconstruction", "exchange"],
         ["callbacks"],
         ["fit_values"],
-        ["resuming"],
+        ["resuming", "chunk_feed", "first_pass"],
+        ["chunks"],
         ["divergence"],
         ["dead_units", "poor_fit", "validation", "training_config", "holdout"],
         ["target_advice", "epoch_scores"],
@@ -66,6 +67,7 @@ ORDER = {
             "docs_imbalance",
             "target_scaling",
             "sparse_indices",
+            "arrow",
         ],
         [
             "value_suggestions",
@@ -101,8 +103,10 @@ ORDER = {
     ],
     "skmlp.training": [
         ["lbfgs", "minibatch", "rate_range"],
-        ["sampling", "listener", "report", "undo"],
+        ["chunked"],
+        ["sampling", "listener", "report", "undo", "shuffle_buffer"],
         ["history", "optimizer_state", "shuffling", "stopping", "unfinished"],
+        ["background"],
     ],
     "skmlp.backends": [
         ["reference", "cpu", "cuda"],
