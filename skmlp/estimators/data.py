@@ -288,6 +288,9 @@ def combine_weights(
     n_samples = x.shape[0]
     row_ids = np.arange(n_samples)
     weights = None
+    if may_be_empty and sample_weight is not None and not np.any(sample_weight):
+        # Newer versions of scikit-learn refuse these.
+        return np.zeros(n_samples, dtype), row_ids[:0]
     if sample_weight is not None:
         weights = _check_sample_weight(
             sample_weight, x, dtype=np.float64, ensure_non_negative=True
