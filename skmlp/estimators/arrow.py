@@ -8,8 +8,8 @@ import importlib
 
 import numpy as np
 
-# Rows that are transposed at a time: of a hundred columns they fit into a cache.
-_BLOCK = 1024
+# Rows that are transposed at a time: of fifty columns they fit into a cache.
+_BLOCK = 2048
 
 
 def is_arrow(data):

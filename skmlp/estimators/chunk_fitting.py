@@ -55,10 +55,10 @@ class ChunkFitting(Fitted):
 
         As ``fit`` on all rows: curves, schedules, stopping and best epoch go by whole
         epochs, and minibatches across the borders of chunks. Rows are shuffled within a
-        buffer, as by ``tf.data``: half of it is drawn at random and trained on, while
-        the next chunks are read, in a thread, to take its place. If all rows fit into
-        the buffer, the fitted network is that of ``fit``, bit for bit but for rounding
-        of mean weights and of the scale of y.
+        buffer, as by ``tf.data``: three quarters of it are drawn at random and trained
+        on, while the next chunks are read, in a thread, to take their place. If all
+        rows fit into the buffer, the fitted network is that of ``fit``, bit for bit but
+        for rounding of mean weights and of the scale of y.
 
         Parameters
         ----------

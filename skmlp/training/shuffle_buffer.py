@@ -1,9 +1,9 @@
 """A buffer in which the rows of chunks are pooled, to be shuffled and trained on.
 
 A shuffle buffer as of ``tf.data``: each row that is trained on is drawn from all rows
-in the buffer, and a new one takes its place. Here half of the buffer is drawn at a
-time, so that kernels get many minibatches in one call. The next rows are read in the
-background, into a second buffer, while those of the first are trained on.
+in the buffer, and a new one takes its place. Here three quarters of the buffer are
+drawn at a time, so that kernels get many minibatches in one call. The next rows are
+read in the background, into a second buffer, while those of the first are trained on.
 """
 
 from typing import Any, NamedTuple
@@ -12,6 +12,10 @@ import numpy as np
 from scipy import sparse
 
 from skmlp.training.background import Background
+
+# Fraction of a buffer that is drawn at a time. A row waits on average for as many rows
+# as the buffer has, whatever the fraction; what is not drawn is copied once more.
+_DRAWN = 0.75
 
 
 class Rows(NamedTuple):
@@ -245,7 +249,7 @@ class ShuffledFills:
         n_drawn = n_rows
         if self.generator is not None:
             shuffle(self.generator, self._order)
-            n_drawn = max(batch_size, n_rows // 2)
+            n_drawn = max(batch_size, int(_DRAWN * n_rows))
         n_trained = n_rows if is_last else n_drawn // batch_size * batch_size
         self._epochs_left -= is_last
         if not is_last:

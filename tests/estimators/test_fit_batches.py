@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from skmlp import MLPClassifier, MLPRegressor
+from skmlp.estimators.callbacks import FitCallback
 from skmlp.training.shuffle_buffer import Rows, ShuffleBuffer, ShuffledFills
 
 RNG = np.random.default_rng(0)
@@ -511,4 +512,38 @@ def test_ctrl_c_ends_training_and_thread():
     with pytest.warns(UserWarning, match=r"Training interrupted by user\.$"):
         model.fit_batches(make_chunks, buffer_rows=100)
     assert model.n_iter_ == 1
+    assert not threads_of_chunks()
+
+
+class Recorder:
+    """A callback that notes the losses of epochs, and stops after some."""
+
+    def __init__(self, n_epochs):
+        self.n_epochs = n_epochs
+        self.losses = []
+
+    def setup(self, estimator, context):
+        self.max_subtasks = context.max_subtasks
+
+    def teardown(self, estimator, context):
+        self.ended = True
+
+    def on_fit_task_begin(self, estimator, context, *, X=None, y=None, metadata=None):
+        assert X is None
+
+    def on_fit_task_end(
+        self, estimator, context, *, X=None, y=None, metadata=None, fitted_estimator
+    ):
+        if context.task_name == "epoch":
+            self.losses.append(fitted_estimator.loss_)
+        return len(self.losses) == self.n_epochs
+
+
+@pytest.mark.skipif(FitCallback is None, reason="callbacks came with scikit-learn 1.9")
+def test_callbacks_hear_of_epochs():
+    recorder = Recorder(3)
+    model = classifier(max_iter=50).set_callbacks(recorder)
+    model.fit_batches(chunked(X, Y), 7)
+    assert recorder.losses == model.loss_curve_ != []
+    assert (model.n_iter_, recorder.max_subtasks, recorder.ended) == (3, 7, True)
     assert not threads_of_chunks()
