@@ -88,7 +88,9 @@ class _Classes:
     def __init__(self, estimator, classes, *, resumes):
         self._estimator = estimator
         self._declared = classes
-        self._labels = estimator._labels if resumes else None
+        self._labels: Any = estimator._labels if resumes else None
+        if resumes and classes is not None:
+            _check_same(classes, self._labels.classes)
         self._first: Any = None
         self._kind: tuple = ()
         # Classes so far, by column.
@@ -154,6 +156,19 @@ class _Classes:
             label: n_rows / (len(self._counts) * count)
             for label, count in self._counts.items()
         }
+
+
+def _check_same(classes, fitted):
+    """Refuse classes that are not those of the network that goes on."""
+    mine, theirs = (
+        [each.tolist() for each in (part if isinstance(part, list) else [part])]
+        for part in (classes, fitted)
+    )
+    if mine != theirs:
+        raise ValueError(
+            f"classes={classes!r} are not those of the fitted network, {fitted!r}: "
+            "with warm_start they must stay."
+        )
 
 
 def first_pass(estimator, make_chunks, classes, *, resumes):

@@ -253,6 +253,8 @@ def test_warm_start_goes_on():
     trained(model.fit_batches, chunked(X, Y.clip(0, 1)), 2)
     assert len(model.loss_curve_) == 7
     assert model.loss_curve_[-1] < before * 1.1
+    with pytest.raises(ValueError, match="are not those of the fitted network"):
+        model.fit_batches(chunked(X, Y), classes=[0, 1])
     with pytest.raises(ValueError, match=r"In chunk 2: .*classes not in"):
         model.fit_batches(chunked(X, np.where(np.arange(N_ROWS) < 200, Y, 7)))
 
