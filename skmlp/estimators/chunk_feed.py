@@ -93,16 +93,19 @@ class ChunkFeed:
             y = self._estimator._target_scale().unscaled(y)
         return Sample(rows.x, y, rows.targets, rows.sample_weight, _all(rows))
 
-    def rows_of_epochs(self, problem, generator):
+    def orders(self, problem, generator):
         """As `skmlp.estimators.row_sampling.rows_of_epochs`."""
         problem = problem._replace(drawn_mean_weight=self._facts.mean_weight)
         self._fills.generator = generator if self._estimator.shuffle else None
         return problem, problem, ChunkedOrders(self.n_rows)
 
     @contextmanager
-    def open_session(self, backend, problem, params, n_jobs):
-        """A session that trains on all rows, as a context manager."""
-        opened = partial(_open, backend, n_jobs)
+    def open_session(self, opened, problem, params, n_jobs):
+        """A session that trains on all rows, as a context manager.
+
+        `opened` is the `open_session` of a backend.
+        """
+        opened = partial(opened, n_jobs=n_jobs)
         session = ChunkedSession(opened, problem, params, self._fills)
         try:
             yield session
@@ -112,10 +115,6 @@ class ChunkFeed:
     def close(self):
         """End the thread that reads chunks."""
         self._fills.close()
-
-
-def _open(backend, n_jobs, problem, params):
-    return backend.open_session(problem, params, n_jobs)
 
 
 def _all(rows):

@@ -25,8 +25,8 @@ from skmlp.estimators.target_kinds import canonical_labels, declared_labels, lab
 from skmlp.estimators.target_scaling import (
     TargetScale,
     is_centered,
-    moments,
     scale_of_parts,
+    stand_ins,
 )
 from skmlp.estimators.validation import naming
 from skmlp.rules.loss_choice import is_ordered
@@ -69,7 +69,9 @@ class _Numbers:
 
     def add(self, chunk, y, weights, row_ids):
         if self._estimator.scale_target and len(row_ids):
-            self._parts.append(moments(y.reshape(len(y), -1), weights, row_ids))
+            centered = is_centered(self._estimator._loss())
+            y = y.reshape(len(y), -1)
+            self._parts.append(stand_ins(y, weights, row_ids, is_centered=centered))
 
     def publish(self):
         scale = TargetScale(None, None)
@@ -90,7 +92,7 @@ class _Classes:
         self._declared = classes
         self._labels: Any = estimator._labels if resumes else None
         if resumes and classes is not None:
-            _check_same(classes, self._labels.classes)
+            _check_same(classes, estimator._labels.classes)
         self._first: Any = None
         self._kind: tuple = ()
         # Classes so far, by column.

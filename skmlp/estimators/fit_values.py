@@ -11,7 +11,6 @@ from skmlp.estimators.data import Sample
 from skmlp.estimators.devices import Target
 from skmlp.estimators.fitted import FitResult
 from skmlp.estimators.resuming import Resumption, resumption_state
-from skmlp.estimators.row_sampling import rows_of_epochs
 from skmlp.network import Network
 from skmlp.training.history import History
 
@@ -58,23 +57,6 @@ class FitValues(NamedTuple):
     generator_state: tuple | None
     callbacks: Any
     feed: Any = None
-
-    def n_rows(self, row_ids):
-        """Rows to train on in an epoch, `row_ids` being those of the sample."""
-        return len(row_ids) if self.feed is None else self.feed.n_rows
-
-    def rows_of_epochs(self, estimator, problem):
-        """As `skmlp.estimators.row_sampling.rows_of_epochs`."""
-        if self.feed is None:
-            return rows_of_epochs(estimator, problem, self.generator)
-        return self.feed.rows_of_epochs(problem, self.generator)
-
-    def open_session(self, problem, n_jobs):
-        """A session of the backend that trains on these rows, as a context manager."""
-        backend = self.target.backend
-        if self.feed is None:
-            return backend.open_session(problem, self.params, n_jobs)
-        return self.feed.open_session(backend, problem, self.params, n_jobs)
 
 
 def fit_result(fit, outcome, history, optimizer):

@@ -78,44 +78,36 @@ def fitted_scale(y, weights, row_ids, *, is_centered):
     TargetScale
         The scale is 1 for a target that is constant or, if not centered, zero.
     """
-    return _scale_of(moments(y, weights, row_ids), is_centered=is_centered)
+    means, spreads, sizes = _moments(y, weights, row_ids)
+    if is_centered:
+        return TargetScale(means, _never_zero(spreads))
+    return TargetScale(np.zeros_like(means), _never_zero(sizes))
 
 
-class Moments(NamedTuple):
-    """What of a target's rows decides on its scale, by target.
+def stand_ins(y, weights, row_ids, *, is_centered):
+    """A row or two that have the scale of many, with the parameters of `fitted_scale`.
 
-    Attributes
-    ----------
-    weight : float
-        Sum of the weights of the rows.
-    means, spreads, sizes : ndarray of shape (n_targets,)
-        Mean, standard deviation, 0 if it is rounding, and mean size.
+    Two rows with their mean and standard deviation, or where the target is only
+    divided, one row with their mean size.
+
+    Returns
+    -------
+    rows : ndarray of shape (1 or 2, n_targets)
+    weights : ndarray of shape (1 or 2,)
+        They sum to the weights of the rows.
     """
-
-    weight: float
-    means: np.ndarray
-    spreads: np.ndarray
-    sizes: np.ndarray
-
-
-def moments(y, weights, row_ids):
-    """The `Moments` of a target, with the parameters of `fitted_scale`."""
-    precision = np.finfo(y.dtype if y.dtype.kind == "f" else np.float64).eps
-    y = y[row_ids].astype(np.float64)
-    weights = np.ones(len(y)) if weights is None else weights[row_ids]
-    columns = [_column_moments(column, weights, precision) for column in y.T]
-    return Moments(float(weights.sum(dtype=np.float64)), *np.array(columns).T)
+    means, spreads, sizes = _moments(y, weights, row_ids)
+    rows = [means - spreads, means + spreads] if is_centered else [sizes]
+    total = float(len(row_ids) if weights is None else weights[row_ids].sum(dtype="f8"))
+    return np.stack(rows), np.full(len(rows), total / len(rows))
 
 
 def scale_of_parts(parts, *, is_centered):
-    """The scale of a target, from the `Moments` of its parts.
-
-    Of one part it is that of `fitted_scale`; of several the variance is that within the
-    parts and that of their means (Chan, Golub and LeVeque, 1983).
+    """The scale of a target of which there are the `stand_ins` of all parts.
 
     Parameters
     ----------
-    parts : list of Moments
+    parts : list of (ndarray, ndarray)
     is_centered : bool
         As of `fitted_scale`.
 
@@ -123,31 +115,21 @@ def scale_of_parts(parts, *, is_centered):
     -------
     TargetScale
     """
-    if len(parts) == 1:
-        return _scale_of(parts[0], is_centered=is_centered)
-    weights, means, spreads, sizes = map(np.array, zip(*parts, strict=True))
-    center = means[0] + np.average(means - means[0], axis=0, weights=weights)
-    # A unit of each target, so that squares neither overflow nor vanish.
-    unit = np.maximum(np.abs(means - center).max(axis=0), spreads.max(axis=0))
-    unit[unit == 0] = 1.0
-    squares = ((means - center) / unit) ** 2 + (spreads / unit) ** 2
-    spread = unit * np.sqrt(np.average(squares, axis=0, weights=weights))
-    # Equal means may differ by rounding.
-    constant = spread <= _ROUNDING * np.finfo(np.float64).eps * np.abs(center)
-    spread[constant] = 0.0
-    whole = Moments(
-        weights.sum(), center, spread, np.average(sizes, axis=0, weights=weights)
-    )
-    return _scale_of(whole, is_centered=is_centered)
+    rows, weights = map(np.concatenate, zip(*parts, strict=True))
+    return fitted_scale(rows, weights, np.arange(len(rows)), is_centered=is_centered)
 
 
-def _scale_of(whole, *, is_centered):
-    spreads, sizes = (
-        np.where(each == 0, 1.0, each) for each in (whole.spreads, whole.sizes)
-    )
-    if is_centered:
-        return TargetScale(whole.means, spreads)
-    return TargetScale(np.zeros_like(whole.means), sizes)
+def _never_zero(values):
+    return np.where(values == 0, 1.0, values)
+
+
+def _moments(y, weights, row_ids):
+    """Means, standard deviations and mean sizes of the targets, 0 if rounding."""
+    precision = np.finfo(y.dtype if y.dtype.kind == "f" else np.float64).eps
+    y = y[row_ids].astype(np.float64)
+    weights = np.ones(len(y)) if weights is None else weights[row_ids]
+    columns = [_column_moments(column, weights, precision) for column in y.T]
+    return np.array(columns).T
 
 
 def _column_moments(y, weights, precision):

@@ -174,7 +174,7 @@ class TrainingConfig(NamedTuple):
     def of_chunks(self):
         """The configuration of a fit from chunks, with which `resume` cannot go on."""
         assert self.minibatch is not None
-        return self._replace(minibatch=self.minibatch._replace(can_resume=False))
+        return self._replace(minibatch=self.minibatch._replace(of_chunks=True))
 
 
 def _minibatch_config(estimator, n_rows, incremental):

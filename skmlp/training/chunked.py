@@ -10,15 +10,13 @@ from skmlp.training.sampling import Orders
 
 
 class ChunkedOrders(Orders):
-    """Stands for the orders of epochs that no one knows ahead: it has their lengths.
+    """Stands for the orders of epochs that no one knows ahead, and has their length.
 
     Parameters
     ----------
     n_rows : int
         Of an epoch.
     """
-
-    known_ahead = False
 
     def __init__(self, n_rows):
         super().__init__(np.broadcast_to(np.int64(0), (n_rows,)), None)

@@ -52,8 +52,9 @@ class MinibatchConfig(NamedTuple):
     n_resumed : int
         Epochs of the fit that this call resumes, among which the history's
         unfinished one.
-    can_resume : bool
-        Whether `resume` could go on, given the same data.
+    of_chunks : bool
+        Whether rows come in chunks: epochs are trained one by one, and `resume` cannot
+        go on.
     """
 
     batch_size: int
@@ -64,7 +65,7 @@ class MinibatchConfig(NamedTuple):
     incremental: bool
     max_time: float | None
     n_resumed: int = 0
-    can_resume: bool = True
+    of_chunks: bool = False
 
 
 class _Calls:
@@ -200,7 +201,7 @@ def _outcome(session, history, config, has_stopped, *, is_whole=True):
         params=history.validation.best_params.copy() if by_score else session.params,
         loss=losses[-1] if losses else np.inf,
         n_iter=history.n_epochs,
-        can_resume=is_whole and config.can_resume and not config.incremental,
+        can_resume=is_whole and not (config.incremental or config.of_chunks),
         has_stopped=has_stopped,
         last_params=session.params if by_score and not has_stopped else None,
     )
@@ -233,8 +234,8 @@ class _Loop:
             start = clock.seconds
             n_epochs = 1
             self._begin()
-            is_alone = scorer is not None or self._takes_snapshots
-            if not (is_alone or n_done) and orders.known_ahead:
+            is_alone = scorer is not None or config.of_chunks
+            if not (is_alone or n_done or self._takes_snapshots):
                 n_epochs = min(
                     max_epochs - history.n_epochs,
                     _epochs_before_a_stop(optimizer, history, config, orders.n_rows),
@@ -344,7 +345,7 @@ class _Loop:
 
 def _advice(config, **arguments):
     """A sentence for the warnings of limits: how to go on."""
-    if config.incremental or not config.can_resume:
+    if config.incremental or config.of_chunks:
         return ""
     call = ", ".join(["X, y", *(f"{name}={arguments[name]}" for name in arguments)])
     return f" To go on as if it had not ended, call resume({call})."

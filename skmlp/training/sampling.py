@@ -14,15 +14,7 @@ _STEPS = 3
 
 
 class Orders(ABC):
-    """The rows of each epoch, `n_rows` of them.
-
-    Attributes
-    ----------
-    known_ahead : bool
-        Whether the orders of several epochs can be asked for at once.
-    """
-
-    known_ahead = True
+    """The rows of each epoch, `n_rows` of them."""
 
     def __init__(self, row_ids, generator):
         self._row_ids = row_ids
