@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.multiclass import type_of_target
 
-from skmlp.estimators.target_scaling import fitted_scale
+from skmlp.estimators.target_scaling import scale_of_parts, stand_ins
 from skmlp.training.collective import all_gather
 
 
@@ -101,22 +101,7 @@ def _balanced(collective, values, classes):
 
 
 def global_scale(collective, y, weights, row_ids, *, is_centered):
-    """The scale of a target over all ranks' rows (see `fitted_scale`).
-
-    Two rows stand for those of each rank: with their mean and standard deviation, or
-    where the target is only divided, one row with their mean size.
-    """
-    y = y[row_ids].astype(np.float64)
-    weights = np.ones(len(y)) if weights is None else weights[row_ids]
-    total = float(np.sum(weights, dtype=np.float64))
-    if is_centered:
-        mean = np.average(y, axis=0, weights=weights)
-        spread = np.sqrt(np.average((y - mean) ** 2, axis=0, weights=weights))
-        rows = np.stack([mean - spread, mean + spread])
-    else:
-        rows = np.average(np.abs(y), axis=0, weights=weights)[np.newaxis]
-    parts = all_gather(collective, "target scale", (rows, total / len(rows)))
-    rows = np.concatenate([part for part, _ in parts])
-    weights = np.concatenate([np.full(len(part), weight) for part, weight in parts])
-    everything = np.arange(len(rows))
-    return fitted_scale(rows, weights, everything, is_centered=is_centered)
+    """The scale of a target over all ranks' rows (see `fitted_scale`)."""
+    part = stand_ins(y, weights, row_ids, is_centered=is_centered)
+    parts = all_gather(collective, "target scale", part)
+    return scale_of_parts(parts, is_centered=is_centered)

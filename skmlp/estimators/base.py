@@ -193,6 +193,7 @@ class BaseMLP(CallbackSupport, Suggesting, Training, Resuming, Prediction, ABC):
         incremental,
         resumption=None,
         callbacks=None,
+        feed=None,
     ):
         resumes = hasattr(self, "coefs_") and (
             self.warm_start or incremental or resumption is not None
@@ -204,11 +205,14 @@ class BaseMLP(CallbackSupport, Suggesting, Training, Resuming, Prediction, ABC):
         )
         if resumes:
             self._check_target_scale()
-        sample = self._validate(
-            as_supported(self.device, user_input),
-            first=not resumes,
-            incremental=incremental,
-        )
+        if feed is not None:
+            sample = feed.head()
+        else:
+            sample = self._validate(
+                as_supported(self.device, user_input),
+                first=not resumes,
+                incremental=incremental,
+            )
         held_out = self._held_out(validation_data, sample)
         if resumption is not None:
             check_same_rows(self, sample)
@@ -247,9 +251,12 @@ class BaseMLP(CallbackSupport, Suggesting, Training, Resuming, Prediction, ABC):
             resumption=resumption,
             generator_state=None if incremental else generator.get_state(),
             callbacks=callbacks,
+            feed=feed,
         )
         with explained_divergence(self, network, sample):
             result, problem, layers = self._train(fit)
+        if feed is not None:
+            sample, problem = feed.current(problem)
         if result.outcome.loss != np.inf:  # as where Ctrl-C came before the training
             warn_of_dead_units(
                 network, result.outcome.params, sample, layers, target.backend.outputs

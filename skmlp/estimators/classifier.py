@@ -5,13 +5,13 @@ from numbers import Real
 from typing import Any, Self
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from skmlp.estimators import annotations as typed
 from skmlp.estimators.base import BaseMLP
+from skmlp.estimators.chunk_fitting import ChunkFitting
 from skmlp.estimators.class_priors import (
     DECISIONS,
     PROBABILITIES,
@@ -21,15 +21,19 @@ from skmlp.estimators.class_priors import (
 )
 from skmlp.estimators.class_weights import check_declared, is_balanced
 from skmlp.estimators.data import UserInput, as_supported
-from skmlp.estimators.data_advice import as_column, check_y
+from skmlp.estimators.data_advice import check_y
 from skmlp.estimators.docs import with_shared_docs
 from skmlp.estimators.exchange import ToScikitLearn
 from skmlp.estimators.gpu_arrays import returns_like_input
 from skmlp.estimators.parameters import LossNames, ordered
 from skmlp.estimators.rebuilt import Rebuilt, labels_of_classes
-from skmlp.estimators.several_columns import typed_table
 from skmlp.estimators.suggestions import names_arguments
-from skmlp.estimators.target_kinds import declared_labels, is_first_call, labels_of
+from skmlp.estimators.target_kinds import (
+    canonical_labels,
+    declared_labels,
+    is_first_call,
+    labels_of,
+)
 from skmlp.estimators.target_names import NO_INFO
 from skmlp.estimators.validation import ValidationData
 from skmlp.rules.activations import IDENTITY
@@ -39,7 +43,7 @@ from skmlp.rules.losses import BINARY_LOSSES, MULTICLASS_LOSSES
 
 
 @with_shared_docs
-class MLPClassifier(ClassifierMixin, ToScikitLearn, BaseMLP):
+class MLPClassifier(ClassifierMixin, ToScikitLearn, ChunkFitting, BaseMLP):
     """Multi-layer perceptron classifier, trained by compiled kernels.
 
     Minimizes the log-loss, or another loss, by stochastic gradient descent, its
@@ -279,7 +283,7 @@ class MLPClassifier(ClassifierMixin, ToScikitLearn, BaseMLP):
             return self._fit(user_input, data, incremental=True)
 
     def _validate_y(self, y, info=NO_INFO, *, first, incremental=False):
-        y = _canonical_y(y)
+        y = canonical_labels(y)
         # The first call of partial_fit has set the labels before the data are seen.
         if (not first or not hasattr(self, "coefs_")) and hasattr(self, "_labels"):
             # A chunk need not have all classes, whatever `fit` would ask for.
@@ -290,7 +294,7 @@ class MLPClassifier(ClassifierMixin, ToScikitLearn, BaseMLP):
         return y
 
     def _validate_y_val(self, y):
-        y = _canonical_y(y)
+        y = canonical_labels(y)
         # Unlike a warm start's labels, these need not be all that there are.
         self._labels.check_known(y, warm_start=False)
         return y
@@ -436,10 +440,3 @@ class MLPClassifier(ClassifierMixin, ToScikitLearn, BaseMLP):
         tags.classifier_tags.multi_label = True
         tags.target_tags.multi_output = True
         return tags
-
-
-def _canonical_y(y):
-    """A target of one column as a vector, a table of numbers as one of their dtype."""
-    if y.ndim == 2 and y.shape[1] == 1:
-        return as_column(y)
-    return y if sparse.issparse(y) else typed_table(y)

@@ -247,7 +247,16 @@ def canonical_x(x, dtype):
     return canonical
 
 
-def combine_weights(sample_weight, x, dtype, *, class_weight=None, labels=None, y=None):
+def combine_weights(
+    sample_weight,
+    x,
+    dtype,
+    *,
+    class_weight=None,
+    labels=None,
+    y=None,
+    may_be_empty=False,
+):
     """Product of sample and class weights, and the rows where it is positive.
 
     Parameters
@@ -260,6 +269,8 @@ def combine_weights(sample_weight, x, dtype, *, class_weight=None, labels=None, 
         All that there are; read only with class weights, like `y`.
     y : ndarray
         Validated labels of the rows.
+    may_be_empty : bool
+        Whether all weights may be zero, as in a part of the data.
 
     Returns
     -------
@@ -277,12 +288,15 @@ def combine_weights(sample_weight, x, dtype, *, class_weight=None, labels=None, 
     n_samples = x.shape[0]
     row_ids = np.arange(n_samples)
     weights = None
+    if may_be_empty and sample_weight is not None and not np.any(sample_weight):
+        # Newer versions of scikit-learn refuse these.
+        return np.zeros(n_samples, dtype), row_ids[:0]
     if sample_weight is not None:
         weights = _check_sample_weight(
             sample_weight, x, dtype=np.float64, ensure_non_negative=True
         )
         row_ids = np.flatnonzero(weights.astype(dtype))
-        if len(row_ids) == 0:
+        if len(row_ids) == 0 and not may_be_empty:
             raise ValueError(
                 "Sample weights must contain at least one non-zero number."
             )
@@ -292,7 +306,7 @@ def combine_weights(sample_weight, x, dtype, *, class_weight=None, labels=None, 
         factors[row_ids] = class_factors(class_weight, labels, y[row_ids])
         weights = factors if weights is None else weights * factors
         row_ids = np.flatnonzero(weights.astype(dtype))
-        if len(row_ids) == 0:
+        if len(row_ids) == 0 and not may_be_empty:
             raise ValueError(
                 f"class_weight={class_weight!r} leaves no sample of positive weight."
             )

@@ -40,6 +40,8 @@ class FitValues(NamedTuple):
     generator_state : tuple or None
         The generator's state before the split; None in `partial_fit`.
     callbacks : skmlp.estimators.callbacks.FitCallbacks or None
+    feed : skmlp.estimators.chunk_feed.ChunkFeed or None
+        In a call of `fit_batches`, whose `sample` is a part of the training data.
     """
 
     incremental: bool
@@ -54,6 +56,7 @@ class FitValues(NamedTuple):
     resumption: Resumption | None
     generator_state: tuple | None
     callbacks: Any
+    feed: Any = None
 
 
 def fit_result(fit, outcome, history, optimizer):

@@ -9,6 +9,7 @@ from sklearn.utils.metaestimators import available_if
 
 from skmlp.estimators import annotations as typed
 from skmlp.estimators.base import BaseMLP
+from skmlp.estimators.chunk_fitting import ChunkFitting
 from skmlp.estimators.data import UserInput, as_supported, combine_weights
 from skmlp.estimators.data_advice import as_column
 from skmlp.estimators.docs import with_shared_docs
@@ -34,7 +35,7 @@ from skmlp.rules.losses import REGRESSION_LOSSES
 
 
 @with_shared_docs
-class MLPRegressor(RegressorMixin, ToScikitLearn, BaseMLP):
+class MLPRegressor(RegressorMixin, ToScikitLearn, ChunkFitting, BaseMLP):
     """Multi-layer perceptron regressor, trained by compiled kernels.
 
     Minimizes the squared error, or another loss, by stochastic gradient descent, its

@@ -187,9 +187,10 @@ class Resuming(Fitted):
         state = getattr(self, "_resumption", None)
         if state is None:
             raise ValueError(
-                "resume goes on with a call of fit, but the last call was partial_fit, "
-                "used solver='lbfgs', was broken off in the middle of a step, or its "
-                "state was dropped. Call partial_fit, or fit with warm_start=True."
+                "resume goes on with a call of fit, but the last call was partial_fit "
+                "or fit_batches, used solver='lbfgs', was broken off in the middle of "
+                "a step, or its state was dropped. Call partial_fit, or fit with "
+                "warm_start=True."
             )
         max_iter = self._checked_max_iter(max_iter)
         n_whole = state["n_epochs"] - (self._history.unfinished is not None)

@@ -8,6 +8,7 @@ from sklearn.utils.multiclass import (
     type_of_target,
 )
 
+from skmlp.estimators.data_advice import as_column
 from skmlp.estimators.label_matrix import LabelMatrix, is_indicator
 from skmlp.estimators.labels import check_among, labels_in
 from skmlp.estimators.one_column import (
@@ -23,6 +24,13 @@ from skmlp.estimators.target_names import NO_INFO, described
 # Kinds of target, by scikit-learn's names.
 _ONE_COLUMN = {"binary", "multiclass"}
 _MULTILABEL = "multilabel-indicator"
+
+
+def canonical_labels(y):
+    """A target of one column as a vector, a table of numbers as one of their dtype."""
+    if y.ndim == 2 and y.shape[1] == 1:
+        return as_column(y)
+    return y if sparse.issparse(y) else typed_table(y)
 
 
 def labels_of(y, info=NO_INFO, *, ordered=False):

@@ -78,18 +78,62 @@ def fitted_scale(y, weights, row_ids, *, is_centered):
     TargetScale
         The scale is 1 for a target that is constant or, if not centered, zero.
     """
+    means, spreads, sizes = _moments(y, weights, row_ids)
+    if is_centered:
+        return TargetScale(means, _never_zero(spreads))
+    return TargetScale(np.zeros_like(means), _never_zero(sizes))
+
+
+def stand_ins(y, weights, row_ids, *, is_centered):
+    """A row or two that have the scale of many, with the parameters of `fitted_scale`.
+
+    Two rows with their mean and standard deviation, or where the target is only
+    divided, one row with their mean size.
+
+    Returns
+    -------
+    rows : ndarray of shape (1 or 2, n_targets)
+    weights : ndarray of shape (1 or 2,)
+        They sum to the weights of the rows.
+    """
+    means, spreads, sizes = _moments(y, weights, row_ids)
+    rows = [means - spreads, means + spreads] if is_centered else [sizes]
+    total = float(len(row_ids) if weights is None else weights[row_ids].sum(dtype="f8"))
+    return np.stack(rows), np.full(len(rows), total / len(rows))
+
+
+def scale_of_parts(parts, *, is_centered):
+    """The scale of a target of which there are the `stand_ins` of all parts.
+
+    Parameters
+    ----------
+    parts : list of (ndarray, ndarray)
+    is_centered : bool
+        As of `fitted_scale`.
+
+    Returns
+    -------
+    TargetScale
+    """
+    rows, weights = map(np.concatenate, zip(*parts, strict=True))
+    return fitted_scale(rows, weights, np.arange(len(rows)), is_centered=is_centered)
+
+
+def _never_zero(values):
+    return np.where(values == 0, 1.0, values)
+
+
+def _moments(y, weights, row_ids):
+    """Means, standard deviations and mean sizes of the targets, 0 if rounding."""
     precision = np.finfo(y.dtype if y.dtype.kind == "f" else np.float64).eps
     y = y[row_ids].astype(np.float64)
     weights = np.ones(len(y)) if weights is None else weights[row_ids]
-    columns = [_column_scale(column, weights, precision) for column in y.T]
-    means, spreads, sizes = np.array(columns).T
-    if is_centered:
-        return TargetScale(means, spreads)
-    return TargetScale(np.zeros_like(means), sizes)
+    columns = [_column_moments(column, weights, precision) for column in y.T]
+    return np.array(columns).T
 
 
-def _column_scale(y, weights, precision):
-    """Mean, standard deviation and mean size of a target, the latter two never 0."""
+def _column_moments(y, weights, precision):
+    """Mean, standard deviation and mean size of a target."""
     # Powers of two neither round nor let squares overflow or vanish.
     exponent = math.frexp(np.max(np.abs(y)))[1]
     y = np.ldexp(y, -exponent)
@@ -98,11 +142,8 @@ def _column_scale(y, weights, precision):
     spread = math.sqrt(np.average((y - mean) ** 2, weights=weights))
     if spread <= _ROUNDING * precision:
         spread = 0.0
-    sizes = (spread, np.average(np.abs(y), weights=weights))
-    return (
-        math.ldexp(mean, exponent),
-        *(math.ldexp(size, exponent) or 1.0 for size in sizes),
-    )
+    size = np.average(np.abs(y), weights=weights)
+    return tuple(math.ldexp(value, exponent) for value in (mean, spread, size))
 
 
 def is_centered(loss):

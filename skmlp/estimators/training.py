@@ -4,6 +4,7 @@ The methods after `_train` are where a training on one machine differs from one 
 shares its minibatches with others (see `skmlp.data_parallel`).
 """
 
+from functools import partial
 from typing import Any
 
 from skmlp.backends import Problem
@@ -40,7 +41,7 @@ class Training:
         """Train: the result, the `Problem`, and layers to check for dead units."""
         network = fit.network
         stochastic = self.solver in STOCHASTIC_SOLVERS
-        row_ids, held_out = fit.sample.row_ids, fit.held_out
+        row_ids, held_out, feed = fit.sample.row_ids, fit.held_out, fit.feed
         if stochastic and self.early_stopping and held_out is None:
             row_ids, others = split_rows(self, fit.sample, fit.generator)
             held_out = fit.sample._replace(row_ids=others)
@@ -48,18 +49,21 @@ class Training:
             self,
             network,
             fit.sample.x,
-            n_rows=self._n_rows_of_epoch(row_ids),
+            n_rows=self._n_rows_of_epoch(row_ids) if feed is None else feed.n_rows,
             generator=fit.generator,
             incremental=fit.incremental,
         )
         optimizer = self._initial_optimizer(fit, config.optimizer)
         if fit.resumption is not None:
             config = config.resumed(fit.resumption, first_step=optimizer.t)
+        if feed is not None:
+            config = config.of_chunks()
         problem = self._problem(fit, row_ids, config.regularization)
         objective, orders = problem, None
         if stochastic:
             problem = problem._replace(given_segments=optimizer.segments)
-            problem, objective, orders = self._orders(problem, fit.generator)
+            make_orders = self._orders if feed is None else feed.orders
+            problem, objective, orders = make_orders(problem, fit.generator)
         self._prepare(fit, objective)
         # Iterations of L-BFGS are no epochs: they have a separate history.
         history = fit.resumable if stochastic else History()
@@ -96,7 +100,10 @@ class Training:
 
     def _open_session(self, fit, problem):
         """A session of the training, as a context manager."""
-        return fit.target.backend.open_session(problem, fit.params, self.n_jobs)
+        opened = fit.target.backend.open_session
+        if fit.feed is not None:
+            opened = partial(fit.feed.open_session, opened)
+        return opened(problem, fit.params, self.n_jobs)
 
     def _scorer(self, fit, session, held_out):
         """A callable that returns loss and score of held-out data."""

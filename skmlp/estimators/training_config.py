@@ -171,6 +171,11 @@ class TrainingConfig(NamedTuple):
             regularization=self.regularization._replace(first_step=first_step),
         )
 
+    def of_chunks(self):
+        """The configuration of a fit from chunks, with which `resume` cannot go on."""
+        assert self.minibatch is not None
+        return self._replace(minibatch=self.minibatch._replace(of_chunks=True))
+
 
 def _minibatch_config(estimator, n_rows, incremental):
     if estimator.batch_size == "auto":

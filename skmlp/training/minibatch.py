@@ -52,6 +52,9 @@ class MinibatchConfig(NamedTuple):
     n_resumed : int
         Epochs of the fit that this call resumes, among which the history's
         unfinished one.
+    of_chunks : bool
+        Whether rows come in chunks: epochs are trained one by one, and `resume` cannot
+        go on.
     """
 
     batch_size: int
@@ -62,6 +65,7 @@ class MinibatchConfig(NamedTuple):
     incremental: bool
     max_time: float | None
     n_resumed: int = 0
+    of_chunks: bool = False
 
 
 class _Calls:
@@ -197,7 +201,7 @@ def _outcome(session, history, config, has_stopped, *, is_whole=True):
         params=history.validation.best_params.copy() if by_score else session.params,
         loss=losses[-1] if losses else np.inf,
         n_iter=history.n_epochs,
-        can_resume=is_whole and not config.incremental,
+        can_resume=is_whole and not (config.incremental or config.of_chunks),
         has_stopped=has_stopped,
         last_params=session.params if by_score and not has_stopped else None,
     )
@@ -230,7 +234,8 @@ class _Loop:
             start = clock.seconds
             n_epochs = 1
             self._begin()
-            if scorer is None and not n_done and not self._takes_snapshots:
+            is_alone = scorer is not None or config.of_chunks
+            if not (is_alone or n_done or self._takes_snapshots):
                 n_epochs = min(
                     max_epochs - history.n_epochs,
                     _epochs_before_a_stop(optimizer, history, config, orders.n_rows),
@@ -340,7 +345,7 @@ class _Loop:
 
 def _advice(config, **arguments):
     """A sentence for the warnings of limits: how to go on."""
-    if config.incremental:
+    if config.incremental or config.of_chunks:
         return ""
     call = ", ".join(["X, y", *(f"{name}={arguments[name]}" for name in arguments)])
     return f" To go on as if it had not ended, call resume({call})."

@@ -233,3 +233,21 @@ def test_an_autoencoder_is_the_cpus(loss, convert):
     code = cpu.transform(x)
     expected = cpu.inverse_transform(code)
     assert_allclose(cuda_model.inverse_transform(code), expected, rtol=1e-8, atol=1e-10)
+
+
+def test_chunks():
+    x, y = iris()
+
+    def make_chunks():
+        for start in range(0, len(x), 9):
+            yield x[start : start + 9], y[start : start + 9]
+
+    settings = {**SETTINGS, "batch_size": 8, "dropout": 0.2, "max_iter": 2}
+    on_cpu, on_gpu = fitted_on_both(
+        MLPClassifier(**settings),
+        lambda model: model.fit_batches(make_chunks, buffer_rows=18, X_val=x, y_val=y),
+    )
+    assert_allclose(on_gpu.loss_curve_, on_cpu.loss_curve_, rtol=1e-9)
+    assert_allclose(
+        on_gpu.validation_loss_curve_, on_cpu.validation_loss_curve_, rtol=1e-9
+    )
