@@ -53,6 +53,8 @@ class Mailbox:
         Of the workers, by rank; set before the first wait.
     is_wanted : callable
         Whether anybody still waits for the fit; set before the first wait.
+    stops : bool
+        Whether the client asks for a stop at the end of an epoch.
     """
 
     addresses: list[str]
@@ -61,6 +63,7 @@ class Mailbox:
         self.rank, self.n_ranks = rank, n_ranks
         self.is_wanted = lambda: True
         self.is_claimed = False
+        self.stops = False
         self._changed = threading.Condition()
         # By number and phase of the operation: payloads by rank.
         self._received: dict[tuple[int, int], dict[int, Any]] = {}
