@@ -1,6 +1,7 @@
 """A fit on a cluster, as the client leads it: tasks, their errors, and lost workers."""
 
 import logging
+import math
 import time
 import uuid
 
@@ -59,12 +60,12 @@ class ClusterFit:
         self._timeout = estimator.timeout
         self._watch = Watch(client, estimator.timeout)
         self._progress = progress
-        max_time = local.max_time
+        max_time, sync_every = local.max_time, estimator.sync_every
         self._end = None if max_time is None else time.monotonic() + max_time
         self._plan = Plan(
             fit="",
             estimator=local.set_params(verbose=False, max_time=None),
-            sync_every=estimator.sync_every,
+            sync_every=math.inf if sync_every == "epoch" else sync_every,
             timeout=estimator.timeout,
             max_time=None,
             checkpoint=estimator.checkpoint,
@@ -126,7 +127,7 @@ class ClusterFit:
         blocks.place(workers, wait)
         # By their first partitions, so that addresses change no bits.
         ranks = list(dict.fromkeys(blocks.workers))
-        val_shards = [[] for _ in ranks]
+        val_shards: list[list] = [[] for _ in ranks]
         if val_blocks is not None:
             val_blocks.place(ranks, wait)
             val_shards = val_blocks.by_worker(ranks)

@@ -7,6 +7,7 @@ memory, everything else pickled.
 
 import asyncio
 import contextlib
+from itertools import pairwise
 
 import numpy as np
 from distributed.protocol import to_serialize
@@ -71,7 +72,12 @@ class CommCollective:
         self._number = -1
 
     def __enter__(self):
-        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(self._timeout)
+        opening = asyncio.run_coroutine_threadsafe(self._open(), self._loop)
+        try:
+            opening.result(self._timeout)
+        except BaseException:
+            close_mailbox(self._worker, self._fit)
+            raise
         return self
 
     def __exit__(self, kind, error, traceback):
@@ -162,7 +168,7 @@ class CommCollective:
         """Each rank sums one slice, and sends it to all: fewer bytes in two phases."""
         flat = own.ravel()
         edges = [len(flat) * rank // self.n_ranks for rank in range(self.n_ranks + 1)]
-        slices = [flat[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        slices = [flat[a:b] for a, b in pairwise(edges)]
         for rank in self._peers:
             self._send([rank], 0, slices[rank])
         total = self._sum(0, slices[self.rank])

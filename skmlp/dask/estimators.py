@@ -157,8 +157,8 @@ class DaskMLP(BaseMLP):
         names = {*self._get_param_names()}
         kept = {name: value for name, value in vars(self).items() if name in names}
         new = {k: value for k, value in vars(local).items() if k not in names}
-        vars(self).clear()
-        vars(self).update(kept | new)
+        self.__dict__.clear()
+        self.__dict__.update(kept | new)
 
     def _predicted(self, method, X, **keywords):
         """What a method of the local estimator returns, lazily of Dask collections."""
@@ -212,7 +212,7 @@ class DaskMLP(BaseMLP):
     def __sklearn_clone__(self):
         # A client cannot be copied.
         view = object.__new__(type(self))
-        vars(view).update(vars(self) | {"client": None})
+        view.__dict__.update(vars(self) | {"client": None})
         clone = BaseEstimator.__sklearn_clone__(view)
         clone.client = self.client
         return clone
@@ -276,7 +276,7 @@ class DaskMLPClassifier(DaskMLP, MLPClassifier):
     >>> from dask.distributed import Client
     >>> from skmlp.dask import DaskMLPClassifier
     >>> client = Client(processes=False, n_workers=2, threads_per_worker=1,
-    ...                 dashboard_address=None)
+    ...                 dashboard_address=":0")
     >>> X = da.random.default_rng(0).normal(size=(1000, 5), chunks=(250, 5))
     >>> y = (X[:, 0] > 0).astype(int)
     >>> clf = DaskMLPClassifier((20,), client=client, max_iter=20, random_state=0,
@@ -412,7 +412,7 @@ class DaskMLPRegressor(DaskMLP, MLPRegressor):
     >>> from dask.distributed import Client
     >>> from skmlp.dask import DaskMLPRegressor
     >>> client = Client(processes=False, n_workers=2, threads_per_worker=1,
-    ...                 dashboard_address=None)
+    ...                 dashboard_address=":0")
     >>> X = da.random.default_rng(0).normal(size=(1000, 5), chunks=(250, 5))
     >>> model = DaskMLPRegressor(solver="lbfgs", client=client, max_iter=50,
     ...                          activation="tanh", random_state=0, tol=1e-3)

@@ -44,7 +44,7 @@ class ExtendedConstructor:
             vars(self).update(own)
 
         construct.__name__, construct.__qualname__ = "__init__", "__init__"
-        self._construct = construct
+        self._construct: Any = construct
 
     def __get__(self, instance, owner=None):
         # A new object after rows were added to the rules' tables.

@@ -21,12 +21,12 @@ class Block(NamedTuple):
 
     Attributes
     ----------
-    index : int
-        Of the partition.
+    number : int
+        Of the partition, from 0.
     X, y, sample_weight : array, sparse matrix, DataFrame or None
     """
 
-    index: int
+    number: int
     X: Any
     y: Any
     sample_weight: Any
@@ -262,7 +262,7 @@ def concatenated(blocks, field):
         if _columns(value) != _columns(values[0]):
             raise ValueError(
                 f"The partitions of {field} have different columns: partition "
-                f"{filled[0].index} has {_named(values[0])}, partition {block.index} "
+                f"{filled[0].number} has {_named(values[0])}, partition {block.number} "
                 f"has {_named(value)}."
             )
     if len(values) == 1:

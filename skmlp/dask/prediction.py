@@ -6,6 +6,7 @@ types from the start.
 
 import dask.array as da
 import numpy as np
+import pandas as pd
 from dask.array import Array
 from dask.delayed import delayed
 from scipy import sparse
@@ -70,10 +71,7 @@ def _on_zeros(local, method, X, keywords):
     """What the method returns of a row of zeros."""
     row = np.zeros((1, local.n_features_in_), dtype=local.coefs_[0].dtype)
     names = getattr(local, "feature_names_in_", None)
-    if names is not None:
-        # Without them the model would warn.
-        import pandas as pd
-
+    if names is not None:  # without them the model would warn
         row = pd.DataFrame(row, columns=names)
     return getattr(local, method)(row, **keywords)
 
@@ -121,7 +119,7 @@ def _predicted(local, X, y, sample_weight):
 
 def _regression_score(columns, levels):
     y, predicted, weights = zip(*columns, strict=True)
-    weights = None if weights[0] is None else np.concatenate(weights)
+    joined = None if weights[0] is None else np.concatenate(weights)
     return regression_score(
-        np.concatenate(y), np.concatenate(predicted), weights, levels
+        np.concatenate(y), np.concatenate(predicted), joined, levels
     )

@@ -21,8 +21,8 @@ class Epoch(NamedTuple):
         None without validation data and without early stopping.
     seconds : float
         Since the training began, or has gone on from a checkpoint.
-    n_samples : int
-        Rows that all workers together have trained on in this epoch.
+    n_samples : int or None
+        Rows that all workers together have trained on in this epoch; None for L-BFGS.
     """
 
     epoch: int
@@ -30,7 +30,7 @@ class Epoch(NamedTuple):
     validation_loss: float | None
     validation_score: float | None
     seconds: float
-    n_samples: int
+    n_samples: int | None
 
 
 class Progress:

@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 
 from distributed import get_worker, secede
 
-from skmlp.data_parallel.replica import Shard, fit_replica
 from skmlp.dask.checkpoints import read_checkpoint, write_checkpoint
 from skmlp.dask.collective import CommCollective
 from skmlp.dask.mailbox import OPERATION, open_mailbox
 from skmlp.dask.partitions import concatenated
 from skmlp.dask.progress import Epoch
 from skmlp.dask.worker_warnings import recorded_warnings
+from skmlp.data_parallel.replica import Shard, fit_replica
 
 # Of a task that somebody waits for.
 _RUNNING = ("executing", "long-running")
@@ -25,7 +25,7 @@ class Plan(NamedTuple):
     fit : str
         Its name, unique in the cluster; also the topic of its epochs.
     estimator : MLPClassifier or MLPRegressor
-    sync_every : int or str
+    sync_every : int or inf
     timeout : float
         Seconds that a worker may wait for another.
     max_time : float or None
@@ -37,7 +37,7 @@ class Plan(NamedTuple):
 
     fit: str
     estimator: Any
-    sync_every: Any
+    sync_every: float
     timeout: float
     max_time: float | None
     checkpoint: str | None
@@ -170,7 +170,7 @@ class EpochReport:
             _as_float(update.validation_loss),
             _as_float(update.validation_score),
             seconds,
-            int(update.n_samples),
+            None if update.n_samples is None else int(update.n_samples),
         )
         self._worker.log_event(plan.fit, [*epoch])
         self.is_late = plan.max_time is not None and seconds >= plan.max_time

@@ -100,24 +100,23 @@ class Watch:
             future.add_done_callback(self._events.put)
         while pending:
             event = self._next()
-            if isinstance(event, Future):
-                pending.pop(event.key, None)
+            # Those that an earlier attempt has given up end, too.
+            if isinstance(event, Future) and pending.pop(event.key, None) is not None:
                 error = _error_of(event)
                 if isinstance(error, Aborted):
                     secondary = error
                     deadline = min(deadline, time.monotonic() + self._timeout)
                 elif error is not None:
                     raise error
-            elif event is not None and tell_epoch is not None:
-                tell_epoch(event)
+            else:
+                _pass_on(event, tell_epoch)
             self._look(workers)
             if time.monotonic() > deadline:
                 break
         if secondary is not None:
             raise secondary
         while (event := self._next(0)) is not None:
-            if tell_epoch is not None and not isinstance(event, Future):
-                tell_epoch(event)
+            _pass_on(event, tell_epoch)
 
     def _next(self, timeout=_PAUSE):
         try:
@@ -136,6 +135,12 @@ class Watch:
                 raise WorkerLostError(address)
         if not workers:
             raise RuntimeError("The cluster has no workers any more.")
+
+
+def _pass_on(event, tell_epoch):
+    """Tell of an epoch, if the event is one and anybody wants to know."""
+    if isinstance(event, list | tuple) and tell_epoch is not None:
+        tell_epoch(event)
 
 
 def _error_of(future):

@@ -19,7 +19,7 @@ ORDER = {
         ["__main__"],
         ["command_line"],
         ["__init__", "quick_benchmark"],
-        ["display", "onnx"],
+        ["dask", "display", "onnx"],
         ["tabular", "system_info"],
         ["_precompile"],
         ["_fitted_networks", "_shipping"],
@@ -77,6 +77,14 @@ ORDER = {
         ["labels", "log_odds", "target_names"],
         ["names", "rate_factors"],
         ["other_names", "annotations"],
+    ],
+    "skmlp.dask": [
+        ["__init__"],
+        ["estimators"],
+        ["cluster_fit", "parameters", "prediction"],
+        ["training", "watching"],
+        ["checkpoints", "collective", "partitions", "progress", "worker_warnings"],
+        ["mailbox"],
     ],
     "skmlp.display": [
         ["__init__"],
