@@ -119,7 +119,6 @@ class DaskMLP(BaseMLP):
         progress = Progress(self, on_epoch)
         data = Collections(X, y, sample_weight)
         result = ClusterFit(client, self, local, progress).run(data, validation)
-        self._adopt(result.fitted)
         given = [*result.warnings]
         if result.is_late:
             message = (
@@ -127,8 +126,10 @@ class DaskMLP(BaseMLP):
                 f"{progress.epoch}."
             )
             given.append((message, ConvergenceWarning))
-        for message, category in dict.fromkeys(given):
-            warnings.warn(message, category, stacklevel=user_stacklevel())
+        with self._unchanged_on_failure():  # where a warning is an error
+            self._adopt(result.fitted)
+            for message, category in dict.fromkeys(given):
+                warnings.warn(message, category, stacklevel=user_stacklevel())
         return self
 
     def to_local(self) -> Any:

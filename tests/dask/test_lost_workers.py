@@ -25,7 +25,7 @@ PARAMETERS = {
     "batch_size": 20,
     "max_iter": N_EPOCHS,
     "n_iter_no_change": N_EPOCHS,
-    "learning_rate_init": 0.01,
+    "learning_rate": "cosine",
     "random_state": 0,
 }
 
