@@ -137,10 +137,10 @@ def _train(plan, shard, collective, report, n_threads):
 
 def _shard(blocks, val_blocks):
     fields = ("X", "y", "sample_weight")
-    own = [concatenated(blocks, field) for field in fields]
-    if not val_blocks:
-        return Shard(*own, None, None, None)
-    return Shard(*own, *(concatenated(val_blocks, field) for field in fields))
+    values = [concatenated(blocks, field) for field in fields]
+    if val_blocks:
+        values += [concatenated(val_blocks, field) for field in fields]
+    return Shard(*values)
 
 
 class EpochReport:

@@ -67,12 +67,19 @@ def nothing_left(client):
 @pytest.mark.parametrize(
     "settings",
     [
-        PARAMETERS,
-        LBFGS,
-        PARAMETERS | {"dropout": 0.2, "normalization": "batch"},
-        PARAMETERS | {"early_stopping": True, "class_weight": "balanced"},
+        pytest.param(PARAMETERS, id="adam"),
+        pytest.param(LBFGS, id="lbfgs", marks=pytest.mark.slow),
+        pytest.param(
+            PARAMETERS | {"dropout": 0.2, "normalization": "batch"},
+            id="dropout and normalization",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            PARAMETERS | {"early_stopping": True, "class_weight": "balanced"},
+            id="early stopping",
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["adam", "lbfgs", "dropout and normalization", "early stopping"],
 )
 def test_on_one_worker_the_bits_are_those_of_the_local_fit(
     client, table, settings, dtype
@@ -84,7 +91,7 @@ def test_on_one_worker_the_bits_are_those_of_the_local_fit(
     local = MLPClassifier(**parameters).fit(X, y)
     assert_same_network(model, local, rtol=0, atol=0)
     assert model.coefs_[0].dtype == dtype
-    assert model.loss_curve_ == local.loss_curve_
+    assert model.history_["loss"] == local.history_["loss"]
     np.testing.assert_array_equal(model.classes_, local.classes_)
     assert model.get_params()["n_jobs"] == 1
 
@@ -102,7 +109,9 @@ def test_lbfgs_of_several_workers_is_the_local_fit_up_to_rounding(client, table)
     parameters = LBFGS | {"activation": "tanh", "random_state": 0}
     model = DaskMLPRegressor(**parameters, client=client).fit(*chunked(X, y))
     local = MLPRegressor(**parameters).fit(X, y)
-    np.testing.assert_allclose(model.loss_curve_[:5], local.loss_curve_[:5], rtol=1e-9)
+    np.testing.assert_allclose(
+        model.history_["loss"][:5], local.history_["loss"][:5], rtol=1e-9
+    )
 
 
 def test_weights_and_validation_data(client, table):
