@@ -23,6 +23,14 @@ class Epoch(NamedTuple):
         Since the training began, or has gone on from a checkpoint.
     n_samples : int or None
         Rows that all workers together have trained on in this epoch; None for L-BFGS.
+
+    Examples
+    --------
+    >>> from skmlp.dask import Epoch
+    >>> def stop(epoch):
+    ...     return epoch.loss < 0.1
+    >>> stop(Epoch(3, 0.05, None, None, 1.5, 1000))  # as fit(on_epoch=stop) calls it
+    True
     """
 
     epoch: int
