@@ -40,6 +40,7 @@ GROUPS = {
         scoring best_epoch warm_start verbose
     """,
     "Hardware": "n_jobs device dtype matmul_precision",
+    "Cluster": "client sync_every checkpoint timeout",
 }
 # Classes of fewer parameters are read as they are.
 MANY = 20

@@ -1,8 +1,8 @@
 """The docstrings of public names: numpydoc's rules, and examples that run.
 
-Public are the names of `skmlp`, `skmlp.exceptions` and `skmlp.onnx`, and the methods
-and properties that their classes define themselves. Those that scikit-learn's base
-classes bring along are scikit-learn's to document.
+Public are the names of `skmlp`, `skmlp.exceptions`, `skmlp.onnx` and `skmlp.dask`, and
+the methods and properties that their classes define themselves. Those that
+scikit-learn's base classes bring along are scikit-learn's to document.
 """
 
 import ast
@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import skmlp
+import skmlp.dask
 import skmlp.onnx
 from skmlp import exceptions
 
@@ -31,6 +32,7 @@ OBJECTS = {
         for name, warning in inspect.getmembers(exceptions, inspect.isclass)
     },
     "skmlp.onnx.to_onnx": skmlp.onnx.to_onnx,
+    **{f"skmlp.dask.{name}": getattr(skmlp.dask, name) for name in skmlp.dask.__all__},
 }
 _REQUEST = re.compile(r"set_\w+_request")
 
@@ -65,8 +67,8 @@ IGNORED = {
 }
 # A member may do without an example of its own: that of its class shows it.
 IGNORED_OF_MEMBERS = {**IGNORED, "EX01": "the example of the class shows most members"}
-# `diagnose` makes these; their fields stand in the section of the attributes.
-MADE_BY_A_FUNCTION = {"skmlp.LayerReport", "skmlp.LayerTable"}
+# `diagnose` and `fit` make these; their fields stand in the section of the attributes.
+MADE_BY_A_FUNCTION = {"skmlp.LayerReport", "skmlp.LayerTable", "skmlp.dask.Epoch"}
 
 
 @pytest.mark.parametrize("name", [*OBJECTS, *MEMBERS])
