@@ -1,8 +1,8 @@
 """A client of a small cluster of Dask in this machine, for the tests.
 
-`LocalCluster` sets OMP_NUM_THREADS and others in the process that starts it, too. The
-tests that follow in this process must not see them. Its HTTP server takes any free port,
-as pytest's workers run several clusters at once.
+`LocalCluster` sets OMP_NUM_THREADS and others in the process that starts it, too: the
+tests that follow there must not see them. Its HTTP server takes any free port, as the
+workers of pytest run several clusters at once.
 """
 
 import contextlib
