@@ -24,6 +24,8 @@ local_client = pytest.importorskip("local_cluster").local_client
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    # Optuna says so of the storage.
+    pytest.mark.filterwarnings("ignore:DaskStorage is experimental"),
 ]
 
 SECONDS = 120
@@ -157,7 +159,9 @@ def fit_on(client, search, X, y, kind):
         return search.fit(X, y, **options_of_partial_fit(kind))
 
 
-@both
+@pytest.mark.parametrize(
+    "kind", ["classifier", pytest.param("regressor", marks=pytest.mark.slow)]
+)
 def test_hyperband_finds_the_same_again(client, blocks, kind):
     model_selection = pytest.importorskip("dask_ml.model_selection")
     distributions = {
@@ -188,6 +192,7 @@ def test_the_best_model_of_a_search_is_that_of_its_calls(client, kind):
         {"alpha": loguniform(1e-5, 1)},
         n_initial_parameters=4,
         max_iter=5,
+        decay_rate=None,
         **split,
     )
     fit_on(client, search, *arrays, kind)
