@@ -250,6 +250,16 @@ def test_trials_of_optuna_have_the_values_that_they_have_without_dask(client, op
     assert study.best_value == max(value for *_, value in found)
 
 
+def test_tasks_with_a_seeded_sampler_try_the_same(client, optuna):
+    """Why the page has a sampler without a seed."""
+    from optuna_integration import DaskStorage
+
+    study = optuna.create_study(
+        storage=DaskStorage(client=client), sampler=optuna.samplers.RandomSampler(0)
+    )
+    assert len(set(trials_on(client, study, n_tasks=3, n_trials=1))) == 1
+
+
 def test_a_queue_of_optuna_is_that_without_dask(client, optuna):
     from optuna_integration import DaskStorage
 
