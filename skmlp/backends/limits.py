@@ -10,6 +10,7 @@ import ctypes
 import functools
 import math
 import os
+import sys
 
 import numpy as np
 from sklearn.utils import _openmp_helpers
@@ -85,6 +86,18 @@ def of_libraries():
     if n_blas == _BLAS_BY_ITSELF or n_blas >= _MOST_BLAS_THREADS:
         n_blas = math.inf
     return max(1, min(n_openmp, n_blas))
+
+
+def of_dask_worker():
+    """Threads of the Dask worker that runs the calling thread's task; inf elsewhere."""
+    # A process that never imported Dask runs no worker, and need not import it now.
+    get_worker = getattr(sys.modules.get("distributed.worker"), "get_worker", None)
+    if get_worker is None:
+        return math.inf
+    try:
+        return get_worker().state.nthreads
+    except ValueError:  # no task runs in this thread
+        return math.inf
 
 
 def cpu_quota():

@@ -19,18 +19,19 @@ def available_threads(n_jobs):
     n_jobs : int or None
         Negative numbers count back from all that the limits allow, as in joblib. None
         means all of these, but one thread in a worker of joblib to which no cores were
-        allotted.
+        allotted, and in a task of Dask, whose workers run a task in each thread.
     """
+    if n_jobs == 1:
+        return 1
+    of_worker = limits.of_dask_worker()
     # joblib tells each of its processes in this variable how many cores it may use.
     allotted = limits.from_environment("NUMBA_NUM_THREADS")
-    if n_jobs is None and allotted == math.inf:
-        nested = joblib.parallel.get_active_backend()[0].nesting_level
-        n_jobs = 1 if nested else None
-    if n_jobs == 1:
+    if n_jobs is None and _shares_cores(allotted, of_worker):
         return 1
     all_threads = min(
         allotted,
-        limits.from_environment("OMP_NUM_THREADS"),
+        of_worker,
+        _of_openmp(of_worker),
         limits.from_environment("LOKY_MAX_CPU_COUNT"),
         limits.of_libraries(),
         limits.cores(),
@@ -42,3 +43,20 @@ def available_threads(n_jobs):
     if n_jobs < 0:
         return max(1, all_threads + 1 + n_jobs)
     return min(n_jobs, all_threads)
+
+
+def _shares_cores(allotted, of_worker):
+    """Whether other threads run such tasks as the calling one does, a core for each."""
+    if of_worker < math.inf:
+        return True
+    nested = joblib.parallel.get_active_backend()[0].nesting_level
+    return bool(nested) and allotted == math.inf
+
+
+def _of_openmp(of_worker):
+    """The limit of OMP_NUM_THREADS; Dask's own, 1, says nothing about this package.
+
+    Dask sets it in its workers for libraries that would take all cores in each task.
+    """
+    number = limits.from_environment("OMP_NUM_THREADS")
+    return math.inf if number == 1 and of_worker < math.inf else number

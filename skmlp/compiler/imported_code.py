@@ -100,7 +100,7 @@ def _check_loaders(n_modules):
 
     The number of modules is only there to look again when others have been imported.
     """
-    for name, module in [*sys.modules.items()]:
+    for name, module in sys.modules.copy().items():  # other threads may import
         spec = getattr(module, "__spec__", None)
         if spec is None or not _has_compiled_code(name):
             continue

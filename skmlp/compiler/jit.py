@@ -16,6 +16,10 @@ used; and one indirect call a block of a thousand elements costs nothing that ca
 measured. (Folding every rule into every kernel grows each compilation with the catalog;
 first-class functions cost microseconds of Python a launch.)
 
+Extensions. Numba loads those of other packages at its first compilation. They register
+types, and while they do, other threads cannot look types up. So they are loaded here:
+threads that fit wait for this import.
+
 Private interfaces of Numba. Each that is used here or in the modules below is checked,
 and has a fallback on public interfaces that costs time but changes no result:
 `pipeline_choice` for compiler pipelines, `disk_cache.cache_on_disk` for the cache, and
@@ -35,6 +39,18 @@ from skmlp.compiler import compile_thread, disk_cache, forks, progress
 from skmlp.compiler.fallback import warn_of_fallback
 
 forks.watch()
+
+
+def _load_extensions():
+    """Load what other packages add to Numba."""
+    try:
+        from numba.core.entrypoints import init_all
+    except ImportError:  # then Numba loads them when it needs them
+        return
+    init_all()
+
+
+_load_extensions()
 
 _FAST = {"contract", "reassoc", "nsz", "arcp", "afn"}
 # Options that Numba does not document.

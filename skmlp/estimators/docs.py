@@ -225,7 +225,7 @@ n_jobs : int, default=None
     Threads of one fit and of predictions; the results are the same for every number.
     None stands for all that the smallest limit allows (affinity, quotas of control
     groups, joblib, threadpoolctl, ``OMP_NUM_THREADS``, ``NUMBA_NUM_THREADS``), and for
-    one inside joblib's own threads. Small problems use fewer.
+    one inside joblib's own threads and Dask's tasks. Small problems use fewer.
 
 device : {'cpu', 'cuda', 'cuda:1', ..., 'auto'}, default='cpu'
     Where to train and to predict: on the CPU, or on an NVIDIA GPU, 'cuda' being the

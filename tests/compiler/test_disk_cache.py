@@ -5,6 +5,7 @@ computes something else; `test_the_planted_file_would_run` shows that it would r
 """
 
 import errno
+import gc
 import os
 import pickle
 import shutil
@@ -563,6 +564,25 @@ def test_loaders_that_may_change_the_code(monkeypatch):
     with pytest.raises(imported_code.UnknownCodeError, match="disk_cache was loaded"):
         imported_code.check()
     imported_code._check_loaders.cache_clear()
+
+
+def test_imports_of_other_threads_during_the_check(monkeypatch):
+    """They may come whenever the interpreter collects garbage, as one does here."""
+    monkeypatch.setattr(sys, "modules", {**sys.modules})
+    thresholds = gc.get_threshold()
+
+    def import_another(phase, info):
+        sys.modules[f"another {len(sys.modules)}"] = gc
+
+    imported_code._check_loaders.cache_clear()
+    gc.callbacks.append(import_another)
+    try:
+        gc.set_threshold(1)
+        imported_code._check_loaders(0)
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.callbacks.remove(import_another)
+        imported_code._check_loaders.cache_clear()
 
 
 RULE = ("T(0) if z < T(0) else z", "T(0) if z < T(1) else z")

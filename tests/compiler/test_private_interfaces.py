@@ -4,15 +4,16 @@ Each is broken on purpose. Quick tests do so in this process and compile a small
 the slow ones fit a network in a process of its own, with an empty cache.
 """
 
+import os
 import sys
 import warnings
 
 import numpy as np
 import pytest
 from numba import njit, types
-from numba.core import caching, codegen, compiler, cpu, errors
+from numba.core import caching, codegen, compiler, cpu, entrypoints, errors
 from numba.core.compiler import Compiler
-from subprocesses import run_apart
+from subprocesses import PACKAGE, run_apart
 
 from skmlp import Activation, MLPRegressor
 from skmlp.compiler import (
@@ -369,3 +370,42 @@ def test_a_fit_gives_the_same_numbers(weights, tmp_path, broken, replaced, same_
         np.testing.assert_allclose(actual, expected, rtol=rtol, atol=rtol)
     whats = [text.partition("does without ")[2].partition(",")[0] for text in messages]
     assert sorted(whats) == replaced
+
+
+EXTENSION = """
+def init():
+    from numba.extending import typeof_impl
+
+    class Another: pass
+
+    typeof_impl.register(Another)(lambda value, context: None)
+"""
+
+
+def types_before_the_first_compilation():
+    """Whether an extension has registered its type when a fit could look types up."""
+    from numba.extending import typeof_impl
+
+    before = [cls.__name__ for cls in typeof_impl.registry]
+    import skmlp.backends.cpu  # noqa: F401
+
+    after = [cls.__name__ for cls in typeof_impl.registry]
+    return ["Another" in before, "Another" in after]
+
+
+def test_extensions_are_loaded_before_threads_look_types_up(tmp_path):
+    (tmp_path / "extending_numba.py").write_text(EXTENSION)
+    info = tmp_path / "extending_numba-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Name: extending-numba\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[numba_extensions]\ninit = extending_numba:init\n"
+    )
+    path = os.pathsep.join([str(tmp_path), str(PACKAGE.parent)])
+    found = run_apart(types_before_the_first_compilation, PYTHONPATH=path)
+    assert found == [False, True]
+
+
+def test_extensions_without_numbas_function(monkeypatch):
+    monkeypatch.delattr(entrypoints, "init_all")
+    jit._load_extensions()

@@ -383,7 +383,7 @@ if __name__ == "__main__":
     elif kind == "dask":
         import dask.distributed
         cluster = dask.distributed.LocalCluster(
-            n_workers=2, threads_per_worker=2, dashboard_address=None
+            n_workers=2, threads_per_worker=2, dashboard_address=":0"
         )
         with cluster, dask.distributed.Client(cluster) as client:
             found = client.gather(

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import threadpoolctl
@@ -92,6 +93,38 @@ def test_a_library_at_its_own_number_says_nothing(monkeypatch, eight_cores):
     assert available_threads(None) == 8
     eight_cores["openmp"] = 1
     assert available_threads(None) == 1
+
+
+def in_a_task_of_dask(monkeypatch, n_threads):
+    """Looks like the thread of a worker of Dask with some threads; none for no task."""
+
+    def get_worker():
+        if n_threads is None:
+            raise ValueError("No worker found")
+        return SimpleNamespace(state=SimpleNamespace(nthreads=n_threads))
+
+    module = SimpleNamespace(get_worker=get_worker)
+    monkeypatch.setitem(sys.modules, "distributed.worker", module)
+
+
+def test_a_task_of_dask_has_one_thread(monkeypatch):
+    """Or as many as its ``n_jobs`` says, of those that the worker has."""
+    in_a_task_of_dask(monkeypatch, 4)
+    numbers = (None, 1, 3, 99, -1, -2)
+    assert [available_threads(n) for n in numbers] == [1, 1, 3, 4, 4, 3]
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as Dask does
+    assert [available_threads(n) for n in numbers] == [1, 1, 3, 4, 4, 3]
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert [available_threads(n) for n in numbers] == [1, 1, 2, 2, 2, 1]
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
+    assert [available_threads(n) for n in numbers] == [1, 1, 1, 1, 1, 1]
+
+
+def test_a_thread_without_a_task_of_dask(monkeypatch):
+    in_a_task_of_dask(monkeypatch, None)
+    assert available_threads(None) == 8
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert available_threads(-1) == 1
 
 
 QUOTAS = {
@@ -339,7 +372,13 @@ def test_the_table_names_every_limit():
     """And each row a test of this file."""
     page = (PACKAGE.parent / "docs" / "reliability.md").read_text(encoding="utf-8")
     table = page.partition("## Limits to threads")[2].partition("\n## ")[0]
-    for variable in (*VARIABLES, "threadpoolctl", "inner_max_num_threads", "cpu.max"):
+    for variable in (
+        *VARIABLES,
+        "threadpoolctl",
+        "inner_max_num_threads",
+        "cpu.max",
+        "Dask",
+    ):
         assert variable in table
     named = set(re.findall(r"`(test_\w+)`", table))
     source = Path(__file__).read_text(encoding="utf-8")
