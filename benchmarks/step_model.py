@@ -15,8 +15,8 @@ each applies the sum to its own copy of the parameters. There are two ways to su
 In the first everyone sends its vector to everyone else. In the second each worker sums
 one slice of all vectors and sends it to everyone else (reduce-scatter, all-gather). A
 message costs what Dask takes to send one and to receive one, a byte what Dask and the
-link take. With ``sync_every='epoch'`` the parameters and Adam's two moments are summed
-once an epoch instead of a gradient at each step.
+link take. Long vectors are summed by slices. With ``sync_every='epoch'`` the parameters
+and Adam's two moments are summed once an epoch, instead of a gradient at each step.
 """
 
 import argparse
@@ -33,6 +33,8 @@ _WORKERS = (1, 2, 4, 8, 16, 32, 64)
 _ROWS = 10_000_000
 # Parameters, first and second moments.
 _STATE = 3
+# Bytes that a worker may send for a sum before it is made by slices.
+_LARGE = 1_000_000
 _TICKS = (0.02, 0.1, 0.5, 1, 2, 4, 8, 16, 32, 64)
 # Distinct to the color-blind, and from each other in gray (Okabe and Ito, 2008).
 _COLORS = ("#E69F00", "#009E73", "#0072B2")
@@ -85,22 +87,21 @@ class MessageCosts(NamedTuple):
     byte: float
 
 
-def _traffic(n_workers, n_bytes, sliced):
+def is_sliced(n_workers, n_bytes):
+    """Whether a vector is summed by slices, the rule of `skmlp.dask.collective`."""
+    return n_workers > 2 and (n_workers - 1) * n_bytes > _LARGE
+
+
+def _traffic(n_workers, n_bytes):
     """Phases, messages and bytes of a worker in one sum."""
     others = n_workers - 1
-    if sliced:
+    if is_sliced(n_workers, n_bytes):
         return 2, 2 * others, 2 * others * n_bytes / n_workers
-    return 1, others, others * n_bytes
-
-
-def _sum_seconds(traffic, costs, link):
-    phases, messages, n_bytes = traffic
-    byte = costs.byte + 1 / link.rate
-    return phases * link.latency + messages * costs.message + n_bytes * byte
+    return min(1, others), others, others * n_bytes
 
 
 def all_reduce_seconds(n_workers, n_bytes, costs, link=LOCAL):
-    """Seconds of a sum over the workers, by the faster of the two ways.
+    """Seconds of a sum over the workers.
 
     Parameters
     ----------
@@ -114,15 +115,17 @@ def all_reduce_seconds(n_workers, n_bytes, costs, link=LOCAL):
     -------
     float
     """
-    if n_workers == 1:
-        return 0.0
-    return min(
-        _sum_seconds(_traffic(n_workers, n_bytes, sliced), costs, link)
-        for sliced in (False, True)
-    )
+    phases, messages, sent = _traffic(n_workers, n_bytes)
+    byte = costs.byte + 1 / link.rate
+    return phases * link.latency + messages * costs.message + sent * byte
 
 
-def fitted_costs(measured):
+def crowding(n_workers, cores):
+    """How many times as long anything takes where processes share too few cores."""
+    return 1.0 if cores is None else max(1.0, n_workers / cores)
+
+
+def fitted_costs(measured, cores=None):
     """Costs of a message and of a byte that explain the times of some sums best.
 
     Squares of relative errors are summed, so that the short times count, too.
@@ -131,24 +134,23 @@ def fitted_costs(measured):
     ----------
     measured : list of (int, int, float)
         Workers, bytes of the vector, seconds; on one machine.
+    cores : int or None
+        Cores of the machine; None stands for one a worker, at least.
 
     Returns
     -------
     MessageCosts
     """
-    costs = MessageCosts(1e-4, 1e-9)
-    # Which way is the faster one depends on the costs; two or three rounds settle it.
-    for _ in range(10):
-        rows = []
-        for n_workers, n_bytes, _ in measured:
-            ways = [_traffic(n_workers, n_bytes, sliced) for sliced in (False, True)]
-            way = min(ways, key=lambda traffic: _sum_seconds(traffic, costs, LOCAL))
-            rows.append(way[1:])
-        seconds = np.array([each[2] for each in measured])
-        relative = np.array(rows) / seconds[:, np.newaxis]
-        found, *_ = np.linalg.lstsq(relative, np.ones(len(seconds)), rcond=None)
-        costs = MessageCosts(*np.maximum(found, 0.0).tolist())
-    return costs
+    sums = np.array(
+        [
+            np.multiply(_traffic(n, n_bytes)[1:], crowding(n, cores))
+            for n, n_bytes, _ in measured
+        ]
+    )
+    seconds = np.array([each[2] for each in measured])
+    relative = sums / seconds[:, np.newaxis]
+    found, *_ = np.linalg.lstsq(relative, np.ones(len(seconds)), rcond=None)
+    return MessageCosts(*np.maximum(found, 0.0).tolist())
 
 
 class Step(NamedTuple):
@@ -177,13 +179,12 @@ class Step(NamedTuple):
         -------
         float
         """
-        crowding = 1.0 if cores is None else max(1.0, n_workers / cores)
         n_bytes = self.n_parameters * self.itemsize
         if steps_between > 1:
             n_bytes *= _STATE
         sums = all_reduce_seconds(n_workers, n_bytes, costs, link)
         own = self.gradient / n_workers + self.apply
-        return crowding * own + sums / steps_between
+        return crowding(n_workers, cores) * (own + sums / steps_between)
 
 
 def speedups(step, costs, link, steps_between=1):
@@ -246,7 +247,8 @@ def of_report(report, cores):
     for entry in report["results"]:
         by_part.setdefault(entry["part"], []).append(entry)
     costs = fitted_costs(
-        [(e["workers"], e["bytes"], e["seconds"]) for e in by_part["sum"]]
+        [(e["workers"], e["bytes"], e["seconds"]) for e in by_part["sum"]],
+        report["machine"]["cores"],
     )
     steps = {}
     for entry in by_part["step"]:

@@ -33,7 +33,7 @@ def report_of(costs, quiet):
         for network in step_model.NETWORKS
     ]
     epochs = [{"part": "epoch", "name": "local", "seconds": 1.0}]
-    return {"machine": {"quiet": quiet}, "results": sums + steps + epochs}
+    return {"machine": {"quiet": quiet, "cores": 4}, "results": sums + steps + epochs}
 
 
 def test_parameters_are_weights_and_intercepts():
@@ -58,6 +58,11 @@ def test_a_long_vector_goes_in_slices():
     assert step_model.all_reduce_seconds(8, 10**8, COSTS) == pytest.approx(expected)
 
 
+def test_the_rule_of_slices_is_that_of_the_workers():
+    collective = pytest.importorskip("skmlp.dask.collective")
+    assert step_model._LARGE == collective._LARGE
+
+
 @pytest.mark.parametrize("costs", [COSTS, MessageCosts(2e-4, 1e-8)])
 def test_costs_are_found_again(costs):
     measured = [
@@ -69,6 +74,10 @@ def test_costs_are_found_again(costs):
 
 
 def test_more_processes_than_cores_wait_for_each_other():
+    seconds = 2 * step_model.all_reduce_seconds(4, 10**4, COSTS)
+    longer = step_model.all_reduce_seconds(2, 10**6, COSTS)
+    measured = [(4, 10**4, seconds), (2, 10**6, longer)]
+    assert step_model.fitted_costs(measured, cores=2) == pytest.approx(COSTS)
     step, free = Step(1.0, 0.0, 100), MessageCosts(0.0, 0.0)
     assert step.seconds(4, free, cores=2) == pytest.approx(step.seconds(2, free))
     assert step.seconds(4, free) == pytest.approx(0.25)
