@@ -15,14 +15,13 @@ each, started by Dask's `LocalCluster`. Four things are measured, the first two 
 - `memory`: resident memory of the process that client and scheduler share, before, at
   most and after: a fit gathers no rows there.
 
-`step_model.py` draws a picture from the file of figures.
+`cluster_plot.py` draws a picture from the file of figures.
 """
 
 import contextlib
 import logging
 import math
 import threading
-import time
 import warnings
 
 import dask.array as da
@@ -194,7 +193,7 @@ class Prediction:
         results = [*steps, *sums]
         machine = {"cores": joblib.cpu_count()}
         self._costs, found = step_model.of_report(
-            {"results": results, "machine": machine}, 1
+            {"results": results, "machine": machine}
         )
         self._step = found[_NETWORK]
         self._n_steps = math.ceil(rows / _NETWORK.batch_size)

@@ -1,8 +1,6 @@
-"""Seconds of a data-parallel step: a model of them, and the picture that it gives.
+"""A model of the seconds that a data-parallel step takes.
 
-``python benchmarks/step_model.py found.json`` takes what `distributed.py --json` has
-measured, and draws how many times as fast as one worker up to 64 are, on links of three
-rates. With n workers a step takes
+With n workers a step takes
 
     gradient / n + apply + sum(n, bytes)
 
@@ -17,27 +15,20 @@ one slice of all vectors and sends it to everyone else (reduce-scatter, all-gath
 message costs what Dask takes to send one and to receive one, a byte what Dask and the
 link take. Long vectors are summed by slices. With ``sync_every='epoch'`` the parameters
 and Adam's two moments are summed once an epoch, instead of a gradient at each step.
+
+`step_costs.py` measures these costs, `dask_fits.py` holds whole epochs against the
+model, and `cluster_plot.py` draws what it says of 64 workers.
 """
 
-import argparse
-import json
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-_IMAGE = Path(__file__).parents[1] / "docs" / "images" / "cluster.png"
-_WORKERS = (1, 2, 4, 8, 16, 32, 64)
-# Rows of the table of which an epoch is made.
-_ROWS = 10_000_000
 # Parameters, first and second moments.
 _STATE = 3
 # Bytes that a worker may send for a sum before it is made by slices.
 _LARGE = 1_000_000
-_TICKS = (0.02, 0.1, 0.5, 1, 2, 4, 8, 16, 32, 64)
-# Distinct to the color-blind, and from each other in gray (Okabe and Ito, 2008).
-_COLORS = ("#E69F00", "#009E73", "#0072B2")
 
 
 class Network(NamedTuple):
@@ -161,6 +152,10 @@ class Step(NamedTuple):
     n_parameters: int
     itemsize: int = 4
 
+    def of_cores(self, cores):
+        """The step of a worker with so many cores, all of which it keeps busy."""
+        return self._replace(gradient=self.gradient / cores, apply=self.apply / cores)
+
     def seconds(self, n_workers, costs, link=LOCAL, steps_between=1, cores=None):
         """Seconds of a step of some workers.
 
@@ -187,61 +182,19 @@ class Step(NamedTuple):
         return crowding(n_workers, cores) * (own + sums / steps_between)
 
 
-def speedups(step, costs, link, steps_between=1):
-    """How many times as fast as one worker each number of workers is."""
-    alone = step.seconds(1, costs, link)
-    return [alone / step.seconds(n, costs, link, steps_between) for n in _WORKERS]
-
-
-def curves(network, step, costs):
-    """Speedups by the name of the link and the time between two sums.
-
-    Parameters
-    ----------
-    network : Network
-    step : Step
-        Of one worker.
-    costs : MessageCosts
-
-    Returns
-    -------
-    dict of list
-    """
-    every = {"every step": 1, "every epoch": max(2, _ROWS // network.batch_size)}
-    return {
-        (link.name, name): speedups(step, costs, link, between)
-        for link in LINKS
-        for name, between in every.items()
-    }
-
-
-def table(costs, steps):
-    """The lines of a table in Markdown: speedups of the networks."""
-    lines = []
-    for network, step in steps.items():
-        lines += ["", f"| {network} | {' | '.join(map(str, _WORKERS))} |"]
-        lines.append("| --- " * (1 + len(_WORKERS)) + "|")
-        for name, values in curves(network, step, costs).items():
-            cells = " | ".join(f"{value:.2g}" for value in values)
-            lines.append(f"| {', '.join(name)} | {cells} |")
-    return lines[1:]
-
-
-def of_report(report, cores):
+def of_report(report):
     """Costs of messages, and the step of each network, from the figures of a run.
 
     Parameters
     ----------
     report : dict
         What `distributed.py --json` has written.
-    cores : int
-        Of a worker; its step takes so many times less than with one thread.
 
     Returns
     -------
     costs : MessageCosts
     steps : dict of Step
-        By network.
+        By network; of a worker with one thread.
     """
     by_part = {}
     for entry in report["results"]:
@@ -253,82 +206,6 @@ def of_report(report, cores):
     steps = {}
     for entry in by_part["step"]:
         network = Network(tuple(entry["units"]), entry["batch_size"])
-        own = (entry[part] / cores for part in ("gradient", "apply"))
+        own = entry["gradient"], entry["apply"]
         steps[network] = Step(*own, network.n_parameters)
     return costs, steps
-
-
-def draw(costs, steps, cores, quiet, image):
-    """Draw the speedups of every network into a file.
-
-    Parameters
-    ----------
-    costs : MessageCosts
-    steps : dict of Step
-        By network.
-    cores : int
-        Of a worker, for the text below.
-    quiet : bool or None
-        Whether the machine was that measured; the picture says so if not.
-    image : Path
-    """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(
-        1, len(steps), figsize=(8.6, 4), sharey=True, layout="constrained"
-    )
-    for panel, (network, step) in zip(axes, steps.items(), strict=True):
-        panel.loglog(_WORKERS, _WORKERS, ":", color="black")
-        for name, values in curves(network, step, costs).items():
-            color = _COLORS[[link.name for link in LINKS].index(name[0])]
-            style = {"every step": "o-", "every epoch": "s--"}[name[1]]
-            panel.loglog(
-                *(_WORKERS, values, style),
-                **{"color": color, "markersize": 3, "linewidth": 1.2},
-                label=", ".join(name),
-            )
-        panel.set_xticks(_WORKERS, _WORKERS)
-        panel.set_yticks(_TICKS, _TICKS)
-        panel.minorticks_off()
-        panel.set_ylim(_TICKS[0], 80)
-        units, _, batches = str(network).partition(", ")
-        panel.set_title(f"{units}\n{batches}", fontsize=9)
-        panel.set_xlabel("workers")
-        panel.grid(alpha=0.3)
-    axes[0].set_ylabel("times as fast as one worker")
-    handles, names = axes[0].get_legend_handles_labels()
-    figure.legend(
-        handles, names, loc="outside upper center", ncols=len(LINKS), fontsize=9
-    )
-    measured = "" if quiet else " beside other work"
-    figure.supxlabel(
-        f"a model of {_ROWS:,} rows and workers of {cores} cores; dotted: n times as "
-        f"fast\ncosts of a message and of a core measured{measured}",
-        fontsize=9,
-    )
-    image.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(image, dpi=120)
-
-
-def main():
-    """Draw, and print the same as a table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("file", type=Path, help="of distributed.py --json")
-    parser.add_argument("--cores", type=int, default=16, help="of a worker")
-    parser.add_argument("--image", type=Path, default=_IMAGE)
-    options = parser.parse_args()
-    report = json.loads(options.file.read_text())
-    costs, steps = of_report(report, options.cores)
-    draw(costs, steps, options.cores, report["machine"]["quiet"], options.image)
-    print(
-        f"A message costs {1e6 * costs.message:.0f} µs, "
-        f"a megabyte {1e9 * costs.byte:.2f} ms more.\n"
-    )
-    print("\n".join(table(costs, steps)))
-
-
-if __name__ == "__main__":
-    main()

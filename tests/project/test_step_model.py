@@ -11,6 +11,7 @@ if not BENCHMARKS.is_dir():
     pytest.skip("no benchmarks here", allow_module_level=True)
 sys.path.append(str(BENCHMARKS))
 
+import cluster_plot  # noqa: E402
 import step_model  # noqa: E402
 from step_model import LINKS, LOCAL, MessageCosts, Network, Step  # noqa: E402
 
@@ -87,7 +88,7 @@ def test_more_processes_than_cores_wait_for_each_other():
 def test_no_speedup_is_above_the_number_of_workers(link):
     step = Step(0.1, 0.001, 10**6)
     for between in (1, 1000):
-        found = step_model.speedups(step, COSTS, link, between)
+        found = cluster_plot.speedups(step, COSTS, link, between)
         assert found[0] == 1.0
         numbers = (2, 4, 8, 16, 32, 64)
         assert all(0 < s < n for s, n in zip(found[1:], numbers, strict=True))
@@ -95,8 +96,8 @@ def test_no_speedup_is_above_the_number_of_workers(link):
 
 def test_a_small_network_gets_slower_and_rare_sums_help():
     step = Step(5e-4, 1e-6, 13_000)
-    assert step_model.speedups(step, COSTS, FAST)[-1] < 1
-    assert step_model.speedups(step, COSTS, SLOW, 1000)[3] > 4
+    assert cluster_plot.speedups(step, COSTS, FAST)[-1] < 1
+    assert cluster_plot.speedups(step, COSTS, SLOW, 1000)[3] > 4
 
 
 @pytest.mark.parametrize("quiet", [True, False])
@@ -105,8 +106,8 @@ def test_the_picture_and_the_table(quiet, tmp_path, monkeypatch, capsys):
     file, image = tmp_path / "found.json", tmp_path / "cluster.png"
     file.write_text(json.dumps(report_of(COSTS, quiet)))
     monkeypatch.setattr(sys, "argv", ["x.py", str(file), "--image", str(image)])
-    step_model.main()
+    cluster_plot.main()
     printed = capsys.readouterr().out
     assert "A message costs 1000 µs, a megabyte 2.00 ms more." in printed
-    assert printed.count("every epoch") == 9
+    assert printed.count("every epoch") == 2 * 3 * 3
     assert image.read_bytes().startswith(b"\x89PNG")
