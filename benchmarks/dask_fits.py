@@ -280,7 +280,7 @@ def measure(_, options):
     """Yield the figures of all parts."""
     steps, sums = [], []
     yield f"\n{'milliseconds of one thread':<48}{'gradient':>12}{'apply':>12}"
-    for network in step_model.NETWORKS:
+    for network in step_model.NETWORKS[: 1 if options.quick else None]:
         steps.append(step_costs.measure_step(network, options.steps))
         yield steps[-1]
     yield f"\n{'workers':<8}{'bytes':>12}{'ms a sum':>12}"
@@ -300,7 +300,7 @@ def measure(_, options):
 
 SCENARIO = scenario.Scenario(
     doc=__doc__,
-    quick="200,000 rows, 1 and 2 workers, one round",
+    quick="200,000 rows, 1 and 2 workers, one round, one network",
     setup=setup,
     measure=measure,
     line=line,
