@@ -308,7 +308,7 @@ SCENARIO = scenario.Scenario(
         "rows": {"type": int, "full": 2_000_000, "brief": 200_000},
         "workers": {"type": int, "nargs": "+", "full": (1, 2, 4), "brief": (1, 2)},
         "threads": scenario.threads(),
-        "epochs": {"type": int, "full": 5, "brief": 4, "help": "of the long fit"},
+        "epochs": {"type": int, "full": 3, "brief": 3, "help": "of the long fit"},
         "rounds": scenario.rounds(3, 1),
         "steps": {"type": int, "full": 10, "brief": 3, "help": "timed steps"},
         "sums": {"type": int, "full": 200, "brief": 50, "help": "timed sums"},
