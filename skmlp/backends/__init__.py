@@ -227,6 +227,64 @@ class Session(Protocol):
         """
 
 
+class Share(NamedTuple):
+    """The rows of a minibatch that are one session's.
+
+    Attributes
+    ----------
+    row_ids : ndarray of int64
+        Indices of these rows; possibly none.
+    n_rows : int
+        Rows of the whole minibatch.
+    first_row : int
+        Place of the first of these rows in the minibatch, by which dropout and noise
+        are drawn.
+    capacity : int
+        Rows of the largest share of this session.
+    """
+
+    row_ids: np.ndarray
+    n_rows: int
+    first_row: int
+    capacity: int
+
+
+class SharedSession(Session, Protocol):
+    """A session that can share minibatches with others: its gradient leaves it.
+
+    A step is `gradient` and then, with the sum of all sessions' gradients, `apply`.
+    """
+
+    def gradient(self, share: Share, step: np.ndarray) -> tuple[float, np.ndarray]:
+        """Loss and gradient of a share of the next minibatch, without the penalty.
+
+        Both are sums over the rows of the share, divided by the rows of the whole
+        minibatch and by the mean sample weight; so those of all shares add up. With
+        batch normalization the statistics are those of the share, and where the running
+        statistics stand in the vector, the gradient has them, times the share's
+        fraction of the rows.
+
+        Parameters
+        ----------
+        share : Share
+        step : ndarray of shape (n_columns,)
+            The row of the table of `Session.train` for this step.
+        """
+
+    def apply(
+        self, optimizer: Any, gradient: np.ndarray, n_rows: int, step: np.ndarray
+    ) -> tuple[float, float]:
+        """One step by the gradient of a whole minibatch of `n_rows` rows.
+
+        Returns
+        -------
+        penalty : float
+            The penalty's part of the minibatch's loss, before the step.
+        norm : float
+            Norm of the gradient, the penalty's included, before it is clipped.
+        """
+
+
 class Backend(Protocol):
     """The functions of a backend."""
 

@@ -9,38 +9,18 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.special import log_softmax, softmax
 
 from skmlp.backends.reference_draws import dropout_factors, noise
+from skmlp.backends.reference_rules import activate, back_through, losses
 from skmlp.network import embedding_part, fold_batch_norm, layout, norm_state, views
 from skmlp.rules.activations import IDENTITY, activation_rule
-from skmlp.rules.losses import membership, smoothed
 from skmlp.rules.normalization import EPSILON, MOMENTUM
 from skmlp.rules.optimizers import OPTIMIZERS
 from skmlp.segments import split_table
 
 
-def _apply(rule, *arrays):
-    """A scalar rule on every element."""
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        return np.vectorize(rule, otypes=[np.float64])(*arrays)
-
-
 def _dense(x):
     return x.toarray() if hasattr(x, "toarray") else np.asarray(x)
-
-
-def _activate(activation, z):
-    row = activation_rule(activation)
-    return softmax(z, axis=1) if row.by_rows else _apply(row.value, z)
-
-
-def _back_through(activation, z, a, delta):
-    """Gradient by z of a layer from that by its outputs a."""
-    row = activation_rule(activation)
-    if row.by_rows:
-        return a * (delta - np.sum(delta * a, axis=1, keepdims=True))
-    return delta * _apply(row.slope, z if row.needs_preactivation else a)
 
 
 class Normed(NamedTuple):
@@ -126,7 +106,7 @@ def _forward(network, params, x, factors=None, *, training=False):
             normed.append(_normalize(network, running[i], z, training))
             z = normed[-1].values * scales[i]
         inputs.append(z + intercepts[i])
-        activated.append(_activate(activation, inputs[-1]))
+        activated.append(activate(activation, inputs[-1]))
         outputs.append(activated[-1] * (1.0 if factors is None else factors[i]))
     z = outputs[-1] @ coefs[-1] + intercepts[-1]
     return Trace(inputs, activated, outputs, normed, z)
@@ -141,48 +121,11 @@ def _embedding_gradient(network, x, delta, gradient):
         matrix[:] = code.T @ part
 
 
-def _class_targets(targets, n_classes, smoothing):
-    """A row of targets for the index of each row's class, smoothed."""
-    is_class = np.arange(n_classes) == targets
-    return _apply(lambda own: membership(own, smoothing, n_classes), is_class)
-
-
-def _softmax_cross_entropy(targets, z, smoothing):
-    targets = _class_targets(targets, z.shape[1], smoothing)
-    return -np.sum(log_softmax(z, axis=1) * targets, axis=1), softmax(z, 1) - targets
-
-
-def _loss(network, targets, z):
-    """Loss of every row and its gradient by the raw outputs."""
-    row, loss_params = network.loss, np.array(network.loss_params, np.float64)
-    if row.row is not None:
-        delta = np.empty_like(z)
-        rows = zip(targets, z, delta, strict=True)
-        return np.array([row.row(*one, loss_params) for one in rows]), delta
-    n_params = len(row.parameters)
-    params = loss_params[:n_params]
-    smoothing = loss_params[n_params] if row.smoothing else np.float64(0)
-    if row.value is None:
-        return _softmax_cross_entropy(targets, z, smoothing)
-    if row.labels:
-        targets = _class_targets(targets, z.shape[1], smoothing)
-    elif row.smoothing:
-        targets = _apply(smoothed, targets, smoothing)
-    u = z if row.link is None else _apply(row.link.value, z)
-    losses, delta = (
-        _apply(lambda y, v, rule=rule: rule(y, v, *params), targets, u)
-        for rule in (row.value, row.slope)
-    )
-    if row.link is not None:
-        delta = _back_through(row.link, z, u, delta)
-    return losses.sum(axis=1), delta
-
-
 def _gradient(network, params, batch, factors=None):
     """Weighted sum of the rows' losses, its gradient without the penalty, the trace."""
     x, targets, weights = batch
     trace = _forward(network, params, x, factors, training=True)
-    losses, delta = _loss(network, targets, trace.z)
+    by_row, delta = losses(network, targets, trace.z)
     delta = delta * weights[:, None]
     gradient = np.zeros_like(params)
     coef_gradients, intercept_gradients = views(network, gradient)
@@ -201,12 +144,10 @@ def _gradient(network, params, batch, factors=None):
             if factors is not None:
                 delta = delta * factors[i - 1]
             activation = network.activations[i - 1]
-            delta = _back_through(
-                activation, trace.inputs[i], trace.activated[i], delta
-            )
+            delta = back_through(activation, trace.inputs[i], trace.activated[i], delta)
     if network.embedding is not None:
         _embedding_gradient(network, x, delta @ coefs[0].T, gradient)
-    return losses @ weights, gradient, trace
+    return by_row @ weights, gradient, trace
 
 
 def _track(network, params, trace, n):
@@ -249,6 +190,17 @@ class Session:
         `dropout` is the factor of the dropout rates.
         """
         problem = self._problem
+        loss, gradient, trace = self._rows(
+            params, row_ids, scale, step_index=step_index, dropout=dropout
+        )
+        penalized = _weights_only(problem.network, params)
+        l2 = problem.alpha / (problem.mean_sample_weight * len(row_ids))
+        loss += 0.5 * l2 * penalized @ penalized
+        return loss, gradient + l2 * penalized, trace
+
+    def _rows(self, params, row_ids, scale, *, step_index, dropout, first_row=0):
+        """As `_batch`, without the penalty, for rows from `first_row` of a batch."""
+        problem = self._problem
         regularization = problem.regularization
         weights = (
             np.ones(len(row_ids))
@@ -264,21 +216,18 @@ class Session:
                 dropout=[dropout * rate for rate in regularization.dropout],
                 seed=regularization.seed,
                 step_index=step_index,
-                n=len(row_ids),
+                n=first_row + len(row_ids),
             )
+            factors = [layer[first_row:] for layer in factors]
         if step_index is not None and regularization.input_noise > 0:
-            x += noise(regularization, step_index, x.shape)
+            shape = (first_row + len(x), x.shape[1])
+            x += noise(regularization, step_index, shape)[first_row:]
         batch = (x, targets, weights * scale)
-        loss, gradient, trace = _gradient(problem.network, params, batch, factors)
-        penalized = _weights_only(problem.network, params)
-        l2 = problem.alpha / (problem.mean_sample_weight * len(row_ids))
-        loss += 0.5 * l2 * penalized @ penalized
-        return loss, gradient + l2 * penalized, trace
+        return _gradient(problem.network, params, batch, factors)
 
     def train(self, optimizer, order, batch_size, batch_bounds, rates, total):
         """Train on some batches of an epoch."""
-        update = OPTIMIZERS[optimizer.name].update
-        network, regularization = self._problem.network, self._problem.regularization
+        network = self._problem.network
         steps = zip(*split_table(rates), strict=True)
         for b, step in zip(range(*batch_bounds), steps, strict=True):
             decays, coefficients, dropout = step
@@ -290,22 +239,61 @@ class Session:
             self._step_index += 1
             _track(network, self.params, trace, len(row_ids))
             total += loss * len(row_ids)
-            norm = np.linalg.norm(gradient)
+            norm = self._update(optimizer, gradient, decays, coefficients)
             if b == 0:
-                self.gradient_norms = [float(norm)]
-            if norm > regularization.max_grad_norm:
-                gradient *= regularization.max_grad_norm / norm
-            for segment, decay, c in zip(
-                self._problem.segments, decays, coefficients, strict=True
-            ):
-                for i in range(segment.begin, segment.end):
-                    p, slots = self.params[i], optimizer.slots[:, i]
-                    self.params[i], *slots[:] = update(
-                        p - decay * p, gradient[i], *slots, c, optimizer.hyper
-                    )
-            if np.isfinite(regularization.max_norm):
-                _clip_weights(network, self.params, regularization.max_norm)
+                self.gradient_norms = [norm]
         return total
+
+    def _update(self, optimizer, gradient, decays, coefficients):
+        """The step of an optimizer; returns the norm of the gradient."""
+        update = OPTIMIZERS[optimizer.name].update
+        network, regularization = self._problem.network, self._problem.regularization
+        norm = float(np.linalg.norm(gradient))
+        if norm > regularization.max_grad_norm:
+            gradient *= regularization.max_grad_norm / norm
+        for segment, decay, c in zip(
+            self._problem.segments, decays, coefficients, strict=True
+        ):
+            for i in range(segment.begin, segment.end):
+                p, slots = self.params[i], optimizer.slots[:, i]
+                self.params[i], *slots[:] = update(
+                    p - decay * p, gradient[i], *slots, c, optimizer.hyper
+                )
+        if np.isfinite(regularization.max_norm):
+            _clip_weights(network, self.params, regularization.max_norm)
+        return norm
+
+    def gradient(self, share, step):
+        """Loss and gradient of a share of the next minibatch, without the penalty."""
+        network, n = self._problem.network, len(share.row_ids)
+        if n == 0:
+            return 0.0, np.zeros_like(self.params)
+        loss, gradient, trace = self._rows(
+            self.params,
+            share.row_ids,
+            1.0 / (self._problem.mean_sample_weight * share.n_rows),
+            step_index=self._step_index,
+            dropout=split_table(step[np.newaxis]).dropout[0],
+            first_row=share.first_row,
+        )
+        _track(network, self.params, trace, n)
+        first = layout(network).n_trained
+        gradient[first:] = n / share.n_rows * self.params[first:]
+        return float(loss), gradient
+
+    def apply(self, optimizer, gradient, n_rows, step):
+        """One step by the gradient of a whole minibatch."""
+        problem = self._problem
+        self._step_index += 1
+        penalized = _weights_only(problem.network, self.params)
+        l2 = problem.alpha / (problem.mean_sample_weight * n_rows)
+        first = layout(problem.network).n_trained
+        self.params[first:] = gradient[first:]
+        gradient = gradient + l2 * penalized
+        gradient[first:] = 0
+        table = split_table(step[np.newaxis])
+        norm = self._update(optimizer, gradient, table.decays[0], table.coefficients[0])
+        return float(0.5 * l2 * penalized @ penalized), norm
 
     def train_epochs(self, optimizer, orders, batch_size, rates):
         """Train on whole epochs."""
@@ -356,7 +344,7 @@ def outputs(network, params, x, activation, n_jobs=None):
     x = _dense(x).astype(np.float64)
     with np.errstate(invalid="ignore"):
         z = _forward(network, params, x).z
-        return _activate(activation, z), bool(np.isfinite(x.sum()))
+        return activate(activation, z), bool(np.isfinite(x.sum()))
 
 
 def predictor(network, params):
@@ -366,14 +354,14 @@ def predictor(network, params):
 
 def evaluate(network, raw, targets, weights):
     """Mean loss of raw outputs, and their predictions."""
-    losses, _ = _loss(network, targets.astype(np.float64), raw)
-    loss = float(np.average(losses, weights=weights))
-    return loss, _activate(network.output, raw)
+    by_row, _ = losses(network, targets.astype(np.float64), raw)
+    loss = float(np.average(by_row, weights=weights))
+    return loss, activate(network.output, raw)
 
 
 def row_losses(network, raw, targets):
     """Loss of each row of raw outputs."""
-    return _loss(network, targets.astype(np.float64), raw.astype(np.float64))[0]
+    return losses(network, targets.astype(np.float64), raw.astype(np.float64))[0]
 
 
 def slope(activation, z, a):
@@ -389,7 +377,7 @@ def slope(activation, z, a):
     """
     if activation_rule(activation).by_rows:
         return a * (1.0 - a)
-    return _back_through(activation, z, a, np.ones_like(a))
+    return back_through(activation, z, a, np.ones_like(a))
 
 
 def trace(network, params, x, targets=None):
@@ -410,7 +398,7 @@ def trace(network, params, x, targets=None):
     inputs, layers = forward.inputs, forward.activated
     if targets is None:
         return inputs[1:], layers[1:], None
-    deltas = [_loss(network, targets.astype(np.float64), forward.z)[1]]
+    deltas = [losses(network, targets.astype(np.float64), forward.z)[1]]
     for i in reversed(range(1, len(coefs))):
         delta = deltas[0]
         if i < len(scales):
@@ -419,7 +407,7 @@ def trace(network, params, x, targets=None):
             )
         delta = delta @ coefs[i].T
         deltas.insert(
-            0, _back_through(network.activations[i - 1], inputs[i], layers[i], delta)
+            0, back_through(network.activations[i - 1], inputs[i], layers[i], delta)
         )
     return inputs[1:], layers[1:], deltas
 
@@ -429,4 +417,4 @@ if TYPE_CHECKING:
 
     # mypy checks functions and arity here, tests/training/test_contract.py the names.
     _BACKEND: backends.Backend = backends.reference
-    _SESSION: type[backends.Session] = Session
+    _SESSION: type[backends.SharedSession] = Session

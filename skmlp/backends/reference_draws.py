@@ -17,7 +17,10 @@ def _indices(shape):
 
 
 def dropout_factors(network, dropout, seed, step_index, n):
-    """0 for units that are dropped, else one over the probability to be kept."""
+    """0 for units that are dropped, else one over the probability to be kept.
+
+    For each hidden layer an array of a batch's `n` rows.
+    """
     factors = []
     for layer, rate in enumerate(dropout):
         shape = (n, network.sizes[layer + 1])

@@ -10,7 +10,6 @@ import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
 
-from skmlp.backends import Problem
 from skmlp.compiler.progress import told_if_verbose
 from skmlp.estimators import devices
 from skmlp.estimators.architecture import (
@@ -18,7 +17,7 @@ from skmlp.estimators.architecture import (
     initial_params,
     resolve_activations,
 )
-from skmlp.estimators.callbacks import CallbackSupport, listening
+from skmlp.estimators.callbacks import CallbackSupport
 from skmlp.estimators.data import (
     Sample,
     UserInput,
@@ -29,15 +28,11 @@ from skmlp.estimators.data import (
     validated,
 )
 from skmlp.estimators.data_driven import data_driven_params
-from skmlp.estimators.dead_units import candidate_layers, warn_of_dead_units
+from skmlp.estimators.dead_units import warn_of_dead_units
 from skmlp.estimators.divergence import explained_divergence
 from skmlp.estimators.feature_embedding import feature_embedding
-from skmlp.estimators.fit_values import FitValues, fit_result
-from skmlp.estimators.holdout import (
-    split_rows,
-    warn_of_other_units,
-    warn_of_whole_rows,
-)
+from skmlp.estimators.fit_values import FitValues
+from skmlp.estimators.holdout import warn_of_other_units, warn_of_whole_rows
 from skmlp.estimators.ineffective import warn_of_ineffective
 from skmlp.estimators.parameters import (
     COMMON,
@@ -49,14 +44,13 @@ from skmlp.estimators.parameters import (
 from skmlp.estimators.poor_fit import warn_of_poor_fit
 from skmlp.estimators.prediction import Prediction
 from skmlp.estimators.resuming import Resuming, check_same_rows
-from skmlp.estimators.row_sampling import rows_of_epochs
 from skmlp.estimators.suggestions import Suggesting, names_arguments
 from skmlp.estimators.target_advice import warn_of_target
 from skmlp.estimators.target_names import NO_INFO, described
-from skmlp.estimators.training_config import TrainingConfig, check_combinations
+from skmlp.estimators.training import Training
+from skmlp.estimators.training_config import check_combinations
 from skmlp.estimators.validation import (
     ValidationData,
-    ValidationScorer,
     check_complete,
     validate_held_out,
 )
@@ -64,13 +58,9 @@ from skmlp.network import Network, views
 from skmlp.rules.initializers import DATA_DRIVEN
 from skmlp.rules.optimizers import OPTIMIZERS
 from skmlp.rules.schedules import SCHEDULES
-from skmlp.training import lbfgs, minibatch
-from skmlp.training.history import History
-from skmlp.training.optimizer_state import OptimizerState
-from skmlp.training.stopping import check_finite
 
 
-class BaseMLP(CallbackSupport, Suggesting, Resuming, Prediction, ABC):
+class BaseMLP(CallbackSupport, Suggesting, Training, Resuming, Prediction, ABC):
     """Base of the estimators; `MLPClassifier` documents the parameters."""
 
     _parameter_constraints: dict = COMMON
@@ -78,8 +68,6 @@ class BaseMLP(CallbackSupport, Suggesting, Resuming, Prediction, ABC):
     _nothing_to_learn = "The features may say nothing about y"
     # Tables whose rows declare parameters.
     _tables: tuple = (OPTIMIZERS, SCHEDULES)
-    # A range test of learning rates has another loop.
-    _run_minibatches: Any = staticmethod(minibatch.train)
 
     def __init_subclass__(cls, **keywords):
         super().__init_subclass__(**keywords)
@@ -130,9 +118,6 @@ class BaseMLP(CallbackSupport, Suggesting, Resuming, Prediction, ABC):
     @abstractmethod
     def _validation_score(self, raw, outputs, targets, weights):
         """Score of the network's outputs, raw and as activated."""
-
-    def _prepare(self, fit, objective):
-        """Set what depends on the rows to train on; may change ``fit.params``."""
 
     def _validate_y_val(self, y):
         """`_validate_y` for validation data; sets nothing."""
@@ -358,81 +343,6 @@ class BaseMLP(CallbackSupport, Suggesting, Resuming, Prediction, ABC):
             for intercept in views(network, params)[1]:
                 intercept[:] = 0
         return params
-
-    def _initial_optimizer(self, fit, config):
-        """The optimizer to train with; L-BFGS leaves an earlier one alone."""
-        optimizer = getattr(self, "_optimizer", None) if fit.resumes else None
-        if config is None:
-            return optimizer
-        dtype = fit.params.dtype
-        if fit.resumption is not None and optimizer is not None:
-            return optimizer.copy(dtype)
-        # A schedule that has reached its end has no rate, or no strength, left.
-        if fit.incremental and optimizer is not None and not optimizer.planned_epochs:
-            return optimizer.copy(dtype)
-        return OptimizerState(config, fit.params.size, dtype)
-
-    def _train(self, fit):
-        """Train: the result, the `Problem`, and layers to check for dead units."""
-        network, backend = fit.network, fit.target.backend
-        stochastic = self.solver in STOCHASTIC_SOLVERS
-        row_ids, held_out = fit.sample.row_ids, fit.held_out
-        if stochastic and self.early_stopping and held_out is None:
-            row_ids, others = split_rows(self, fit.sample, fit.generator)
-            held_out = fit.sample._replace(row_ids=others)
-        config = TrainingConfig.from_estimator(
-            self,
-            network,
-            fit.sample.x,
-            n_rows=len(row_ids),
-            generator=fit.generator,
-            incremental=fit.incremental,
-        )
-        optimizer = self._initial_optimizer(fit, config.optimizer)
-        if fit.resumption is not None:
-            config = config.resumed(fit.resumption, first_step=optimizer.t)
-        problem = self._problem(fit, row_ids, config.regularization)
-        objective, orders = problem, None
-        if stochastic:
-            problem = problem._replace(given_segments=optimizer.segments)
-            problem, objective, orders = rows_of_epochs(self, problem, fit.generator)
-        self._prepare(fit, objective)
-        # Iterations of L-BFGS are no epochs: they have a separate history.
-        history = fit.resumable if stochastic else History()
-        history.validation = self._validation_history(fit, history, held_out)
-        if history.validation is not None:
-            history.validation.keeps_last = self.best_epoch == "last"
-        with backend.open_session(problem, fit.params, self.n_jobs) as session:
-            scorer = None
-            if held_out is not None:
-                scorer = ValidationScorer(self, network, fit.target, session, held_out)
-            with listening(self, fit) as listener:
-                others = scorer, listener
-                if stochastic:
-                    outcome = self._run_minibatches(
-                        session, optimizer, history, config.minibatch, orders, *others
-                    )
-                else:
-                    outcome = lbfgs.minimize(
-                        session, fit.params, history, config.lbfgs, *others
-                    )
-            layers = [] if fit.incremental else candidate_layers(network, session)
-        if stochastic and not history.stops_by_score:
-            # An overflowed square would make all further steps zero.
-            check_finite(optimizer.slots)
-        return fit_result(fit, outcome, history, optimizer), objective, layers
-
-    def _problem(self, fit, row_ids, regularization):
-        return Problem(
-            network=fit.network,
-            x=fit.sample.x,
-            targets=fit.sample.targets,
-            sample_weight=fit.sample.sample_weight,
-            row_ids=row_ids,
-            alpha=self.alpha,
-            regularization=regularization,
-            matmul_precision=fit.target.matmul_precision,
-        )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

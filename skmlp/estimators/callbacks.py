@@ -211,28 +211,42 @@ class EpochTasks:
 
     def _fitted_attributes(self, record):
         """The attributes by which a copy of the estimator is a fitted one."""
-        estimator, snapshot = self._estimator, record.snapshot()
-        # `copy` would copy the curves of all epochs before.
-        view = object.__new__(type(estimator))
-        vars(view).update(vars(estimator))
-        history, optimizer = snapshot.history, snapshot.optimizer
-        resumable = history
-        if optimizer is None:
-            # Those of earlier calls; a later one copies the optimizer before a step.
-            resumable = self._fit.resumable.copy()
-            optimizer = getattr(view, "_optimizer", None)
-        generator = copy.deepcopy(self._fit.generator)
-        fit = self._fit._replace(resumable=resumable, generator=generator)
-        result = fit_result(fit, snapshot.outcome, history, optimizer)
-        view._set_fitted(result, incremental=False)
-        before = vars(estimator)
+        before = vars(self._estimator)
         changed = {
             name: value
-            for name, value in vars(view).items()
+            for name, value in vars(
+                fitted_view(self._estimator, self._fit, record)
+            ).items()
             if name not in before or before[name] is not value
         }
         # It is a model, not a fit that anybody follows.
         return changed | {"_skl_callbacks": []}
+
+
+def fitted_view(estimator, fit, record):
+    """A copy of an estimator in training, fitted as if it had ended with an epoch.
+
+    Parameters
+    ----------
+    estimator : BaseMLP
+    fit : skmlp.estimators.fit_values.FitValues
+    record : skmlp.training.listener.EpochRecord
+    """
+    snapshot = record.snapshot()
+    # `copy` would copy the curves of all epochs before.
+    view = object.__new__(type(estimator))
+    vars(view).update(vars(estimator))
+    history, optimizer = snapshot.history, snapshot.optimizer
+    resumable = history
+    if optimizer is None:
+        # Those of earlier calls; a later one copies the optimizer before a step.
+        resumable = fit.resumable.copy()
+        optimizer = getattr(view, "_optimizer", None)
+    generator = copy.deepcopy(fit.generator)
+    fit = fit._replace(resumable=resumable, generator=generator)
+    result = fit_result(fit, snapshot.outcome, history, optimizer)
+    view._set_fitted(result, incremental=False)
+    return view
 
 
 class CallbackSupport(CallbackSupportMixin):

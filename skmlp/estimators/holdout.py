@@ -159,8 +159,11 @@ def warn_of_other_units(estimator, sample, held_out):
     estimator : BaseMLP
         After the validation of all data.
     sample, held_out : Sample
-        Training data, and the user's validation data.
+        Training data, and the user's validation data. Of processes that train
+        together some may have none of the latter.
     """
+    if len(held_out.targets) == 0:
+        return
     # The columns of sparse data are mostly zero: their other elements are compared.
     nonzero = sparse.issparse(sample.x) or sparse.issparse(held_out.x)
     far = _far_columns(*(_some_rows(data, nonzero) for data in (sample, held_out)))

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from skmlp.backends.cpu.kernels import losses as loss_loops
-from skmlp.backends.reference import _loss as loss_by_definition
+from skmlp.backends.reference_rules import losses as loss_by_definition
 from skmlp.compiler import jit
 from skmlp.network import Network
 from skmlp.rules.loss_choice import all_losses

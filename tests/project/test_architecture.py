@@ -19,7 +19,7 @@ ORDER = {
         ["__main__"],
         ["command_line"],
         ["__init__", "quick_benchmark"],
-        ["display", "onnx"],
+        ["display", "onnx", "data_parallel"],
         ["tabular", "system_info"],
         ["_precompile"],
         ["_fitted_networks", "_shipping"],
@@ -38,6 +38,7 @@ ORDER = {
         ["diagnosis", "hidden_features", "from_sklearn"],
         ["autoencoder", "classifier", "regressor"],
         ["base", "docs", "reconstruction", "exchange"],
+        ["training"],
         ["callbacks"],
         ["fit_values"],
         ["resuming"],
@@ -99,14 +100,19 @@ ORDER = {
         ["members", "splits", "combination", "table", "presets", "saved_state"],
         ["categories", "columns", "dates", "numbers"],
     ],
+    "skmlp.data_parallel": [
+        ["replica"],
+        ["scorer"],
+        ["facts", "orders", "session"],
+    ],
     "skmlp.training": [
         ["lbfgs", "minibatch", "rate_range"],
-        ["sampling", "listener", "report", "undo"],
+        ["sampling", "listener", "report", "undo", "collective"],
         ["history", "optimizer_state", "shuffling", "stopping", "unfinished"],
     ],
     "skmlp.backends": [
         ["reference", "cpu", "cuda"],
-        ["__init__", "threads", "reference_draws"],
+        ["__init__", "threads", "reference_draws", "reference_rules"],
         ["limits"],
     ],
     "skmlp.backends.cpu": [

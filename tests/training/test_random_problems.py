@@ -10,7 +10,10 @@ Rows of tables are dealt from shuffled decks, so that each of them occurs as oft
 any other; that they occur is asserted.
 """
 
+import contextlib
+import copy
 import functools
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -28,7 +31,7 @@ from rule_runners import (
 from scipy import sparse
 
 from skmlp import MLPRegressor
-from skmlp.backends import Problem, Regularization, cpu, reference
+from skmlp.backends import Problem, Regularization, Share, cpu, reference
 from skmlp.backends.cpu import plan
 from skmlp.network import Network, init_params, norm_state
 from skmlp.rules.activations import ACTIVATIONS
@@ -278,6 +281,68 @@ def test_all_choices_together(monkeypatch, small_blocks, number):
         is_sparse = sparse.issparse(case.problem.x)
         case = case.stored(sparse.csr_array.toarray if is_sparse else sparse.csr_array)
         assert_same(train(cpu, case), one, DOUBLE)
+
+
+class Divided:
+    """A backend whose minibatches are shared by three sessions, one of them idle."""
+
+    def __init__(self, backend):
+        self._backend = backend
+        self.evaluate = backend.evaluate
+
+    @contextlib.contextmanager
+    def open_session(self, problem, params, n_jobs):
+        with contextlib.ExitStack() as stack:
+            open_one = partial(self._backend.open_session, problem, params, n_jobs)
+            yield Sharing([stack.enter_context(open_one()) for _ in range(3)])
+
+
+class Sharing:
+    """The sessions as one."""
+
+    def __init__(self, sessions):
+        self._sessions = sessions
+        first = sessions[0]
+        self.outputs, self.loss_and_gradient = first.outputs, first.loss_and_gradient
+
+    @property
+    def params(self):
+        return self._sessions[0].params
+
+    def train(self, optimizer, order, batch_size, batch_bounds, rates, total):
+        copies = [optimizer, *(copy.deepcopy(optimizer) for _ in self._sessions[1:])]
+        for b, step in zip(range(*batch_bounds), rates, strict=True):
+            rows = order[b * batch_size : (b + 1) * batch_size]
+            parts = np.split(rows, [(2 * len(rows) + 2) // 3] * 2)
+            firsts = np.cumsum([0, *map(len, parts)])
+            shares = [
+                Share(part, len(rows), int(first), batch_size)
+                for part, first in zip(parts, firsts, strict=False)
+            ]
+            found = [
+                session.gradient(share, step)
+                for session, share in zip(self._sessions, shares, strict=True)
+            ]
+            gradient = sum(part for _, part in found)
+            penalties = [
+                session.apply(one, gradient, len(rows), step)[0]
+                for session, one in zip(self._sessions, copies, strict=True)
+            ]
+            total += len(rows) * (sum(loss for loss, _ in found) + penalties[0])
+        for one, session in zip(copies, self._sessions, strict=True):
+            assert_array_equal(one.slots, optimizer.slots)
+            assert_array_equal(session.params, self.params)
+        return total
+
+
+@pytest.mark.parametrize("number", range(N_CASES))
+@pytest.mark.parametrize("backend", [cpu, reference], ids=["cpu", "reference"])
+def test_shares_of_minibatches_add_up(backend, small_blocks, number):
+    """The gradients of shares lead to the steps of the whole minibatches."""
+    case = cases()[0][number]
+    if case.problem.network.normalization == "batch":
+        pytest.skip("the statistics are those of a share")
+    assert_same(train(Divided(backend), case), train(backend, case), DOUBLE)
 
 
 @pytest.mark.parametrize("number", range(N_SINGLE))

@@ -23,6 +23,6 @@ if TYPE_CHECKING:
 
     # mypy checks functions and arity here, tests/training/test_contract.py the names.
     _BACKEND: backends.Backend = backends.cpu
-    _SESSION: type[backends.Session] = Session
+    _SESSION: type[backends.SharedSession] = Session
 
 __all__ = ["evaluate", "open_session", "outputs", "predictor", "row_losses"]

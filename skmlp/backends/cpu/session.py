@@ -15,7 +15,12 @@ from scipy import sparse
 from skmlp.backends.cpu import plan
 from skmlp.backends.cpu.binding import kernel_x, read_only, training_net
 from skmlp.backends.cpu.kernels import clipping, elementwise, train
-from skmlp.backends.cpu.kernels.batch_norm import batch_norm_desc, train_batch_norm
+from skmlp.backends.cpu.kernels.apply import apply_gradient
+from skmlp.backends.cpu.kernels.batch_norm import (
+    batch_norm_desc,
+    differentiate_batch_norm,
+    train_batch_norm,
+)
 from skmlp.backends.cpu.kernels.regularization import regularization_desc, scheduled
 from skmlp.backends.cpu.kernels.structs import (
     BatchRange,
@@ -115,6 +120,8 @@ class Session:
         self._n_steps = problem.regularization.first_step
         self.gradient_norms: list[float] | None = []
         self._contexts: dict[int, BatchContext] = {}
+        # Rows of the largest share of a minibatch that is trained together with others.
+        self._shared_capacity = 0
         # Workspace and rows of the batch trained on last.
         self._last_batch: tuple[Workspace, int] | None = None
         self._predictor = Predictor(problem.network, params)
@@ -190,13 +197,7 @@ class Session:
         result = np.zeros((len(totals), 2))
         result[:, 0] = totals
         context = self._context(batches.batch_size)
-        update = UpdateParams(
-            update_fn=elementwise.update(OPTIMIZERS[optimizer.name], self._dtype),
-            slots=optimizer.slots,
-            steps=rates.astype(self._dtype),
-            hyper=np.array(optimizer.hyper, dtype=self._dtype),
-            l2=self._problem.alpha * self._inv_mean_weight,
-        )
+        update = self._update_params(optimizer, rates)
         ctx = self._context_of_steps(context, rates)
         self._n_steps += batches.last_batch - batches.first_batch
         norm: tuple[PackedStruct, ...] = ()
@@ -216,14 +217,91 @@ class Session:
             self.gradient_norms = np.sqrt(result[:, 1]).tolist()
         return result[:, 0].tolist()
 
-    def _context_of_steps(self, context, rates):
-        """The `TrainContext`s of the next steps, with their factors of dropout."""
+    def _update_params(self, optimizer, rates):
+        return UpdateParams(
+            update_fn=elementwise.update(OPTIMIZERS[optimizer.name], self._dtype),
+            slots=optimizer.slots,
+            steps=rates.astype(self._dtype),
+            hyper=np.array(optimizer.hyper, dtype=self._dtype),
+            l2=self._problem.alpha * self._inv_mean_weight,
+        )
+
+    def gradient(self, share, step):
+        """Loss and gradient of a share of the next minibatch, without the penalty."""
+        context = self._shared_context(share.capacity)
+        ws, n = context.ws, len(share.row_ids)
+        ws.gradient[:] = 0
+        statistics = np.zeros_like(self._statistics)
+        result = np.zeros(1)
+        if n > 0:
+            fraction = n / share.n_rows
+            batches = self._batch_range(share.row_ids, n, share.capacity, (0, 1))
+            batches = batches._replace(inv_mean_weight=self._inv_mean_weight * fraction)
+            ctx = self._context_of_steps(context, step[np.newaxis], share.first_row)
+            self._differentiate(context, ctx, batches, result)
+            self._last_batch = ws, n
+            statistics = fraction * self._statistics
+        return float(result[0]), np.concatenate([ws.gradient, statistics])
+
+    def apply(self, optimizer, gradient, n_rows, step):
+        """One step by the gradient of a whole minibatch."""
+        context = self._contexts[self._shared_capacity]
+        update = self._update_params(optimizer, step[np.newaxis])
+        gradient = read_only(np.ascontiguousarray(gradient, dtype=self._dtype))
+        result = np.zeros(2)
+        context.pool.call(
+            apply_gradient,
+            lambda worker_id: (
+                context.ctx[worker_id],
+                update,
+                gradient,
+                n_rows,
+                result,
+            ),
+            context.ctx[0]._numba_type_,
+        )
+        self._n_steps += 1
+        if len(self._statistics):
+            self._statistics[:] = gradient[-len(self._statistics) :]
+        return 0.5 * update.l2 / n_rows * float(result[0]), float(result[1])
+
+    def _shared_context(self, capacity):
+        """The `BatchContext` of shares, which keeps the transposed weights."""
+        self._shared_capacity = capacity
+        return self._context(capacity)
+
+    def _differentiate(self, context, ctx, batches, result):
+        """Add the gradient of batches to that of the workspace."""
+        norm: tuple[PackedStruct, ...] = ()
+        kernel = train.differentiate
+        if context.norm is not None:
+            norm = (context.norm,)
+            kernel = differentiate_batch_norm
+        self._run(
+            context,
+            batches,
+            kernel,
+            lambda worker_id, part: (ctx[worker_id], *norm, part, result),
+        )
+
+    @property
+    def _statistics(self):
+        """The running statistics, a view on the parameters; empty without."""
+        return self.params[layout(self._problem.network).n_trained :]
+
+    def _context_of_steps(self, context, rates, first_row=0):
+        """The `TrainContext`s of the next steps, with their factors of dropout.
+
+        `first_row` is the place of this session's first row in a minibatch.
+        """
         regularization = self._problem.regularization
-        if not regularization.has_dropout_schedule:
+        if not regularization.has_dropout_schedule and first_row == 0:
             return context.ctx
-        dropout = regularization.dropout_rates(split_table(rates).dropout)
-        reg = PackedStruct(scheduled(self._reg.fields, dropout, self._n_steps))
-        return self._train_contexts(context.packed_ws, self.params, reg)
+        reg = self._reg.fields._replace(first_row=first_row)
+        if regularization.has_dropout_schedule:
+            dropout = regularization.dropout_rates(split_table(rates).dropout)
+            reg = scheduled(reg, dropout, self._n_steps)
+        return self._train_contexts(context.packed_ws, self.params, PackedStruct(reg))
 
     def load_params(self, params):
         """Continue from other parameters, of any precision."""
@@ -261,12 +339,7 @@ class Session:
         ws.gradient[:] = 0
         self._refresh(ws, params)
         ctx = self._train_contexts(context.packed_ws, params, self._reg)
-        self._run(
-            context,
-            batches,
-            train.differentiate,
-            lambda worker_id, part: (ctx[worker_id], part, result),
-        )
+        self._differentiate(context, ctx, batches, result)
         self._last_batch = ws, batches.last_batch_rows
         gradient = ws.gradient.astype(np.float64)
         n_weights = layout(self._problem.network).bias_offsets[0]

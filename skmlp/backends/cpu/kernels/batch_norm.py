@@ -29,7 +29,7 @@ from skmlp.backends.cpu.kernels.forward_backward import (
     partial_grads_offset,
 )
 from skmlp.backends.cpu.kernels.input_layer import prefetch_targets
-from skmlp.backends.cpu.kernels.train import batch_bounds, finish_batch
+from skmlp.backends.cpu.kernels.train import add_gradient, batch_bounds, finish_batch
 from skmlp.backends.cpu.threads.pool import barrier, next_item
 from skmlp.compiler import jit
 from skmlp.rules.normalization import EPSILON, MOMENTUM
@@ -336,24 +336,42 @@ def _finish(worker, ctx, row_ids, update, i, is_first, sums):
     return finish_batch(worker, ctx, row_ids, update, i, is_first, sums)
 
 
+@jit.inline
+def _rows_phase(worker, ctx, norm, row_ids, scale, step_index):
+    """Phase 1 of a minibatch, layer by layer; False when the work is aborted."""
+    last = ctx.net.sizes.shape[0] - 2
+    for layer in range(last + 1):
+        _forward_stage(worker, ctx, norm, row_ids, scale, step_index, layer)
+        if not barrier(worker):
+            return False
+    for layer in range(last - 1, -1, -1):
+        _backward_stage(worker, ctx, norm, row_ids.shape[0], step_index, layer)
+        if not barrier(worker):
+            return False
+    return True
+
+
 @jit.kernel
 def train_batch_norm(worker, ctx, norm, update, batches, result):
     """As `train.train`, with batch normalization."""
-    last = ctx.net.sizes.shape[0] - 2
     for b in range(batches.first_batch, batches.last_batch):
         first, end, epoch, is_first = batch_bounds(batches, b)
         row_ids = batches.order[first:end]
         scale = ctx.params.dtype.type(batches.inv_mean_weight / row_ids.shape[0])
         step_index = batches.step_offset + b
-        for layer in range(last + 1):
-            _forward_stage(worker, ctx, norm, row_ids, scale, step_index, layer)
-            if not barrier(worker):
-                return
-        for layer in range(last - 1, -1, -1):
-            _backward_stage(worker, ctx, norm, row_ids.shape[0], step_index, layer)
-            if not barrier(worker):
-                return
+        if not _rows_phase(worker, ctx, norm, row_ids, scale, step_index):
+            return
         i = b - batches.first_batch
         sums = vector(result, 2 * epoch, 2)
         if not _finish(worker, ctx, row_ids, update, i, is_first, sums):
             return
+
+
+@jit.kernel
+def differentiate_batch_norm(worker, ctx, norm, batches, result):
+    """As `train.differentiate`, with batch normalization, for a single batch."""
+    scale = ctx.params.dtype.type(batches.inv_mean_weight / batches.n_rows)
+    row_ids = batches.order[: batches.n_rows]
+    step_index = batches.step_offset
+    if _rows_phase(worker, ctx, norm, row_ids, scale, step_index):
+        add_gradient(worker, ctx, row_ids, result)

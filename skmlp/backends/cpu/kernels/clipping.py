@@ -70,7 +70,7 @@ def _update_phase(worker, ctx, n_rows, update, i):
 
 
 @jit.inline
-def _max_norm_phase(worker, ctx):
+def max_norm_phase(worker, ctx):
     """Scale the weights of every unit down to the largest norm, a layer an item."""
     net, ws, reg, params = ctx.net, ctx.ws, ctx.reg, ctx.params
     sizes = net.sizes
@@ -107,7 +107,7 @@ def finish_clipped(worker, ctx, row_ids, update, i, is_first, sums):
         if is_first:
             sums[1] = sum_of(ws.grad_sq_sums, ws.param_ranges.shape[0])
     if ctx.reg.max_norm_fn != 0:
-        _max_norm_phase(worker, ctx)
+        max_norm_phase(worker, ctx)
         return barrier(worker)
     return True
 

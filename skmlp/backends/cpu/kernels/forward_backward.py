@@ -33,7 +33,7 @@ def _dropout_arguments(reg, layer, lo, step_index):
     """Arguments of the dropout loop for a row block of a hidden layer's outputs."""
     key = (reg.seed, step_index, layer + 1)
     place = (step_index - reg.first_step) * reg.step_stride + layer
-    return key, lo, reg.thresholds[place], reg.factors[place]
+    return key, reg.first_row + lo, reg.thresholds[place], reg.factors[place]
 
 
 @jit.inline
@@ -68,7 +68,8 @@ def load_block(ctx, row_ids, lo, step_index):
     if reg.noise_fn != 0:
         x = matrix(ws.outputs, offset, row_ids.shape[0], net.sizes[0])
         std = ctx.params.dtype.type(reg.noise_std)
-        call_noise(reg.noise_fn, (x, (reg.seed, step_index, 0), lo, std))
+        key, first_row = (reg.seed, step_index, 0), reg.first_row + lo
+        call_noise(reg.noise_fn, (x, key, first_row, std))
 
 
 @jit.inline

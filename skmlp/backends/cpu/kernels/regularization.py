@@ -47,6 +47,8 @@ class RegularizationDesc(NamedTuple):
         Index of the step that these begin with.
     step_stride : int
         Elements from one step to the next: the hidden layers, or 0 without a schedule.
+    first_row : int
+        Row of the minibatch that is this session's first, by which is drawn.
     noise_fn : int
         Address of `_add_noise`.
     noise_std : float
@@ -65,6 +67,7 @@ class RegularizationDesc(NamedTuple):
     factors: np.ndarray
     first_step: int
     step_stride: int
+    first_row: int
     noise_fn: int
     noise_std: float
     add_l2_fn: int
@@ -211,6 +214,7 @@ def regularization_desc(regularization, dtype):
         **_dropout_arrays(rates, dtype),
         first_step=0,
         step_stride=0,
+        first_row=0,
         noise_fn=address(_add_noise, regularization.input_noise > 0),
         noise_std=regularization.input_noise,
         add_l2_fn=address(_add_l2, is_clipped),

@@ -85,26 +85,36 @@ def train(worker, ctx, update, batches, result):
             return
 
 
+@jit.inline
+def add_gradient(worker, ctx, row_ids, result):
+    """Add a batch's gradient to `Workspace.gradient`, and its loss to `result[0]`.
+
+    After phase 1; False when the work is aborted.
+    """
+    ws = ctx.ws
+    if worker.worker_id == 0:
+        result[0] += sum_of(ws.losses, n_row_blocks(ws, row_ids.shape[0]))
+    item = next_item(worker, ws.param_ranges.shape[0])
+    while item < ws.param_ranges.shape[0]:
+        range_gradient(ctx, param_range(ws, item), row_ids, 1)
+        item = next_item(worker, ws.param_ranges.shape[0])
+    return barrier(worker)
+
+
 @jit.kernel
 def differentiate(worker, ctx, batches, result):
     """Loss and gradient over batches of an order, without the penalty.
 
-    The batches only bound the memory: the sums run over all of them, into
-    `Workspace.gradient`, which the caller has set to zero, and into result[0].
+    For L-BFGS, or for a share of a minibatch. The batches only bound the memory: the
+    sums run over all of them, into `Workspace.gradient`, which the caller has set to
+    zero, and into result[0].
     """
-    ws = ctx.ws
     scale = ctx.params.dtype.type(batches.inv_mean_weight / batches.n_rows)
     for b in range(batches.first_batch, batches.last_batch):
         first, end, _, _ = batch_bounds(batches, b)
         row_ids = batches.order[first:end]
-        n_blocks = rows_phase(worker, ctx, row_ids, scale, 0)
+        rows_phase(worker, ctx, row_ids, scale, batches.step_offset)
         if not barrier(worker):
             return
-        if worker.worker_id == 0:
-            result[0] += sum_of(ws.losses, n_blocks)
-        item = next_item(worker, ws.param_ranges.shape[0])
-        while item < ws.param_ranges.shape[0]:
-            range_gradient(ctx, param_range(ws, item), row_ids, 1)
-            item = next_item(worker, ws.param_ranges.shape[0])
-        if not barrier(worker):
+        if not add_gradient(worker, ctx, row_ids, result):
             return
