@@ -2,8 +2,8 @@
 
 Sixty parameters in the order of a signature are a list to search, not to read. On
 the page of a class of many parameters they stand in groups; every parameter must have
-exactly one. The docstrings stay as they are, one list. One that leaves most parameters to
-another class is short, and stays a list on its page, too.
+exactly one. The docstrings stay as they are, one list. One that leaves most parameters
+to another class is short, and stays a list on its page, too.
 """
 
 import inspect
