@@ -19,6 +19,7 @@ ORDER = {
         ["__main__"],
         ["command_line"],
         ["__init__", "quick_benchmark"],
+        ["dask"],
         ["display", "onnx", "data_parallel"],
         ["tabular", "system_info"],
         ["_precompile"],
@@ -78,6 +79,14 @@ ORDER = {
         ["labels", "log_odds", "target_names"],
         ["names", "rate_factors"],
         ["other_names", "annotations"],
+    ],
+    "skmlp.dask": [
+        ["__init__"],
+        ["estimators"],
+        ["cluster_fit", "parameters", "prediction"],
+        ["training", "watching"],
+        ["checkpoints", "collective", "partitions", "progress", "worker_warnings"],
+        ["mailbox"],
     ],
     "skmlp.display": [
         ["__init__"],

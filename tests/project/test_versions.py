@@ -44,8 +44,9 @@ def test_what_is_used_by_private_interfaces_has_an_upper_bound(name):
     assert bounds(requirement)["<"] > bounds(requirement)[">="]
 
 
-def test_the_extra_for_onnx_is_tested():
-    extra = _PROJECT["optional-dependencies"]["onnx"]
+@pytest.mark.parametrize("name", ["onnx", "dask"])
+def test_the_extra_is_tested(name):
+    extra = _PROJECT["optional-dependencies"][name]
     assert set(extra) <= set(_PROJECT["optional-dependencies"]["test"])
 
 
