@@ -23,6 +23,18 @@ class Epoch(NamedTuple):
         Since the training began, or has gone on from a checkpoint.
     n_samples : int or None
         Rows that all workers together have trained on in this epoch; None for L-BFGS.
+
+    Examples
+    --------
+    A function for ``fit(..., on_epoch=stop)``, which ends the training early:
+
+    >>> from skmlp.dask import Epoch
+    >>> def stop(epoch):
+    ...     print(f"epoch {epoch.epoch}: {epoch.loss:.2f}")
+    ...     return epoch.loss < 0.1
+    >>> stop(Epoch(1, 0.52, None, None, seconds=0.8, n_samples=20_000))
+    epoch 1: 0.52
+    False
     """
 
     epoch: int
