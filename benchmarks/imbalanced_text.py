@@ -2,7 +2,7 @@
 
 Each topic in turn is the rare class: 40 of its articles are kept, all articles of the
 other topics are the rest. With ``--data`` the texts are 20 newsgroups, as TF-IDF;
-without, rows of the same shape are generated (see `sparse.py`). A split in halves
+without, rows of the same shape are generated (see `sparse_text.py`). A split in halves
 trains on 20 articles of the topic and holds 20 out.
 """
 
@@ -10,7 +10,7 @@ import numpy as np
 import rare_class
 import real_data
 import scenario
-import sparse
+import sparse_text
 from sklearn import neural_network
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import ComplementNB
@@ -75,7 +75,7 @@ def setup(options):
         X = loader.tfidf(texts, max_features=_MAX_WORDS)[0]
         topics = np.concatenate([news.y_train, news.y_test])
     else:
-        X, topics = sparse.generated()
+        X, topics = sparse_text.generated()
     print(f"{X.shape[0]:,} x {X.shape[1]:,}, {X.nnz:,} entries; {_N_POSITIVES} of a")
     print(
         f"topic against the rest, {options.topics} topics, {options.repeats} x 2 folds"

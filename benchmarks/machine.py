@@ -21,6 +21,7 @@ from skmlp.system_info import processor_name, version
 
 _PACKAGES = (
     *("skmlp", "scikit-learn", "numpy", "scipy", "numba", "llvmlite"),
+    *("dask", "distributed", "dask-ml"),
     *("torch", "jax", "jaxlib", "optax", "onnxruntime", "skl2onnx"),
     *("numba-cuda", "cuda-toolkit", "cuda-bindings", "cuda-core"),
     *("nvidia-cublas", "nvidia-cublas-cu12"),

@@ -136,6 +136,20 @@ def test_the_gpu_benchmark_can_be_tried_out_on_the_cpu():
     assert "_FIXED_SECONDS = " in printed
 
 
+@pytest.mark.slow
+def test_workers_of_dask_can_be_tried_out(tmp_path):
+    pytest.importorskip("distributed")
+    file, image = tmp_path / "cluster.json", tmp_path / "cluster.png"
+    less = ("--rows", "20000", "--epochs", "2", "--sums", "5")
+    printed = run("distributed.py", "--quick", *less, "--json", file)
+    parts = [entry["part"] for entry in json.loads(file.read_text())["results"]]
+    one, two = (["epoch"] * n + ["memory"] for n in (3, 4))
+    assert parts == ["step", *["sum"] * 3, *one, *two]
+    # So short a difference of fits may be negative.
+    assert re.search(r"2 +every step +[-\d. ]+  goal 1.3: ", printed)
+    assert "A message costs " in run("cluster_plot.py", file, "--image", image)
+
+
 def report_of(quiet):
     entry = workloads.GRID[0]._asdict() | {"epoch_ratio": {"sklearn": 4.0, "jax": 20.5}}
     other = workloads.GRID[1]._asdict() | {"epoch_ratio": {"sklearn": 9.0, "jax": 0.5}}

@@ -19,6 +19,7 @@ NAMES = [
     "index",
     "inside",
     "preparing",
+    "scaling",
     "text",
     "uncertainty",
 ]
