@@ -18,10 +18,11 @@ The public names:
 - `show_versions`: prints what skmlp runs on, as ``python -m skmlp`` does;
 - `skmlp.exceptions`: the warnings.
 
-`skmlp.onnx.to_onnx`, with the extra ``onnx``, converts fitted models. Only the modules
-`skmlp`, `skmlp.exceptions` and `skmlp.onnx` are public. All others are private: they
-may move and change in any release. Importing skmlp does not import Numba and compiles
-nothing; the first fit does. The first picture imports matplotlib.
+`skmlp.onnx.to_onnx`, with the extra ``onnx``, converts fitted models;
+`skmlp.dask`, with the extra ``dask``, trains on a cluster. Only the modules `skmlp`,
+`skmlp.exceptions`, `skmlp.onnx` and `skmlp.dask` are public. All others are private:
+they may move and change in any release. Importing skmlp does not import Numba and
+compiles nothing; the first fit does. The first picture imports matplotlib.
 """
 
 # First, before the files of the modules below can change.

@@ -8,7 +8,7 @@ workers.
 
 Within the folder, from the client to the wire:
 
-- `estimators`, `parameters`, `prediction`, `progress`: what the user sees;
+- `estimators`, `base`, `parameters`, `docs`, `prediction`, `progress`: what users see;
 - `cluster_fit`, `watching`, `partitions`: a fit as the client leads it;
 - `training`, `checkpoints`, `worker_warnings`: a worker's part of it;
 - `collective`, `mailbox`: what workers tell each other.

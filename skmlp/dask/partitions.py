@@ -166,7 +166,8 @@ class PlacedBlocks:
         workers : list of str
             Those that are there, in a fixed order.
         wait : callable
-            ``wait(futures)`` returns when all are done.
+            ``wait(futures, workers)`` returns when all are done, and raises an error if
+            one of the workers is lost before.
         """
         held = self._held_sources(wait)
         new = []
@@ -185,7 +186,7 @@ class PlacedBlocks:
         futures = self._client.compute([made for _, made in new])
         for (index, _), future in zip(new, futures, strict=True):
             self.futures[index] = future
-        wait(futures)
+        wait(futures, {self.workers[index] for index, _ in new})
 
     def by_worker(self, workers):
         """The futures of each worker, in the order of the partitions."""

@@ -26,15 +26,11 @@ class Epoch(NamedTuple):
 
     Examples
     --------
-    A function for ``fit(..., on_epoch=stop)``, which ends the training early:
-
     >>> from skmlp.dask import Epoch
     >>> def stop(epoch):
-    ...     print(f"epoch {epoch.epoch}: {epoch.loss:.2f}")
     ...     return epoch.loss < 0.1
-    >>> stop(Epoch(1, 0.52, None, None, seconds=0.8, n_samples=20_000))
-    epoch 1: 0.52
-    False
+    >>> stop(Epoch(3, 0.05, None, None, 1.5, 1000))  # as fit(on_epoch=stop) calls it
+    True
     """
 
     epoch: int

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 
+import dask
 import dask.array as da
 import joblib
 import numpy as np
@@ -71,7 +72,7 @@ class Killer:
             threading.Timer(self._delay, os.kill, (self._pid, signal.SIGKILL)).start()
 
 
-@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("which", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_a_killed_worker_ends_the_fit_with_its_name(client, data, which):
     killer = Killer(client, which, epoch=2)
     model = DaskMLPClassifier(**PARAMETERS, client=client)
@@ -84,7 +85,7 @@ def test_a_killed_worker_ends_the_fit_with_its_name(client, data, which):
     assert vars(model) == before
 
 
-@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("which", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_fit_goes_on_from_its_checkpoint(client, data, which, tmp_path):
     killer = Killer(client, which, epoch=3)
     model = DaskMLPClassifier(**PARAMETERS, client=client, checkpoint=str(tmp_path))
@@ -120,6 +121,7 @@ def test_a_worker_killed_at_any_moment(client, data, moment, tmp_path):
         assert joblib.load(tmp_path / "checkpoint.joblib").n_iter_ >= 1
 
 
+@pytest.mark.slow
 def test_a_retired_worker_ends_the_fit_with_its_name(started, data):
     X, y = data
     with started(2) as client:
@@ -135,6 +137,22 @@ def test_a_retired_worker_ends_the_fit_with_its_name(started, data):
         model = DaskMLPClassifier(**PARAMETERS | {"max_iter": 5000}, client=client)
         with pytest.raises(RuntimeError, match=f"The worker {address} was lost"):
             model.fit(X, y, on_epoch=retire)
+
+
+def slow_rows(n_rows):
+    time.sleep(20)
+    return np.ones((n_rows, 3))
+
+
+def test_a_worker_killed_while_it_loads_data_is_named(client, data):
+    parts = [dask.delayed(slow_rows)(10) for _ in range(2)]
+    address = sorted(client.nthreads())[1]
+    pid = client.run(os.getpid, workers=[address])[address]
+    threading.Timer(1.0, os.kill, (pid, signal.SIGKILL)).start()
+    start = time.monotonic()
+    with pytest.raises(RuntimeError, match=f"The worker {address} was lost"):
+        DaskMLPClassifier(client=client).fit(parts, parts)
+    assert time.monotonic() - start < 15
 
 
 def test_ctrl_c_stops_the_tasks(client, data):
@@ -163,6 +181,7 @@ _SCRIPT = """
 import sys
 import warnings
 
+import dask
 import dask.array as da
 from distributed import Client
 from skmlp.dask import DaskMLPClassifier

@@ -83,7 +83,8 @@ ORDER = {
     "skmlp.dask": [
         ["__init__"],
         ["estimators"],
-        ["cluster_fit", "parameters", "prediction"],
+        ["base"],
+        ["cluster_fit", "docs", "parameters", "prediction"],
         ["training", "watching"],
         ["checkpoints", "collective", "partitions", "progress", "worker_warnings"],
         ["mailbox"],

@@ -1,6 +1,6 @@
 """The docstrings of public names: numpydoc's rules, and examples that run.
 
-Public are the names of `skmlp`, `skmlp.dask`, `skmlp.exceptions` and `skmlp.onnx`, and
+Public are the names of `skmlp`, `skmlp.exceptions`, `skmlp.onnx` and `skmlp.dask`, and
 the methods and properties that their classes define themselves. Those that
 scikit-learn's base classes bring along are scikit-learn's to document.
 """
@@ -31,8 +31,8 @@ OBJECTS = {
         f"skmlp.exceptions.{name}": warning
         for name, warning in inspect.getmembers(exceptions, inspect.isclass)
     },
-    **{f"skmlp.dask.{name}": getattr(skmlp.dask, name) for name in skmlp.dask.__all__},
     "skmlp.onnx.to_onnx": skmlp.onnx.to_onnx,
+    **{f"skmlp.dask.{name}": getattr(skmlp.dask, name) for name in skmlp.dask.__all__},
 }
 _REQUEST = re.compile(r"set_\w+_request")
 
@@ -67,13 +67,8 @@ IGNORED = {
 }
 # A member may do without an example of its own: that of its class shows it.
 IGNORED_OF_MEMBERS = {**IGNORED, "EX01": "the example of the class shows most members"}
-# Functions make these; their fields stand in the section of the attributes.
+# `diagnose` and `fit` make these; their fields stand in the section of the attributes.
 MADE_BY_A_FUNCTION = {"skmlp.LayerReport", "skmlp.LayerTable", "skmlp.dask.Epoch"}
-# These have the parameters of a local estimator, too, and refer to its docstring.
-WITH_PARAMETERS_OF = {
-    "skmlp.dask.DaskMLPClassifier": skmlp.MLPClassifier,
-    "skmlp.dask.DaskMLPRegressor": skmlp.MLPRegressor,
-}
 
 
 @pytest.mark.parametrize("name", [*OBJECTS, *MEMBERS])
@@ -82,22 +77,8 @@ def test_numpydoc_accepts_it(name):
     ignored = set(IGNORED if name in OBJECTS else IGNORED_OF_MEMBERS)
     if name in MADE_BY_A_FUNCTION:
         ignored.add("PR01")
-    if name in WITH_PARAMETERS_OF:
-        ignored |= {"PR01", "PR02"}
     errors = [error for error in validate(name)["errors"] if error[0] not in ignored]
     assert not errors
-
-
-@pytest.mark.parametrize("name", WITH_PARAMETERS_OF)
-def test_parameters_of_another_class_are_referred_to(name):
-    text = inspect.getdoc(OBJECTS[name]).partition("\nAttributes\n---")[0]
-    documented = set(re.findall(r"^(\w+) : ", text, flags=re.MULTILINE))
-    parameters = inspect.signature(OBJECTS[name]).parameters.keys()
-    local = inspect.signature(WITH_PARAMETERS_OF[name]).parameters.keys()
-    assert "\n**parameters\n" in text
-    assert f"`skmlp.{WITH_PARAMETERS_OF[name].__name__}`" in text
-    assert parameters - local <= documented <= parameters
-    assert local <= parameters
 
 
 def test_validation_finds_what_is_missing():
@@ -170,9 +151,8 @@ def test_every_parameter_of_the_large_estimators_has_one_group():
     grouped = [name for names in tables["GROUPS"].values() for name in names.split()]
     signatures = [
         inspect.signature(item).parameters
-        for name, item in OBJECTS.items()
+        for item in OBJECTS.values()
         if inspect.isclass(item) and not issubclass(item, Warning)
-        if name not in WITH_PARAMETERS_OF
     ]
     large = [names for names in signatures if len(names) >= tables["MANY"]]
     assert len(large) >= 3
