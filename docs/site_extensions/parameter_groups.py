@@ -2,8 +2,7 @@
 
 Sixty parameters in the order of a signature are a list to search, not to read. On
 the page of a class of many parameters they stand in groups; every parameter must have
-exactly one. The docstrings stay as they are, one list. One that leaves most parameters
-to another class is short, and stays a list on its page, too.
+exactly one. The docstrings stay as they are, one list.
 """
 
 import inspect
@@ -48,9 +47,6 @@ MANY = 20
 # Parameters of a long signature that the page's heading shows.
 SHOWN = 4
 
-# The entry that stands for all parameters of another class.
-OTHERS = "**parameters"
-
 _FIELD = re.compile(r":(\w[\w ]*):(?: |$)")
 _ENTRY = re.compile(r"    \*\*(\w+)\*\* : (.*)")
 
@@ -84,8 +80,6 @@ def group_of(parameter):
 def in_groups(app, what, name, item, options, lines):
     """Replace numpydoc's list of a class's parameters by groups of it."""
     if what != "class" or len(inspect.signature(item).parameters) < MANY:
-        return
-    if OTHERS in inspect.getdoc(item).splitlines():
         return
     fields = [i for i, line in enumerate(lines) if _FIELD.match(line)]
     begin = next(i for i in fields if lines[i].startswith(":Parameters:"))

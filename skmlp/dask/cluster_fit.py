@@ -2,7 +2,6 @@
 
 import logging
 import math
-import time
 import uuid
 
 from distributed import get_client
@@ -57,19 +56,16 @@ class ClusterFit:
 
     def __init__(self, client, estimator, local, progress):
         self._client = client
-        self._timeout = estimator.timeout
         self._watch = Watch(client, estimator.timeout)
         self._progress = progress
         max_time, sync_every = local.max_time, estimator.sync_every
-        self._end = None if max_time is None else time.monotonic() + max_time
         self._plan = Plan(
             fit="",
             estimator=local.set_params(verbose=False, max_time=None),
             sync_every=math.inf if sync_every == "epoch" else sync_every,
             timeout=estimator.timeout,
-            max_time=None,
+            max_time=max_time,
             checkpoint=estimator.checkpoint,
-            resumes=False,
         )
 
     def run(self, data, validation):
@@ -123,48 +119,48 @@ class ClusterFit:
         return RuntimeError(message)
 
     def _attempt(self, workers, blocks, val_blocks):
-        wait = self._watch.wait
-        blocks.place(workers, wait)
+        blocks.place(workers, self._watch.wait)
         # By their first partitions, so that addresses change no bits.
         ranks = list(dict.fromkeys(blocks.workers))
-        val_shards: list[list] = [[] for _ in ranks]
+        shards = [blocks.by_worker(ranks), [[] for _ in ranks]]
         if val_blocks is not None:
-            val_blocks.place(ranks, wait)
-            val_shards = val_blocks.by_worker(ranks)
+            val_blocks.place(ranks, self._watch.wait)
+            shards[1] = val_blocks.by_worker(ranks)
         plan = self._plan._replace(
             fit=f"skmlp-{uuid.uuid4().hex}",
-            resumes=self._progress.epoch > 0,
-            max_time=None if self._end is None else self._end - time.monotonic(),
+            n_epochs=self._progress.epoch,
+            seconds=self._progress.seconds,
         )
         self._client.subscribe_topic(plan.fit, self._watch.tell)
-        tasks = []
+        tasks: list = []
         try:
-            mailboxes = [
-                self._submit(
-                    address, open_rank, plan.fit, rank, len(ranks), plan.timeout
-                )
-                for rank, address in enumerate(ranks)
-            ]
-            tasks += mailboxes
-            shards = zip(ranks, blocks.by_worker(ranks), val_shards, strict=True)
-            trainings = [
-                self._submit(address, train_rank, plan, mailboxes, *shard)
-                for address, *shard in shards
-            ]
-            tasks += trainings
-
-            def tell(message):
-                if self._progress.tell(message):
-                    tasks.append(self._submit(ranks[0], request_stop, plan.fit))
-
-            wait(trainings, ranks, tell)
-            self._progress.finish()
-            return trainings[0].result(timeout=plan.timeout)
+            return self._train(plan, ranks, shards, tasks)
         finally:
             # What still runs notices that it is not wanted any more.
             if self._client.status == "running":
                 self._client.cancel(tasks)
                 self._client.unsubscribe_topic(plan.fit)
+
+    def _train(self, plan, ranks, shards, tasks):
+        """Run a task on each worker; all that are submitted are added to `tasks`."""
+        mailboxes = [
+            self._submit(address, open_rank, plan.fit, rank, len(ranks), plan.timeout)
+            for rank, address in enumerate(ranks)
+        ]
+        tasks += mailboxes
+        trainings = [
+            self._submit(address, train_rank, plan, mailboxes, *shard)
+            for address, *shard in zip(ranks, *shards, strict=True)
+        ]
+        tasks += trainings
+
+        def tell(message):
+            if self._progress.tell(message):
+                tasks.append(self._submit(ranks[0], request_stop, plan.fit))
+
+        self._watch.wait(trainings, ranks, tell)
+        self._progress.finish()
+        return trainings[0].result(timeout=plan.timeout)
 
     def _submit(self, address, function, *arguments):
         return self._client.submit(

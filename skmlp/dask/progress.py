@@ -20,7 +20,7 @@ class Epoch(NamedTuple):
     validation_loss, validation_score : float or None
         None without validation data and without early stopping.
     seconds : float
-        Since the training began, or has gone on from a checkpoint.
+        Of training, also before a worker was lost.
     n_samples : int or None
         Rows that all workers together have trained on in this epoch; None for L-BFGS.
 
@@ -50,28 +50,28 @@ class Progress:
         Its parameters say what is printed.
     on_epoch : callable or None
         The user's.
-
-    Attributes
-    ----------
-    epoch : int
-        The last one that has ended.
     """
 
     def __init__(self, estimator, on_epoch):
         self._on_epoch = on_epoch
         self._reporter = reporter_of(estimator.verbose, Clock(estimator.max_time))
         self._max_epochs = estimator.max_iter
-        self._told: list[Epoch] = []
+        self._last: Epoch | None = None
 
     @property
     def epoch(self):
         """The number of the last epoch."""
-        return self._told[-1].epoch if self._told else 0
+        return 0 if self._last is None else self._last.epoch
+
+    @property
+    def seconds(self):
+        """Of training, until then."""
+        return 0.0 if self._last is None else self._last.seconds
 
     def tell(self, message):
         """Tell of an epoch; returns whether the user's function asks for a stop."""
         epoch = Epoch(*message)
-        self._told.append(epoch)
+        self._last = epoch
         if self._reporter is not None:
             self._reporter.epoch(self._record(epoch))
         return self._on_epoch is not None and bool(self._on_epoch(epoch))

@@ -31,8 +31,11 @@ class Plan(NamedTuple):
     max_time : float or None
     checkpoint : str or None
         A directory.
-    resumes : bool
-        Whether it goes on from the checkpoint.
+    n_epochs : int
+        Of those that have ended before a worker was lost; if there are some, the
+        training goes on from the checkpoint.
+    seconds : float
+        That they took.
     """
 
     fit: str
@@ -41,7 +44,8 @@ class Plan(NamedTuple):
     timeout: float
     max_time: float | None
     checkpoint: str | None
-    resumes: bool
+    n_epochs: int = 0
+    seconds: float = 0.0
 
 
 class Result(NamedTuple):
@@ -118,7 +122,7 @@ def train_rank(plan, addresses, blocks, val_blocks):
 
 def _train(plan, shard, collective, report, n_threads):
     resumed_from = None
-    if plan.resumes:
+    if plan.n_epochs > 0:
         is_first = collective.rank == 0
         saved = read_checkpoint(plan.checkpoint) if is_first else None
         resumed_from = collective.broadcast("checkpoint", saved)
@@ -155,7 +159,7 @@ class EpochReport:
     def __init__(self, plan, worker):
         self._plan, self._worker = plan, worker
         self._mailbox = worker.extensions[OPERATION].mailboxes[plan.fit]
-        self._start = time.monotonic()
+        self._start = time.monotonic() - plan.seconds
         self.is_late = False
 
     def __call__(self, update):
