@@ -31,9 +31,9 @@ _NOTES = """
 limits its workers by ``OMP_NUM_THREADS=1``, which counts here, too.
 
 Blocks of rows stay where the partitions of X are, if these are persisted, and are
-spread evenly otherwise; a worker that has several joins them, which takes memory for its
-rows twice. The same partitions on the same number of workers give the
-same bits; one worker gives those of the local fit.
+spread evenly otherwise. A worker that has several joins them, which takes memory for
+its rows twice. The same partitions on the same number of workers give the same bits;
+one worker gives those of the local fit.
 """
 
 _HEADING = re.compile(r"(?m)^(\w[\w ]*)\n-+\n")
