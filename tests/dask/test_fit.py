@@ -220,7 +220,11 @@ LENGTHS = [dask.delayed(np.arange)(n) for n in (10, 10, 9, 10)]
         (da.ones((0, 3)), da.ones((0,)), "X is empty: it has no rows"),
         (da.ones((4, 3, 2)), da.ones((4,)), "X has 3 dimensions"),
     ],
-    ids=str,
+    # Names of collections differ from process to process.
+    ids=[
+        *("widths", "widths of few", "columns", "nan", "rows", "partitions"),
+        *("lengths", "empty", "dimensions"),
+    ],
 )
 def test_data_that_do_not_belong_together_are_refused(client, X, y, message):
     model = DaskMLPClassifier(**PARAMETERS, client=client)
