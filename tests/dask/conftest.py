@@ -5,7 +5,7 @@ import signal
 from contextlib import contextmanager
 
 import pytest
-from distributed import Client, LocalCluster
+from local_cluster import local_client
 
 # Seconds; tests that start clusters of their own take longest.
 _LIMIT = 150
@@ -27,16 +27,12 @@ def limited():
 
 @contextmanager
 def _started(n_workers, **settings):
-    with (
-        LocalCluster(
-            n_workers=n_workers,
-            threads_per_worker=1,
-            dashboard_address=":0",
-            silence_logs=logging.CRITICAL,
-            **settings,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+    with local_client(
+        n_workers=n_workers,
+        threads_per_worker=1,
+        silence_logs=logging.CRITICAL,
+        **settings,
+    ) as client:
         yield client
 
 

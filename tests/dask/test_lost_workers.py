@@ -21,6 +21,8 @@ from skmlp.dask import DaskMLPClassifier
 pytestmark = pytest.mark.filterwarnings("ignore:.*:ResourceWarning")
 
 N_EPOCHS = 12
+# More moments at which to kill a worker take some seconds each.
+N_MOMENTS = int(os.environ.get("SKMLP_TEST_KILLS", "4"))
 PARAMETERS = {
     "hidden_layer_sizes": (50,),
     "batch_size": 20,
@@ -100,7 +102,7 @@ def test_a_fit_goes_on_from_its_checkpoint(client, data, which, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", range(20))
+@pytest.mark.parametrize("moment", range(N_MOMENTS))
 def test_a_worker_killed_at_any_moment(client, data, moment, tmp_path):
     rng = np.random.RandomState(moment)
     killer = Killer(client, rng.randint(2), rng.randint(1, 5), 0.3 * rng.rand())
