@@ -25,6 +25,7 @@ from skmlp.estimators.data import combine_weights
 from skmlp.estimators.regressor import MLPRegressor
 from skmlp.estimators.target_names import NO_INFO
 from skmlp.estimators.target_scaling import TargetScale, is_centered
+from skmlp.rules.parameters import is_default
 from skmlp.training.collective import all_gather
 
 
@@ -145,7 +146,7 @@ def check_supported(estimator):
     }
     for name, (needed, reason) in reasons.items():
         value = getattr(estimator, name, needed)
-        if value != needed:
+        if not is_default(value, needed):
             raise ValueError(
                 f"{name}={value!r} is not supported by training on several workers: "
                 f"{reason}. Use {name}={needed!r}."

@@ -5,7 +5,6 @@ from contextlib import closing, contextmanager
 from numbers import Integral
 from typing import Any, Self
 
-import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils.metaestimators import available_if
 
@@ -16,6 +15,7 @@ from skmlp.estimators.fitted import Fitted
 from skmlp.estimators.parameters import STOCHASTIC_SOLVERS
 from skmlp.estimators.suggestions import names_arguments
 from skmlp.estimators.validation import ValidationData
+from skmlp.rules.parameters import is_default
 
 
 class ChunkFitting(Fitted):
@@ -162,8 +162,7 @@ class ChunkFitting(Fitted):
         defaults = {"sampling": None, "logit_adjustment": 0, "prior": None}
         for name, default in defaults.items():
             value = getattr(self, name, default)
-            # An array as a prior has no single truth.
-            if value is not default and not (np.isscalar(value) and value == default):
+            if not is_default(value, default):
                 raise ValueError(
                     f"{name}={value!r} is not supported for fit_batches, which does "
                     "not see all rows at once."

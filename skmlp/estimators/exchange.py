@@ -25,6 +25,7 @@ from skmlp.network import Network, views
 from skmlp.rules.activations import IDENTITY, activation_rule, exponential, logistic
 from skmlp.rules.loss_row import unchanged
 from skmlp.rules.optimizers import OPTIMIZERS, adam, sgd
+from skmlp.rules.parameters import is_default
 
 # Parameters that say how to compute, not what.
 _OF_THE_HARDWARE = {"n_jobs", "device", "dtype", "matmul_precision"}
@@ -133,14 +134,9 @@ def _unknown_to(theirs, estimator):
         elif name == "out_activation":
             if value not in (parameter.default, _own_output(theirs, estimator)):
                 unknown[name] = value
-        elif name not in _OF_THE_HARDWARE and not _is_same(value, parameter.default):
+        elif name not in _OF_THE_HARDWARE and not is_default(value, parameter.default):
             unknown[name] = value
     return unknown
-
-
-def _is_same(value, default):
-    """Whether a value is the default; arrays never are."""
-    return value is default or (np.ndim(value) == 0 and value == default)
 
 
 def _one_activation(estimator, activation):

@@ -15,6 +15,7 @@ from skmlp.exceptions import IneffectiveParameterWarning
 from skmlp.rules import schedules
 from skmlp.rules.activations import Activation
 from skmlp.rules.optimizers import OPTIMIZERS
+from skmlp.rules.parameters import is_default
 from skmlp.rules.schedules import Position, effective_schedule
 
 # Parameters by which rows of a table are chosen, and what else only they need.
@@ -57,7 +58,7 @@ def warn_of_ineffective(estimator, network, *, has_validation_data, incremental)
         f"{name}={getattr(estimator, name)!r} has no effect {reason}."
         for name, reason in reasons.items()
         if name in defaults
-        and not _is_same(getattr(estimator, name), defaults[name].default)
+        and not is_default(getattr(estimator, name), defaults[name].default)
     ]
     if estimator.solver in STOCHASTIC_SOLVERS and not incremental:
         sentences += _too_late(estimator)
@@ -83,10 +84,6 @@ def warn_of_one_hot(y):
             "learned. If each row belongs to one class, pass y.argmax(axis=1).",
             stacklevel=user_stacklevel(),
         )
-
-
-def _is_same(value, default):
-    return np.ndim(value) == 0 and value == default
 
 
 def _reasons(estimator, network, has_validation_data):

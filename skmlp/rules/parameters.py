@@ -6,6 +6,8 @@ declarations, so a row with a parameter of a new name needs no other file.
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 
 class Range(NamedTuple):
     """An interval of numbers.
@@ -77,3 +79,8 @@ def declared(rows):
                     "differently from another row: declare it once and share it."
                 )
     return parameters
+
+
+def is_default(value, default):
+    """Whether a parameter has its default value; arrays never have."""
+    return value is default or (np.ndim(value) == 0 and value == default)
