@@ -57,7 +57,7 @@ def rows_of_split(monkeypatch, y, **settings):
         found.extend(split_rows(*arguments))
         return tuple(found)
 
-    monkeypatch.setattr("skmlp.estimators.base.split_rows", split)
+    monkeypatch.setattr("skmlp.estimators.training.split_rows", split)
     classifier(max_iter=1, **settings).fit(X[: len(y)], y)
     return found
 
