@@ -47,7 +47,8 @@ def test_one_line_in_a_terminal(monkeypatch, tmp_path):
     end = time.monotonic() + 10
     while threading.active_count() > before and time.monotonic() < end:
         time.sleep(0.01)
-    assert threading.active_count() == before
+    # Those of earlier tests may have ended meanwhile.
+    assert threading.active_count() <= before
     assert text.count("\n") == 1
     assert text.startswith("skmlp compiles kernels")
     assert str(tmp_path) in text
