@@ -48,6 +48,7 @@ def cold(delay):
     raised = False
     try:
         model.fit(x, y)
+        timer.join()  # where the fit has ended before
     except KeyboardInterrupt:
         raised = True
     n_later = sum(moment > pressed[0] for moment in compiled) if pressed else None
