@@ -83,7 +83,7 @@ def test_a_killed_worker_ends_the_fit_with_its_name(client, data, which):
         model.fit(*data, on_epoch=killer)
     found = f"The worker {killer.address} was lost after epoch {killer.epochs[-1]}"
     assert str(raised.value).startswith(found)
-    assert time.monotonic() - killer.at < 30
+    assert time.monotonic() - killer.at < 60
     assert vars(model) == before
 
 
@@ -168,7 +168,7 @@ def test_ctrl_c_stops_the_tasks(client, data):
         model.fit(*data, on_epoch=press)
     assert not hasattr(model, "coefs_")
     wait_until_idle(client)
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 90
 
 
 def wait_until_idle(client):
