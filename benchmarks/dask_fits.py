@@ -50,7 +50,7 @@ _EVERY = {"every step": 1, "every epoch": "epoch"}
 
 @contextlib.contextmanager
 def cluster(n_workers):
-    """Context with a client of so many processes with one thread each."""
+    """Context with a client of a `LocalCluster`, one thread a process."""
     with (
         LocalCluster(
             n_workers=n_workers,

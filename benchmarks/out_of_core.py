@@ -2,7 +2,7 @@
 
 The same rows and minibatches, as an array, a memory-mapped file, an Arrow file and a
 Parquet file with a column a feature. Epochs are differences of a long and a short fit,
-so the first pass over the chunks cancels; it is a column of its own, as what a fit of
+so the first pass over the chunks cancels; it has a separate column, as what a fit of
 one epoch takes longer than an epoch. Files of this size stay in the system's cache: the
 figures are the price of chunks, not of a disk.
 """

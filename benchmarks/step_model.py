@@ -153,7 +153,7 @@ class Step(NamedTuple):
     itemsize: int = 4
 
     def of_cores(self, cores):
-        """The step of a worker with so many cores, all of which it keeps busy."""
+        """The step of a worker with `cores` cores, at perfect parallel efficiency."""
         return self._replace(gradient=self.gradient / cores, apply=self.apply / cores)
 
     def seconds(self, n_workers, costs, link=LOCAL, steps_between=1, cores=None):

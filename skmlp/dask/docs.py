@@ -10,8 +10,8 @@ client : distributed.Client, default=None
     None for the current one. It is not pickled, and clones share it.
 
 sync_every : int or 'epoch', default=1
-    After how many steps the workers meet. 1: after each; then losses and parameters
-    are those of one machine on the same minibatches, up to rounding. More: workers
+    Steps between two synchronizations. 1: after each step; losses and parameters
+    are then those of one machine on the same minibatches, up to rounding. More: workers
     step by themselves and then average their parameters and moments, which takes
     fewer messages.
 

@@ -7,6 +7,9 @@ from sklearn.utils.multiclass import type_of_target
 from skmlp.estimators.target_scaling import scale_of_parts, stand_ins
 from skmlp.training.collective import all_gather
 
+# What must be the same on all ranks, in the order in which `check_alike` gathers it.
+_WHAT = ("{} features", "dtype {}", "sparse={}")
+
 
 def stacked(arrays):
     """Rows of the ranks, one below the other; None where no rank has any."""
@@ -34,9 +37,6 @@ def check_alike(collective, x):
                     f"on another, that of rank {rank}: all partitions of X must be "
                     "alike."
                 )
-
-
-_WHAT = ("{} features", "dtype {}", "sparse={}")
 
 
 def distinct_rows(collective, y):

@@ -52,6 +52,8 @@ class ShardedOrder:
 class ShardedOrders:
     """The orders of all epochs, as `skmlp.training.sampling.Orders` has them.
 
+    A listener that takes snapshots follows the training, so that no epoch is undone.
+
     Parameters
     ----------
     orders : skmlp.training.sampling.Orders
@@ -79,14 +81,6 @@ class ShardedOrders:
     def skip(self, n_epochs):
         """Draw the orders of epochs that an earlier call has trained."""
         self._orders.skip(n_epochs)
-
-    def mark(self):
-        """Where the orders are, for `go_back`."""
-        return self._orders.mark()
-
-    def go_back(self, mark):
-        """Draw the orders since a `mark` again."""
-        self._orders.go_back(mark)
 
 
 class Epochs(list):

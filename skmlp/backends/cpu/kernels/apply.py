@@ -8,12 +8,15 @@ step on a range of parameters follows its gradient while that is in the cache.
 import numpy as np
 
 from skmlp.backends.cpu.intrinsics import vector
-from skmlp.backends.cpu.kernels.clipping import max_norm_phase
+from skmlp.backends.cpu.kernels.clipping import (
+    clip_factor,
+    max_norm_phase,
+    update_clipped,
+)
 from skmlp.backends.cpu.kernels.update import (
     is_penalized,
     param_range,
     sum_of,
-    update_range,
 )
 from skmlp.backends.cpu.threads.pool import barrier, next_item
 from skmlp.compiler import jit
@@ -46,16 +49,12 @@ def _penalize_phase(worker, ctx, gradient, l2):
 def _update_phase(worker, ctx, update, norm):
     """The optimizer step on every range, by the clipped gradient."""
     ws = ctx.ws
-    T = ctx.params.dtype.type
-    factor = T(ctx.reg.max_grad_norm / norm if norm > ctx.reg.max_grad_norm else 1.0)
+    factor = clip_factor(ctx, norm)
     beginning = ws.partial_grads.shape[0] - ws.gradient.shape[0]
     index = next_item(worker, ws.param_ranges.shape[0])
     while index < ws.param_ranges.shape[0]:
         part = param_range(ws, index)
-        gradient = vector(ws.gradient, part.start, part.size)
-        for j in range(part.size):
-            gradient[j] *= factor
-        update_range(ctx, part, beginning + part.start, update, 0, T(0))
+        update_clipped(ctx, part, beginning + part.start, factor, update, 0)
         index = next_item(worker, ws.param_ranges.shape[0])
 
 

@@ -51,21 +51,36 @@ def _gradient_phase(worker, ctx, row_ids, update):
 
 
 @jit.inline
+def clip_factor(ctx, norm):
+    """The factor of a gradient of this norm."""
+    limit = ctx.reg.max_grad_norm
+    return ctx.params.dtype.type(limit / norm if norm > limit else 1.0)
+
+
+@jit.inline
+def update_clipped(ctx, part, offset, factor, update, i):
+    """The optimizer step on a range, by its gradient times the factor.
+
+    The gradient includes the penalty's; it is scaled in place.
+    """
+    gradient = vector(ctx.ws.partial_grads, offset, part.size)
+    for e in range(gradient.shape[0]):
+        gradient[e] *= factor
+    update_range(ctx, part, offset, update, i, ctx.params.dtype.type(0))
+
+
+@jit.inline
 def _update_phase(worker, ctx, n_rows, update, i):
     """The optimizer step on every range, by the clipped gradient."""
-    ws, reg = ctx.ws, ctx.reg
-    T = ctx.params.dtype.type
-    norm = np.sqrt(sum_of(ws.grad_sq_sums, ws.param_ranges.shape[0]))
-    is_clipped = norm > reg.max_grad_norm
-    factor = T(reg.max_grad_norm / norm if is_clipped else 1.0)
+    ws = ctx.ws
+    factor = clip_factor(
+        ctx, np.sqrt(sum_of(ws.grad_sq_sums, ws.param_ranges.shape[0]))
+    )
     index = next_item(worker, ws.param_ranges.shape[0])
     while index < ws.param_ranges.shape[0]:
         part = param_range(ws, index)
         offset = gradient_offset(part, ws, n_rows)
-        gradient = vector(ws.partial_grads, offset, part.size)
-        for e in range(gradient.shape[0]):
-            gradient[e] *= factor
-        update_range(ctx, part, offset, update, i, T(0))
+        update_clipped(ctx, part, offset, factor, update, i)
         index = next_item(worker, ws.param_ranges.shape[0])
 
 
