@@ -21,6 +21,7 @@ each, started by Dask's `LocalCluster`. Four things are measured, the first two 
 import contextlib
 import logging
 import math
+import os
 import threading
 import warnings
 
@@ -50,7 +51,12 @@ _EVERY = {"every step": 1, "every epoch": "epoch"}
 
 @contextlib.contextmanager
 def cluster(n_workers):
-    """Context with a client of a `LocalCluster`, one thread a process."""
+    """Context with a client of a `LocalCluster`, one thread a process.
+
+    `LocalCluster` sets OMP_NUM_THREADS=1 in this process too, which would limit the
+    local fits: the variables are put back as soon as the workers have started.
+    """
+    before = dict(os.environ)
     with (
         LocalCluster(
             n_workers=n_workers,
@@ -61,6 +67,8 @@ def cluster(n_workers):
         ) as workers,
         Client(workers) as client,
     ):
+        os.environ.clear()
+        os.environ.update(before)
         yield client
 
 

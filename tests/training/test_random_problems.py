@@ -250,10 +250,11 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(plan, "predict_rows", lambda *arguments: 3)
 
 
-def with_threads(monkeypatch, n_threads, case):
+def with_threads(monkeypatch, n_threads, case, backend=cpu):
     with monkeypatch.context() as patch:
         patch.setattr(plan, "threads_for", lambda work, n_jobs: n_threads)
-        return train(cpu, case)
+        patch.setattr(plan, "workers_of_update", lambda n_params: n_threads)
+        return train(backend, case)
 
 
 @functools.cache
@@ -343,6 +344,15 @@ def test_shares_of_minibatches_add_up(backend, small_blocks, number):
     if case.problem.network.normalization == "batch":
         pytest.skip("the statistics are those of a share")
     assert_same(train(Divided(backend), case), train(backend, case), DOUBLE)
+
+
+@pytest.mark.parametrize("number", range(0, N_CASES, 8))
+def test_shares_have_the_same_bits_with_all_threads(monkeypatch, small_blocks, number):
+    case = cases()[0][number]
+    one, *others = (with_threads(monkeypatch, n, case, Divided(cpu)) for n in (1, 2, 3))
+    for other in others:
+        for mine, theirs in zip(one, other, strict=True):
+            assert_array_equal(mine, theirs)
 
 
 @pytest.mark.parametrize("number", range(N_SINGLE))

@@ -38,6 +38,8 @@ _MIN_RANGE = 512
 # four were enough.
 PADDING_BYTES = 1 << 15
 _PREDICT_BLOCK_BYTES = 1 << 18
+# To wake one more thread takes as long as the optimizer's step on this many parameters.
+_PARAMS_PER_WORKER = 1 << 17
 # A barrier and the wait for the slowest worker cost about 10 microseconds together; one
 # more thread must save a multiple of that. Operations of a forward pass, per step and
 # thread.
@@ -101,6 +103,11 @@ def threads_for(work, n_jobs):
     worth = int(work // _MIN_WORK)
     # Asking the system for its cores takes longer than a small prediction.
     return 1 if worth < 2 else min(available_threads(n_jobs), worth)
+
+
+def workers_of_update(n_params):
+    """Number of threads that pay for one step of an optimizer; the pool may have less."""
+    return 1 + n_params // _PARAMS_PER_WORKER
 
 
 def block_rows(sizes, batch_size, itemsize):

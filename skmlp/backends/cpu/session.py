@@ -122,6 +122,8 @@ class Session:
         self._contexts: dict[int, BatchContext] = {}
         # Rows of the largest share of a minibatch that is trained together with others.
         self._shared_capacity = 0
+        # `UpdateParams` of the last step by a gradient from elsewhere.
+        self._one_update: PackedStruct | None = None
         # Workspace and rows of the batch trained on last.
         self._last_batch: tuple[Workspace, int] | None = None
         self._predictor = Predictor(problem.network, params)
@@ -246,7 +248,7 @@ class Session:
     def apply(self, optimizer, gradient, n_rows, step):
         """One step by the gradient of a whole minibatch."""
         context = self._contexts[self._shared_capacity]
-        update = self._update_params(optimizer, step[np.newaxis])
+        update = self._packed_update(optimizer, step)
         gradient = read_only(np.ascontiguousarray(gradient, dtype=self._dtype))
         result = np.zeros(2)
         context.pool.call(
@@ -259,11 +261,25 @@ class Session:
                 result,
             ),
             context.ctx[0]._numba_type_,
+            plan.workers_of_update(len(gradient)),
         )
         self._n_steps += 1
         if len(self._statistics):
             self._statistics[:] = gradient[-len(self._statistics) :]
-        return 0.5 * update.l2 / n_rows * float(result[0]), float(result[1])
+        penalty = 0.5 * update.fields.l2 / n_rows * float(result[0])
+        return penalty, float(result[1])
+
+    def _packed_update(self, optimizer, step):
+        """The parameters of one update, packed once: that takes longer than the update.
+
+        Only the row of `steps` changes from one to the next.
+        """
+        packed = self._one_update
+        if packed is None or packed.fields.slots is not optimizer.slots:
+            packed = PackedStruct(self._update_params(optimizer, step[np.newaxis]))
+            self._one_update = packed
+        packed.fields.steps[0] = step
+        return packed
 
     def _shared_context(self, capacity):
         """The `BatchContext` of shares, which keeps the transposed weights."""
