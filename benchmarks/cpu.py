@@ -13,7 +13,8 @@ output. The choices that decide whether the figures are honest:
   of them. Ratios are ratios of medians over the rounds.
 - Every turn begins after a rest, in which the threads of the peer before stop
   spinning. With ``--without-rests`` there is none, as in a script or a notebook that
-  calls one library after the other.
+  calls one library after the other. With ``--busy N`` all of it runs beside N processes
+  that keep a core busy each.
 - A matrix product is timed in every round, too. The best rate so far stands for what
   the machine can do; the column ``of gemm`` is skmlp's rate over it.
 - Every peer's first fit is reported separately. skmlp starts with an empty kernel
@@ -31,6 +32,7 @@ import peers
 import scenario
 import timing
 import workloads
+from surroundings import BUSY, neighbors
 
 # Largest relative difference of losses after the same epochs from the same random
 # numbers. Beyond it, skmlp and scikit-learn have not done the same work.
@@ -157,8 +159,8 @@ def setup(options):
         classes = [peer for peer in classes if peer.name in named]
     rests = "without rests" if options.without_rests else "after rests"
     print(
-        f"threads: {options.threads}, rounds: {options.rounds}, turns {rests}; "
-        "milliseconds an epoch"
+        f"threads: {options.threads}, rounds: {options.rounds}, turns {rests}, beside "
+        f"{options.busy} busy processes; milliseconds an epoch"
     )
     return grid, classes
 
@@ -171,8 +173,10 @@ def measure(state, options):
         gemm = machine.Gemm(dtype, options.threads)
         entries = []
         for workload in grid:
-            entries.append(measure_workload(workload, gemm, dtype, options, classes))
-            yield entries[-1]
+            with neighbors(*[BUSY] * options.busy):
+                entry = measure_workload(workload, gemm, dtype, options, classes)
+            entries.append(entry)
+            yield entry
         yield conclusion(entries)
 
 
@@ -192,6 +196,7 @@ SCENARIO = scenario.Scenario(
             "metavar": "NAME",
             "help": "beside sklearn: torch, compiled, jax; all that are installed",
         },
+        "busy": {"type": int, "default": 0, "help": "processes beside it"},
         "without-rests": {"action": "store_true", "help": "between turns"},
     },
 )

@@ -63,7 +63,7 @@ def cluster(n_workers):
             threads_per_worker=1,
             processes=True,
             dashboard_address=None,
-            silence_logs=logging.ERROR,
+            silence_logs=logging.CRITICAL,
         ) as workers,
         Client(workers) as client,
     ):

@@ -5,8 +5,8 @@ core. skmlp tunes their number by the load of the machine and the time of a step
 benchmark shows whether it chooses well: an epoch with all threads must not take more
 than 5 % longer than with one, from the smallest network to the largest: alone; beside
 one or two processes that keep a core busy each; beside another fit of skmlp with all
-threads; and right after a matrix product, when OpenBLAS's workers spin for a tenth of a
-second. And the number of threads must not show in the numbers: the weights of all
+threads; right after a matrix product, when OpenBLAS's workers spin for a tenth of a
+second; and in a control group of 1.5 CPUs, where one can be made. And the number of threads must not show in the numbers: the weights of all
 layers have the same bits.
 
 One thread and all take turns in every round. A machine that is not quiet has more
@@ -14,21 +14,20 @@ neighbors, and its figures mean nothing.
 """
 
 import contextlib
-import subprocess
 import sys
-import time
+from functools import partial
 
 import numpy as np
 import peers
 import scenario
 import timing
 import workloads
+from surroundings import BUSY, can_limit, limited_to, neighbors
 
 # One thread's time over that of all: above 1, more threads are faster.
 _GOAL = 0.95
 _WORKLOADS = tuple(workloads.GRID[i] for i in (1, 2, 0, 5, 8, 11, 13, 14))
 _BITS_EPOCHS = 2
-_BUSY = "while True: pass"
 _FIT = """
 import warnings
 import numpy as np
@@ -38,22 +37,8 @@ X = np.random.default_rng(0).standard_normal((20_000, 40))
 while True:
     MLPRegressor(hidden_layer_sizes=(100,), max_iter=99, tol=0).fit(X, X[:, 0])
 """
-# Until the other processes have imported what they need.
-_START_SECONDS = 3.0
+_CPUS = 1.5
 _MATRIX = np.ones((600, 600))
-
-
-@contextlib.contextmanager
-def neighbors(*programs):
-    """Context in which other processes run these programs."""
-    processes = [subprocess.Popen([sys.executable, "-c", text]) for text in programs]
-    try:
-        time.sleep(_START_SECONDS)
-        yield
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
 
 
 def multiply():
@@ -65,11 +50,13 @@ def multiply():
 # What runs beside the fits, and what comes before each turn.
 _SURROUNDINGS = {
     "alone": (contextlib.nullcontext, timing.settle),
-    "1 busy": (lambda: neighbors(_BUSY), timing.settle),
-    "2 busy": (lambda: neighbors(_BUSY, _BUSY), timing.settle),
-    "1 fit": (lambda: neighbors(_FIT), timing.settle),
+    "1 busy": (partial(neighbors, BUSY), timing.settle),
+    "2 busy": (partial(neighbors, BUSY, BUSY), timing.settle),
+    "1 fit": (partial(neighbors, _FIT), timing.settle),
     "BLAS": (contextlib.nullcontext, multiply),
 }
+if can_limit():
+    _SURROUNDINGS["1.5 CPUs"] = partial(limited_to, _CPUS), timing.settle
 
 
 def same_bits(both):

@@ -27,7 +27,7 @@ timeout : float, default=60.0
 
 _NOTES = """
 ``n_jobs=None`` is as many threads as a worker has, ``device`` must be 'cpu', and
-``sampling``, ``logit_adjustment`` and ``prior`` need all rows in one place.
+``sampling`` needs all rows in one place.
 
 Blocks of rows stay where the partitions of X are, if these are persisted, and are
 spread evenly otherwise. A worker that has several joins them, which takes memory for

@@ -25,7 +25,6 @@ from skmlp.estimators.data import combine_weights
 from skmlp.estimators.regressor import MLPRegressor
 from skmlp.estimators.target_names import NO_INFO
 from skmlp.estimators.target_scaling import TargetScale, is_centered
-from skmlp.rules.parameters import is_default
 from skmlp.training.collective import all_gather
 
 
@@ -141,12 +140,10 @@ def check_supported(estimator):
     reasons = {
         "device": ("cpu", "the ranks train on CPUs"),
         "sampling": (None, "rows cannot be drawn from those of other ranks"),
-        "logit_adjustment": (0.0, "it needs the class frequencies of all rows"),
-        "prior": (None, "it needs the class frequencies of all rows"),
     }
     for name, (needed, reason) in reasons.items():
-        value = getattr(estimator, name, needed)
-        if not is_default(value, needed):
+        value = getattr(estimator, name)
+        if value != needed:
             raise ValueError(
                 f"{name}={value!r} is not supported by training on several workers: "
                 f"{reason}. Use {name}={needed!r}."
@@ -312,6 +309,10 @@ class _ClassifierReplica(_Replica, MLPClassifier):
                 collective, self.class_weight, self._labels, y
             )
         return y
+
+    def _class_sums(self, objective):
+        sums = super()._class_sums(objective)
+        return self._group.collective.all_reduce("class sums", sums)
 
 
 class _RegressorReplica(_Replica, MLPRegressor):

@@ -38,10 +38,13 @@ class ChunkFeed:
     ----------
     n_rows : int
         Of an epoch.
+    class_sums : ndarray or None
+        As of `Facts`.
     """
 
     def __init__(self, estimator, make_chunks, facts, buffer_rows, n_epochs):
         self.n_rows = facts.n_rows
+        self.class_sums = facts.class_sums
         self._estimator = estimator
         self._make_chunks = make_chunks
         self._facts = facts

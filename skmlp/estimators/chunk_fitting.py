@@ -15,7 +15,6 @@ from skmlp.estimators.fitted import Fitted
 from skmlp.estimators.parameters import STOCHASTIC_SOLVERS
 from skmlp.estimators.suggestions import names_arguments
 from skmlp.estimators.validation import ValidationData
-from skmlp.rules.parameters import is_default
 
 
 class ChunkFitting(Fitted):
@@ -68,7 +67,7 @@ class ChunkFitting(Fitted):
             ``fit`` takes them, or Arrow's tables, record batches and arrays. Every call
             must bring the same rows; their order may differ. A first call, before the
             training, reads y only: to count rows, to find classes, and to scale y.
-            With ``class_weight`` there are two.
+            With ``class_weight``, ``logit_adjustment`` or ``prior`` there are two.
         n_epochs : int, default=None
             Most epochs; the training stops before that like ``fit``, unless
             ``n_iter_no_change=numpy.inf``. None for the parameter ``max_iter``.
@@ -97,8 +96,7 @@ class ChunkFitting(Fitted):
         ------
         TypeError, ValueError
             For chunks that cannot be used, by their numbers; for other rows in a later
-            epoch; for ``sampling``, ``logit_adjustment`` and ``prior``, which need the
-            whole data; and when the training diverges. The estimator is then
+            epoch; for ``sampling``, which draws from all rows; and when the training diverges. The estimator is then
             unchanged.
 
         Notes
@@ -125,7 +123,7 @@ class ChunkFitting(Fitted):
         True
         """
         n_epochs = self._checked_epochs(make_chunks, n_epochs, buffer_rows)
-        self._check_all_rows_alike(X_val)
+        self._check_no_split(X_val)
         resumes = hasattr(self, "coefs_") and self.warm_start
         with self._unchanged_on_failure(), self._parameters_restored():
             self.max_iter = n_epochs
@@ -157,16 +155,13 @@ class ChunkFitting(Fitted):
                 raise ValueError(f"{name} must be a positive integer, got {value!r}.")
         return int(n_epochs)
 
-    def _check_all_rows_alike(self, X_val):
-        """Refuse parameters that need all rows at once."""
-        defaults = {"sampling": None, "logit_adjustment": 0, "prior": None}
-        for name, default in defaults.items():
-            value = getattr(self, name, default)
-            if not is_default(value, default):
-                raise ValueError(
-                    f"{name}={value!r} is not supported for fit_batches, which does "
-                    "not see all rows at once."
-                )
+    def _check_no_split(self, X_val):
+        """Refuse parameters that draw from all rows."""
+        if self.sampling is not None:
+            raise ValueError(
+                f"sampling={self.sampling!r} is not supported for fit_batches, which "
+                "does not see all rows at once."
+            )
         if self.early_stopping and X_val is None:
             raise ValueError(
                 "fit_batches does not support early_stopping=True without X_val and "

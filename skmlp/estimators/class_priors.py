@@ -31,7 +31,7 @@ def check_whole_data(estimator):
     ------
     ValueError
     """
-    for name in _set_by_user(estimator):
+    for name in prior_parameters(estimator):
         raise ValueError(
             f"{name}={getattr(estimator, name)!r} is not supported for partial_fit, "
             "since a chunk need not have the class shares of the whole data. Add the "
@@ -59,12 +59,16 @@ def prepare_priors(estimator, fit, objective):
         for shares that are not those of the classes.
     """
     estimator.class_shares_ = estimator._prior_offsets = None
-    names = _set_by_user(estimator)
+    names = prior_parameters(estimator)
     if not names:
         return
     labels, tau = estimator._labels, estimator.logit_adjustment
     _check_outputs(estimator, fit.network, names[0])
-    shares = _training_shares(labels, objective, names[0])
+    if fit.feed is None:
+        sums = estimator._class_sums(objective)
+    else:
+        sums = fit.feed.class_sums
+    shares = _training_shares(labels, sums, names[0])
     of_training = of_target = labels.log_prior(shares)
     if estimator.prior is not None:
         of_target = labels.log_prior(_given_shares(estimator.prior, labels))
@@ -110,8 +114,8 @@ def shifted(estimator, outputs, what):
     return moved
 
 
-def _set_by_user(estimator):
-    """Names of the parameters that are not at their defaults."""
+def prior_parameters(estimator):
+    """Names of the parameters that need class shares and are not at their defaults."""
     names = []
     if estimator.logit_adjustment != 0:
         names.append("logit_adjustment")
@@ -146,11 +150,27 @@ def _check_outputs(estimator, network, name):
         )
 
 
-def _training_shares(labels, objective, name):
-    rows, weights = objective.row_ids, objective.sample_weight
-    weights = np.ones(len(rows)) if weights is None else weights[rows]
-    weights = weights.astype(np.float64)
-    shares = labels.class_shares(objective.targets[rows], weights / weights.sum())
+def class_sums(labels, targets, weights):
+    """Sums of the weights by class, or by label, and last that of all rows.
+
+    Parameters
+    ----------
+    labels : skmlp.estimators.labels.Labels
+    targets : ndarray of shape (n_rows, n_columns)
+        Encoded.
+    weights : ndarray of shape (n_rows,) or None
+
+    Returns
+    -------
+    ndarray of float64
+        Those of parts of the rows add up to those of all.
+    """
+    weights = np.ones(len(targets)) if weights is None else weights.astype(np.float64)
+    return np.append(labels.class_sums(targets, weights), weights.sum())
+
+
+def _training_shares(labels, sums, name):
+    shares = sums[:-1] / sums[-1]
     missing = shares <= 0
     if labels.multilabel:
         missing |= shares >= 1

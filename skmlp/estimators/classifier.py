@@ -16,6 +16,7 @@ from skmlp.estimators.class_priors import (
     DECISIONS,
     PROBABILITIES,
     check_whole_data,
+    class_sums,
     prepare_priors,
     shifted,
 )
@@ -307,6 +308,12 @@ class MLPClassifier(ClassifierMixin, ToScikitLearn, ChunkFitting, BaseMLP):
 
     def _stratify(self, targets):
         return self._labels.strata(targets)
+
+    def _class_sums(self, objective):
+        """Sums of the weights by class of the rows to train on (see `class_sums`)."""
+        rows, weights = objective.row_ids, objective.sample_weight
+        weights = None if weights is None else weights[rows]
+        return class_sums(self._labels, objective.targets[rows], weights)
 
     def _prepare(self, fit, objective):
         prepare_priors(self, fit, objective)

@@ -19,6 +19,7 @@ from skmlp.estimators.chunks import (
     chunk_weights,
     read_chunks,
 )
+from skmlp.estimators.class_priors import class_sums, prior_parameters
 from skmlp.estimators.class_weights import check_declared, is_balanced
 from skmlp.estimators.data import combine_weights
 from skmlp.estimators.target_kinds import canonical_labels, declared_labels, labels_of
@@ -46,6 +47,8 @@ class Facts(NamedTuple):
         Rows of positive weight.
     total_weight : float or None
         Sum of their weights; None without weights.
+    class_sums : ndarray or None
+        As of `skmlp.estimators.class_priors.class_sums`, where parameters need them.
     """
 
     shape: Shape
@@ -53,6 +56,7 @@ class Facts(NamedTuple):
     row_bytes: float
     n_rows: int = 0
     total_weight: float | None = None
+    class_sums: np.ndarray | None = None
 
     @property
     def mean_weight(self):
@@ -219,8 +223,8 @@ def first_pass(estimator, make_chunks, classes, *, resumes):
         raise ValueError("make_chunks() returned chunks without any row.")
     if not (resumes and is_regressor(estimator)):
         target.publish()
-    if getattr(estimator, "class_weight", None) is not None:
-        facts = _weighed(estimator, make_chunks, facts)
+    if not is_regressor(estimator):
+        facts = _with_classes(estimator, make_chunks, facts)
     if facts.n_rows == 0:
         raise ValueError("The weights of all rows of all chunks are zero.")
     return facts
@@ -253,10 +257,18 @@ def _counted(facts, weights, row_ids):
     return facts._replace(n_rows=facts.n_rows + len(row_ids), total_weight=total)
 
 
-def _weighed(estimator, make_chunks, facts):
-    """The facts with the class weights, for which y is read once more."""
-    facts = facts._replace(n_rows=0, total_weight=None)
+def _with_classes(estimator, make_chunks, facts):
+    """The facts with class weights and shares, for which y is read once more."""
+    needs_sums = bool(prior_parameters(estimator))
+    if estimator.class_weight is None and not needs_sums:
+        return facts
+    facts, sums = facts._replace(n_rows=0, total_weight=None), []
     for chunk in read_chunks(make_chunks):
         y = canonical_labels(checked_target(estimator, chunk))
-        facts = _counted(facts, *chunk_weights(estimator, chunk, y, y, facts.dtype))
-    return facts
+        weights, row_ids = chunk_weights(estimator, chunk, y, y, facts.dtype)
+        facts = _counted(facts, weights, row_ids)
+        if needs_sums:
+            targets = estimator._targets(y, facts.dtype)[row_ids]
+            weights = None if weights is None else weights[row_ids]
+            sums.append(class_sums(estimator._labels, targets, weights))
+    return facts._replace(class_sums=np.sum(sums, axis=0) if needs_sums else None)

@@ -79,8 +79,8 @@ class LabelMatrix(Labels):
         encoded = self.predicted(raw, 0.0)
         return sparse.csr_matrix(encoded) if self.sparse_output else encoded
 
-    def class_shares(self, targets, weights):
-        """Weighted share of the rows that have each label."""
+    def class_sums(self, targets, weights):
+        """Sums of the weights of the rows that have each label."""
         return weights @ targets
 
     def log_prior(self, shares):

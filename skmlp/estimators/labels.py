@@ -173,7 +173,7 @@ class Labels(ABC):
     def log_probabilities(self, outputs, output):
         """Logarithms of the probabilities, from the logits: exact in the tails."""
 
-    def class_shares(self, targets, weights):
+    def class_sums(self, targets, weights):
         """Share of each class, from encoded targets and weights that sum to one.
 
         Raises

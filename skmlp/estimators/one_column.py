@@ -43,7 +43,7 @@ class OneColumn(Labels):
         """The classes of the rows."""
         return self.classes[self.predicted(raw, 0.0).ravel()]
 
-    def class_shares(self, targets, weights):
+    def class_sums(self, targets, weights):
         """Sums of the weights by class."""
         codes = targets.ravel().astype(np.intp)
         return np.bincount(codes, weights, minlength=len(self.classes))

@@ -129,6 +129,8 @@ CASES = {
     "sgd": (MLPClassifier, classes, {"solver": "sgd", "momentum": 0.8}),
     "balanced": (MLPClassifier, classes, {"class_weight": "balanced"}),
     "multilabel": (MLPClassifier, labels, {"class_weight": "balanced"}),
+    "adjusted": (MLPClassifier, classes, {"logit_adjustment": 1.0}),
+    "prior": (MLPClassifier, labels, {"prior": [0.2, 0.5, 0.1]}),
     "dropout": (MLPClassifier, classes, {"dropout": 0.4}),
     "noise": (MLPRegressor, values, {"input_noise": 0.2}),
     "clipping": (MLPRegressor, values, {"max_grad_norm": 0.3, "max_norm": 1.0}),
@@ -161,6 +163,11 @@ def test_ranks_train_what_one_would(recorded, name, storage, weighted):
             assert_array_equal(a, b)
     assert together[0].get_params() == estimator.get_params()
     assert together[0].t_ == 4 * len(x)
+    if name in ("adjusted", "prior"):
+        assert_allclose(together[2].class_shares_, alone.class_shares_)
+        for method in ("predict_proba", "decision_function"):
+            mine, theirs = (getattr(one, method)(x) for one in (together[2], alone))
+            assert_allclose(mine, theirs, rtol=1e-6)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -297,7 +304,6 @@ def test_a_training_goes_on_from_an_epoch(recorded):
     [
         ({"device": "cuda"}, "device='cuda' is not supported by training on several"),
         ({"sampling": "balanced"}, "sampling='balanced' is not supported"),
-        ({"logit_adjustment": 1.0}, "logit_adjustment=1.0 is not supported"),
         ({"batch_size": 2}, "batch_size=2 is less than the number of workers, 3"),
     ],
 )

@@ -73,6 +73,8 @@ def threads_of_chunks():
         {"embedding": "piecewise_linear"},
         {"class_weight": "balanced"},
         {"class_weight": {0: 2.0, 1: 0.0}},
+        {"logit_adjustment": 1.0},
+        {"prior": "uniform", "class_weight": "balanced"},
         {"early_stopping": True, "scoring": "loss"},
         {"dtype": "float32"},
         {"weight_init": "data_driven"},
@@ -135,6 +137,19 @@ def test_all_kinds_of_classes(make_y):
     other = trained(classifier().fit_batches, chunked(X, y))
     assert_same_network(other, model)
     assert_array_equal(other.classes_[0], model.classes_[0])
+
+
+@pytest.mark.parametrize("target", ["classes", "labels"])
+def test_shares_are_those_of_all_weighted_chunks(target):
+    y = Y if target == "classes" else (X[:, :3] > 0.4).astype(int)
+    settings = {"logit_adjustment": 0.5, "prior": "uniform"}
+    model = trained(classifier(**settings).fit, X, y, WEIGHTS)
+    other = trained(
+        classifier(**settings).fit_batches,
+        chunked(X, y, WEIGHTS, rows=70),
+        buffer_rows=200,
+    )
+    assert_allclose(other.class_shares_, model.class_shares_, rtol=1e-12)
 
 
 def test_classes_of_ordinal_loss_are_in_order():
@@ -438,9 +453,7 @@ def test_labels_that_are_not_declared():
     ("parameters", "keywords", "message"),
     [
         ({"sampling": "balanced"}, {}, "sampling='balanced' is not supported"),
-        ({"prior": "uniform"}, {}, "prior='uniform' is not supported"),
-        ({"prior": [0.2, 0.3, 0.5]}, {}, "prior=.* is not supported"),
-        ({"logit_adjustment": 1.0}, {}, "logit_adjustment=1.0 is not supported"),
+        ({"prior": [0.4, 0.6]}, {}, "prior has shape"),
         ({"early_stopping": True}, {}, "without X_val and y_val"),
         ({"batch_size": 100}, {"buffer_rows": 150}, "at least two minibatches"),
         ({}, {"buffer_rows": 0}, "buffer_rows must be a positive integer, got 0"),
