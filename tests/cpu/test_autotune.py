@@ -212,3 +212,47 @@ def test_a_free_machine_is_not_asked_again():
     tuner = ThreadCountTuner(2, machine)
     run(tuner, {1: [2.0], 2: [1.0]}, 6)
     assert machine.n_asked == 1
+
+
+def test_a_short_fit_never_tries_more_workers_than_cores_are_free():
+    """A barrier beside a busy process waits for a slice of it: milliseconds."""
+    tuner = ThreadCountTuner(2, Machine(1))
+    worked, _ = run(tuner, {1: [1.0], 2: [90.0]}, 90, n_batches=10)
+    assert worked[2] == 0
+    worked, _ = run(tuner, {1: [1.0], 2: [0.6]}, 500, n_batches=10)
+    assert worked[2] > worked[1]  # what the system counts was elsewhere
+
+
+@pytest.mark.parametrize("free", [0, 2])
+def test_a_slow_call_of_one_thread_tries_no_more_of_them(free):
+    machine = Machine(1)
+    tuner = ThreadCountTuner(2, machine)
+    run(tuner, {1: [1.0]}, 4, n_batches=1)
+    tuner.record(1, 1, 50 * _UNIT)
+    machine.free = free
+    assert tuner.next(10)[0] == (1 if free < 2 else 2)
+
+
+@pytest.mark.parametrize(("free", "chosen"), [(1, 1), (2, 2), (4, 4)])
+def test_relief_is_as_many_cores_as_the_next_choice_has_workers(free, chosen):
+    machine = Machine(0)
+    tuner = ThreadCountTuner(4, machine)
+    run(tuner, {1: [1.0]}, 10, n_batches=5)
+    machine.free = free
+    _, last = run(tuner, {1: [1.0], 2: [0.6], 4: [0.4]}, 60, n_batches=10)
+    assert last == chosen
+
+
+def test_the_call_that_wakes_workers_is_not_counted():
+    machine = Machine(1)
+    tuner = ThreadCountTuner(2, machine)
+    run(tuner, {1: [1.0]}, 10, n_batches=5)
+    machine.free = 2
+    while tuner.next(5)[0] == 1:
+        tuner.record(1, 5, 5 * _UNIT)
+    tuner.record(2, 1, 2.5 * _UNIT)
+    n_threads, n_batches = tuner.next(5)
+    assert n_threads == 2
+    assert n_batches >= 4
+    tuner.record(2, n_batches, 0.6 * _UNIT * n_batches)
+    assert tuner.next(5)[0] == 2

@@ -13,23 +13,30 @@ it could be, the first trial waits until the budget covers it.
 
 The tuner compares means, not single calls: a pool beside another process is fast most
 of the time and now and then very slow. A call that was much slower than the previous
-ones triggers a trial. The batches per call may grow at most fourfold from the largest
+ones triggers a trial of fewer workers. A trial of more consists of two calls: in the
+first, which is short, the workers wake up, and its time counts only if they found no
+cores. The batches per call may grow at most fourfold from the largest
 previous call, because earlier calls may predict the time wrongly by a factor of 100.
 
 A fit often begins beside other running threads: a busy process, another fit, or the
 workers of OpenBLAS, which spin for a tenth of a second after each call. A pool that
 shares a core with them is slower than one thread. So a fit begins with as many workers
 as find a free core, and while some are idle for that reason, the tuner looks at the
-machine now and then. When more cores are free, it forgets the timings of the other
-choices and tries the next larger one at once.
+machine now and then. When the next larger choice has its cores, it forgets the timings
+of the others and tries that at once; until then it does so rarely, in case that what
+the system counts does not concern this process, as in some containers.
 """
 
 import math
 
 from skmlp.backends.cpu.threads import load
 
-# Seconds before the first trial, and of a trial.
-_FIRST_TRIAL, _TRIAL = 0.008, 0.002
+# Seconds before the first trial, of a trial, and of the call that wakes more workers.
+_FIRST_TRIAL, _TRIAL, _WAKING = 0.008, 0.002, 0.0005
+# Batches of a trial of more workers, at least.
+_TRIAL_BATCHES = 4
+# Seconds before more workers are tried than there are free cores.
+_BLIND = 1.0
 # Fraction of all the time that trials may take.
 _BUDGET = 0.03
 # A batch of fewer seconds is short. The pool is clearly faster if it takes at most this
@@ -78,6 +85,8 @@ class ThreadCountTuner:
         self._next_look = 0.0
         # Seconds of a batch with a single thread.
         self._single_thread_mean = 0.0
+        # Whether the workers of the current trial have been woken.
+        self._are_awake = False
         self._largest_call = 1
         # The first call may compile, so its timing is dropped.
         self._is_first = True
@@ -114,7 +123,7 @@ class ThreadCountTuner:
             if self._is_crowded():
                 left = min(left, _LOOK)
             return self._choices[self._current], self._batches_in(left, n_batches)
-        return self._choices[self._alternative()], self._batches_in(_TRIAL, n_batches)
+        return self._trial_call(n_batches)
 
     def record(self, n_threads, n_batches, seconds):
         """Record the time of a call of `n_batches` batches."""
@@ -128,14 +137,17 @@ class ThreadCountTuner:
             self._single_thread_mean = seconds / n_batches
             return
         choice = self._choices.index(n_threads)
+        if is_trial and self._has_woken(choice, n_batches, seconds):
+            return
         expected = n_batches * self._mean(choice) or seconds
         is_slow = seconds > max(_SLOWER * expected, expected + _TRIAL)
         self._seconds[choice] += seconds
         self._batches[choice] += n_batches
         if is_trial:
             self._finish_trial(seconds)
-        elif is_slow:
+        elif is_slow and self._current < len(self._choices) - 1:
             self._is_before_trials = False
+            self._direction = 1
             self._next_trial = self._spent
 
     def _mean(self, choice):
@@ -145,7 +157,8 @@ class ThreadCountTuner:
 
     def _wants_single_thread(self):
         """Whether to time a batch with a single thread now."""
-        return self._single_thread_mean == 0 and 0 < self._mean(0) < _SHORT
+        is_unknown = self._is_before_trials and self._single_thread_mean == 0
+        return is_unknown and 0 < self._mean(0) < _SHORT
 
     def _begin(self):
         """Begin with as many workers as find a free core."""
@@ -156,19 +169,18 @@ class ThreadCountTuner:
             self._current += 1
         if self._current > 0:
             self._is_before_trials = False
-            self._next_trial = _TRIAL / _BUDGET
+            self._next_trial = _BLIND
 
     def _is_crowded(self):
         """Whether the next larger choice had no free cores when last looked at."""
-        larger = self._choices[max(self._current - 1, 0)]
-        return self._current > 0 and self._free_then < larger
+        return self._current > 0 and self._free_then < self._choices[self._current - 1]
 
     def _is_relieved(self):
-        """Whether more cores are free than at the last choice."""
+        """Whether the next larger choice has its cores now, other than before."""
         if not self._is_crowded() or self._spent < self._next_look:
             return False
         self._next_look = self._spent + _LOOK
-        return self._free_cores() > self._free_then
+        return self._free_cores() >= self._choices[self._current - 1]
 
     def _try_more_threads(self):
         """Make the next call a trial of more workers, judged by this call alone."""
@@ -177,6 +189,23 @@ class ThreadCountTuner:
             if choice != self._current:
                 self._seconds[choice] = self._batches[choice] = 0.0
         self._next_trial = self._spent
+
+    def _trial_call(self, n_batches):
+        """Workers and batches of the next call of a trial."""
+        alternative = self._alternative()
+        seconds = _TRIAL
+        if alternative < self._current:
+            seconds = max(_TRIAL, _TRIAL_BATCHES * self._mean(self._current))
+            seconds = seconds if self._are_awake else _WAKING
+        return self._choices[alternative], self._batches_in(seconds, n_batches)
+
+    def _has_woken(self, choice, n_batches, seconds):
+        """Whether a call was the first of a trial of more workers, who have their cores."""
+        if choice >= self._current or self._are_awake:
+            return False
+        expected = n_batches * self._mean(self._current)
+        self._are_awake = seconds < expected + _TRIAL
+        return self._are_awake
 
     def _is_doubtful(self):
         """Whether half of the pool may be faster, judging by the first calls.
@@ -210,5 +239,9 @@ class ThreadCountTuner:
             self._direction = -self._direction
         self._seconds = [_DECAY * total for total in self._seconds]
         self._batches = [_DECAY * total for total in self._batches]
-        self._next_trial = self._spent + seconds / _BUDGET
+        self._are_awake = False
         self._free_then = self._free_cores()
+        pause = seconds / _BUDGET
+        if self._is_crowded() and self._alternative() < self._current:
+            pause = max(pause, _BLIND)
+        self._next_trial = self._spent + pause
