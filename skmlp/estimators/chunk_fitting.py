@@ -57,7 +57,7 @@ class ChunkFitting(Fitted):
         buffer, as by ``tf.data``: three quarters of it are drawn at random and trained
         on, while the next chunks are read, in a thread, to take their place. If all
         rows fit into the buffer, the fitted network is that of ``fit``, bit for bit but
-        for rounding of mean weights and of the scale of y.
+        for rounding of sums of weights and of the scale of y.
 
         Parameters
         ----------
