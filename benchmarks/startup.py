@@ -115,7 +115,7 @@ def times_of_next(program, repetitions):
 
 
 def entry_of(what, pairs, goal=None, cpu_goal=None):
-    """One figure: wall and CPU seconds of several processes, and what they should be."""
+    """One figure: wall and CPU seconds of several processes, and their goals."""
     wall, cpu = zip(*pairs, strict=True)
     return {"what": what, "goal": goal, "cpu_goal": cpu_goal, "wall": wall, "cpu": cpu}
 

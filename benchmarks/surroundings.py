@@ -40,7 +40,12 @@ def _limit(group, cpus):
 
 @contextlib.contextmanager
 def limited_to(cpus):
-    """Context in which a control group allows this process so many cores, as a container.
+    """Context in which a control group limits this process, as it does a container.
+
+    Parameters
+    ----------
+    cpus : float
+        Cores' worth of time.
 
     Raises
     ------

@@ -6,8 +6,8 @@ benchmark shows whether it chooses well: an epoch with all threads must not take
 than 5 % longer than with one, from the smallest network to the largest: alone; beside
 one or two processes that keep a core busy each; beside another fit of skmlp with all
 threads; right after a matrix product, when OpenBLAS's workers spin for a tenth of a
-second; and in a control group of 1.5 CPUs, where one can be made. And the number of threads must not show in the numbers: the weights of all
-layers have the same bits.
+second; and in a control group of 1.5 CPUs, where one can be made. And the number of
+threads must not show in the numbers: the weights of all layers have the same bits.
 
 One thread and all take turns in every round. A machine that is not quiet has more
 neighbors, and its figures mean nothing.

@@ -96,8 +96,8 @@ class ChunkFitting(Fitted):
         ------
         TypeError, ValueError
             For chunks that cannot be used, by their numbers; for other rows in a later
-            epoch; for ``sampling``, which draws from all rows; and when the training diverges. The estimator is then
-            unchanged.
+            epoch; for ``sampling``, which draws from all rows; and when the training
+            diverges. The estimator is then unchanged.
 
         Notes
         -----

@@ -64,10 +64,8 @@ def prepare_priors(estimator, fit, objective):
         return
     labels, tau = estimator._labels, estimator.logit_adjustment
     _check_outputs(estimator, fit.network, names[0])
-    if fit.feed is None:
-        sums = estimator._class_sums(objective)
-    else:
-        sums = fit.feed.class_sums
+    feed = fit.feed
+    sums = estimator._class_sums(objective) if feed is None else feed.class_sums
     shares = _training_shares(labels, sums, names[0])
     of_training = of_target = labels.log_prior(shares)
     if estimator.prior is not None:

@@ -256,3 +256,11 @@ def test_the_call_that_wakes_workers_is_not_counted():
     assert n_batches >= 4
     tuner.record(2, n_batches, 0.6 * _UNIT * n_batches)
     assert tuner.next(5)[0] == 2
+
+
+def test_long_batches_may_share_a_core_with_another_process():
+    """Their workers steal work from each other; a time slice is short beside them."""
+    tuner = ThreadCountTuner(2, Machine(1))
+    worked, last = run(tuner, {1: [50.0], 2: [41.0]}, 60, n_batches=10)
+    assert last == 2
+    assert worked[2] > 2 * worked[1]

@@ -106,7 +106,7 @@ def threads_for(work, n_jobs):
 
 
 def workers_of_update(n_params):
-    """Number of threads that pay for one step of an optimizer; the pool may have less."""
+    """Number of threads that pay for one step of an optimizer."""
     return 1 + n_params // _PARAMS_PER_WORKER
 
 

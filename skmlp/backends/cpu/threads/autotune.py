@@ -23,8 +23,9 @@ workers of OpenBLAS, which spin for a tenth of a second after each call. A pool 
 shares a core with them is slower than one thread. So a fit begins with as many workers
 as find a free core, and while some are idle for that reason, the tuner looks at the
 machine now and then. When the next larger choice has its cores, it forgets the timings
-of the others and tries that at once; until then it does so rarely, in case that what
-the system counts does not concern this process, as in some containers.
+of the others and tries that at once. Until then short batches have few such trials, as
+a barrier may wait for a time slice of milliseconds; but some, since what the system
+counts need not concern this process, as in some containers.
 """
 
 import math
@@ -33,9 +34,9 @@ from skmlp.backends.cpu.threads import load
 
 # Seconds before the first trial, of a trial, and of the call that wakes more workers.
 _FIRST_TRIAL, _TRIAL, _WAKING = 0.008, 0.002, 0.0005
-# Batches of a trial of more workers, at least.
+# Batches of a trial of more workers, unless they are long.
 _TRIAL_BATCHES = 4
-# Seconds before more workers are tried than there are free cores.
+# Seconds between two trials of more workers than cores are free, by short batches.
 _BLIND = 1.0
 # Fraction of all the time that trials may take.
 _BUDGET = 0.03
@@ -78,6 +79,7 @@ class ThreadCountTuner:
         self._direction = 1
         self._spent = 0.0
         self._next_trial = _FIRST_TRIAL
+        self._last_trial = 0.0
         self._is_before_trials = True
         self._has_begun = False
         # Free cores at the last choice, and the time of the next look at them.
@@ -118,7 +120,7 @@ class ThreadCountTuner:
                 self._next_trial = max(_TRIAL, self._mean(0)) / _BUDGET
         if self._is_relieved():
             self._try_more_threads()
-        left = self._next_trial - self._spent
+        left = self._left()
         if left > 0:
             if self._is_crowded():
                 left = min(left, _LOOK)
@@ -130,7 +132,7 @@ class ThreadCountTuner:
         if self._is_first:
             self._is_first = False
             return
-        is_trial = self._spent >= self._next_trial
+        is_trial = self._left() <= 0
         self._spent += seconds
         self._largest_call = max(self._largest_call, n_batches)
         if self._wants_single_thread():
@@ -169,7 +171,15 @@ class ThreadCountTuner:
             self._current += 1
         if self._current > 0:
             self._is_before_trials = False
-            self._next_trial = _BLIND
+            self._next_trial = _TRIAL / _BUDGET
+
+    def _left(self):
+        """Seconds until the next trial."""
+        due = self._next_trial
+        is_short = self._mean(self._current) < _SHORT
+        if is_short and self._is_crowded() and self._alternative() < self._current:
+            due = max(due, self._last_trial + _BLIND)
+        return due - self._spent
 
     def _is_crowded(self):
         """Whether the next larger choice had no free cores when last looked at."""
@@ -180,7 +190,8 @@ class ThreadCountTuner:
         if not self._is_crowded() or self._spent < self._next_look:
             return False
         self._next_look = self._spent + _LOOK
-        return self._free_cores() >= self._choices[self._current - 1]
+        self._free_then = self._free_cores()
+        return not self._is_crowded()
 
     def _try_more_threads(self):
         """Make the next call a trial of more workers, judged by this call alone."""
@@ -195,12 +206,12 @@ class ThreadCountTuner:
         alternative = self._alternative()
         seconds = _TRIAL
         if alternative < self._current:
-            seconds = max(_TRIAL, _TRIAL_BATCHES * self._mean(self._current))
-            seconds = seconds if self._are_awake else _WAKING
+            several = _TRIAL_BATCHES * min(self._mean(self._current), _SHORT)
+            seconds = max(_TRIAL, several) if self._are_awake else _WAKING
         return self._choices[alternative], self._batches_in(seconds, n_batches)
 
     def _has_woken(self, choice, n_batches, seconds):
-        """Whether a call was the first of a trial of more workers, who have their cores."""
+        """Whether more workers, woken by the call for a trial, have their cores."""
         if choice >= self._current or self._are_awake:
             return False
         expected = n_batches * self._mean(self._current)
@@ -241,7 +252,5 @@ class ThreadCountTuner:
         self._batches = [_DECAY * total for total in self._batches]
         self._are_awake = False
         self._free_then = self._free_cores()
-        pause = seconds / _BUDGET
-        if self._is_crowded() and self._alternative() < self._current:
-            pause = max(pause, _BLIND)
-        self._next_trial = self._spent + pause
+        self._last_trial = self._spent
+        self._next_trial = self._spent + seconds / _BUDGET
