@@ -15,8 +15,8 @@ The tuner compares means, not single calls: a pool beside another process is fas
 of the time and now and then very slow. A call that was much slower than the previous
 ones triggers a trial of fewer workers. A trial of more consists of two calls: in the
 first, which is short, the workers wake up, and its time counts only if they found no
-cores. The batches per call may grow at most fourfold from the largest
-previous call, because earlier calls may predict the time wrongly by a factor of 100.
+cores. The batches per call may grow at most fourfold from the largest previous call,
+because earlier calls may predict the time wrongly by a factor of 100.
 
 A fit often begins beside other running threads: a busy process, another fit, or the
 workers of OpenBLAS, which spin for a tenth of a second after each call. A pool that
