@@ -33,7 +33,7 @@ NEXT = {
     "float32": ("MLPClassifier(**few).fit(X32, y)", "other precision"),
     "batch norm": ("MLPClassifier(normalization='batch', **few).fit(X, y)", "then"),
     "sparse X": ("MLPClassifier(**few).fit(scipy.sparse.csr_array(X), y)", "then"),
-    "TabularMLPClassifier": ("TabularMLPClassifier(**few).fit(frame, y)", "then"),
+    "TabularMLPClassifier": ("TabularMLPClassifier('fast').fit(frame, y)", "then"),
 }
 
 # Both imports in one process: the difference of two processes would have the noise of

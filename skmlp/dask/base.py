@@ -13,6 +13,7 @@ from skmlp.dask.parameters import OWN
 from skmlp.dask.partitions import Collections, is_collection
 from skmlp.dask.prediction import lazily
 from skmlp.dask.progress import Progress
+from skmlp.data_parallel.replica import check_supported
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.suggestions import names_arguments
 from skmlp.estimators.validation import ValidationData, check_complete
@@ -104,10 +105,7 @@ class DaskMLP(BaseMLP):
         TimeoutError
             If a worker waits longer than ``timeout`` for another.
         """
-        if self.device != "cpu":
-            raise ValueError(
-                f"device={self.device!r} is not supported on a cluster, only 'cpu'."
-            )
+        check_supported(self)
         check_complete(ValidationData(X_val, y_val, sample_weight_val))
         validation = None
         if X_val is not None:

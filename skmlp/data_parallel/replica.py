@@ -138,8 +138,8 @@ def check_supported(estimator):
     ValueError
     """
     reasons = {
-        "device": ("cpu", "the ranks train on CPUs"),
-        "sampling": (None, "rows cannot be drawn from those of other ranks"),
+        "device": ("cpu", "workers train on CPUs"),
+        "sampling": (None, "rows cannot be drawn from those of other workers"),
     }
     for name, (needed, reason) in reasons.items():
         value = getattr(estimator, name)

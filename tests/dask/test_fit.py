@@ -246,7 +246,8 @@ def test_data_in_memory_are_refused(client, table):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"device": "cuda"}, "device='cuda' is not supported on a cluster"),
+        ({"device": "cuda"}, "device='cuda' is not supported by training on several"),
+        ({"sampling": "balanced"}, "sampling='balanced' is not supported by training"),
         ({"sync_every": 0}, "'sync_every' parameter"),
         ({"timeout": 0}, "'timeout' parameter"),
         ({"alpha": -1}, "'alpha' parameter"),

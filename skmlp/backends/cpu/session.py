@@ -4,7 +4,6 @@ A session keeps one `BatchContext` per batch size: a workspace, a thread pool an
 tuner.
 """
 
-import functools
 import time
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -208,10 +207,11 @@ class Session:
             norm = (context.norm,)
             kernel = train_batch_norm
 
-        def arguments(worker_id, part):
+        def arguments(part):
             i = part.first_batch - batches.first_batch
-            part_update = update._replace(steps=update.steps[i:])
-            return (ctx[worker_id], *norm, part_update, part, result.ravel())
+            part_update = PackedStruct(update._replace(steps=update.steps[i:]))
+            others = (*norm, part_update, PackedStruct(part), result.ravel())
+            return lambda worker_id: (ctx[worker_id], *others)
 
         self._run(context, batches, kernel, arguments)
         self._last_batch = context.ws, batches.last_batch_rows
@@ -293,12 +293,12 @@ class Session:
         if context.norm is not None:
             norm = (context.norm,)
             kernel = differentiate_batch_norm
-        self._run(
-            context,
-            batches,
-            kernel,
-            lambda worker_id, part: (ctx[worker_id], *norm, part, result),
-        )
+
+        def arguments(part):
+            others = (*norm, PackedStruct(part), result)
+            return lambda worker_id: (ctx[worker_id], *others)
+
+        self._run(context, batches, kernel, arguments)
 
     @property
     def _statistics(self):
@@ -383,9 +383,8 @@ class Session:
             n_workers, n_batches = context.tuner.next(batches.last_batch - first)
             part = batches._replace(first_batch=first, last_batch=first + n_batches)
             start = time.perf_counter()
-            part_arguments = functools.partial(arguments, part=part)
             kind = context.ctx[0]._numba_type_
-            context.pool.call(kernel, part_arguments, kind, n_workers)
+            context.pool.call(kernel, arguments(part), kind, n_workers)
             context.tuner.record(n_workers, n_batches, time.perf_counter() - start)
             first += n_batches
 
