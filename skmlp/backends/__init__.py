@@ -227,6 +227,19 @@ class Session(Protocol):
         """
 
 
+class ReusableSession(Session, Protocol):
+    """A session that can go on with other rows."""
+
+    def replace_rows(self, problem: Problem) -> None:
+        """Train on other rows from now on.
+
+        Parameters
+        ----------
+        problem : Problem
+            The present one but for its rows: X, targets, weights, and their mean.
+        """
+
+
 class Share(NamedTuple):
     """The rows of a minibatch that are one session's.
 

@@ -91,16 +91,22 @@ class ChunkedSession:
     def _next_fill(self, optimizer, batch_size, first):
         rows, self._order = self._fills.next(batch_size)
         self._bounds = first, first - (-len(self._order) // batch_size)
-        problem = self._problem
-        problem = problem._replace(
-            **rows._asdict(),
-            row_ids=np.arange(rows.x.shape[0]),
-            regularization=problem.regularization._replace(first_step=self._n_steps),
+        problem = self._problem._replace(
+            **rows._asdict(), row_ids=np.arange(rows.x.shape[0])
         )
+        # Where a backend can, its threads stay, and what it has learned of them.
+        if hasattr(self._session, "replace_rows"):
+            self._session.replace_rows(problem)
+        else:
+            self._reopen(problem, optimizer)
+
+    def _reopen(self, problem, optimizer):
+        """Go on with another session."""
+        steps = problem.regularization._replace(first_step=self._n_steps)
         self._session.sync(optimizer)
         params = self._session.params
         self.close()
-        self._open(problem, params)
+        self._open(problem._replace(regularization=steps), params)
 
     def sync(self, optimizer):
         """Copy the optimizer's vectors to its `slots`."""

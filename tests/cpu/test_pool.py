@@ -1,11 +1,14 @@
 """Work stealing: every item is done once, by its owner unless another steals it."""
 
 import threading
+import warnings
 
 import numpy as np
 import pytest
 from numba import njit
 
+from skmlp import MLPClassifier
+from skmlp.backends.cpu import plan, prediction
 from skmlp.backends.cpu.threads.pool import ThreadPool, barrier, next_item
 
 
@@ -75,3 +78,24 @@ def test_items_of_a_late_worker_are_stolen():
     with ThreadPool(2) as pool:
         pool.run(work)
     assert counts.tolist() == [10, 0]
+
+
+@pytest.mark.parametrize("n_rows", [1, 1_000, 8_000, 100_000])
+def test_a_prediction_starts_threads_where_they_pay(monkeypatch, n_rows):
+    """To start a thread takes as long as 8,000 rows of this network by one."""
+    started = []
+    monkeypatch.setattr(plan, "available_threads", lambda n_jobs: 4)
+    monkeypatch.setattr(
+        prediction, "ThreadPool", lambda n: started.append(n) or ThreadPool(n)
+    )
+    network, params = small_network()
+    prediction.outputs(network, params, np.ones((n_rows, 50)), "identity", None)
+    assert started == [1 if n_rows <= 8_000 else 4]
+
+
+def small_network():
+    x, y = np.random.default_rng(0).normal(size=(30, 50)), np.arange(30) % 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = MLPClassifier(max_iter=1, random_state=0).fit(x, y)
+    return model._fitted_network()

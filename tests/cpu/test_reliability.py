@@ -53,7 +53,7 @@ def model(solver="adam", **settings):
 @pytest.fixture(params=[1, 3], ids=["one thread", "three threads"])
 def pool_size(request, monkeypatch):
     """Threads of every pool in this process, for any machine and problem."""
-    monkeypatch.setattr(plan, "threads_for", lambda work, n_jobs: request.param)
+    monkeypatch.setattr(plan, "threads_for", lambda work, n_jobs, *least: request.param)
     return request.param
 
 
@@ -158,7 +158,7 @@ def test_a_fit_lets_other_threads_run(solver):
     not Path("/proc/self/task").exists(), reason="threads are counted in /proc"
 )
 def test_threads_end_with_the_call(monkeypatch):
-    monkeypatch.setattr(plan, "threads_for", lambda work, n_jobs: 4)
+    monkeypatch.setattr(plan, "threads_for", lambda work, n_jobs, *least: 4)
     model().fit(X, Y)
     tasks = Path("/proc/self/task")
     before = {task.name for task in tasks.iterdir()}
@@ -303,7 +303,7 @@ def test_blas_limits_stay():
     not Path("/proc/self/statm").exists(), reason="resident memory is read from /proc"
 )
 def test_failing_fits_do_not_leak(monkeypatch):
-    monkeypatch.setattr(plan, "threads_for", lambda work, n_jobs: 2)
+    monkeypatch.setattr(plan, "threads_for", lambda work, n_jobs, *least: 2)
     y = X[:, 0]
 
     def fail(times):
@@ -427,7 +427,7 @@ def forked():
     import skmlp
     from skmlp.backends.cpu import plan
 
-    plan.threads_for = lambda work, n_jobs: 2
+    plan.threads_for = lambda work, n_jobs, *least: 2
     x = np.random.default_rng(0).standard_normal((600, 20))
     y = (x[:, 0] > 0).astype(int)
 

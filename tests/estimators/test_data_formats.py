@@ -512,7 +512,7 @@ def results_with_threads(monkeypatch, n_threads, x, settings):
     """Bits of the network and of predictions, from exactly `n_threads` threads."""
     seen = []
 
-    def threads_for(work, n_jobs):
+    def threads_for(work, n_jobs, *least):
         seen.append(n_jobs)
         return n_threads
 

@@ -55,5 +55,5 @@ def test_check_of_other_configurations(estimator, check, monkeypatch):
     if estimator.n_jobs == 2:
         # The checks' data are so small that the planner would choose one thread.
         plan = importlib.import_module("skmlp.backends.cpu.plan")
-        monkeypatch.setattr(plan, "threads_for", lambda work, n_jobs: 2)
+        monkeypatch.setattr(plan, "threads_for", lambda work, n_jobs, *least: 2)
     check(estimator)

@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from skmlp import MLPClassifier, MLPRegressor
+from skmlp.backends import cpu
 from skmlp.estimators.callbacks import FitCallback
 from skmlp.training.shuffle_buffer import Rows, ShuffleBuffer, ShuffledFills
 
@@ -93,6 +94,31 @@ def test_rows_that_fit_into_the_buffer_give_the_network_of_fit(parameters):
     assert other.validation_scores_ == model.validation_scores_
     assert other.best_iter_ == model.best_iter_
     assert_array_equal(other.predict_proba(X), model.predict_proba(X))
+
+
+@pytest.mark.parametrize("storage", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"dropout": 0.2, "solver": "sgd"},
+        {"normalization": "batch"},
+        {"max_grad_norm": 0.1, "max_norm": 1.0},
+        {"embedding": "piecewise_linear"},
+        {"class_weight": "balanced", "n_jobs": 1},
+    ],
+    ids=str,
+)
+def test_a_session_that_goes_on_trains_as_new_ones(monkeypatch, parameters, storage):
+    if "embedding" in parameters and storage is not np.asarray:
+        pytest.skip("numbers of sparse X are not embedded")
+    make_chunks = chunked(storage(X), Y, WEIGHTS)
+    model = classifier(batch_size=32, **parameters)
+    reused = trained(model.fit_batches, make_chunks, buffer_rows=100)
+    monkeypatch.delattr(cpu.session.Session, "replace_rows")
+    model = classifier(batch_size=32, **parameters)
+    reopened = trained(model.fit_batches, make_chunks, buffer_rows=100)
+    assert_same_network(reused, reopened)
 
 
 @pytest.mark.parametrize("scale_target", [False, True])

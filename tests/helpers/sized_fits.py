@@ -116,7 +116,7 @@ def targets(kind, shape, rng):
 def run(fit):
     """The bits of a fitted model and of its predictions, or its exception."""
     estimator, x, y, weights, n_predicted, n_threads, block = fit
-    patches = {"threads_for": lambda work, n_jobs: n_threads}
+    patches = {"threads_for": lambda work, n_jobs, *least: n_threads}
     if block is not None:
         patches["block_rows"] = lambda sizes, batch_size, itemsize: block
         patches["predict_rows"] = lambda width, n_rows, itemsize: min(block, n_rows)

@@ -133,7 +133,7 @@ ORDER = {
         ["__init__"],
         ["session"],
         ["prediction", "evaluation"],
-        ["workspace", "binding"],
+        ["workspace", "binding", "contexts"],
         ["kernels"],
         ["plan", "gemm", "threads"],
         ["intrinsics"],

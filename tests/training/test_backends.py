@@ -385,7 +385,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(
     parameters = make_parameters(network, dtype)
     results = []
     for n_threads in (1, 2, 3, 5, 8):
-        monkeypatch.setattr(plan, "threads_for", lambda work, n_jobs, n=n_threads: n)
+        monkeypatch.setattr(plan, "threads_for", lambda *_, n=n_threads: n)
         # Small blocks, so that all members have something to do.
         monkeypatch.setattr(plan, "block_rows", lambda *arguments: 3)
         monkeypatch.setattr(plan, "predict_rows", lambda *arguments: 3)

@@ -54,6 +54,12 @@ def test_sessions_keep_the_contract(name):
         assert parameters(getattr(session, function)) == parameters(expected), function
 
 
+def test_cpu_sessions_can_be_reused():
+    for function, expected in functions(backends.ReusableSession).items():
+        found = getattr(SESSIONS["cpu"], function)
+        assert parameters(found) == parameters(expected), function
+
+
 def test_the_contract_is_all_that_training_uses():
     assert set(functions(backends.Session)) == {
         "load_params",

@@ -56,7 +56,7 @@ def orders():
 @pytest.mark.parametrize("backend", [reference, cpu], ids=["reference", "cpu"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_epochs_at_once_are_those_one_by_one(monkeypatch, kind, backend, n_threads):
-    monkeypatch.setattr(plan, "threads_for", lambda work, n_jobs: n_threads)
+    monkeypatch.setattr(plan, "threads_for", lambda work, n_jobs, *least: n_threads)
     problem, given = make_problem(kind), orders()
     initializers = [INITIALIZERS["sklearn_uniform"]] * len(problem.network.shapes)
     start = init_params(problem.network, initializers, np.random.RandomState(0), float)

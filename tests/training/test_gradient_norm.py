@@ -56,7 +56,7 @@ def trained(backend, kind, given, *, at_once, dtype=np.float64):
 @pytest.mark.parametrize("kind", KINDS)
 def test_norms_of_the_kernels(monkeypatch, kind, n_threads):
     """Those of the reference, however epochs are cut and on however many threads."""
-    monkeypatch.setattr(plan, "threads_for", lambda work, n_jobs: n_threads)
+    monkeypatch.setattr(plan, "threads_for", lambda work, n_jobs, *least: n_threads)
     given = orders()
     expected = trained(reference, kind, given, at_once=True)
     assert expected == trained(reference, kind, given, at_once=False)

@@ -246,7 +246,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(monkeypatch, normalization)
     monkeypatch.setattr(plan, "block_rows", lambda *arguments: 3)
     results = []
     for n in (1, 2, 3, 5):
-        monkeypatch.setattr(plan, "threads_for", lambda work, n_jobs, n=n: n)
+        monkeypatch.setattr(plan, "threads_for", lambda work, n_jobs, *least, n=n: n)
         results.append(train(cpu, problem, parameters, batch_size=16))
     for other in results[1:]:
         for mine, theirs in zip(results[0], other, strict=True):

@@ -252,7 +252,7 @@ def small_blocks(monkeypatch):
 
 def with_threads(monkeypatch, n_threads, case, backend=cpu):
     with monkeypatch.context() as patch:
-        patch.setattr(plan, "threads_for", lambda work, n_jobs: n_threads)
+        patch.setattr(plan, "threads_for", lambda work, n_jobs, *least: n_threads)
         patch.setattr(plan, "workers_of_update", lambda n_params: n_threads)
         return train(backend, case)
 

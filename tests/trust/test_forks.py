@@ -65,7 +65,7 @@ def forked_beside(what, n_forks):
     import skmlp
     from skmlp.backends.cpu import plan
 
-    plan.threads_for = lambda work, n_jobs: 2
+    plan.threads_for = lambda work, n_jobs, *least: 2
     rng = np.random.default_rng(0)
     x = rng.normal(size=(300, 5))
     many = rng.normal(size=(200_000, 1))
@@ -202,7 +202,7 @@ def forked_beside_a_compilation(what):
     from skmlp.backends.cpu import plan
     from skmlp.compiler import jit
 
-    plan.threads_for = lambda work, n_jobs: 1
+    plan.threads_for = lambda work, n_jobs, *least: 1
     x = np.random.default_rng(0).normal(size=(50, 3))
     model = skmlp.MLPRegressor(hidden_layer_sizes=(4,), max_iter=2, random_state=0)
     expected = model.fit(x, x[:, 0]).predict(x).tobytes()

@@ -147,7 +147,7 @@ def stopped_and_moved():
     from skmlp.backends.cpu import plan
 
     warnings.simplefilter("ignore")
-    plan.threads_for = lambda work, n_jobs: 2
+    plan.threads_for = lambda work, n_jobs, *least: 2
     x = np.random.default_rng(0).standard_normal((3000, 50))
     y = (x[:, 0] > 0).astype(int)
 
@@ -205,7 +205,7 @@ import signal, sys, warnings
 import numpy as np, skmlp
 from skmlp.backends.cpu import plan
 warnings.simplefilter("ignore")
-plan.threads_for = lambda work, n_jobs: 2
+plan.threads_for = lambda work, n_jobs, *least: 2
 if HAS_HANDLER:
     signal.signal(signal.SIGTERM, lambda *arguments: sys.exit(7))
 x = np.random.default_rng(0).standard_normal((3000, 50))

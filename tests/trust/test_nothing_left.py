@@ -32,7 +32,7 @@ def interrupted(times, kind):
     from skmlp.backends.cpu.threads.pool import ThreadPool
 
     warnings.simplefilter("ignore")
-    plan.threads_for = lambda work, n_jobs: 3
+    plan.threads_for = lambda work, n_jobs, *least: 3
     x = np.random.default_rng(0).standard_normal((300, 10))
     y = (x[:, 0] > 0).astype(int)
 
@@ -105,7 +105,7 @@ def out_of_memory(times):
     from skmlp.backends.cpu import plan
 
     warnings.simplefilter("ignore")
-    plan.threads_for = lambda work, n_jobs: 3
+    plan.threads_for = lambda work, n_jobs, *least: 3
     x = np.random.default_rng(0).standard_normal((2000, 400))
     y = (x[:, 0] > 0).astype(int)
 

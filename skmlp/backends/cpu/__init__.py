@@ -24,5 +24,6 @@ if TYPE_CHECKING:
     # mypy checks functions and arity here, tests/training/test_contract.py the names.
     _BACKEND: backends.Backend = backends.cpu
     _SESSION: type[backends.SharedSession] = Session
+    _REUSABLE: type[backends.ReusableSession] = Session
 
 __all__ = ["evaluate", "open_session", "outputs", "predictor", "row_losses"]

@@ -44,6 +44,8 @@ _PARAMS_PER_WORKER = 1 << 17
 # more thread must save a multiple of that. Operations of a forward pass, per step and
 # thread.
 _MIN_WORK = 2.5e5
+# A prediction starts its threads: half a millisecond passes until the last one works.
+MIN_PREDICTION = 6e7
 
 
 # `ParamRange.first_layer` of an embedding's matrices.
@@ -98,9 +100,12 @@ def row_work(shapes, x):
     return work
 
 
-def threads_for(work, n_jobs):
-    """Number of threads that pay for `work` operations between two barriers."""
-    worth = int(work // _MIN_WORK)
+def threads_for(work, n_jobs, least=_MIN_WORK):
+    """Number of threads that pay for `work` operations between two barriers.
+
+    Each has `least` of them, at least.
+    """
+    worth = int(work // least)
     # Asking the system for its cores takes longer than a small prediction.
     return 1 if worth < 2 else min(available_threads(n_jobs), worth)
 

@@ -97,7 +97,9 @@ class Predictor:
         row_block = plan.predict_rows(width, n_rows, self._dtype.itemsize)
         n_blocks = -(-n_rows // row_block)
         work = plan.row_work(network.shapes, x) if is_sparse else self._dense_work
-        n_threads = min(plan.threads_for(n_rows * work, n_jobs), n_blocks)
+        work *= n_rows
+        n_threads = plan.threads_for(work, n_jobs, plan.MIN_PREDICTION)
+        n_threads = min(n_threads, n_blocks)
         out = np.empty((n_rows, network.sizes[-1]), dtype=self._dtype)
         half = whole_lines(row_block * width, self._dtype)
         size = 2 * half + matmul.packing_size(width, self._dtype, row_block)

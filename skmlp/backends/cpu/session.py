@@ -6,13 +6,13 @@ tuner.
 
 import time
 from contextlib import contextmanager
-from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from skmlp.backends.cpu import plan
 from skmlp.backends.cpu.binding import kernel_x, read_only, training_net
+from skmlp.backends.cpu.contexts import BatchContext, packed_by_worker
 from skmlp.backends.cpu.kernels import clipping, elementwise, train
 from skmlp.backends.cpu.kernels.apply import apply_gradient
 from skmlp.backends.cpu.kernels.batch_norm import (
@@ -50,38 +50,6 @@ _FULL_GRADIENT_ROWS = 1024
 _MOST_HIDDEN_ROWS = 1024
 
 
-class BatchContext(NamedTuple):
-    """The state of a session for batches of one size.
-
-    Attributes
-    ----------
-    ws : Workspace
-    packed_ws : list of PackedStruct of Workspace
-        By worker.
-    ctx : list of PackedStruct of TrainContext
-        By worker.
-    norm : PackedStruct of BatchNormDesc, or None without batch normalization
-    pool : ThreadPool
-    tuner : ThreadCountTuner
-    """
-
-    ws: Workspace
-    packed_ws: list[PackedStruct]
-    ctx: list[PackedStruct]
-    norm: PackedStruct | None
-    pool: ThreadPool
-    tuner: ThreadCountTuner
-
-
-def _packed_by_worker(fields, structs):
-    """``PackedStruct(fields(each))`` by worker; once where workers share a struct."""
-    packed: dict[int, PackedStruct] = {}
-    for each in structs:
-        if id(each) not in packed:
-            packed[id(each)] = PackedStruct(fields(each))
-    return [packed[id(each)] for each in structs]
-
-
 class Session:
     """One fit (see `skmlp.backends`).
 
@@ -95,21 +63,9 @@ class Session:
 
     def __init__(self, problem, params, n_jobs):
         self.params = params
-        self._problem = problem
         self._n_jobs = n_jobs
         self._dtype = params.dtype
-        sample_weight = problem.sample_weight
-        if sample_weight is None:
-            sample_weight = np.zeros(0, dtype=self._dtype)
-        self._x = kernel_x(problem.x, problem.network, params)
-        self._data = PackedStruct(
-            TrainingData(
-                x=self._x,
-                targets=read_only(problem.targets),
-                sample_weight=read_only(sample_weight),
-            )
-        )
-        self._inv_mean_weight = 1.0 / problem.mean_sample_weight
+        self._bind_rows(problem)
         reg = regularization_desc(problem.regularization, self._dtype)
         self._is_clipped = reg.add_l2_fn != 0
         self._reg = PackedStruct(reg)
@@ -129,6 +85,29 @@ class Session:
         # X of the last predictions, as the caller's and as the kernels'.
         self._last_x: tuple | None = None
 
+    def _bind_rows(self, problem):
+        """Let the kernels' structs point to the rows of a problem."""
+        self._problem = problem
+        sample_weight = problem.sample_weight
+        if sample_weight is None:
+            sample_weight = np.zeros(0, dtype=self._dtype)
+        self._x = kernel_x(problem.x, problem.network, self.params)
+        self._data = PackedStruct(
+            TrainingData(
+                x=self._x,
+                targets=read_only(problem.targets),
+                sample_weight=read_only(sample_weight),
+            )
+        )
+        self._inv_mean_weight = 1.0 / problem.mean_sample_weight
+
+    def replace_rows(self, problem):
+        """Go on with other rows, by the same threads and what is known of them."""
+        self._bind_rows(problem)
+        for batch_size, context in self._contexts.items():
+            ctx = self._train_contexts(context.packed_ws, self.params, self._reg)
+            self._contexts[batch_size] = context._replace(ctx=ctx)
+
     def _context(self, batch_size):
         """The `BatchContext` of a size, made at first use."""
         if batch_size not in self._contexts:
@@ -137,7 +116,7 @@ class Session:
             n_threads = plan.threads_for(work, self._n_jobs)
             ws = make_workspace(self._problem, batch_size, self.params)
             by_worker = workspaces_of_workers(ws, self._width, n_threads)
-            packed_ws = _packed_by_worker(lambda own_ws: own_ws, by_worker)
+            packed_ws = packed_by_worker(lambda own_ws: own_ws, by_worker)
             norm = None
             if network.normalization == "batch":
                 units = sum(network.sizes[1:-1])
@@ -164,7 +143,7 @@ class Session:
         return max(sizes[1:] if sparse.issparse(self._problem.x) else sizes)
 
     def _train_contexts(self, packed_ws, params, reg):
-        return _packed_by_worker(
+        return packed_by_worker(
             lambda ws: TrainContext(self._net, self._data, ws, reg, params), packed_ws
         )
 

@@ -56,6 +56,10 @@ _LOOK = 0.005
 _DECAY = 0.5
 
 
+def _is_slow(seconds, expected):
+    return seconds > max(_SLOWER * expected, expected + _TRIAL)
+
+
 class ThreadCountTuner:
     """Chooses the number of workers: all of a pool, or half of it, down to one.
 
@@ -142,12 +146,11 @@ class ThreadCountTuner:
         if is_trial and self._has_woken(choice, n_batches, seconds):
             return
         expected = n_batches * self._mean(choice) or seconds
-        is_slow = seconds > max(_SLOWER * expected, expected + _TRIAL)
         self._seconds[choice] += seconds
         self._batches[choice] += n_batches
         if is_trial:
             self._finish_trial(seconds)
-        elif is_slow and self._current < len(self._choices) - 1:
+        elif _is_slow(seconds, expected) and self._current < len(self._choices) - 1:
             self._is_before_trials = False
             self._direction = 1
             self._next_trial = self._spent
@@ -215,7 +218,7 @@ class ThreadCountTuner:
         if choice >= self._current or self._are_awake:
             return False
         expected = n_batches * self._mean(self._current)
-        self._are_awake = seconds < expected + _TRIAL
+        self._are_awake = not _is_slow(seconds, expected)
         return self._are_awake
 
     def _is_doubtful(self):
