@@ -4,6 +4,7 @@ import logging
 import signal
 from contextlib import contextmanager
 
+import dask
 import pytest
 from local_cluster import local_client
 
@@ -27,12 +28,18 @@ def limited():
 
 @contextmanager
 def _started(n_workers, **settings):
-    with local_client(
-        n_workers=n_workers,
-        threads_per_worker=1,
-        silence_logs=logging.CRITICAL,
-        **settings,
-    ) as client:
+    # Some seconds after a worker was lost, `LocalCluster` gives it up for good if its
+    # successor is just then lost, too.
+    keeping = dask.config.set({"distributed.deploy.lost-worker-timeout": "1h"})
+    with (
+        keeping,
+        local_client(
+            n_workers=n_workers,
+            threads_per_worker=1,
+            silence_logs=logging.CRITICAL,
+            **settings,
+        ) as client,
+    ):
         yield client
 
 
