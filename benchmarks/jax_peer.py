@@ -17,9 +17,10 @@ class Jax:
     name = "jax"
 
     def __init__(self, workload, X, y, threads):
-        if threads == 1:
-            # Read when JAX starts; later calls cannot change it.
-            os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+        # XLA sizes its pool by the cores of the process, and has no limit of its own.
+        cores = sorted(os.sched_getaffinity(0))
+        if threads < len(cores):
+            os.sched_setaffinity(0, cores[:threads])
         import jax
         import optax
         import peers
