@@ -8,6 +8,7 @@ one more step in the same call.
 import itertools
 import os
 
+import joblib
 import numpy as np
 
 
@@ -17,10 +18,9 @@ class Jax:
     name = "jax"
 
     def __init__(self, workload, X, y, threads):
-        # XLA sizes its pool by the cores of the process, and has no limit of its own.
-        cores = sorted(os.sched_getaffinity(0))
-        if threads < len(cores):
-            os.sched_setaffinity(0, cores[:threads])
+        # XLA sizes its thread pool by the process's affinity, and has no option for it.
+        if threads < joblib.cpu_count():
+            os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
         import jax
         import optax
         import peers

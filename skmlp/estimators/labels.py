@@ -174,7 +174,7 @@ class Labels(ABC):
         """Logarithms of the probabilities, from the logits: exact in the tails."""
 
     def class_sums(self, targets, weights):
-        """Share of each class, from encoded targets and weights that sum to one.
+        """Sums of the weights by class, or by label, from encoded targets.
 
         Raises
         ------
